@@ -1,0 +1,166 @@
+"""Stage folders: written under a temporary name, manifest last, renamed under a fence check.
+
+    var/rounds/0001/attempt-1/
+    ├── snapshot/            finished: holds manifest.json
+    │   ├── items.jsonl
+    │   └── manifest.json    {"stage": "snapshot", "input": "<digest>", "output": {...}, "files": {...}, ...}
+    ├── train.7.tmp/         being written by the worker with fence 7
+    └── scratch/             text; deleted when the attempt ends
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.errors import ArtifactError
+
+Output = TypeVar("Output", bound=BaseModel)
+_CHUNK_BYTES = 1 << 20
+
+
+class Manifest(BaseModel):
+    """What a finished stage left: its output record, its files' sha256, and the digest of what it read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str
+    input: str
+    output: dict[str, Any]
+    files: dict[str, str]
+    seconds: float
+    finished_at: float
+
+    @property
+    def digest(self) -> str:
+        return digest_of({"output": self.output, "files": self.files})
+
+
+class Attempt:
+    """One try at a round: its folder, the fence it was claimed with, and the check that the claim still holds.
+
+    `still_ours` raises Cancelled when the lease was lost or the round cancelled.
+    """
+
+    def __init__(self, folder: Path, fence: int, still_ours: Callable[[], None]) -> None:
+        self.folder, self.fence, self.still_ours = folder, fence, still_ours
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def scratch(self) -> Path:
+        """Where stages may write text; mode 0700."""
+        path = self.folder / "scratch"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def clear_scratch(self) -> None:
+        shutil.rmtree(self.folder / "scratch", ignore_errors=True)
+
+    def finished(self, stage: str, read: str, output: type[Output]) -> Output | None:
+        """The output of a stage that already ran on the same input with its files unchanged, else None."""
+        manifest = read_manifest(self.folder / stage)
+        if manifest is None or manifest.input != read:
+            return None
+        verify_files(self.folder / stage, manifest.files)
+        return output.model_validate(manifest.output)
+
+    @contextmanager
+    def writing(self, stage: str) -> Iterator[Path]:
+        """A folder to write a stage into. It survives a crash, so a stage may resume from what it finds there."""
+        self.still_ours()
+        folder = self.folder / f"{stage}.{self.fence}.tmp"
+        self._adopt_leftovers(stage, folder)
+        folder.mkdir(exist_ok=True)
+        yield folder
+
+    def seal(self, stage: str, folder: Path, read: str, output: BaseModel, seconds: float) -> Manifest:
+        """Write the manifest last and rename the folder into place, if the claim still holds."""
+        files = {str(p.relative_to(folder)): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+        manifest = Manifest(
+            stage=stage, input=read, output=output.model_dump(mode="json"), files=files, seconds=seconds,
+            finished_at=time.time(),
+        )  # fmt: skip
+        write_atomic(folder / "manifest.json", manifest.model_dump_json(indent=1))
+        self.still_ours()
+        target = self.folder / stage
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(folder, target)
+        sync_folder(self.folder)
+        return manifest
+
+    def _adopt_leftovers(self, stage: str, folder: Path) -> None:
+        """Take over the newest unfinished folder of an earlier fence (its checkpoints count); drop the others."""
+        others = [p for p in self.folder.glob(f"{stage}.*.tmp") if p != folder]
+        others.sort(key=lambda p: int(p.name.split(".")[-2]))
+        if others and not folder.exists():
+            os.replace(others.pop(), folder)
+        for path in others:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a stage folder, or None if the stage did not finish."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return None
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not a manifest of this version: {error}") from error
+
+
+def verify_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Raise ArtifactError if a file of a finished stage is missing or was changed."""
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing, though its stage finished; delete {folder} to run it again")
+        if sha256_of(path) != expected:
+            raise ArtifactError(f"{path} was changed after its stage finished; delete {folder} to run it again")
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write, flush to disk, rename: readers see the old file or the whole new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename survives a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """The hex sha256 of a file, read in chunks."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            sha.update(chunk)
+    return sha.hexdigest()
+
+
+def digest_of(value: Any) -> str:
+    """The hex sha256 of a JSON value, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def report_progress(folder: Path, stage: str, done: float, total: float, **numbers: float | str) -> None:
+    """Append one line to the stage's progress.jsonl, which pages and the terminal follow."""
+    line = {"stage": stage, "time": time.time(), "done": done, "total": total, **numbers}
+    with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")

@@ -1,0 +1,1 @@
+"""Training backends behind one protocol; nothing heavy is imported until one is opened."""

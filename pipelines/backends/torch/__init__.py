@@ -1,0 +1,1 @@
+"""Training with torch, trl and peft on CUDA, Apple's GPU or the CPU."""

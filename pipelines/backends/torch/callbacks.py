@@ -1,0 +1,138 @@
+"""What happens beside the training loop: progress lines, counts that survive a kill, the best adapter on dev."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from pipelines.artifacts import report_progress
+from pipelines.recipe import EarlyStopping
+
+
+class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
+    """Tokens and seconds so far, kept in every checkpoint, and one progress line per second at most."""
+
+    def __init__(self, out: Path | None = None) -> None:
+        self._out, self._reported, self._resumed_at = out, 0.0, time.monotonic()
+        self.tokens = self.trained_tokens = 0
+        self.seconds_before = 0.0
+        self.threads: int | None = None
+
+    def state(self) -> dict[str, Any]:
+        kept = {
+            "tokens": self.tokens, "trained_tokens": self.trained_tokens, "seconds_before": self.seconds,
+            "threads": self.threads,
+        }  # fmt: skip
+        return {"args": {}, "attributes": kept}
+
+    def restore(self, attributes: dict[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        self.tokens, self.trained_tokens = attributes["tokens"], attributes["trained_tokens"]
+        self.seconds_before, self.threads = attributes["seconds_before"], attributes["threads"]
+
+    @property
+    def seconds(self) -> float:
+        """Training time, earlier runs of the same attempt included."""
+        return self.seconds_before + time.monotonic() - self._resumed_at
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        self._resumed_at = time.monotonic()
+        if self._out is not None:
+            report_progress(self._out, "train", state.global_step, state.max_steps)
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        logs = rest.get("logs") or {}
+        name = "dev_loss" if "eval_loss" in logs else "loss"
+        value = logs.get("eval_loss", logs.get("loss"))
+        last = state.global_step == state.max_steps
+        if value is None or self._out is None or (time.monotonic() - self._reported < 1 and not last and name == "loss"):
+            return
+        self._reported = time.monotonic()
+        speed = self.tokens / max(self.seconds, 1e-6)
+        report_progress(
+            self._out, "train", state.global_step, state.max_steps, **{name: round(value, 5)},
+            tokens_per_second=round(speed, 1),
+        )  # fmt: skip
+
+
+class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
+    """Keeps the weights with the lowest dev loss and stops when it has not improved for `patience` evaluations.
+
+    An evaluation counts as an improvement only if it beats the best so far by more than `threshold`.
+    """
+
+    def __init__(self, rule: EarlyStopping, folder: Path) -> None:
+        self._rule, self._folder = rule, folder
+        self.best_loss: float | None = None
+        self.best_step: int | None = None
+        self.without_improvement = 0
+        self.stopped_early = False
+        self._saved_steps: list[int | None] = []
+
+    def state(self) -> dict[str, Any]:
+        kept = {
+            "best_loss": self.best_loss, "best_step": self.best_step, "stopped_early": self.stopped_early,
+            "without_improvement": self.without_improvement,
+        }  # fmt: skip
+        return {"args": {}, "attributes": kept}
+
+    def restore(self, attributes: dict[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        if state.global_step == state.max_steps:  # the last weights must compete too
+            control.should_evaluate = True
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        loss = rest["metrics"]["eval_loss"]
+        improved = self.best_loss is None or loss < self.best_loss - self._rule.threshold
+        self.without_improvement = 0 if improved else self.without_improvement + 1
+        if self.best_loss is None or loss < self.best_loss:
+            self.best_loss, self.best_step = loss, state.global_step
+            self._keep(rest["model"])
+        if self.without_improvement >= self._rule.patience and state.global_step < state.max_steps:
+            self.stopped_early = True
+            control.should_training_stop = True
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        """Drop the weights that neither the run nor one of the last two checkpoints points to."""
+        self._saved_steps = [*self._saved_steps, self.best_step][-2:]
+        for path in self._folder.glob("step-*"):
+            if path not in {self.weights_of(step) for step in (*self._saved_steps, self.best_step)}:
+                shutil.rmtree(path)
+
+    def weights_of(self, step: int | None) -> Path:
+        """Where the weights that were best at a step are kept."""
+        return self._folder / f"step-{step}"
+
+    def _keep(self, model: Any) -> None:
+        temporary, target = self._folder / "unfinished", self.weights_of(self.best_step)
+        shutil.rmtree(temporary, ignore_errors=True)
+        save_weights(model, temporary)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+
+
+def save_weights(model: Any, folder: Path) -> None:
+    """The adapter in PEFT format, or the whole model if there is no adapter."""
+    if hasattr(model, "peft_config"):
+        # "auto" would ask the hub whether the base's vocabulary has grown
+        model.save_pretrained(folder, save_embedding_layers=False)
+    else:
+        model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)

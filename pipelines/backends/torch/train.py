@@ -1,0 +1,247 @@
+"""The torch backend: a mixture's text in, a PEFT adapter with its loss history and figures out.
+
+    out/
+    ├── adapter/               adapter_config.json, adapter_model.safetensors (model/ for method: full)
+    ├── loss_history.csv       step,epoch,loss,dev_loss,learning_rate,grad_norm
+    ├── training_metrics.json  hyper-parameters, data, tokens, speed, memory, choices and why
+    └── checkpoints/, best/    while it runs; a killed run goes on from there
+"""
+
+import csv
+import json
+import resource
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from transformers import PrinterCallback, set_seed
+from trl import SFTConfig
+
+from pipelines.artifacts import write_atomic
+from pipelines.backends.base import TrainOutput, TrainRequest
+from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
+from pipelines.backends.torch.checkpoints import newest_valid_checkpoint
+from pipelines.backends.torch.data import Loaded, RowCollator, as_dataset, load_examples
+from pipelines.backends.torch.device import Choices, choose, faster_threads
+from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
+from pipelines.backends.torch.trainer import RowTrainer
+from pipelines.errors import RecipeError, TrainingError
+from pipelines.recipe import Train
+from pipelines.tokens import ChatTokenizer
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+_HISTORY = ("step", "epoch", "loss", "dev_loss", "learning_rate", "grad_norm")
+_DEV_EXAMPLES_AT_A_TIME = 64
+_SMALL_MODEL_PARAMETERS = 100_000_000
+
+
+def train(request: TrainRequest, out: Path) -> TrainOutput:
+    """Train as the request says, going on from the newest whole checkpoint in `out`.
+
+    Raises:
+        TrainingError: no token would get loss, the loss became NaN, or the device is not here.
+        RecipeError, ModelError, DataError: see load_model and load_examples.
+    """
+    recipe = request.train
+    if recipe.kl.weight and recipe.method == "full":
+        raise RecipeError("train.kl needs an adapter to switch off; use `method: lora` or qlora, or `kl: {weight: 0}`")
+    tokenizer = ChatTokenizer(request.base)
+    data = load_examples(request.train_file, tokenizer, recipe.max_tokens)
+    dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else Loaded((), 0, 0)
+    choices = choose(recipe, count_parameters(request.base), request.threads)
+    torch.set_num_threads(choices.threads)
+    set_seed(recipe.seed)
+    tally = Tally(out)
+    best = BestOnDev(recipe.early_stopping, out / "best") if recipe.early_stopping and dev.examples else None
+    trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
+    checkpoint = newest_valid_checkpoint(out / "checkpoints")
+    _restore(checkpoint, tally, best)
+    choices = _with_fitting_threads(request, choices, trainer, tally)
+    for name, why in choices.why.items():
+        _log.info("training_choice", choice=name, why=why)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    return _finish(request, out, data, dev, choices, trainer, tally, best)
+
+
+def _trainer(
+    request: TrainRequest,
+    out: Path,
+    data: Loaded,
+    dev: Loaded,
+    tokenizer: ChatTokenizer,
+    choices: Choices,
+    tally: Tally,
+    best: BestOnDev | None,
+) -> RowTrainer:
+    recipe = request.train
+    train_data = as_dataset(data.examples, "training")
+    dev_data = as_dataset(dev.examples, "dev") if dev.examples else None
+    trainer = RowTrainer(
+        model=load_model(request.base, request.base_name, recipe, choices),
+        args=_settings(recipe, choices, out, evaluates=dev_data is not None),
+        train_dataset=train_data,
+        eval_dataset=dev_data,
+        processing_class=load_padding(tokenizer, request.base),
+        callbacks=[tally, best] if best else [tally],
+        collator=RowCollator(tokenizer.pad_id, choices.row_tokens, anchors_apart=recipe.kl.weight > 0),
+        tally=tally,
+        kl_weight=recipe.kl.weight,
+    )
+    trainer.remove_callback(PrinterCallback)
+    keep_trained_in_float32(trainer.model)
+    return trainer
+
+
+def _settings(recipe: Train, choices: Choices, out: Path, *, evaluates: bool) -> SFTConfig:
+    """One data loader batch is one optimizer step: the recipe's per_device x accumulate examples."""
+    return SFTConfig(
+        output_dir=str(out / "checkpoints"),
+        use_cpu=choices.device == "cpu",
+        bf16=choices.bf16,
+        activation_checkpointing=choices.activation_checkpointing,
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.batch.per_device * recipe.batch.accumulate,
+        gradient_accumulation_steps=1,
+        per_device_eval_batch_size=_DEV_EXAMPLES_AT_A_TIME,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.scheduler,
+        lr_scheduler_kwargs={"min_lr_rate": 0.1} if recipe.scheduler == "cosine_with_min_lr" else {},
+        warmup_steps=recipe.warmup,
+        optim=choices.optimizer,
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=recipe.evaluate_every,
+        save_strategy="steps",
+        save_steps=recipe.save_every,
+        save_total_limit=2,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=choices.device == "cuda",
+        remove_unused_columns=False,
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
+def _with_fitting_threads(
+    request: TrainRequest, choices: Choices, trainer: RowTrainer, tally: Tally
+) -> Choices:
+    """On a CPU, the number of threads that trains a small model soonest; a resumed run keeps the number it had."""
+    small = count_parameters(request.base) < _SMALL_MODEL_PARAMETERS
+    if choices.device != "cpu" or request.threads or not small or choices.threads == 1:
+        return choices
+    if tally.threads:
+        count, why = tally.threads, "as before the interruption"
+    else:
+        count, why = faster_threads(trainer.try_a_row, choices.threads)
+    torch.set_num_threads(count)
+    tally.threads = count
+    return replace(choices, threads=count, why=choices.why | {"threads": f"{count}: {why}"})
+
+
+def _restore(checkpoint: Path | None, tally: Tally, best: BestOnDev | None) -> None:
+    if checkpoint is None:
+        return
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    kept = state["stateful_callbacks"]
+    tally.restore(kept["Tally"]["attributes"])
+    if best is not None:
+        best.restore(kept["BestOnDev"]["attributes"])
+
+
+def _finish(
+    request: TrainRequest,
+    out: Path,
+    data: Loaded,
+    dev: Loaded,
+    choices: Choices,
+    trainer: RowTrainer,
+    tally: Tally,
+    best: BestOnDev | None,
+) -> TrainOutput:
+    """Write the weights and figures, drop what only a running training needs."""
+    seconds = tally.seconds
+    weights = "model" if request.train.method == "full" else "adapter"
+    shutil.rmtree(out / weights, ignore_errors=True)
+    if best is not None and best.best_step is not None:
+        shutil.copytree(best.weights_of(best.best_step), out / weights)
+    else:
+        save_weights(trainer.model, out / weights)
+    history = trainer.state.log_history
+    _write_history(out / "loss_history.csv", history)
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    if not losses:
+        raise TrainingError("training ended without a single step; give more examples or more epochs")
+    output = TrainOutput(
+        kind="full" if request.train.method == "full" else "adapter",
+        weights=weights,
+        loss_history="loss_history.csv",
+        metrics="training_metrics.json",
+        steps=trainer.state.global_step,
+        planned_steps=trainer.state.max_steps,
+        stopped_early=best is not None and best.stopped_early,
+        examples=len(data.examples),
+        dev_examples=len(dev.examples),
+        truncated=data.truncated,
+        left_out={"no_trained_token": data.left_out} if data.left_out else {},
+        tokens=tally.tokens,
+        trained_tokens=tally.trained_tokens,
+        tokens_per_second=round(tally.tokens / max(seconds, 1e-6), 1),
+        seconds=round(seconds, 3),
+        peak_memory_bytes=_peak_memory(choices),
+        first_loss=losses[0],
+        last_loss=losses[-1],
+        best_dev_loss=None if best is None else best.best_loss,
+        best_step=None if best is None else best.best_step,
+        choices=choices.why,
+    )
+    _write_metrics(out / output.metrics, request, output)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    shutil.rmtree(out / "best", ignore_errors=True)
+    return output
+
+
+def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
+    """One line per step and one per evaluation, in order."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _HISTORY, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for entry in history:
+            if "loss" in entry or "eval_loss" in entry:
+                writer.writerow(entry | {"dev_loss": entry.get("eval_loss")})
+
+
+def _write_metrics(path: Path, request: TrainRequest, output: TrainOutput) -> None:
+    versions = {name: _version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}
+    figures = {
+        "base": request.base_name,
+        "hyper_parameters": request.train.model_dump(mode="json"),
+        **output.model_dump(mode="json"),
+        "versions": versions,
+    }
+    write_atomic(path, json.dumps(figures, indent=1, ensure_ascii=False))
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import version
+
+    return version(name)
+
+
+def _peak_memory(choices: Choices) -> int:
+    """Bytes at the peak: of the GPU's allocator on CUDA, else of the whole process."""
+    if choices.device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,108 @@
+"""The only writer of prompts: renders a chat with a model's own template and says which tokens get loss.
+
+Control tokens never come from message text: `escape_markers` breaks every `<|...|>` sequence that a person (or a
+model) wrote, in training and in serving alike, so a chat renders to the same tokens on both sides.
+"""
+
+import functools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+from jinja2.ext import Extension
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pipelines.errors import ModelError
+
+_MARKER = re.compile(r"<\|(?=[^|<>]{1,64}\|>)")
+
+
+def escape_markers(text: str) -> str:
+    """The text in NFC with every `<|name|>` broken up as `< |name|>`; idempotent."""
+    return _MARKER.sub("< |", unicodedata.normalize("NFC", text))
+
+
+def render(template: str, messages: Sequence[Mapping[str, str]], *, generate: bool = False, **variables: Any) -> str:
+    """The prompt text of a chat under a Jinja chat template; message text is escaped first.
+
+    Args:
+        template: a Hugging Face style chat template; `{% generation %}` blocks are understood.
+        messages: dicts with `role` and `content`.
+        generate: append the header that asks for the assistant's next turn.
+        variables: further template variables such as bos_token.
+
+    Raises:
+        ModelError: the template is broken or refuses these messages.
+    """
+    clean = [{"role": m["role"], "content": escape_markers(m["content"])} for m in messages]
+    try:
+        return _compiled(template).render(messages=clean, add_generation_prompt=generate, **variables)
+    except jinja2.TemplateError as error:
+        raise ModelError(f"the chat template cannot render this chat: {error}") from error
+
+
+def render_masked(template: str, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], **variables: Any) -> list[tuple[str, bool]]:
+    """The prompt in pieces, each marked whether its tokens get loss; joined they equal `render(template, messages)`.
+
+    A trained assistant turn's piece is its content and the end-of-turn marker that the template puts behind it, up to
+    but without the white space after it. Found by rendering growing prefixes, so it works for any template
+    that only appends.
+
+    Raises:
+        ModelError: the template rewrites earlier turns, so no mask can be trusted.
+    """
+    if len(trained) != len(messages):
+        raise ValueError(f"{len(trained)} marks for {len(messages)} messages")
+    pieces: list[tuple[str, bool]] = []
+    done = ""
+    whole = render(template, messages, **variables)
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant" or not trained[index]:
+            continue
+        head = render(template, messages[:index], generate=True, **variables)
+        tail = render(template, messages[: index + 1], **variables)
+        answer = tail[len(head) :].rstrip("\n")
+        if not (whole.startswith(head) and tail.startswith(head) and whole.startswith(head + answer) and head.startswith(done)):
+            raise ModelError(
+                "the chat template changes earlier turns when a later one is added, so the loss cannot be limited to "
+                f"the assistant turn {index + 1}; use a template that only appends"
+            )
+        pieces += [(head[len(done) :], False), (answer, True)]
+        done = head + answer
+    pieces.append((whole[len(done) :], False))
+    return [(text, mark) for text, mark in pieces if text]
+
+
+def without_generation_markers(template: str) -> str:
+    """The template for readers that do not know `{% generation %}`, such as llama.cpp; renders the same text."""
+    opened = re.sub(r"\{%(-?)\s*generation\s*(-?)%\}", r"{%\1 if true \2%}", template)
+    return re.sub(r"\{%(-?)\s*endgeneration\s*(-?)%\}", r"{%\1 endif \2%}", opened)
+
+
+class _Generation(Extension):
+    """Accepts `{% generation %}...{% endgeneration %}` and renders its body."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Any) -> Any:
+        lineno = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.Scope(body, lineno=lineno)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(template: str) -> jinja2.Template:
+    """Compiling takes 3 ms, rendering 0.03."""
+    return _environment().from_string(template)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation])
+
+    def refuse(message: str) -> str:
+        raise jinja2.TemplateError(message)
+
+    environment.globals["raise_exception"] = refuse
+    return environment

@@ -1,0 +1,36 @@
+"""What curation may be told: one frozen record, light to import (no Presidio, no models)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from pipelines.records import Record
+
+
+class CurationConfig(Record):
+    """How conversations are checked and anonymized.
+
+    `ner_model` names one or more models for person names, separated by commas: a spaCy package (`en_core_web_lg`),
+    a folder saved by spaCy, a folder with a Hugging Face token-classification model, or a folder with a GLiNER model.
+    Without one, names are found by rules and a gazetteer only, at the recall that the README states, and
+    `allow_degraded_names` must say that this is accepted.
+
+    Characters are counted per message and per conversation; `timeout_seconds` bounds one search over one text. Addresses
+    on `public_hosts` without credentials or a query are nobody's and stay as they are.
+    """
+
+    ner_model: str | None = None
+    allow_degraded_names: bool = False
+    max_characters: Annotated[int, Field(ge=1, le=1_000_000)] = 32_000
+    max_conversation_characters: Annotated[int, Field(ge=1)] = 256_000
+    max_messages: Annotated[int, Field(ge=1)] = 1_000
+    timeout_seconds: Annotated[float, Field(gt=0)] = 1.0
+    phone_regions: tuple[str, ...] = ("KR", "US", "GB", "JP", "DE", "FR")
+    public_hosts: tuple[str, ...] = (
+        "docs.python.org",
+        "docs.rs",
+        "developer.mozilla.org",
+        "en.wikipedia.org",
+        "ko.wikipedia.org",
+        "arxiv.org",
+    )

@@ -1,0 +1,235 @@
+"""Raw conversation in, clean conversation or the reason why not out. Reads top to bottom like the description.
+
+    curator = Curator(CurationConfig(allow_degraded_names=True))
+    curator.curate(conversation, secret, key)   # CleanConversation | Rejected | Quarantined
+
+`secret` is the conversation's random surrogate secret: the same secret gives the same surrogates to a correction or a
+regeneration, which is curated as one more message of the whole conversation. `key` is the key of cluster signatures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipelines.chat import escape_markers
+from pipelines.curate import cluster, form, language, quality
+from pipelines.curate.config import CurationConfig
+from pipelines.curate.detect import Detector, Span, merge
+from pipelines.curate.names import NameRules
+from pipelines.curate.ner import Finder, load_finders
+from pipelines.curate.normalise import normalise, tidy
+from pipelines.curate.recognizers.bounded import DetectionTimedOut
+from pipelines.curate.replace import replace, residue, with_placeholders, with_repeats
+from pipelines.curate.surrogate import Surrogates
+from pipelines.curate.topic import topic
+from pipelines.errors import InputError
+from pipelines.records import (
+    CleanConversation,
+    CleanMessage,
+    Conversation,
+    Curated,
+    Features,
+    Message,
+    Quarantined,
+    Record,
+    Rejected,
+)
+
+MAX_PERSONAL_VALUES = 500
+
+
+class Step(Record):
+    """One thing that curation did, without a character of the text: for `perennial curate --explain`."""
+
+    rule: str
+    message: str | None = None
+    role: str | None = None
+    outcome: str = ""
+    entities: Mapping[str, int] = {}
+    lengths: Mapping[str, tuple[int, ...]] = {}
+    measures: Mapping[str, int | str] = {}
+
+
+@dataclass
+class _Work:
+    """The conversation on its way through: texts by message id, what was found in them, and the trace."""
+
+    conversation: Conversation
+    texts: dict[str, str]
+    found: dict[str, list[Span]] = field(default_factory=dict)
+    clean: dict[str, str] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+    def spoken(self, texts: Mapping[str, str], *roles: str) -> list[str]:
+        return [texts[message.id] for message in self.conversation.messages if message.role in roles]
+
+
+class Curator:
+    """Checks and anonymizes conversations; heavy to build, one per process, used by one thread at a time.
+
+    Raises:
+        InputError: neither a model for names nor the leave to go without one.
+    """
+
+    def __init__(self, config: CurationConfig) -> None:
+        if config.ner_model is None and not config.allow_degraded_names:
+            raise InputError(
+                "curation has no model for person names: set ner_model to a spaCy package or a model folder, or set "
+                "allow_degraded_names to accept rules and a gazetteer, which miss a third of English and half of Korean names in chat"
+            )
+        self._config = config
+        self._models: list[Finder] = load_finders(config.ner_model) if config.ner_model else []
+        self._detector = Detector(config)
+        self._rules = NameRules(config.timeout_seconds)
+
+    def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
+        """The clean conversation, its rejection, or its quarantine; raises nothing for what a conversation may hold."""
+        return self._run(conversation, secret, key)[0]
+
+    def explain(self, conversation: Conversation, secret: bytes, key: bytes) -> list[Step]:
+        """The steps that `curate` takes on this conversation: rules, entity types, counts and lengths, no text."""
+        return self._run(conversation, secret, key)[1]
+
+    def _run(self, conversation: Conversation, secret: bytes, key: bytes) -> tuple[Curated, list[Step]]:
+        work = _Work(conversation, {})
+        try:
+            result = self._curate(work, secret, key)
+        except DetectionTimedOut:
+            result = Quarantined(id=conversation.id, reason="detection_timeout")
+        except (
+            Exception
+        ) as error:  # fail closed: what could not be checked is never passed, whatever went wrong
+            result = Quarantined(id=conversation.id, reason=f"curation_failed:{type(error).__name__}")
+        work.steps.append(_verdict(result))
+        return result, work.steps
+
+    def _curate(self, work: _Work, secret: bytes, key: bytes) -> Curated:
+        conversation = work.conversation
+        broken = form.problem(conversation, self._config)
+        if broken:
+            return broken
+        work.texts = {message.id: tidy(message.content) for message in conversation.messages}
+        places = frozenset[str]().union(
+            *(self._rules.places(normalise(text).text) for text in work.texts.values())
+        )
+        work.found = with_repeats(
+            work.texts, {name: self._find(text, places) for name, text in work.texts.items()}
+        )
+        work.steps += [
+            _findings(message, work.found[message.id])
+            for message in conversation.messages
+            if work.found[message.id]
+        ]
+        values = {(span.entity, span.value) for spans in work.found.values() for span in spans}
+        if len(values) > MAX_PERSONAL_VALUES:
+            return Rejected(
+                id=conversation.id, rule="too_much_personal_data", detail=f"{len(values)} different values"
+            )
+        self._replace(work, secret)
+        left = self._left_over(work)
+        if left:
+            return Rejected(id=conversation.id, rule="personal_data_left", detail=", ".join(left))
+        return _quality_problem(work) or _clean(work, key)
+
+    def _find(self, text: str, places: frozenset[str]) -> list[Span]:
+        """Findings by shape, by name rules and by the configured models, in offsets of the text."""
+        spans = self._detector.find(text)
+        source = normalise(text)
+        names = [source.span(start, end) for start, end in self._rules.find(source.text, places)]
+        names += [span for find in self._models for span in find(text) if span[1] > span[0]]
+        return merge(
+            [*spans, *(Span(start, end, "PERSON", normalise(text[start:end]).text) for start, end in names)],
+            text,
+        )
+
+    def _replace(self, work: _Work, secret: bytes) -> None:
+        everything = "\n".join(normalise(text).text for text in work.texts.values())
+        surrogates = Surrogates(secret, everything)
+        for name, text in work.texts.items():
+            work.clean[name] = escape_markers(replace(text, work.found[name], surrogates))
+
+    def _left_over(self, work: _Work) -> list[str]:
+        """Entity types of original values that still stand in the clean texts; a second look, for what the first replaced."""
+        left: set[str] = set()
+        values = [span for spans in work.found.values() for span in spans]
+        for name, spans in work.found.items():
+            again = self._detector.find(work.clean[name]) if spans else []
+            left |= residue(work.clean[name], values, again)
+        return sorted(left)
+
+
+def _quality_problem(work: _Work) -> Rejected | None:
+    for speaker in ("user", "assistant"):
+        texts = work.spoken(work.clean, speaker)
+        if quality.is_gibberish(texts):
+            return Rejected(
+                id=work.conversation.id,
+                rule="gibberish",
+                detail=f"most letters of the {speaker}'s turns are no language",
+            )
+        if quality.is_repetition(texts):
+            return Rejected(
+                id=work.conversation.id,
+                rule="repetition",
+                detail=f"most of the {speaker}'s text repeats itself",
+            )
+    return None
+
+
+def _clean(work: _Work, key: bytes) -> CleanConversation:
+    conversation = work.conversation
+    typed = {name: with_placeholders(text, work.found[name]) for name, text in work.texts.items()}
+    spoken = work.spoken(work.clean, "user", "assistant")
+    return CleanConversation(
+        id=conversation.id,
+        messages=tuple(_clean_message(message, work) for message in conversation.messages),
+        language=language.conversation_language(spoken, conversation.language),
+        topic=topic(spoken, conversation.topic),
+        prompt=cluster.signature("\n".join(work.spoken(typed, "user")), key),
+        pair=cluster.signature("\n".join(work.spoken(typed, "user", "assistant")), key),
+    )
+
+
+def _clean_message(message: Message, work: _Work) -> CleanMessage:
+    text = work.clean[message.id]
+    features = Features(
+        characters=len(text),
+        words=len(text.split()),
+        scripts={
+            script: round(share, 4) for script, share in language.script_shares(language.prose(text)).items()
+        },
+        mixing=round(language.mixing(text), 4),
+        zlib_ratio=_rounded(quality.zlib_ratio(text)),
+        bigram_score=_rounded(quality.bigram_score(text)),
+        entities=_counts(work.found[message.id]),
+    )
+    return CleanMessage(id=message.id, role=message.role, parent=message.parent, text=text, features=features)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _counts(spans: Sequence[Span]) -> dict[str, int]:
+    entities = [span.entity for span in spans]
+    return {entity: entities.count(entity) for entity in sorted(set(entities))}
+
+
+def _findings(message: Message, spans: Sequence[Span]) -> Step:
+    lengths = {
+        entity: tuple(s.end - s.start for s in spans if s.entity == entity) for entity in _counts(spans)
+    }
+    return Step(
+        rule="replaced", message=message.id, role=message.role, entities=_counts(spans), lengths=lengths
+    )
+
+
+def _verdict(result: Curated) -> Step:
+    if isinstance(result, Rejected):
+        return Step(rule=result.rule, outcome="rejected", measures={"detail": result.detail})
+    if isinstance(result, Quarantined):
+        return Step(rule=result.reason, outcome="quarantined")
+    return Step(
+        rule="clean",
+        outcome="clean",
+        measures={"language": result.language, "topic": result.topic, "messages": len(result.messages)},
+    )

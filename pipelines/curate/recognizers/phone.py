@@ -1,0 +1,97 @@
+"""Telephone numbers: fixed Korean and American shapes, and libphonenumber for the rest under a deadline.
+
+Stock Presidio leaves Korea out, knows no time-out, and takes plain integers for German numbers.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import phonenumbers
+import regex
+from presidio_analyzer import LocalRecognizer, PatternRecognizer, RecognizerResult
+
+from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, DetectionTimedOut, patterns
+
+_GAP = r"[ .\-_/]{0,3}"
+_CANDIDATE = regex.compile(r"(?<![\w.])[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII)
+_CONTEXT = [
+    "phone",
+    "tel",
+    "cell",
+    "mobile",
+    "call",
+    "text me",
+    "whatsapp",
+    "fax",
+    "전화",
+    "휴대폰",
+    "핸드폰",
+    "연락처",
+    "번호",
+    "폰",
+]
+
+
+def phone_shapes() -> PatternRecognizer:
+    """Korean and American numbers by shape, assigned or not."""
+    subscriber = rf"{_GAP}\d{{3,4}}{_GAP}\d{{4}}(?!\d)"
+    return patterns(
+        "PHONE_NUMBER",
+        [
+            (rf"(?<![\d.])(?:\+?82{_GAP}\(?0?\)?|\(?0)1[016789]\)?{subscriber}", 0.8),
+            (
+                rf"(?<![\d.])(?:\+?82{_GAP}|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])\)?[ .\-_/]{{1,3}}"
+                rf"\d{{3,4}}[ .\-_/]{{1,3}}\d{{4}}(?!\d)",
+                0.7,
+            ),
+            (r"(?<![\d.])(?:\+44[ \-]?(?:\(0\)[ \-]?)?|0)7\d{3}[ \-]?\d{3}[ \-]?\d{3}(?!\d)", 0.7),
+            (r"(?<![\w)][ ])(?<![\w)])\+[1-9]\d{0,2}[ .\-](?:\(?\d{1,5}\)?[ .\-]?){2,5}\d{2,4}(?!\d)", 0.6),
+            (r"(?<![\d.])(?:\+?1[ .\-]?)?(?:\(\d{3}\)\s?|\d{3}[.\-])\d{3}[ .\-]\d{4}(?!\d)", 0.6),
+        ],
+    )
+
+
+class WorldPhone(LocalRecognizer):  # type: ignore[misc]
+    """Numbers that libphonenumber holds for valid in one of the regions, or in international form."""
+
+    def __init__(self, regions: Sequence[str], timeout_seconds: float) -> None:
+        self._regions = tuple(regions)
+        self._timeout_seconds = timeout_seconds
+        super().__init__(
+            supported_entities=["PHONE_NUMBER"],
+            name="WorldPhone",
+            supported_language=PSEUDO_LANGUAGE,
+            context=_CONTEXT,
+        )
+
+    def load(self) -> None:
+        return None
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        deadline = time.monotonic() + self._timeout_seconds
+        results = []
+        for candidate in _CANDIDATE.finditer(text):
+            if time.monotonic() > deadline:
+                raise DetectionTimedOut(f"telephone numbers took longer than {self._timeout_seconds} s")
+            results += self._numbers(candidate[0], candidate.start())
+        return results
+
+    def _numbers(self, chunk: str, offset: int) -> list[RecognizerResult]:
+        for region in self._regions[:1] if chunk.startswith("+") else self._regions:
+            matches = list(
+                phonenumbers.PhoneNumberMatcher(chunk, region, leniency=phonenumbers.Leniency.VALID)
+            )
+            if matches:
+                return [self._result(offset + m.start, offset + m.end, m.raw_string) for m in matches]
+        return []
+
+    def _result(self, start: int, end: int, raw: str) -> RecognizerResult:
+        marked = raw[0] in "+(0" and not raw.startswith("00")
+        metadata = {
+            RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
+            RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
+        }
+        return RecognizerResult(
+            "PHONE_NUMBER", start, end, 0.6 if marked else 0.2, recognition_metadata=metadata
+        )

@@ -1,0 +1,142 @@
+"""Puts surrogates, or typed placeholders, in the place of findings; and finds a known value wherever it is repeated.
+
+A name given once with a cue ("my name is Sarah Connor") and later without one ("sarah", "CONNOR") is one person; a
+password shown twice is one secret. So all messages of a conversation are searched for what any of them revealed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pipelines.curate.detect import Span, merge
+from pipelines.curate.gazetteer import gazetteer
+from pipelines.curate.names import NOT_NAMES
+from pipelines.curate.normalise import normalise
+from pipelines.curate.surrogate import Surrogates, canonical, split_hangul
+
+_DIGIT_RUN = re.compile(r"(?<!\d)\d(?:[ ().\-/]{0,2}\d){5,18}(?!\d)", re.ASCII)
+_PARTICLE = r"(?=(?:이가|이는|이를|이도|이의|이한테|이에게|이랑|이와|이|가|은|는|을|를|의|와|과|랑|도|야|아|씨|님|한테|에게|께서|께)?(?![가-힣]))"
+_SEARCHED = (
+    "EMAIL_ADDRESS",
+    "URL",
+    "SECRET",
+    "ADDRESS",
+    "IP_ADDRESS",
+    "MAC_ADDRESS",
+    "IBAN_CODE",
+    "NATIONAL_ID",
+    "KR_PASSPORT",
+    "UK_NINO",
+)
+
+
+def replace(text: str, spans: Sequence[Span], surrogates: Surrogates) -> str:
+    """The text with each finding replaced by its surrogate; spans in text order, not overlapping."""
+    return _spliced(text, spans, (surrogates.of(span.entity, span.value) for span in spans))
+
+
+def with_placeholders(text: str, spans: Sequence[Span]) -> str:
+    """The text with `<ENTITY>` for each finding: what near-duplicates are compared on."""
+    return _spliced(text, spans, (f"<{span.entity}>" for span in spans))
+
+
+def with_repeats(texts: Mapping[str, str], found: Mapping[str, Sequence[Span]]) -> dict[str, list[Span]]:
+    """The findings of every text, and every further place where one of their values stands."""
+    known = [span for spans in found.values() for span in spans]
+    if not known:
+        return {name: [] for name in texts}
+    numbers = {
+        canonical(s.entity, s.value): s.entity for s in known if sum(c.isdigit() for c in s.value) >= 6
+    }
+    searches = [search for search in (_values(known), *_people(known)) if search]
+    return {
+        name: merge([*found[name], *_repeats(text, numbers, searches)], text) for name, text in texts.items()
+    }
+
+
+def _spliced(text: str, spans: Sequence[Span], replacements: Iterable[str]) -> str:
+    pieces, done = [], 0
+    for span, replacement in zip(spans, replacements, strict=True):
+        pieces += [text[done : span.start], replacement]
+        done = span.end
+    return "".join([*pieces, text[done:]])
+
+
+def _repeats(
+    text: str,
+    numbers: Mapping[str, str],
+    searches: Sequence[tuple[re.Pattern[str], str | None, Mapping[str, str]]],
+) -> Iterator[Span]:
+    source = normalise(text)
+    if numbers:
+        for match in _DIGIT_RUN.finditer(source.text):
+            entity = numbers.get(canonical("PHONE_NUMBER", match[0])) or numbers.get(
+                canonical("NATIONAL_ID", match[0])
+            )
+            if entity:
+                yield Span(*source.span(*match.span()), entity, match[0])
+    for pattern, entity, entities in searches:
+        for match in pattern.finditer(source.text):
+            yield Span(*source.span(*match.span()), entity or entities[match[0].casefold()], match[0])
+
+
+def _values(known: Sequence[Span]) -> tuple[re.Pattern[str], str | None, Mapping[str, str]] | None:
+    entities = {s.value.casefold(): s.entity for s in known if s.entity in _SEARCHED and len(s.value) >= 6}
+    if not entities:
+        return None
+    values = "|".join(re.escape(value) for value in sorted(entities, key=len, reverse=True))
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{values})(?![A-Za-z0-9])", re.I | re.ASCII), None, entities
+
+
+def _people(known: Sequence[Span]) -> Iterator[tuple[re.Pattern[str], str, Mapping[str, str]]]:
+    """Full names in any case; parts of them only where they look like names."""
+    names = {s.value for s in known if s.entity == "PERSON"}
+    latin = {name for name in names if re.match("[A-Za-zÀ-ɏ]", name)}
+    hangul = {name for name in names if re.match("[가-힣]", name)}
+    whole = {name for name in latin if len(name) > 2 and (" " in name or _is_only_a_name(name))}
+    parts = {
+        part
+        for name in latin
+        for part in name.split(" ")
+        if len(part) > 2 and part.casefold() not in NOT_NAMES
+    }
+    if whole:
+        yield re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(whole)})(?![A-Za-z0-9@])", re.I), "PERSON", {}
+    if parts:
+        shown = {
+            shape for part in parts for shape in (part.title() if part.islower() else part, part.upper())
+        }
+        yield re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(shown)})(?![A-Za-z0-9@])"), "PERSON", {}
+    if hangul:
+        given = {split_hangul(name)[1] for name in hangul} - gazetteer().hangul_given_also_words
+        full = {name for name in hangul if len(name) > 2}
+        alternatives = [rf"(?:{_alternatives(full)})"] if full else []
+        alternatives += (
+            [rf"(?:{_alternatives({name for name in given | hangul if len(name) == 2})}){_PARTICLE}"]
+            if given
+            else []
+        )
+        yield re.compile(rf"(?<![가-힣])(?:{'|'.join(alternatives)})"), "PERSON", {}
+
+
+def _is_only_a_name(name: str) -> bool:
+    return name.casefold() in gazetteer().given
+
+
+def _alternatives(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=lambda name: (-len(name), name))) or "(?!)"
+
+
+def residue(clean: str, values: Sequence[Span], again: Sequence[Span]) -> set[str]:
+    """Entity types of structured original values that a clean text still holds, itself or by a second detection."""
+    originals = {
+        canonical(span.entity, span.value): span.entity for span in values if span.entity != "PERSON"
+    }
+    folded = normalise(clean).text.casefold()
+    left = {
+        span.entity
+        for span in values
+        if span.entity in _SEARCHED and len(span.value) >= 6 and span.value.casefold() in folded
+    }
+    return left | {
+        span.entity for span in again if originals.get(canonical(span.entity, span.value)) == span.entity
+    }

@@ -1,0 +1,314 @@
+"""What stands in for a person's data: natural, consistent within a conversation, and never anybody's.
+
+    kim.minsu@naver.com -> jose.barron41@example.com   (reserved domains, RFC 2606)
+    010-1234-5678       -> 010-0719-3328               (Korean exchanges never begin with 0)
+    (212) 867-5309      -> (394) 555-0142              (555-01xx is kept for fiction, N9X area codes for later)
+    김민수가            -> 이도현이 would be wrong: the surrogate ends as the name did, in a vowel
+    4111 1111 1111 1111 -> [CARD]
+
+Everything follows from (secret, entity, canonical value), so the same secret gives the same surrogates to a correction
+that comes weeks later.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable
+
+from pipelines.curate.fakes import ascii_names, fake, hangul_names
+from pipelines.curate.gazetteer import gazetteer
+from pipelines.curate.particles import Ending, ending
+
+TAGS = {
+    "SECRET": "[SECRET]",
+    "CREDIT_CARD": "[CARD]",
+    "KR_RRN": "[ID]",
+    "US_SSN": "[ID]",
+    "UK_NINO": "[ID]",
+    "IBAN_CODE": "[ID]",
+    "KR_PASSPORT": "[ID]",
+    "KR_DRIVER_LICENSE": "[ID]",
+    "KR_BRN": "[ID]",
+    "NATIONAL_ID": "[ID]",
+}
+_TRIES = 64
+_TLD_ENDINGS: dict[str, Ending] = {
+    "com": "consonant",
+    "net": "consonant",
+    "org": "vowel",
+    "kr": "rieul",
+    "io": "vowel",
+    "example": "rieul",
+}
+_HOSTS: dict[Ending, tuple[str, ...]] = {
+    "consonant": ("example.com", "example.net"),
+    "vowel": ("example.org", "mail.example.org"),
+    "rieul": ("mail.example", "post.example"),
+}
+# N9X area codes are held back for a longer numbering plan: with 555-01xx behind them they are doubly unassigned.
+_AREA_CODES = tuple(f"{first}9{last}" for first in "2345678" for last in "012345678")
+_RIEUL_NAMES = (
+    "은별",
+    "예슬",
+    "다솔",
+    "한솔",
+    "은솔",
+    "하늘",
+    "한결",
+    "영철",
+    "상철",
+    "동일",
+)  # Faker has none for women
+_DOCUMENTATION_NETS = ("192.0.2", "198.51.100", "203.0.113")
+
+
+def canonical(entity: str, value: str) -> str:
+    """The form in which two ways of writing one value are equal."""
+    if entity == "PHONE_NUMBER":
+        return _national(value)
+    if entity in TAGS and entity != "SECRET":
+        return re.sub(r"[\W_]", "", value).casefold()
+    return value if entity == "SECRET" else " ".join(value.casefold().split())
+
+
+class Surrogates:
+    """Hands out the surrogates of one conversation; `text` is all of its text, whose own values are never given out."""
+
+    def __init__(self, secret: bytes, text: str) -> None:
+        self._key = hashlib.sha256(secret).digest()
+        self._text = text.casefold()
+        self._digits = re.sub(r"\D", "", text)
+        self._given: dict[tuple[str, str], str] = {}
+        self._owners: dict[str, tuple[str, str]] = {}
+        self._kinds: dict[str, str] = {}
+
+    def of(self, entity: str, value: str) -> str:
+        """The surrogate of a value as it reads once normalised; a fixed tag for secrets, cards and ids."""
+        if entity in TAGS:
+            return TAGS[entity]
+        if entity == "PERSON":
+            return self._person(value)
+        make = _MAKERS.get(entity)
+        if make is None:
+            return "[ID]"
+        plain = self._settle(entity, canonical(entity, value), value, lambda rng: make(value, rng))
+        return _in_shape_of(value, plain) if entity == "PHONE_NUMBER" else plain
+
+    def of_part(self, token: str, kind: str) -> str:
+        """The surrogate of one part of a name: kind `given` or `surname` (Latin), `hangul_given` or `hangul_surname`."""
+        name = self._settle(kind, token.casefold(), token, lambda rng: _NAME_PARTS[kind](token, rng))
+        return (
+            name.upper() if token.isupper() and len(token) > 1 else name.lower() if token.islower() else name
+        )
+
+    def _person(self, value: str) -> str:
+        if re.search("[가-힣]", value):
+            surname, given = split_hangul(value)
+            return (self.of_part(surname, "hangul_surname") if surname else "") + (
+                self.of_part(given, "hangul_given") if given else ""
+            )
+        if not re.search("[A-Za-zÀ-ɏ]", value):
+            return self._settle("PERSON", value, value, lambda rng: str(fake(_locale(value), rng).name()))
+        tokens = value.split(" ")
+        for token, kind in zip(tokens, latin_kinds(tokens), strict=True):
+            if kind != "kept":
+                self._kinds.setdefault(token.casefold(), kind)
+        return " ".join(self._latin_token(token, len(tokens)) for token in tokens)
+
+    def _latin_token(self, token: str, of_tokens: int) -> str:
+        if re.fullmatch(r"[A-Z]\.", token):
+            return self._settle("initial", token, token, lambda rng: rng.choice("ABCDEFGHJKLMNPRSTVW") + ".")
+        kind = self._kinds.get(token.casefold(), "kept")
+        return token if kind == "kept" else self.of_part(token, kind)
+
+    def _settle(self, kind: str, key: str, value: str, make: Callable[[random.Random], str]) -> str:
+        """The first candidate that is no real value here, belongs to nobody else, and ends as the value does."""
+        owner = (kind, key)
+        if owner in self._given:
+            return self._given[owner]
+        wanted = _value_ending(value)
+        candidate = fallback = ""
+        for attempt in range(_TRIES):
+            candidate = make(self._random(kind, key, attempt))
+            free = self._owners.get(candidate.casefold(), owner) == owner and not self._occurs(
+                kind, candidate
+            )
+            if free and _value_ending(candidate) == wanted:
+                break
+            fallback = candidate if free else fallback
+        else:
+            candidate = fallback or candidate
+        self._given[owner] = candidate
+        self._owners[candidate.casefold()] = owner
+        return candidate
+
+    def _occurs(self, kind: str, candidate: str) -> bool:
+        if kind == "PHONE_NUMBER":
+            return candidate[-8:] in self._digits
+        return kind not in ("initial", "hangul_surname") and candidate.casefold() in self._text
+
+    def _random(self, kind: str, key: str, attempt: int) -> random.Random:
+        digest = hashlib.blake2b(f"{kind}|{key}|{attempt}".encode(), key=self._key, digest_size=16).digest()
+        return random.Random(int.from_bytes(digest, "big"))
+
+
+def split_hangul(name: str) -> tuple[str, str]:
+    """Surname and given name: 김민수 -> 김, 민수; 남궁민 -> 남궁, 민; 민수 -> "", 민수 when it is a known given name."""
+    names = gazetteer()
+    if name in names.hangul_given or (len(name) == 2 and name in names.hangul_given_also_words):
+        return "", name
+    if (
+        len(name) > 3
+        and name[:2] in names.surnames
+        or len(name) == 3
+        and name[:2] in ("남궁", "황보", "제갈", "독고")
+    ):
+        return name[:2], name[2:]
+    return (name[:1], name[1:]) if len(name) > 1 and name[:1] in names.surnames else ("", name)
+
+
+def latin_kinds(tokens: list[str]) -> list[str]:
+    """`given`, `surname` or `kept` (particles) for each token of a Latin name."""
+    names = gazetteer()
+    if len(tokens) == 1:
+        given = tokens[0].casefold() in names.given | names.given_also_words
+        return ["given" if given else "surname"]
+    kinds = ["given"] * (len(tokens) - 1) + ["surname"]
+    return [
+        "kept"
+        if token in ("de", "da", "di", "del", "van", "von", "bin", "al-") or token.endswith(".")
+        else kind
+        for token, kind in zip(tokens, kinds, strict=True)
+    ]
+
+
+def _value_ending(value: str) -> Ending:
+    return (
+        _TLD_ENDINGS.get(value.rpartition(".")[2].lower(), ending(value)) if "@" in value else ending(value)
+    )
+
+
+def _national(value: str) -> str:
+    digits = re.sub(r"\D", "", value)
+    international = value.lstrip().startswith("+") or len(digits) > 11
+    for code in ("82", "44"):
+        if international and digits.startswith(code):
+            return "0" + digits[2:].removeprefix("0")
+    return digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
+
+
+def _in_shape_of(value: str, national: str) -> str:
+    """The new digits in the old number's spacing and international prefix; +1 form where the lengths do not fit."""
+    old = re.sub(r"\D", "", value)
+    new = national
+    if _national(value) != old:
+        code = old[: len(old) - len(_national(value).removeprefix("0"))]
+        new = code + national.removeprefix("0")
+    if len(new) != len(old):
+        return f"+1 {national[:3]}-{national[3:6]}-{national[6:]}"
+    digits = iter(new)
+    return "".join(next(digits) if character.isdigit() else character for character in value)
+
+
+def _phone(value: str, rng: random.Random) -> str:
+    old = _national(value)
+
+    def digits(count: int) -> str:
+        return "".join(rng.choice("0123456789") for _ in range(max(count, 0)))
+
+    if re.fullmatch(r"07\d{9}", old):
+        return "07700900" + digits(3)
+    if re.fullmatch(r"0[12]\d{9}", old) and not re.match(r"01[016789]", old):
+        return "02079460" + digits(3)
+    if re.fullmatch(r"0\d{8,11}", old):
+        prefix = old[:2] if old.startswith("02") else old[:3]
+        return prefix + "0" + digits(len(old) - len(prefix) - 1)
+    return rng.choice(_AREA_CODES) + "55501" + digits(2)
+
+
+def _email(value: str, rng: random.Random) -> str:
+    host = rng.choice(_HOSTS[_value_ending(value)])
+    return f"{rng.choice(ascii_names('female'))}.{rng.choice(ascii_names('last'))}{rng.randrange(10, 99)}@{host}".lower()
+
+
+def _url(value: str, rng: random.Random) -> str:
+    words = fake("en_US", rng).words(2)
+    scheme = value.partition("://")[0].lower()
+    return f"{scheme}://example.{rng.choice(('com', 'org', 'net'))}/{words[0]}/{words[1]}"
+
+
+def _ip(value: str, rng: random.Random) -> str:
+    address, slash, bits = value.partition("/")
+    if ":" in address:
+        return f"2001:db8::{rng.randrange(0x1000, 0xFFFF):x}" + slash + bits
+    return f"{rng.choice(_DOCUMENTATION_NETS)}.{rng.randrange(1, 255)}" + slash + bits
+
+
+def _mac(value: str, rng: random.Random) -> str:
+    octets = ["00", "00", "5E", "00", "53", f"{rng.randrange(256):02X}"]  # RFC 7042: for documentation
+    if "." in value:
+        return ".".join("".join(octets[i : i + 2]) for i in (0, 2, 4))
+    return ("-" if "-" in value else ":").join(octets)
+
+
+def _address(value: str, rng: random.Random) -> str:
+    if re.search("[가-힣]", value):
+        korea = fake("ko_KR", rng)
+        street = f"{korea.road_name()}{rng.choice('로길')} {rng.randrange(1, 400)}"
+        return f"{korea.borough()} {street}" if re.search("[가-힣][시군구] ", value) else street
+    america = fake("en_US", rng)
+    street = f"{rng.randrange(10, 9900)} {america.street_name()}"
+    return f"{street}, {america.city()}" if "," in value else street
+
+
+def _latin_given(value: str, rng: random.Random) -> str:
+    female = value.title() in ascii_names("female") and value.title() not in ascii_names("male")
+    return rng.choice(ascii_names("female" if female else "male"))
+
+
+def _latin_surname(value: str, rng: random.Random) -> str:
+    return rng.choice(ascii_names("last"))
+
+
+def _hangul_given(value: str, rng: random.Random) -> str:
+    kinds = (
+        ["male"]
+        if value in hangul_names("male")
+        else ["female"]
+        if value in hangul_names("female")
+        else ["male", "female"]
+    )
+    pool = [name for kind in kinds for name in hangul_names(kind)]
+    return rng.choice(_RIEUL_NAMES if ending(value) == "rieul" else pool)
+
+
+def _hangul_surname(value: str, rng: random.Random) -> str:
+    return rng.choice([name for name in hangul_names("last") if name != value])
+
+
+def _locale(value: str) -> str:
+    if re.search("[\u3040-\u30ff]", value):
+        return "ja_JP"
+    return (
+        "ru_RU"
+        if re.search("[\u0400-\u04ff]", value)
+        else "zh_CN"
+        if re.search("[\u4e00-\u9fff]", value)
+        else "en_US"
+    )
+
+
+_MAKERS: dict[str, Callable[[str, random.Random], str]] = {
+    "EMAIL_ADDRESS": _email,
+    "PHONE_NUMBER": _phone,
+    "URL": _url,
+    "IP_ADDRESS": _ip,
+    "MAC_ADDRESS": _mac,
+    "ADDRESS": _address,
+}
+_NAME_PARTS: dict[str, Callable[[str, random.Random], str]] = {
+    "given": _latin_given,
+    "surname": _latin_surname,
+    "hangul_given": _hangul_given,
+    "hangul_surname": _hangul_surname,
+}

@@ -1,0 +1,58 @@
+"""A PEFT LoRA as a GGUF adapter, for forms that serve one base with an adapter on top."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+from pipelines.artifacts import sha256_of
+from pipelines.gguf.atomic import new_file
+from pipelines.gguf.convert import read_config, tensor_names
+from pipelines.gguf.lora import Lora
+from pipelines.gguf.tensors import Checkpoint
+
+
+@dataclass(frozen=True)
+class AdapterReport:
+    """What `convert_adapter` wrote."""
+
+    path: Path
+    sha256: str
+    tensors: int
+    size_bytes: int
+    seconds: float
+
+
+def convert_adapter(model: Path, adapter: Path, out: Path) -> AdapterReport:
+    """A GGUF adapter of a PEFT LoRA for `model`, float32. The scale is given when it is served, not here.
+
+    Raises:
+        ModelError: model or adapter unreadable, of an unsupported kind, or not made for each other.
+        ArtifactError: the disk is too small.
+    """
+    started = time.monotonic()
+    checkpoint, lora = Checkpoint(model), Lora(adapter)
+    names = tensor_names(read_config(model), checkpoint.tensors)
+    lora.check_against({name: checkpoint.tensors[name] for name in names})
+    adapted = sorted(lora.names)
+    size = sum(matrix.nbytes for name in adapted for matrix in lora.matrices(name))
+    with new_file(out, size + (1 << 20)) as temporary:
+        writer = gguf.GGUFWriter(temporary, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.QWEN2])
+        writer.add_type(gguf.GGUFType.ADAPTER)
+        writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+        writer.add_float32(
+            gguf.Keys.Adapter.LORA_ALPHA, lora.scaling * lora.rank
+        )  # llama.cpp divides by the rank
+        for name in adapted:
+            down, up = lora.matrices(name)
+            writer.add_tensor(f"{names[name]}.lora_a", np.ascontiguousarray(down.numpy()))
+            writer.add_tensor(f"{names[name]}.lora_b", np.ascontiguousarray(up.numpy()))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return AdapterReport(
+        out, sha256_of(out), 2 * len(adapted), out.stat().st_size, time.monotonic() - started
+    )

@@ -1,0 +1,165 @@
+"""A PEFT LoRA adapter as row blocks of the change it makes to each weight.
+
+A folder holds `adapter_model.safetensors` and `adapter_config.json`, of which we read and check:
+
+    {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "use_rslora": false, "bias": "none", ...}
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.errors import ModelError
+from pipelines.gguf.tensors import Checkpoint, TensorInfo, require_finite
+
+WEIGHTS = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+
+# Features of PEFT that change what an adapter means, each with the words a person knows it by. An adapter that uses
+# one is refused by that name: merged as plain LoRA it would be silently wrong.
+_REFUSED = {
+    "use_dora": "DoRA",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "BD-LoRA",
+    "rank_pattern": "ranks that differ per module (rank_pattern)",
+    "alpha_pattern": "alphas that differ per module (alpha_pattern)",
+    "modules_to_save": "fully trained modules (modules_to_save)",
+    "trainable_token_indices": "trained token embeddings (trainable_token_indices)",
+    "target_parameters": "adapted parameters (target_parameters)",
+    "layer_replication": "replicated layers (layer_replication)",
+    "lora_bias": "a bias inside the adapter (lora_bias)",
+    "fan_in_fan_out": "transposed weights (fan_in_fan_out)",
+    "alora_invocation_tokens": "activated LoRA (alora_invocation_tokens)",
+    "arrow_config": "Arrow routing",
+    "corda_config": "CorDA",
+    "kasa_config": "KaSA",
+    "velora_config": "VeLoRA",
+    "monteclora_config": "MonteCLoRA",
+    "lora_ga_config": "LoRA-GA",
+    "megatron_config": "Megatron layers",
+}
+_PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    down: torch.Tensor
+    up: torch.Tensor
+    dtype: torch.dtype
+
+
+class Lora:
+    """A LoRA whose effect on the weight called `name` is `up @ down * scaling`.
+
+    `scale` multiplies the whole adapter (0 switches it off). Everything that plain LoRA does not cover is refused.
+
+    Raises:
+        ModelError: unreadable, damaged, or a kind of adapter that is not handled; the sentence names the feature.
+    """
+
+    def __init__(self, folder: Path, scale: float = 1.0) -> None:
+        self.folder = folder
+        self.config = read_config(folder)
+        if not math.isfinite(scale):
+            raise ModelError(f"the adapter's scale must be a finite number, not {scale}")
+        rank = int(self.config["r"])
+        self.rank = rank
+        self.scaling = float(self.config["lora_alpha"]) / (
+            math.sqrt(rank) if self.config.get("use_rslora") else rank
+        )
+        self.scale = scale
+        self._pairs = _read_pairs(Checkpoint(folder, WEIGHTS), rank)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the weights it changes, as the base checkpoint calls them."""
+        return frozenset(self._pairs)
+
+    def matrices(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """`(down, up)` of one weight, float32: rank x in and out x rank."""
+        return self._pairs[name].down, self._pairs[name].up
+
+    def delta(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """The change to rows `start` to `stop` of a weight, float32, computed as peft's `get_delta_weight` does."""
+        pair = self._pairs[name]
+        change = (pair.up[start:stop] @ pair.down) * self.scaling
+        if pair.dtype != torch.float32:
+            change = change.to(pair.dtype).float()
+        return change * self.scale if self.scale != 1.0 else change
+
+    def check_against(self, tensors: Mapping[str, TensorInfo]) -> None:
+        """Raises ModelError unless every weight it changes is in the base, with the right shape."""
+        for name, pair in sorted(self._pairs.items()):
+            if name == "lm_head.weight" and name not in tensors:
+                raise ModelError(
+                    "the adapter changes 'lm_head', which this base ties to its embeddings; do not target it"
+                )
+            if name not in tensors:
+                raise ModelError(
+                    f"the adapter changes '{name}', which the base model does not have: wrong base model"
+                )
+            expected = (pair.up.shape[0], pair.down.shape[1])
+            if tensors[name].shape != expected:
+                raise ModelError(
+                    f"the adapter's '{name}' is for a weight of {expected[0]} x {expected[1]}, the base model's is "
+                    f"{' x '.join(map(str, tensors[name].shape))}: wrong base model"
+                )
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """An adapter's checked configuration. Raises ModelError by the name of whatever is not handled."""
+    path = folder / "adapter_config.json"
+    try:
+        config: Mapping[str, Any] = json.loads(path.read_text())
+        kind, rank, alpha = config["peft_type"], int(config["r"]), float(config["lora_alpha"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is not a readable PEFT LoRA configuration: {error!r}") from error
+    if kind != "LORA":
+        raise ModelError(f"adapters of type {kind} are not supported; supported: LORA")
+    if rank < 1 or not math.isfinite(alpha):
+        raise ModelError(f"{path} has rank {rank} and alpha {alpha}; a rank of at least 1 is needed")
+    for key, words in _REFUSED.items():
+        if config.get(key):
+            raise ModelError(f"the adapter uses {words}, which is not supported; train a plain LoRA")
+    if config.get("bias", "none") != "none":
+        raise ModelError(
+            f"the adapter trains biases (bias: {config['bias']}), which is not supported; use bias: none"
+        )
+    start = config.get("init_lora_weights", True)
+    if start not in _PLAIN_STARTS:
+        raise ModelError(
+            f"the adapter was initialised with {start}, which changes the base weights and is not supported; "
+            "use init_lora_weights: true"
+        )
+    return config
+
+
+def _read_pairs(checkpoint: Checkpoint, rank: int) -> dict[str, _Pair]:
+    halves: dict[str, dict[str, torch.Tensor]] = {}
+    for key in checkpoint.tensors:
+        stem, _, half = key.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".lora_")
+        if not (key.startswith(_PREFIX) and key.endswith(".weight") and stem and half in ("A", "B")):
+            raise ModelError(
+                f"the adapter holds '{key}', which is not a plain LoRA matrix and is not supported"
+            )
+        halves.setdefault(f"{stem}.weight", {})[half] = require_finite(checkpoint.read(key), key)
+    if not halves:
+        raise ModelError(f"the adapter in {checkpoint.folder} holds no tensors")
+    return {name: _pair(name, found, rank) for name, found in halves.items()}
+
+
+def _pair(name: str, found: Mapping[str, torch.Tensor], rank: int) -> _Pair:
+    if set(found) != {"A", "B"}:
+        raise ModelError(f"the adapter has only lora_{''.join(found)} for '{name}': it is incomplete")
+    down, up = found["A"], found["B"]
+    if down.ndim != 2 or up.ndim != 2 or down.shape[0] != rank or up.shape[1] != rank:
+        shapes = f"{tuple(down.shape)} and {tuple(up.shape)}"
+        raise ModelError(
+            f"the adapter's matrices for '{name}' are {shapes}, which do not fit its rank {rank}"
+        )
+    return _Pair(down.float(), up.float(), up.dtype)

@@ -1,0 +1,108 @@
+"""How the service talks to the engine: HTTP over a local socket, JSON in, JSON or JSON lines out.
+
+    GET  /status                          -> Status
+    POST /load    LoadRequest             -> Status      (after the swap; the old form answers until then)
+    POST /chat    ChatRequest             -> one Event per line: start, text..., end; or error after a start
+    POST /tokens  {"text": "..."}         -> {"tokens": 12}
+
+    {"event":"start","model":"m3","sha256":"ab..","prompt_tokens":26}
+    {"event":"text","text":"Hello"}
+    {"event":"end","reason":"stop","completion_tokens":7}
+
+A refusal before the start is a Failure with status 400 (InputError), 503 (Busy: nothing loaded, queue full) or 500.
+A client that closes its connection cancels its chat. This module imports no llama.cpp: clients use it too.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipelines.records import Record, Role, ServedForm
+
+# A unix socket's path has 108 bytes on Linux and 104 on macOS, its final zero included.
+_LONGEST_SOCKET_PATH = 100
+
+Reason = Literal["stop", "length", "cancelled"]
+
+
+class ChatMessage(Record):
+    role: Role
+    content: str
+
+
+class ChatRequest(Record):
+    """One chat to continue. Without `max_tokens` the answer may fill the context; `temperature` 0 is greedy."""
+
+    messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    stop: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    seed: int | None = None
+
+
+class LoadRequest(Record):
+    """Serve this form from now on; `model` is the id that statuses and chats then report."""
+
+    model: str
+    form: ServedForm
+
+
+class Status(Record):
+    """What the engine serves now. `state` is empty until the first load; `loading` names a model on its way in."""
+
+    state: Literal["empty", "ready"]
+    model: str | None = None
+    form: ServedForm | None = None
+    loading: str | None = None
+    context: int = 0
+    active: int = 0
+    waiting: int = 0
+    retiring: int = 0
+    pid: int
+
+
+class Start(Record):
+    """The first line of an answer: which model gives it."""
+
+    event: Literal["start"] = "start"
+    model: str
+    sha256: str
+    prompt_tokens: int
+
+
+class Text(Record):
+    event: Literal["text"] = "text"
+    text: str
+
+
+class End(Record):
+    """The last line of an answer: why it ended and how many tokens it took."""
+
+    event: Literal["end"] = "end"
+    reason: Reason
+    completion_tokens: int
+
+
+class Failure(Record):
+    """An error: the class name in pipelines.errors and its sentence."""
+
+    event: Literal["error"] = "error"
+    error: str
+    message: str
+
+
+Event = Annotated[Start | Text | End | Failure, Field(discriminator="event")]
+
+
+def socket_path(home: Path) -> Path:
+    """Where the engine of this PERENNIAL_HOME listens: inside it, or in the temporary folder if the path is long."""
+    inside = home.resolve() / "engine.sock"
+    if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+        return inside
+    digest = hashlib.sha256(os.fsencode(inside)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"perennial-{os.getuid()}-{digest}" / "engine.sock"

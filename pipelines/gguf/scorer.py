@@ -1,0 +1,162 @@
+"""Log-likelihoods, answer letters, greedy answers and perplexities of a served form, one item at a time.
+
+One forward per item, logits only where they are needed. Every number depends on its item alone: not on the order of
+items, nor on what was cached, nor on the size of the context.
+"""
+
+import codecs
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.errors import InputError
+from pipelines.gguf.check import verify_form
+from pipelines.gguf.runtime import Runtime, fingerprint
+from pipelines.gguf.session import Row, Session
+from pipelines.records import ServedForm
+
+_SMALLEST_CONTEXT = 512
+_SCORED_ROWS = 64
+
+
+class GGUFScorer:
+    """Scores a served form; its files are checked against their sha256 first.
+
+    Raises:
+        GGUFError: files missing, changed or unreadable.
+    """
+
+    def __init__(self, form: ServedForm, runtime: Runtime | None = None) -> None:
+        verify_form(form)
+        self._session = Session(form, context=_SMALLEST_CONTEXT, runtime=runtime)
+        self._context_ids: tuple[int, ...] = ()
+        self._context_row: Row | None = None
+
+    @classmethod
+    def open(cls, path: Path, sha256: str) -> "GGUFScorer":
+        """A scorer of one merged GGUF."""
+        return cls(ServedForm(kind="merged", path=str(path), sha256=sha256))
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that the model reads at most, prompt and answer together."""
+        return self._session.trained_context
+
+    @property
+    def chat_template(self) -> str | None:
+        return self._session.chat_template
+
+    @property
+    def end_token(self) -> int:
+        return self._session.end_token
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """Token ids of a rendered prompt; markers in it are control tokens unless `special` is False."""
+        return self._session.tokenize(text, special=special)
+
+    def loglikelihood(
+        self, context_ids: Sequence[int], continuation_ids: Sequence[int]
+    ) -> tuple[float, bool]:
+        """Sum of log p(continuation | context) in nats, and whether greedy decoding would write just that.
+
+        A context repeated by the next calls (the choices of one question) is computed once.
+        """
+        if not continuation_ids:
+            raise InputError("an empty continuation has no likelihood")
+        self._reserve(len(context_ids) + len(continuation_ids))
+        total, greedy = _scored(self._after(context_ids)[None, :], continuation_ids[:1])
+        rest = list(continuation_ids)
+        for start in range(0, len(rest) - 1, _SCORED_ROWS):
+            part = rest[start : min(start + _SCORED_ROWS, len(rest) - 1)]
+            values, best = _scored(self._session.feed(part), rest[start + 1 : start + 1 + len(part)])
+            total, greedy = np.concatenate([total, values]), np.concatenate([greedy, best])
+        self._session.rewind(len(context_ids))
+        return float(total.sum()), bool(greedy.all())
+
+    def choice_logits(self, prompt_ids: Sequence[int], letter_ids: Sequence[int]) -> list[float]:
+        """The logits of the letters as the prompt's next token, from one forward."""
+        self._reserve(len(prompt_ids))
+        row = self._after(prompt_ids)
+        return [float(row[letter]) for letter in letter_ids]
+
+    def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop: Sequence[str] = ()) -> str:
+        """The greedy answer, up to an end token, one of the `stop` texts (left out) or `max_tokens`."""
+        if len(prompt_ids) + max_tokens > self.max_length:
+            raise InputError(
+                f"a prompt of {len(prompt_ids)} tokens and an answer of {max_tokens} exceed the {self.max_length} "
+                "tokens this model reads"
+            )
+        self._reserve(len(prompt_ids) + max_tokens)
+        row = self._after(prompt_ids)
+        decoder, text = codecs.getincrementaldecoder("utf-8")("replace"), ""
+        for step in range(max_tokens):
+            token = int(row.argmax())
+            if self._session.ends(token):
+                break
+            text += decoder.decode(self._session.piece(token))
+            if _first_stop(text, stop) is not None or step + 1 == max_tokens:
+                break
+            row = self._session.feed([token])[0]
+        self._session.rewind(len(prompt_ids))
+        text += decoder.decode(b"", final=True)
+        return text[: _first_stop(text, stop)]
+
+    def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
+        """log p of every token but the first given all before it, in nats: the parts of a perplexity.
+
+        Weigh them by a mask and take exp(-mean) over a whole set of texts.
+        """
+        if len(ids) < 2:
+            return np.zeros(0)
+        self._reserve(len(ids))
+        self._forget()
+        self._session.rewind(0)
+        parts = []
+        for start in range(0, len(ids) - 1, _SCORED_ROWS):
+            part = list(ids[start : min(start + _SCORED_ROWS, len(ids) - 1)])
+            parts.append(_scored(self._session.feed(part), ids[start + 1 : start + 1 + len(part)])[0])
+        return np.concatenate(parts)
+
+    def fingerprint(self) -> dict[str, str | int | bool]:
+        """Everything besides form and prompt that moves a score; part of the key of cached scores."""
+        return {"scorer": 1, **fingerprint(self._session.runtime)}
+
+    def close(self) -> None:
+        self._session.close()
+
+    def __enter__(self) -> "GGUFScorer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _after(self, context_ids: Sequence[int]) -> Row:
+        """Logits after the context, computed unless the last call left just that."""
+        key = tuple(context_ids)
+        if self._context_row is None or key != self._context_ids:
+            self._context_row = self._session.read(key)
+            self._context_ids = key
+        return self._context_row
+
+    def _reserve(self, tokens: int) -> None:
+        if tokens > self._session.context:
+            self._forget()
+            self._session.grow(max(tokens, min(self.max_length, 1 << math.ceil(math.log2(tokens)))))
+
+    def _forget(self) -> None:
+        self._context_ids, self._context_row = (), None
+
+
+def _scored(rows: Row, targets: Sequence[int]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Log-probabilities of the targets under their rows of logits, and whether each was the greedy choice."""
+    shifted = rows.astype(np.float64) - rows.max(axis=1, keepdims=True)
+    picked = shifted[np.arange(len(targets)), list(targets)]
+    return picked - np.log(np.exp(shifted).sum(axis=1)), rows.argmax(axis=1) == np.asarray(targets)
+
+
+def _first_stop(text: str, stop: Sequence[str]) -> int | None:
+    """Where the first of the stop texts begins."""
+    return min((text.index(mark) for mark in stop if mark and mark in text), default=None)

@@ -1,0 +1,249 @@
+"""The recipe: everything about a round but its data. YAML in, frozen models out; unknown keys are refused by name."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import RecipeError
+from pipelines.suites.rules import GateRule
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Base(Section):
+    """The origin. `model` is a local folder, or a hub id when `hub` is true."""
+
+    model: str
+    policy: Literal["base", "instruct"] = "instruct"
+    hub: bool = False
+
+
+class Language(Section):
+    primary: str | None = None
+    max_mixing: Share = 0.01
+
+
+class PerUser(Section):
+    """`max_share` of the user part that one person may fill; auto = max(0.005, 3 / distinct users)."""
+
+    max_share: Literal["auto"] | Share = "auto"
+
+
+class Select(Section):
+    """`response_tokens` bounds an assistant turn; a turn outside it stays as context without loss."""
+
+    min_satisfaction: int = Field(4, ge=1, le=5)
+    response_tokens: tuple[int, int] = (1, 2048)
+    language: Language = Language()
+    per_user: PerUser = PerUser()
+
+
+class Mixture(Section):
+    """Shares of assistant tokens; `user` is new + replay. `max_repeats` bounds how often one anchor is drawn."""
+
+    user: Share
+    general: Share = 0.0
+    coding: Share = 0.0
+    reasoning: Share = 0.0
+    max_repeats: int = Field(4, ge=1)
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> "Mixture":
+        total = self.user + self.general + self.coding + self.reasoning
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the shares of user, general, coding and reasoning add up to {total:g}, not to 1")
+        if self.user == 0:
+            raise ValueError("the share of user must be above 0, or the round learns nothing from its users")
+        return self
+
+    @property
+    def anchors(self) -> dict[Literal["general", "coding", "reasoning"], float]:
+        return {"general": self.general, "coding": self.coding, "reasoning": self.reasoning}
+
+
+class Lora(Section):
+    r: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    dropout: Share = 0.05
+    target: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+
+
+class Batch(Section):
+    per_device: int = Field(1, ge=1)
+    accumulate: int = Field(16, ge=1)
+
+
+class EarlyStopping(Section):
+    patience: int = Field(3, ge=1)
+    threshold: float = Field(0.0, ge=0)
+
+
+class Kl(Section):
+    """Weight of KL(origin || adapter) per token on anchor examples; 0 turns it off."""
+
+    weight: float = Field(0.0, ge=0)
+
+
+class Train(Section):
+    """`warmup` below 1 is a share of the steps; `evaluate_every` and `save_every` count steps."""
+
+    backend: Literal["auto", "cuda", "mps", "mlx", "cpu"] = "auto"
+    method: Literal["qlora", "lora", "full"] = "lora"
+    lora: Lora = Lora()
+    learning_rate: float = Field(2e-4, gt=0)
+    scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
+    warmup: float = Field(0.05, ge=0)
+    epochs: float = Field(2, gt=0)
+    batch: Batch = Batch()
+    max_tokens: int = Field(2048, ge=16)
+    optimizer: Literal["adamw_torch", "paged_adamw_8bit", "adamw_8bit"] = "adamw_torch"
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    evaluate_every: int = Field(50, ge=1)
+    save_every: int = Field(100, ge=1)
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    kl: Kl = Kl()
+    seed: int = 0
+
+
+class Phase(Section):
+    """Overrides by the number of promoted rounds of this recipe; `rounds` is inclusive, null is open."""
+
+    name: str
+    rounds: tuple[int, int | None]
+    min_examples: int = Field(0, ge=0)
+    epochs: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, gt=0)
+
+
+class Evaluate(Section):
+    """`items` per suite (a fixed stratified choice; null = all); `heldout` answers for ROUGE and perplexity."""
+
+    engine: Literal["gguf"] = "gguf"
+    suites: tuple[str, ...]
+    items: int | None = Field(None, ge=1)
+    heldout: int = Field(200, ge=0)
+    dev_items: int = Field(100, ge=1)
+
+
+class Export(Section):
+    """`scales` are the adapter scales tried on dev items; the best one is merged."""
+
+    form: Literal["merged", "adapter"] = "merged"
+    quantize: Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"] = "Q4_K_M"
+    max_kld: float = Field(0.05, gt=0)
+    scales: tuple[float, ...] = (1.0,)
+
+
+class Schedule(Section):
+    cron: str
+    min_new_examples: int = Field(0, ge=0)
+
+
+class Recipe(Section):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    base: Base
+    lineage: Literal["from_origin", "sequential"] = "from_origin"
+    select: Select = Select()
+    mixture: Mixture
+    replay: Share = 0.0
+    max_tokens_per_round: int | None = Field(None, ge=1)
+    min_examples: int = Field(1, ge=1)
+    train: Train = Train()
+    phases: tuple[Phase, ...] = ()
+    evaluate: Evaluate
+    gates: tuple[GateRule, ...]
+    max_attempts: int = Field(1, ge=1, le=3)
+    export: Export = Export()
+    promote: Literal["manual", "automatic"] = "manual"
+    schedule: Schedule | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.replay and self.lineage != "sequential":
+            raise ValueError("`replay` is a share for lineage: sequential only; from_origin uses every replay example")
+        measured = set(self.evaluate.suites)
+        for gate in self.gates:
+            if gate.suite not in measured:
+                raise ValueError(f"the gate on suite '{gate.suite}' has no scores: add it to evaluate.suites")
+        return self
+
+    def phase(self, promoted: int) -> "Recipe":
+        """This recipe with the keys of the phase for round number `promoted` + 1 filled in."""
+        for phase in self.phases:
+            first, last = phase.rounds
+            if first <= promoted + 1 and (last is None or promoted + 1 <= last):
+                named = {"epochs": phase.epochs, "learning_rate": phase.learning_rate}
+                changes = {key: value for key, value in named.items() if value is not None}
+                train = self.train.model_copy(update=changes)
+                return self.model_copy(update={"train": train, "min_examples": max(1, phase.min_examples)})
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON, for manifests and caches."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file; a relative `base.model` stays relative to the project, not to the file.
+
+    Raises:
+        RecipeError: the file is missing, is not YAML, or has a key or value that this version does not act on.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    return parse_recipe(text, str(path))
+
+
+def parse_recipe(text: str, name: str) -> Recipe:
+    """The recipe in a YAML text; `name` stands in error messages."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"recipe {name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, Mapping):
+        raise RecipeError(f"recipe {name} holds {type(raw).__name__}, not a mapping of keys")
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {name}: " + "; ".join(_sentences(error))) from error
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    return [_sentence(dict(problem)) for problem in error.errors()]
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place[-1], _all_keys(), n=1)
+        hint = f"; did you mean `{near[0]}`?" if near else ""
+        return f"this version does not act on the key `{'.'.join(place)}`{hint}"
+    if problem["type"] == "missing":
+        return f"the key `{'.'.join(place)}` is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem["input"]
+    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    return f"`{'.'.join(place)}`: {message}{shown}" if place else message
+
+
+def _all_keys() -> list[str]:
+    models: list[type[BaseModel]] = [
+        Recipe, Base, Select, Language, PerUser, Mixture, Lora, Batch, EarlyStopping, Kl, Train, Phase, Evaluate,
+        Export, Schedule, GateRule,
+    ]  # fmt: skip
+    return sorted({key for model in models for key in model.model_fields})

@@ -1,0 +1,213 @@
+"""The typed records that pass between service and pipelines, and between stages."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["system", "user", "assistant", "tool"]
+Part = Literal["train", "dev", "heldout"]
+Source = Literal["new", "replay", "general", "coding", "reasoning"]
+Outcome = Literal["used", "held_out", "left_out"]
+
+
+class Record(BaseModel):
+    """Immutable; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# ---- curation: raw in, clean out -------------------------------------------------------------------------
+
+
+class Message(Record):
+    """One chat message as the app sent it. `parent` is None for a root."""
+
+    id: str
+    role: Role
+    content: str
+    parent: str | None = None
+
+
+class Conversation(Record):
+    """A tree of raw messages, parents before children, with what the client hinted."""
+
+    id: str
+    messages: tuple[Message, ...]
+    language: str | None = None
+    topic: str | None = None
+
+
+class Features(Record):
+    """What curation measured on one clean message (shares are of letters, 0 to 1)."""
+
+    characters: int
+    words: int
+    scripts: Mapping[str, float]
+    mixing: float
+    zlib_ratio: float | None
+    bigram_score: float | None
+    entities: Mapping[str, int]
+
+
+class CleanMessage(Record):
+    id: str
+    role: Role
+    parent: str | None
+    text: str
+    features: Features
+
+
+class Signature(Record):
+    """What clustering needs of one text: an exact keyed hash and, for longer texts, MinHash with bands.
+
+    `exact` is 16 bytes hex; `minhash` 128 unsigned 32-bit values (empty for short texts, which cluster by equality
+    only); `bands` 16 signed 64-bit hashes; `content_words` keyed hashes of the words that carry content.
+    """
+
+    exact: str
+    minhash: tuple[int, ...] = ()
+    bands: tuple[int, ...] = ()
+    content_words: tuple[str, ...] = ()
+
+
+class CleanConversation(Record):
+    """The result of curation. `prompt` covers the user turns, `pair` user and assistant turns."""
+
+    id: str
+    messages: tuple[CleanMessage, ...]
+    language: str
+    topic: str
+    prompt: Signature
+    pair: Signature
+
+
+class Rejected(Record):
+    """Curation's refusal: the rule's name and a detail without raw text."""
+
+    id: str
+    rule: str
+    detail: str
+
+
+class Quarantined(Record):
+    """What could not be checked (time-out, crash): never passed on."""
+
+    id: str
+    reason: str
+
+
+Curated = CleanConversation | Rejected | Quarantined
+
+
+# ---- selection: clean and rated in, examples out ---------------------------------------------------------
+
+
+class MessageKey(Record):
+    """Names one revision of one clean message; never its text."""
+
+    message: str
+    revision: int
+
+
+class RatedMessage(Record):
+    """A clean message with its votes as they stand. `flaws` names why it gets no loss, empty if it may."""
+
+    key: MessageKey
+    role: Role
+    parent: str | None
+    text: str
+    up: int = 0
+    down: int = 0
+    mixing: float = 0.0
+    voted_at: datetime | None = None
+    complete: bool = True
+
+
+class Candidate(Record):
+    """One clean conversation as the snapshot sees it; `part` and clusters are permanent."""
+
+    conversation: str
+    person: str
+    app: str
+    occurred_at: datetime
+    consent: bool | None
+    satisfaction: int | None
+    language: str
+    topic: str
+    prompt_cluster: str
+    pair_cluster: str
+    part: Part
+    seen: bool
+    messages: tuple[RatedMessage, ...]
+
+
+class Turn(Record):
+    """One turn of an example. `trained` marks the assistant turns that get loss."""
+
+    role: Role
+    content: str
+    trained: bool = False
+
+
+class Example(Record):
+    """A training record with its text; lives in memory and in scratch only."""
+
+    id: str
+    source: Source
+    turns: tuple[Turn, ...]
+
+
+class TurnKey(Record):
+    """An example's turn without its text: which clean message, and whether it gets loss."""
+
+    key: MessageKey
+    role: Role
+    trained: bool
+
+
+class SnapshotItem(Record):
+    """What the snapshot decided about one record, with the reason; ids and numbers only."""
+
+    conversation: str
+    person: str
+    outcome: Outcome
+    reason: str
+    part: Part | None = None
+    source: Source | None = None
+    month: str = ""
+    tokens: int = 0
+    turns: tuple[TurnKey, ...] = ()
+    digest: str = ""
+
+
+class Corpus(Protocol):
+    """Where stages get text from. The service implements it over SQL and the vault; tests over a list."""
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every curated conversation, in one consistent read, oldest first."""
+        ...
+
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+        """The clean text of these message revisions; raises Cancelled if a person was erased meanwhile."""
+        ...
+
+    def outcomes(self) -> Mapping[str, int]:
+        """Counts of the conversations that never became clean, by rule: the funnel's first half."""
+        ...
+
+
+# ---- models ----------------------------------------------------------------------------------------------
+
+
+class ServedForm(Record):
+    """The exact bytes that are gated and served: a merged GGUF, or a base GGUF with an adapter GGUF."""
+
+    kind: Literal["merged", "adapter"]
+    path: str
+    sha256: str
+    adapter_path: str | None = None
+    adapter_sha256: str | None = None
+    scale: float = 1.0
+    quantization: str = "Q4_K_M"

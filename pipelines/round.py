@@ -1,0 +1,130 @@
+"""One turn of the wheel: snapshot, mix, train, export, evaluate, gate, report. This file is the process, top to bottom.
+
+    var/rounds/0007/attempt-1/{snapshot,origin,mix,train,export,evaluate,gate,report}/manifest.json
+"""
+
+from pathlib import Path
+
+from pipelines.artifacts import Attempt
+from pipelines.backends.base import TrainOutput, TrainRequest
+from pipelines.recipe import Recipe
+from pipelines.records import Corpus
+from pipelines.stages.candidate import Candidate, export_candidate
+from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
+from pipelines.stages.gate import Verdict, decide
+from pipelines.stages.materialise import MixedText, materialise
+from pipelines.stages.mix import MixOutput, mix
+from pipelines.stages.origin import prepare_origin
+from pipelines.stages.report import ReportInput, ReportOutput, language_of, report
+from pipelines.stages.snapshot import SnapshotOutput, read_items, snapshot
+from pipelines.stages.train import train
+from pipelines.steps import Steps
+from pipelines.tools import gather_tools
+from pipelines.turn import Baseline, Journal, RoundResult, Surroundings
+
+
+def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal) -> RoundResult:
+    """One attempt at a round. A stage that an earlier, killed run finished on the same input is not run again.
+
+    Raises:
+        PerennialError: one sentence, whichever stage it came from; Cancelled when the claim is gone.
+    """
+    tools = gather_tools(recipe, around)
+    step = Steps(attempt, journal)
+
+    # Who is asked: every conversation gets a place or a reason.
+    def take_snapshot(out: Path) -> SnapshotOutput:
+        return snapshot(corpus, recipe.select, out, tools.selector)
+
+    suites = tools.selector.suite_digests
+    taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites)
+    if shortage := _shortage(taken, recipe, around.min_new):
+        return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.sizes)
+    items = read_items(step.folder("snapshot") / taken.items)
+    gate_items = tools.gate_items(items, corpus)
+
+    # What the candidate will be held against; an origin below a gate's floor stops the round here.
+    def prepare(out: Path) -> Baseline:
+        prepared = prepare_origin(tools.base, recipe.export.quantize, around.models)
+        tools.hold_to_floors(prepared, gate_items, out)
+        return prepared
+
+    origin = step("origin", Baseline, prepare, recipe.base, recipe.export.quantize, suites)
+    champion = around.champion or origin
+
+    # What is trained on: new, replay and anchors by their shares; as ids here, as text only in scratch.
+    def mix_examples(out: Path) -> MixOutput:
+        count, seed = tools.count_trained, recipe.train.seed
+        return mix(items, tools.pools, recipe, count, out, seed, corpus=corpus, scratch=attempt.scratch)
+
+    mixed = step("mix", MixOutput, mix_examples, taken.digest, recipe, tools.pool_digest)
+
+    def text() -> MixedText:
+        plan, expected = step.folder("mix") / mixed.plan, mixed.text_sha256
+        return materialise(plan, corpus, tools.pools, attempt.scratch, expected_sha256=expected)
+
+    # Learning.
+    def train_adapter(out: Path) -> TrainOutput:
+        mixture = text()
+        request = TrainRequest(
+            base=tools.training_base(attempt.scratch), base_name=recipe.base.model, train=recipe.train,
+            train_file=mixture.train, dev_file=mixture.dev if mixed.dev_tokens else None,
+        )  # fmt: skip
+        return train(request, out, attempt.still_ours)
+
+    trained = step("train", TrainOutput, train_adapter, mixed.text_sha256, recipe.train, origin.id)
+    weights = step.folder("train") / trained.weights
+
+    # The exact bytes that would be served; dev items choose the adapter's scale.
+    def export(out: Path) -> Candidate:
+        whole = trained.kind == "full"
+        return export_candidate(
+            weights if whole else tools.training_base(attempt.scratch), None if whole else weights, out, recipe.export,
+            trained_on="nf4" if recipe.train.method == "qlora" else "full", prompts=tools.prompts(text()),
+            choose=lambda forms: tools.best_on_dev(forms, origin, items, corpus, out),
+        )  # fmt: skip
+
+    exported = step("export", Candidate, export, step.digest("train"), recipe.export, recipe.evaluate.dev_items)
+    candidate = exported.form_in(step.folder("export"))
+
+    # Three models, the same items, the same engine and settings as in serving.
+    def measure(out: Path) -> EvaluateOutput:
+        request = EvaluateRequest(
+            origin=origin.form, champion=champion.form, candidate=candidate, measurement=gate_items,
+            attempt=around.attempt, max_attempts=recipe.max_attempts,
+        )  # fmt: skip
+        return evaluate(request, out, suites=tools.suites, cache=around.scores)
+
+    measured = step("evaluate", EvaluateOutput, measure, step.digest("export"), champion.form.sha256, recipe.evaluate)
+
+    # The decision, and the story of it.
+    def judge(out: Path) -> Verdict:
+        return decide(read_scores(step.folder("evaluate"), measured), recipe.gates)
+
+    verdict = step("gate", Verdict, judge, step.digest("evaluate"), recipe.model_dump(mode="json")["gates"])
+
+    def tell(out: Path) -> ReportOutput:
+        told = ReportInput(
+            recipe=recipe, attempt=around.attempt, origin=origin.id, champion=champion.id, snapshot=taken,
+            mixture=mixed, training=trained, candidate=exported, evaluation=measured, verdict=verdict,
+            language=language_of(read_scores(step.folder("evaluate"), measured)), seconds=step.seconds,
+        )  # fmt: skip
+        return report(told, step.folder("train") / trained.loss_history, out)
+
+    step("report", ReportOutput, tell, step.digest("gate"))
+    attempt.clear_scratch()
+    return RoundResult(
+        outcome=verdict.outcome, reasons=verdict.reasons, counts=taken.sizes, origin=origin, candidate=candidate,
+        adapter=str(weights), verdict=verdict,
+    )  # fmt: skip
+
+
+def _shortage(taken: SnapshotOutput, recipe: Recipe, min_new: int) -> str | None:
+    """Why there is too little to learn from, with the counts; None if there is enough."""
+    if taken.new < min_new:
+        return f"skipped: {taken.new} new examples, and the schedule asks for at least {min_new}"
+    if taken.examples < recipe.min_examples:
+        return f"skipped: {taken.examples} examples ({taken.new} new), and the recipe asks for {recipe.min_examples}"
+    return None
+
+

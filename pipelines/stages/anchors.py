@@ -1,0 +1,103 @@
+"""Anchor pools: general, coding and reasoning examples that keep old skills.
+
+One line of data/general/general.jsonl:
+    {"id": "fact-0017", "family": "multiple_choice", "turns": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "B"}]}
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from pipelines.errors import DataError
+from pipelines.records import Record, Role, Turn
+
+AnchorName = Literal["general", "coding", "reasoning"]
+ANCHOR_NAMES: tuple[AnchorName, ...] = ("general", "coding", "reasoning")
+_DEV_SHARE = 0.05
+_SMALLEST_SPLIT_FAMILY = 10
+
+
+class AnchorTurn(Record):
+    role: Role
+    content: str
+
+
+class Anchor(Record):
+    """One example; every assistant turn is trained. `family` names the skill and its output format."""
+
+    id: str
+    family: str
+    turns: tuple[AnchorTurn, ...]
+
+    @property
+    def trained_turns(self) -> tuple[Turn, ...]:
+        return tuple(
+            Turn(role=turn.role, content=turn.content, trained=turn.role == "assistant") for turn in self.turns
+        )
+
+
+class AnchorPool(Record):
+    """The anchors of one kind, ids unique."""
+
+    name: AnchorName
+    anchors: tuple[Anchor, ...]
+
+    def split(self) -> tuple[list[Anchor], list[Anchor]]:
+        """(train, dev): about one anchor in twenty of every family of ten or more is kept for dev, for good.
+
+        By a hash of the id, so a pool that grows never moves an anchor that was trained on into dev unless the
+        family outgrows its dev part.
+        """
+        families: dict[str, list[Anchor]] = {}
+        for anchor in sorted(self.anchors, key=lambda anchor: hashlib.sha256(anchor.id.encode()).hexdigest()):
+            families.setdefault(anchor.family, []).append(anchor)
+        train: list[Anchor] = []
+        dev: list[Anchor] = []
+        for members in families.values():
+            kept = max(1, round(len(members) * _DEV_SHARE)) if len(members) >= _SMALLEST_SPLIT_FAMILY else 0
+            dev += members[:kept]
+            train += members[kept:]
+        return train, dev
+
+
+def load_pool(path: Path, name: AnchorName) -> AnchorPool:
+    """The pool in a JSONL file.
+
+    Raises:
+        DataError: the file is missing, a line is not an anchor, or an id stands twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read the anchor pool {path}: {error.strerror}") from error
+    anchors = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    twice = [id for id, times in Counter(anchor.id for anchor in anchors).items() if times > 1]
+    if twice:
+        raise DataError(f"the anchor pool {path} holds the id '{twice[0]}' more than once; ids must be unique")
+    return AnchorPool(name=name, anchors=tuple(anchors))
+
+
+def load_pools(folder: Path) -> Mapping[AnchorName, AnchorPool]:
+    """The pools of a folder, one file per kind; a kind without a file is left out."""
+    files = {name: folder / f"{name}.jsonl" for name in ANCHOR_NAMES}
+    return {name: load_pool(path, name) for name, path in files.items() if path.is_file()}
+
+
+def families(anchors: Sequence[Anchor]) -> dict[str, int]:
+    """How many of each family."""
+    return dict(sorted(Counter(anchor.family for anchor in anchors).items()))
+
+
+def _parse(line: str, place: str) -> Anchor:
+    try:
+        anchor = Anchor.model_validate(json.loads(line))
+    except (ValueError, ValidationError) as error:
+        raise DataError(f"{place} is not an anchor (id, family, turns): {' '.join(str(error).split())}") from error
+    if not any(turn.role == "assistant" for turn in anchor.turns):
+        raise DataError(f"{place}: the anchor '{anchor.id}' holds no assistant turn, so it could train nothing")
+    return anchor

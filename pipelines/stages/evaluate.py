@@ -1,0 +1,226 @@
+"""Measures origin, champion and candidate on the same items, in the forms in which they are served.
+
+    evaluate/
+    ├── items.jsonl.gz    {"model": "candidate", "suite": "tiny_math", "metric": "exact_match", "id": "...", "value": 1.0}
+    ├── scores.json       the same for the gate, with language measures
+    ├── progress.jsonl    {"stage": "evaluate", "done": 240, "total": 5200, "message": "origin: tiny_math", ...}
+    └── manifest.json
+
+`choose_form` reads dev items only; the gate never sees those.
+"""
+
+import gzip
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipelines.artifacts import report_progress, write_atomic
+from pipelines.errors import ArtifactError
+from pipelines.gguf.runtime import runtime_for, usable_cores
+from pipelines.records import Example, Record, ServedForm
+from pipelines.suites.heldout import heldout_items
+from pipelines.suites.job import JobRequest, SuiteChoice, measure
+from pipelines.suites.load import Split
+from pipelines.suites.report import ScoreRow, score_rows
+from pipelines.suites.rules import GUARD_SUITE
+from pipelines.suites.scores import HELDOUT, GateInput, ModelScores
+
+ROLES = ("origin", "champion", "candidate")
+POLL_SECONDS = 0.5
+
+
+class Measurement(Record):
+    """What to measure, the same for every model.
+
+    Attributes:
+        suites: names of folders; `heldout` and `language` are special.
+        items: how many per suite (a fixed stratified choice), None for all.
+        heldout: well-rated held-out examples; source `replay` marks older data.
+        clusters: by example id, what makes held-out examples dependent (their prompt cluster).
+    """
+
+    suites: tuple[str, ...]
+    split: Split = "gate"
+    items: int | None = None
+    heldout: tuple[Example, ...] = ()
+    clusters: Mapping[str, str] = {}
+    seed: int = 0
+
+
+class EvaluateRequest(Record):
+    """Three served forms (the champion may be the origin), what to measure, and which look at the gate items it is."""
+
+    origin: ServedForm
+    champion: ServedForm
+    candidate: ServedForm
+    measurement: Measurement
+    attempt: int = 1
+    max_attempts: int = 1
+
+
+class EvaluateOutput(Record):
+    """Paths relative to the stage folder, counts and mean scores; the rows are in scores.json."""
+
+    items: str
+    scores: str
+    measured: int
+    rows: tuple[ScoreRow, ...]
+    seconds: float
+
+
+def evaluate(request: EvaluateRequest, out: Path, *, suites: Path, cache: Path) -> EvaluateOutput:
+    """Score the three models and write the stage's files into `out`.
+
+    Args:
+        suites: the folder of suite folders.
+        cache: where item scores of shipped suites are kept between rounds.
+
+    Raises:
+        SuiteError: a suite is missing or malformed.
+        GGUFError: a form is missing, changed or crashes llama.cpp.
+    """
+    started = time.monotonic()
+    forms = {role: getattr(request, role) for role in ROLES}
+    measured = measure_models(forms, request.measurement, out, suites=suites, cache=cache)
+    scores = GateInput(**measured, attempt=request.attempt, max_attempts=request.max_attempts)
+    count = _write_items(out / "items.jsonl.gz", measured)
+    write_atomic(out / "scores.json", scores.model_dump_json())
+    return EvaluateOutput(
+        items="items.jsonl.gz", scores="scores.json", measured=count, rows=score_rows(scores),
+        seconds=time.monotonic() - started,
+    )  # fmt: skip
+
+
+def read_scores(folder: Path, output: EvaluateOutput) -> GateInput:
+    """What the gate decides on, from a finished evaluate stage."""
+    path = folder / output.scores
+    try:
+        return GateInput.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} does not hold the scores of this version; delete {folder} to run it again") from error
+
+
+def measure_models(
+    forms: Mapping[str, ServedForm], measurement: Measurement, progress: Path, *, suites: Path, cache: Path,
+    stage: str = "evaluate",
+) -> dict[str, ModelScores]:  # fmt: skip
+    """The scores of several models by name, each in a child process; equal forms are measured once.
+
+    As many run at once as there are cores for their threads. `progress` is the folder whose progress.jsonl grows.
+    """
+    unique: dict[str, tuple[str, ServedForm]] = {}
+    for name, form in forms.items():
+        unique.setdefault(form.model_dump_json(), (name, form))
+    with TemporaryDirectory(prefix="perennial-evaluate-") as notes, _Joined(Path(notes), progress, stage, len(unique)):
+        jobs = [
+            _job(name, form, measurement, Path(notes) / str(number), suites, cache)
+            for number, (name, form) in enumerate(unique.values())
+        ]
+        with ThreadPoolExecutor(max_workers=_workers(list(forms.values()))) as pool:
+            found = dict(zip(unique, pool.map(measure, jobs), strict=True))
+    return {name: found[form.model_dump_json()] for name, form in forms.items()}
+
+
+def choose_form(origin: ModelScores, candidates: Sequence[ModelScores], tolerance_points: float = 1.0) -> int:
+    """Which candidate (an adapter scale, say) to export, from dev scores: its position.
+
+    Of those whose every suite stays within `tolerance_points` of the origin, the one with the most likely held-out
+    answers; if none does, the one whose worst suite lost least.
+    """
+    losses = [_worst_loss(origin, candidate) for candidate in candidates]
+    kept = [index for index, loss in enumerate(losses) if loss <= tolerance_points / 100]
+    if kept:
+        return max(kept, key=lambda index: _learned(candidates[index]))
+    return min(range(len(candidates)), key=lambda index: losses[index])
+
+
+def _worst_loss(origin: ModelScores, candidate: ModelScores) -> float:
+    suites = [scores for scores in origin.suites if scores.suite != HELDOUT]
+    return max((scores.mean - candidate.suite(scores.suite, scores.metric).mean for scores in suites), default=0.0)
+
+
+def _learned(scores: ModelScores) -> float:
+    """Mean log-likelihood of held-out answers, or the mean of the suites if there are none."""
+    entries = [entry for entry in scores.suites if entry.metric == "perplexity"] or list(scores.suites)
+    return sum(entry.mean for entry in entries) / len(entries)
+
+
+def _job(
+    name: str, form: ServedForm, measurement: Measurement, progress: Path, suites: Path, cache: Path
+) -> JobRequest:
+    progress.mkdir()
+    names = [suite for suite in measurement.suites if suite not in (HELDOUT, GUARD_SUITE)]
+    return JobRequest(
+        form=form, name=name,
+        suites=tuple(
+            SuiteChoice(folder=str(suites / suite), split=measurement.split, count=measurement.items, seed=measurement.seed)
+            for suite in names
+        ),
+        heldout=heldout_items(measurement.heldout, measurement.clusters) if HELDOUT in measurement.suites else (),
+        language=str(suites / GUARD_SUITE / "prompts.jsonl") if GUARD_SUITE in measurement.suites else None,
+        cache=str(cache), progress=str(progress),
+    )  # fmt: skip
+
+
+def _workers(forms: Sequence[ServedForm]) -> int:
+    """How many models fit side by side on the cores, given the threads each uses."""
+    paths = [Path(form.path) for form in forms]
+    threads = max(runtime_for(path).threads if path.is_file() else 1 for path in paths)
+    return max(1, usable_cores() // threads)
+
+
+def _write_items(path: Path, measured: Mapping[str, ModelScores]) -> int:
+    """One line per model, metric and item; the same scores give the same bytes."""
+    count = 0
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as file:
+        for model, scores in measured.items():
+            for suite in scores.suites:
+                for item in suite.items:
+                    row = {"model": model, "suite": suite.suite, "metric": suite.metric, **item.model_dump()}
+                    file.write(json.dumps(row).encode() + b"\n")
+                    count += 1
+    return count
+
+
+class _Joined:
+    """While the block runs, joins the children's progress files into one line per change in the stage's."""
+
+    def __init__(self, notes: Path, progress: Path, stage: str, models: int) -> None:
+        self._notes, self._progress, self._stage, self._models = notes, progress, stage, models
+        self._ended = threading.Event()
+        self._told = -1.0
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._tell()
+
+    def _follow(self) -> None:
+        while not self._ended.wait(POLL_SECONDS):
+            self._tell()
+
+    def _tell(self) -> None:
+        lines = [line for path in self._notes.glob("*/progress.jsonl") if (line := _last_line(path))]
+        done = sum(line["done"] for line in lines)
+        if not lines or done == self._told:
+            return
+        self._told = done
+        # models that have not begun count as long as those that have
+        total = sum(line["total"] for line in lines) * self._models / len(lines)
+        newest = max(lines, key=lambda line: line["time"])
+        report_progress(self._progress, self._stage, done, total, message=newest["message"])
+
+
+def _last_line(path: Path) -> dict[str, Any] | None:
+    """The newest whole line; a line that is just being written is not there yet."""
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return dict(json.loads(whole.rpartition("\n")[2])) if whole else None

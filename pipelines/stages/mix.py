@@ -1,0 +1,302 @@
+"""The mixture: which examples a round trains on, how often, and what was asked against what was reached.
+
+    snapshot items (train part) ──┐
+    anchor pools (train slice) ───┴─> quotas in trained tokens ──> plan.jsonl (ids, no text) ──> text in scratch
+    dev items + the pools' dev slice ──> the dev set, in the same plan
+
+Two lines of plan.jsonl, a user's example and an anchor:
+    {"id": "9f..", "part": "train", "source": "new", "tokens": 34, "turns": [{"key": {...}, "role": "user", ...}], "anchor": null}
+    {"id": "general/fact-17", "part": "train", "source": "general", "tokens": 3, "turns": [], "anchor": "fact-17"}
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.artifacts import sha256_of
+from pipelines.errors import DataError
+from pipelines.recipe import Recipe
+from pipelines.records import Corpus, Record, SnapshotItem, Turn
+from pipelines.stages.anchors import Anchor, AnchorName, AnchorPool
+from pipelines.stages.materialise import PlanLine, examples_of, materialise
+from pipelines.stages.quotas import Countable, even_choice, repeated_draw
+
+REASONS: Mapping[str, str] = {
+    "no_trained_token": "no good answer fits into the recipe's max_tokens",
+    "over_round_budget": "its month already fills its part of the recipe's max_tokens_per_round",
+    "over_replay_share": "its month already fills its part of the recipe's replay share",
+}
+CountTokens = Callable[[Sequence[Turn]], int]
+
+
+class ShareLine(Record):
+    """One source of the mixture. Shares and tokens are of trained tokens; `source` "user" is new + replay."""
+
+    source: str
+    asked: float
+    reached: float
+    tokens: int
+    examples: int
+    distinct: int
+    most_repeats: int
+    shortfall_tokens: int
+
+
+class MixOutput(Record):
+    """The plan and its report. `text_sha256` is of the text that the plan stands for, wherever it is rebuilt."""
+
+    plan: str
+    left_out_list: str
+    plan_sha256: str
+    text_sha256: str
+    shares: tuple[ShareLine, ...]
+    examples: Mapping[str, int]
+    tokens: Mapping[str, int]
+    families: Mapping[str, Mapping[str, int]]
+    left_out: Mapping[str, int]
+    dev_examples: Mapping[str, int]
+    dev_tokens: int
+
+
+class LeftOut(Record):
+    conversation: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What `plan_mixture` decided: lines in training order, then the dev set."""
+
+    lines: tuple[PlanLine, ...]
+    left_out: tuple[LeftOut, ...]
+    shares: tuple[ShareLine, ...]
+    families: Mapping[str, Mapping[str, int]]
+
+
+def mix(
+    items: Sequence[SnapshotItem],
+    pools: Mapping[AnchorName, AnchorPool],
+    recipe: Recipe,
+    count_tokens: CountTokens,
+    out: Path,
+    seed: int,
+    *,
+    corpus: Corpus,
+    scratch: Path,
+) -> MixOutput:
+    """Decide the mixture, write it to `out` as ids, and its text to `scratch`; the same input gives the same bytes.
+
+    Args:
+        count_tokens: trained tokens of an example's turns under the recipe's tokenizer and max_tokens; 0 leaves it out.
+
+    Raises:
+        DataError: nothing of the users is left to train on, or a pool that the recipe asks for is missing.
+    """
+    mixture = plan_mixture(_counted(items, corpus, count_tokens), pools, recipe, count_tokens, seed)
+    plan = out / "plan.jsonl"
+    _write_lines(plan, mixture.lines)
+    _write_lines(out / "left_out.jsonl", mixture.left_out)
+    text = materialise(plan, corpus, pools, scratch)
+    train = [line for line in mixture.lines if line.part == "train"]
+    dev = [line for line in mixture.lines if line.part == "dev"]
+    return MixOutput(
+        plan=plan.name,
+        left_out_list="left_out.jsonl",
+        plan_sha256=sha256_of(plan),
+        text_sha256=text.sha256,
+        shares=mixture.shares,
+        examples=_by_source(train),
+        tokens=_by_source(train, tokens=True),
+        families=mixture.families,
+        left_out=dict(sorted(Counter(one.reason for one in mixture.left_out).items())),
+        dev_examples=_by_source(dev),
+        dev_tokens=sum(line.tokens for line in dev),
+    )
+
+
+def plan_mixture(
+    items: Sequence[SnapshotItem],
+    pools: Mapping[AnchorName, AnchorPool],
+    recipe: Recipe,
+    count_tokens: CountTokens,
+    seed: int,
+) -> Mixture:
+    """Every used item once (or left out with a reason), anchors up to their share, the dev set apart.
+
+    `items` carry their trained tokens as `count_tokens` counts them. Order of input does not matter.
+    """
+    used = sorted((i for i in items if i.part == "train" and i.outcome == "used"), key=lambda i: i.conversation)
+    kept, left_out = _user_part(used, recipe, seed)
+    asked = asked_shares(recipe)
+    lead = next(iter(asked))
+    leading = sum(item.tokens for item in kept if lead == "user" or item.source == "new")
+    per_share = leading / asked[lead]
+    train = [_user_line(item, "train") for item in kept]
+    families: dict[str, Mapping[str, int]] = {}
+    for name in recipe.mixture.anchors:
+        drawn = _draw_anchors(name, asked[name] * per_share, pools, recipe, count_tokens, seed)
+        train += [line for line, _ in drawn]
+        families[name] = dict(sorted(Counter(family for _, family in drawn).items()))
+    random.Random(f"{seed}/order").shuffle(train)
+    dev, unfit = _dev_set(items, pools, asked, lead, count_tokens, seed)
+    shares = _share_lines(train, asked, per_share)
+    return Mixture(tuple(train + dev), tuple(left_out + unfit), shares, families)
+
+
+def asked_shares(recipe: Recipe) -> dict[str, float]:
+    """The recipe's shares of all trained tokens; the first source is the one that the others are measured by.
+
+    `sequential` takes replay off the top and shares out the rest: user 70 % with replay 30 % is new 49 %.
+    """
+    if recipe.lineage == "from_origin":
+        return {"user": recipe.mixture.user} | dict(recipe.mixture.anchors)
+    rest = 1 - recipe.replay
+    if rest <= 0:
+        raise DataError("`replay: 1` leaves nothing for new examples; give a share below 1")
+    anchors = {name: rest * share for name, share in recipe.mixture.anchors.items()}
+    return {"new": rest * recipe.mixture.user, "replay": recipe.replay} | anchors
+
+
+def _counted(items: Sequence[SnapshotItem], corpus: Corpus, count_tokens: CountTokens) -> list[SnapshotItem]:
+    """The items with their tokens counted as training will count them: end-of-turn markers in, overlong turns out."""
+    wanted = [item for item in items if item.outcome != "left_out" and item.part in ("train", "dev")]
+    lines = [_user_line(item, "train") for item in wanted]
+    counts = [count_tokens(example.turns) for example in examples_of(lines, corpus, {})]
+    return [item.model_copy(update={"tokens": count}) for item, count in zip(wanted, counts, strict=True)]
+
+
+def _user_part(
+    used: Sequence[SnapshotItem], recipe: Recipe, seed: int
+) -> tuple[list[SnapshotItem], list[LeftOut]]:
+    """What the users contribute, and what is left out for want of room."""
+    asked = asked_shares(recipe)
+    fit = [item for item in used if item.tokens > 0]
+    left_out = [LeftOut(conversation=i.conversation, reason="no_trained_token") for i in used if i.tokens == 0]
+    lead = "user" if "user" in asked else "new"
+    first = [item for item in fit if lead == "user" or item.source == "new"]
+    room = math.inf if recipe.max_tokens_per_round is None else asked[lead] * recipe.max_tokens_per_round
+    kept, over = _evenly(first, room, "over_round_budget", seed)
+    if not kept:
+        raise DataError(f"none of the {len(used)} selected examples is {lead} and can be trained on; nothing to learn")
+    if lead == "new":
+        target = asked["replay"] / asked["new"] * sum(item.tokens for item in kept)
+        replayed, more_over = _evenly([i for i in fit if i.source == "replay"], target, "over_replay_share", seed)
+        kept, over = kept + replayed, over + more_over
+    return kept, left_out + over
+
+
+def _evenly(
+    items: Sequence[SnapshotItem], room: float, reason: str, seed: int
+) -> tuple[list[SnapshotItem], list[LeftOut]]:
+    """As many tokens from each month, up to `room` in all; the rest is left out for `reason`."""
+    if sum(item.tokens for item in items) <= room:
+        return list(items), []
+    chosen = even_choice([Countable(item.conversation, item.month, item.tokens) for item in items], room, seed)
+    kept = [item for item in items if item.conversation in chosen]
+    return kept, [LeftOut(conversation=i.conversation, reason=reason) for i in items if i.conversation not in chosen]
+
+
+def _draw_anchors(
+    name: AnchorName,
+    tokens: float,
+    pools: Mapping[AnchorName, AnchorPool],
+    recipe: Recipe,
+    count_tokens: CountTokens,
+    seed: int,
+) -> list[tuple[PlanLine, str]]:
+    """The drawn anchors of one kind with their families; repeats included."""
+    if tokens <= 0:
+        return []
+    if name not in pools:
+        raise DataError(f"the recipe asks for {name} anchors, but there is no pool {name}.jsonl")
+    train, _ = pools[name].split()
+    return _draw(name, "train", train, tokens, recipe.mixture.max_repeats, count_tokens, seed)
+
+
+def _dev_set(
+    items: Sequence[SnapshotItem],
+    pools: Mapping[AnchorName, AnchorPool],
+    asked: Mapping[str, float],
+    lead: str,
+    count_tokens: CountTokens,
+    seed: int,
+) -> tuple[list[PlanLine], list[LeftOut]]:
+    """All dev items and, in proportion, anchors of the pools' dev slice, each at most once."""
+    held = [item for item in items if item.part == "dev" and item.outcome == "held_out"]
+    held.sort(key=lambda item: item.conversation)
+    unfit = [LeftOut(conversation=i.conversation, reason="no_trained_token") for i in held if i.tokens == 0]
+    lines = [_user_line(item, "dev") for item in held if item.tokens > 0]
+    per_share = sum(line.tokens for line in lines) / (asked[lead] + asked.get("replay", 0.0))
+    for name, pool in sorted(pools.items()):
+        if asked.get(name):
+            drawn = _draw(name, "dev", pool.split()[1], asked[name] * per_share, 1, count_tokens, seed)
+            lines += [line for line, _ in drawn]
+    return lines, unfit
+
+
+def _draw(
+    name: AnchorName,
+    part: str,
+    anchors: Sequence[Anchor],
+    tokens: float,
+    repeats: int,
+    count_tokens: CountTokens,
+    seed: int,
+) -> list[tuple[PlanLine, str]]:
+    counts = {anchor.id: count_tokens(anchor.trained_turns) for anchor in anchors}
+    families = {anchor.id: anchor.family for anchor in anchors}
+    pool = [Countable(id, families[id], count) for id, count in counts.items() if count > 0]
+    return [
+        (PlanLine.model_validate(
+            {"id": f"{name}/{id}", "part": part, "source": name, "tokens": counts[id], "anchor": id}
+        ), families[id])
+        for id in repeated_draw(pool, tokens, repeats, seed)
+    ]  # fmt: skip
+
+
+def _user_line(item: SnapshotItem, part: str) -> PlanLine:
+    return PlanLine.model_validate(
+        {"id": item.conversation, "part": part, "source": item.source, "tokens": item.tokens, "turns": item.turns}
+    )
+
+
+def _share_lines(
+    train: Sequence[PlanLine], asked: Mapping[str, float], per_share: float
+) -> tuple[ShareLine, ...]:
+    total = sum(line.tokens for line in train)
+    return tuple(_share_line(source, share, train, total, per_share) for source, share in asked.items())
+
+
+def _share_line(
+    source: str, asked: float, train: Sequence[PlanLine], total: int, per_share: float
+) -> ShareLine:
+    names = ("new", "replay") if source == "user" else (source,)
+    lines = [line for line in train if line.source in names]
+    draws = Counter(line.id for line in lines)
+    tokens = sum(line.tokens for line in lines)
+    longest = max((line.tokens for line in lines), default=0)
+    missing = asked * per_share - tokens
+    return ShareLine(
+        source=source,
+        asked=round(asked, 6),
+        reached=round(tokens / total, 6),
+        tokens=tokens,
+        examples=len(lines),
+        distinct=len(draws),
+        most_repeats=max(draws.values(), default=0),
+        shortfall_tokens=round(missing) if missing > longest else 0,
+    )
+
+
+def _by_source(lines: Sequence[PlanLine], *, tokens: bool = False) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for line in lines:
+        counts[line.source] += line.tokens if tokens else 1
+    return dict(sorted(counts.items()))
+
+
+def _write_lines(path: Path, records: Sequence[Record]) -> None:
+    path.write_text("".join(record.model_dump_json() + "\n" for record in records), encoding="utf-8")

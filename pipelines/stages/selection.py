@@ -1,0 +1,279 @@
+"""Selection: which conversations a round may learn from or measure on, and one reason for every other one.
+
+    one by one      consent, rating, path through the tree, flaws of each answer
+    in clusters     the newest answer of a prompt wins; older ones are superseded, copies duplicates
+    as a pool       contamination by suites, the share of one person, questions that training already holds
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipelines.artifacts import digest_of
+from pipelines.errors import DataError
+from pipelines.recipe import PerUser, Select
+from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
+
+REASONS: Mapping[str, str] = {
+    "train": "used for training",
+    "dev": "kept apart to choose settings",
+    "heldout": "kept apart to measure the result",
+    "no_consent": "no consent to training was given",
+    "other_language": "not in the recipe's primary language",
+    "no_answer": "holds no answer of the assistant",
+    "unrated": "nobody rated it",
+    "low_satisfaction": "rated below the minimum, and no answer was voted up",
+    "language_mixed": "every answer mixes languages",
+    "response_too_short": "every answer is shorter than allowed",
+    "response_too_long": "every answer is longer than allowed",
+    "all_turns_flawed": "no answer is good enough to learn from",
+    "contaminated": "repeats an item of the recipe's suites",
+    "duplicate": "a newer copy of the same prompt and answer is used",
+    "superseded": "a newer answer to the same prompt is used",
+    "over_user_cap": "its person already fills the share that one person may",
+    "overlaps_train": "kept apart, but its prompts also stand in longer training conversations",
+}
+# For each text of the whole pool, the name of the suite item that stands in it, or None.
+FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
+_NAMED_FLAWS = {"language_mixed", "response_too_short", "response_too_long"}
+_CAP_FROM_USERS = 20
+_CAP_SHARE = 0.005
+_CAP_OVER_FAIR_SHARE = 3
+
+
+class UserCap(Record):
+    """How much of the user part one person may fill: a share, and the trained tokens it came to."""
+
+    people: int
+    share: float
+    tokens: float
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A candidate with the one path that would be learnt, and the reason against it, if any."""
+
+    candidate: Candidate
+    path: tuple[RatedMessage, ...]
+    trained: tuple[bool, ...]
+    tokens: int
+    reason: str | None
+
+    @property
+    def newest_first(self) -> tuple[float, str]:
+        return (-self.candidate.occurred_at.timestamp(), self.candidate.conversation)
+
+
+def select(
+    candidates: Iterable[Candidate],
+    rules: Select,
+    *,
+    count_tokens: Callable[[str], int],
+    find_contaminated: FindContaminated,
+) -> tuple[list[SnapshotItem], UserCap | None]:
+    """One item per candidate, oldest first, and the per-person cap that held (None: too few people for one).
+
+    The same candidates in any order give the same items.
+
+    Raises:
+        DataError: one prompt cluster stands in two parts, so nothing could be held out safely.
+    """
+    judged = [_judge(candidate, rules, count_tokens) for candidate in candidates]
+    _refuse_split_clusters(judged)
+    reasons = {one.candidate.conversation: one.reason for one in judged if one.reason}
+    good = sorted((one for one in judged if one.reason is None), key=lambda one: one.newest_first)
+    reasons |= _settle_clusters(good)
+    # after the clusters: many copies of one pasted item must not look like a template
+    reasons |= _contaminated([one for one in good if one.candidate.conversation not in reasons], find_contaminated)
+    train = [one for one in good if one.candidate.part == "train" and one.candidate.conversation not in reasons]
+    cap = user_cap(_tokens_per_person(train), rules.per_user)
+    reasons |= _over_cap(train, cap)
+    reasons |= _overlaps(good, reasons)
+    ordered = sorted(judged, key=lambda one: (one.candidate.occurred_at, one.candidate.conversation))
+    return [_item(one, reasons.get(one.candidate.conversation)) for one in ordered], cap
+
+
+def user_cap(tokens: Mapping[str, int], rule: PerUser) -> UserCap | None:
+    """The largest number of tokens per person at which nobody exceeds the share of what then remains.
+
+    The share is the recipe's (auto: 0.005), but never below 3 / people, so that it bites on outliers only. None
+    below 20 people under `auto`, and where the share allows everything.
+    """
+    people = len(tokens)
+    if people == 0 or (rule.max_share == "auto" and people < _CAP_FROM_USERS):
+        return None
+    wanted = _CAP_SHARE if rule.max_share == "auto" else rule.max_share
+    share = max(wanted, _CAP_OVER_FAIR_SHARE / people)
+    if share >= 1:
+        return None
+    return UserCap(people=people, share=share, tokens=_level(sorted(tokens.values(), reverse=True), share))
+
+
+def _level(amounts: Sequence[int], share: float) -> float:
+    """The level c with c = share * sum(min(amount, c)); needs share * len(amounts) > 1. Largest amounts first."""
+    rest = float(sum(amounts))
+    for capped, amount in enumerate(amounts):
+        level = share * rest / (1 - share * capped)
+        if amount <= level:
+            return level
+        rest -= amount
+    raise DataError(f"a share of {share} for each of {len(amounts)} people cannot be met")
+
+
+def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], int]) -> _Judged:
+    path = best_path(candidate.messages)
+    counts = [count_tokens(message.text) if message.role == "assistant" else 0 for message in path]
+    liked = candidate.satisfaction is not None and candidate.satisfaction >= rules.min_satisfaction
+    flaws = [_flaw(message, count, rules, liked) for message, count in zip(path, counts, strict=True)]
+    trained = tuple(flaw is None for flaw in flaws)
+    tokens = sum(count for count, good in zip(counts, trained, strict=True) if good)
+    reason = _rating_reason(candidate, path, rules, liked) or _turns_reason(path, flaws)
+    return _Judged(candidate, path, trained, tokens, reason)
+
+
+def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
+    """From the root, at each fork the sibling with the most net votes, then a complete one, then the newest.
+
+    Ends with an assistant turn; later unanswered questions are not part of it. Empty without one.
+    """
+    children: dict[str | None, list[tuple[int, bool, int]]] = {}
+    for position, message in enumerate(messages):
+        rank = (message.up - message.down, message.complete, position)
+        children.setdefault(message.parent, []).append(rank)
+    path: list[RatedMessage] = []
+    parent: str | None = None
+    while parent in children:
+        best = messages[max(children.pop(parent))[2]]
+        path.append(best)
+        parent = best.key.message
+    while path and path[-1].role != "assistant":
+        path.pop()
+    return tuple(path)
+
+
+def _flaw(message: RatedMessage, tokens: int, rules: Select, liked: bool) -> str | None:
+    """Why a turn gets no loss; None for a good answer. Without a good satisfaction only an up-vote speaks for it."""
+    shortest, longest = rules.response_tokens
+    votes = message.up - message.down
+    checks = (
+        ("not_an_answer", message.role != "assistant"),
+        ("down_voted", votes < 0),
+        ("not_voted_up", votes == 0 and not liked),
+        ("incomplete", not message.complete),
+        ("language_mixed", message.mixing > rules.language.max_mixing),
+        ("response_too_short", tokens < shortest),
+        ("response_too_long", tokens > longest),
+    )
+    return next((name for name, holds in checks if holds), None)
+
+
+def _rating_reason(candidate: Candidate, path: Sequence[RatedMessage], rules: Select, liked: bool) -> str | None:
+    primary = rules.language.primary
+    checks = (
+        ("no_consent", candidate.consent is not True),
+        ("other_language", primary is not None and candidate.language != primary),
+        ("no_answer", not path),
+        ("unrated", candidate.satisfaction is None and not any(m.up or m.down for m in path)),
+        ("low_satisfaction", not liked and not any(m.up > m.down for m in path)),
+    )
+    return next((name for name, holds in checks if holds), None)
+
+
+def _turns_reason(path: Sequence[RatedMessage], flaws: Sequence[str | None]) -> str | None:
+    """The common flaw of all answers if it has a name of its own, else `all_turns_flawed`; None if one is good."""
+    named = {flaw for message, flaw in zip(path, flaws, strict=True) if message.role == "assistant"}
+    if None in named:
+        return None
+    single = next(iter(named)) if len(named) == 1 else None
+    return single if single in _NAMED_FLAWS else "all_turns_flawed"
+
+
+def _refuse_split_clusters(judged: Sequence[_Judged]) -> None:
+    parts: dict[str, str] = {}
+    for one in judged:
+        cluster, part = one.candidate.prompt_cluster, one.candidate.part
+        if parts.setdefault(cluster, part) != part:
+            raise DataError(f"prompt cluster {cluster} stands in the parts {parts[cluster]} and {part}; it must be in one")
+
+
+def _settle_clusters(newest_first: Sequence[_Judged]) -> dict[str, str]:
+    """One record per prompt+answer cluster and one per prompt cluster: the newest. Reasons for the others."""
+    pairs: set[str] = set()
+    prompts: set[str] = set()
+    reasons = {}
+    for one in newest_first:
+        candidate = one.candidate
+        if candidate.pair_cluster in pairs:
+            reasons[candidate.conversation] = "duplicate"
+        elif candidate.prompt_cluster in prompts:
+            reasons[candidate.conversation] = "superseded"
+        pairs.add(candidate.pair_cluster)
+        prompts.add(candidate.prompt_cluster)
+    return reasons
+
+
+def _contaminated(kept: Sequence[_Judged], find_contaminated: FindContaminated) -> dict[str, str]:
+    found = find_contaminated(["\n".join(message.text for message in one.path) for one in kept])
+    return {one.candidate.conversation: "contaminated" for one, item in zip(kept, found, strict=True) if item}
+
+
+def _tokens_per_person(train: Sequence[_Judged]) -> dict[str, int]:
+    tokens: Counter[str] = Counter()
+    for one in train:
+        tokens[one.candidate.person] += one.tokens
+    return dict(tokens)
+
+
+def _over_cap(newest_first: Sequence[_Judged], cap: UserCap | None) -> dict[str, str]:
+    """A person's newest records fill the cap; what no longer fits is left out."""
+    if cap is None:
+        return {}
+    filled: Counter[str] = Counter()
+    reasons = {}
+    for one in newest_first:
+        person = one.candidate.person
+        if filled[person] + one.tokens > cap.tokens:
+            reasons[one.candidate.conversation] = "over_user_cap"
+        else:
+            filled[person] += one.tokens
+    return reasons
+
+
+def _overlaps(good: Sequence[_Judged], reasons: Mapping[str, str]) -> dict[str, str]:
+    """Kept-apart records whose prompts all stand, word for word, among those of longer training conversations.
+
+    Parts follow the cluster of all user turns together, so one question inside a longer conversation can be trained
+    on while the same question alone is held out. It stays out of training, and no longer measures.
+    """
+    kept = [one for one in good if one.candidate.conversation not in reasons]
+    trained = {_folded(m.text) for one in kept if one.candidate.part == "train" for m in one.path if m.role == "user"}
+    return {
+        one.candidate.conversation: "overlaps_train"
+        for one in kept
+        if one.candidate.part != "train" and all(_folded(m.text) in trained for m in one.path if m.role == "user")
+    }
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _item(one: _Judged, reason: str | None) -> SnapshotItem:
+    candidate = one.candidate
+    month = candidate.occurred_at.strftime("%Y-%m")
+    if reason is not None:
+        return SnapshotItem(
+            conversation=candidate.conversation, person=candidate.person, outcome="left_out", reason=reason,
+            part=candidate.part, month=month,
+        )  # fmt: skip
+    outcome: Outcome = "used" if candidate.part == "train" else "held_out"
+    turns = tuple(
+        TurnKey(key=message.key, role=message.role, trained=good)
+        for message, good in zip(one.path, one.trained, strict=True)
+    )
+    return SnapshotItem(
+        conversation=candidate.conversation, person=candidate.person, outcome=outcome, reason=candidate.part,
+        part=candidate.part, source="replay" if candidate.seen else "new", month=month, tokens=one.tokens,
+        turns=turns, digest=digest_of([turn.model_dump(mode="json") for turn in turns]),
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+"""Held-out answers: how likely a model finds them, and how near its own greedy answers come (ROUGE).
+
+ROUGE with tokens for Korean too: Latin words and numbers are tokens, and so is each Hangul syllable, because particles
+and endings would otherwise hide every shared stem.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from pipelines import chat
+from pipelines.errors import DataError
+from pipelines.gguf.scorer import GGUFScorer
+from pipelines.records import Example, Record, Turn
+from pipelines.suites.prompts import prompt_ids, template_of
+from pipelines.suites.rules import Metric
+from pipelines.suites.scores import HELDOUT, HELDOUT_METRICS, ItemScore, SuiteScores
+
+MAX_ANSWER_TOKENS = 256
+_TOKEN = re.compile(r"[가-힣]|[^\W가-힣]+")
+
+
+class HeldoutItem(Record):
+    """A well-rated example of the held-out part; `fresh` if the champion's lineage has not seen its like."""
+
+    example: Example
+    fresh: bool
+    cluster: str = ""
+
+
+class AnswerScores(Record):
+    """One held-out answer under one model: log-likelihood in nats over `tokens`, ROUGE F1 of the greedy answer."""
+
+    loglikelihood: float
+    tokens: int
+    rouge1: float
+    rouge2: float
+    rougeL: float
+
+
+def heldout_items(examples: Sequence[Example], clusters: Mapping[str, str] | None = None) -> tuple[HeldoutItem, ...]:
+    """Held-out items of these examples; those of source `replay` are older data. `clusters` goes by example id."""
+    named = clusters or {}
+    return tuple(
+        HeldoutItem(example=example, fresh=example.source != "replay", cluster=named.get(example.id, ""))
+        for example in examples
+    )
+
+
+def score_heldout(
+    scorer: GGUFScorer, items: Sequence[HeldoutItem], scored: Callable[[], None], max_tokens: int = MAX_ANSWER_TOKENS
+) -> list[SuiteScores]:
+    """One SuiteScores per metric of the suite `heldout`; items that the model cannot read whole are left out.
+
+    Left out are the same items for every model with the same tokenizer and context, so pairs stay pairs.
+    """
+    measured: list[tuple[HeldoutItem, AnswerScores]] = []
+    for item in items:
+        answer = score_answer(scorer, item.example, max_tokens)
+        if answer is not None:
+            measured.append((item, answer))
+        scored()
+    if not measured:
+        return []
+    return [_by_metric(metric, measured) for metric in HELDOUT_METRICS]
+
+
+def score_answer(scorer: GGUFScorer, example: Example, max_tokens: int = MAX_ANSWER_TOKENS) -> AnswerScores | None:
+    """The scores of the example's last trained answer, or None if chat and answer exceed what the model reads.
+
+    The end-of-turn marker counts as a token of the answer, as it does in training.
+    """
+    context, reference = split_reference(example)
+    prompt = prompt_ids(scorer, context)
+    answer = scorer.tokenize(_answer_piece(template_of(scorer), context, reference))
+    if not answer or len(prompt) + len(answer) >= scorer.max_length:
+        return None
+    loglikelihood, _ = scorer.loglikelihood(prompt, answer)
+    written = scorer.generate(prompt, min(max_tokens, scorer.max_length - len(prompt)))
+    overlap = rouge(reference.content, written)
+    return AnswerScores(loglikelihood=loglikelihood, tokens=len(answer), **overlap)
+
+
+def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:
+    """The turns before the last trained assistant turn, and that turn; raises DataError if there is none."""
+    for index in range(len(example.turns) - 1, -1, -1):
+        if example.turns[index].role == "assistant" and example.turns[index].trained:
+            return example.turns[:index], example.turns[index]
+    raise DataError(f"held-out example {example.id} has no answer that may be compared: no trained assistant turn")
+
+
+def rouge(reference: str, written: str) -> dict[str, float]:
+    """ROUGE-1, ROUGE-2 and ROUGE-L F1, from 0 to 1; 0 where either text has no such unit (Lin 2004, ACL W04-1013).
+
+    The same numbers as the rouge-score package gives for these tokens, without its imports of two seconds.
+    """
+    wanted, given = rouge_tokens(reference), rouge_tokens(written)
+    pairs = [list(zip(tokens, tokens[1:], strict=False)) for tokens in (wanted, given)]
+    return {
+        "rouge1": _f1((Counter(wanted) & Counter(given)).total(), len(wanted), len(given)),
+        "rouge2": _f1((Counter(pairs[0]) & Counter(pairs[1])).total(), len(pairs[0]), len(pairs[1])),
+        "rougeL": _f1(_common_subsequence(wanted, given), len(wanted), len(given)),
+    }
+
+
+def rouge_tokens(text: str) -> list[str]:
+    """Lower-case words and numbers; Hangul falls into syllables."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _f1(shared: int, wanted: int, given: int) -> float:
+    return 2 * shared / (wanted + given) if shared else 0.0
+
+
+def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest common subsequence, a row of the table at a time as bits (Hyyrö 2004)."""
+    places: dict[str, int] = defaultdict(int)
+    for position, token in enumerate(first):
+        places[token] |= 1 << position
+    every = (1 << len(first)) - 1
+    row = every
+    for token in second:
+        matched = row & places.get(token, 0)
+        row = ((row + matched) | (row - matched)) & every
+    return len(first) - row.bit_count()
+
+
+def _answer_piece(template: str, context: Sequence[Turn], reference: Turn) -> str:
+    """The answer with its end-of-turn marker, as the template writes it after the chat so far."""
+    messages = [{"role": turn.role, "content": turn.content} for turn in (*context, reference)]
+    marks = [False] * len(context) + [True]
+    return "".join(text for text, trained in chat.render_masked(template, messages, marks) if trained)
+
+
+def _by_metric(metric: Metric, measured: Sequence[tuple[HeldoutItem, AnswerScores]]) -> SuiteScores:
+    items = tuple(
+        ItemScore(id=item.example.id, value=_value(answer, metric), cluster=item.cluster, fresh=item.fresh)
+        for item, answer in measured
+    )
+    return SuiteScores(suite=HELDOUT, metric=metric, items=items)
+
+
+def _value(answer: AnswerScores, metric: Metric) -> float:
+    if metric == "perplexity":
+        return answer.loglikelihood / answer.tokens
+    return float(getattr(answer, metric))

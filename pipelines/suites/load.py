@@ -1,0 +1,178 @@
+"""Suites as data: one folder per suite with a versioned lm-evaluation-harness task and its items.
+
+    data/suites/tiny_math/
+    ├── tiny_math.yaml   task: tiny_math, output_type: generate_until, metric_list: [...], metadata: {version: 1}
+    ├── dev.jsonl        {"id": "math-dev-0001", "prompt": "What is 41 + 17?", "answer": "58", "stratum": "add"}
+    └── gate.jsonl       the same shape; multiple choice items also have "choices": ["A", "B", "C", "D"]
+"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import yaml
+
+from pipelines.artifacts import digest_of
+from pipelines.errors import SuiteError
+from pipelines.suites.rules import Metric
+
+Split = Literal["dev", "gate"]
+SPLITS: tuple[Split, ...] = ("dev", "gate")
+OUTPUT_TYPES = ("multiple_choice", "generate_until")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item; `fields` is the whole line, as the task's templates see it."""
+
+    id: str
+    prompt: str
+    answer: str
+    stratum: str
+    fields: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return digest_of(dict(self.fields))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite read and checked; `task` is the YAML as a mapping, `digest` covers the YAML and every item."""
+
+    name: str
+    version: str
+    metric: Metric
+    output_type: str
+    path: Path
+    task: Mapping[str, Any]
+    items: Mapping[Split, tuple[Item, ...]]
+    digest: str
+
+
+def load_suite(folder: Path) -> Suite:
+    """The suite in a folder that holds `<folder name>.yaml`.
+
+    Raises:
+        SuiteError: the suite is missing, empty or malformed, repeats an id, or has a metric that gates do not know.
+    """
+    path = folder / f"{folder.name}.yaml"
+    name = folder.name
+    task = _task(path, name)
+    metric, output_type = _metric(task, name), task.get("output_type")
+    if output_type not in OUTPUT_TYPES:
+        raise SuiteError(f"suite '{name}' has output_type {output_type!r}; known are {' and '.join(OUTPUT_TYPES)}")
+    version = (task.get("metadata") or {}).get("version")
+    if version is None:
+        raise SuiteError(f"suite '{name}' has no version: give metadata.version in {path}")
+    files = _data_files(task, path)
+    texts = {split: _read(files[split], name) for split in SPLITS}
+    items = {split: _items(texts[split], name, str(version), files[split]) for split in SPLITS}
+    _refuse_repeats(items, name)
+    sha = hashlib.sha256(path.read_bytes())
+    for split in SPLITS:
+        sha.update(b"\0" + texts[split].encode())
+    return Suite(name, str(version), metric, output_type, path, task, items, sha.hexdigest())
+
+
+def choose_items(suite: Suite, split: Split, count: int | None, seed: int = 0) -> tuple[Item, ...]:
+    """A fixed choice of `count` items, each stratum by its share of the suite, in the order of the file.
+
+    The same seed always gives the same items, whatever the order of the file; all items if there are not more.
+    """
+    items = suite.items[split]
+    if count is None or count >= len(items):
+        return items
+    strata: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        strata[item.stratum].append(item)
+    quotas = _quotas({name: len(members) for name, members in strata.items()}, count)
+    chosen: set[str] = set()
+    for name, members in strata.items():
+        members.sort(key=lambda item: _rank(item, seed))
+        chosen.update(item.id for item in members[: quotas[name]])
+    return tuple(item for item in items if item.id in chosen)
+
+
+def _quotas(sizes: Mapping[str, int], count: int) -> dict[str, int]:
+    """Proportional numbers that add up to `count` by largest remainder; ties go by name."""
+    total = sum(sizes.values())
+    exact = {name: count * size / total for name, size in sizes.items()}
+    quotas = {name: int(share) for name, share in exact.items()}
+    by_remainder = sorted(exact, key=lambda name: (quotas[name] - exact[name], name))
+    for name in by_remainder[: count - sum(quotas.values())]:
+        quotas[name] += 1
+    return quotas
+
+
+def _rank(item: Item, seed: int) -> str:
+    return hashlib.sha256(f"{seed}\0{item.id}".encode()).hexdigest()
+
+
+def _task(path: Path, name: str) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise SuiteError(f"suite '{name}' is missing: there is no {path}")
+    try:
+        task = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.constructor.ConstructorError as error:
+        raise SuiteError(f"suite '{name}': {path} holds a tag such as !function; suites are data, not code") from error
+    except yaml.YAMLError as error:
+        raise SuiteError(f"suite '{name}': {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(task, dict) or task.get("task") != name:
+        raise SuiteError(f"suite '{name}': {path} must be a task named {name}")
+    if "include" in task:
+        raise SuiteError(f"suite '{name}': {path} includes another file; write the whole task, so that its digest covers it")
+    return task
+
+
+def _metric(task: Mapping[str, Any], name: str) -> Metric:
+    metrics = [entry.get("metric") for entry in task.get("metric_list") or []]
+    if not metrics:
+        raise SuiteError(f"suite '{name}' has no metric: give metric_list")
+    if metrics[0] not in get_args(Metric):
+        raise SuiteError(f"suite '{name}' has the unknown metric '{metrics[0]}'; known are acc and exact_match")
+    return cast(Metric, metrics[0])
+
+
+def _data_files(task: Mapping[str, Any], path: Path) -> dict[Split, Path]:
+    """The files of both splits, relative to the suite's folder whatever the working directory is."""
+    named = (task.get("dataset_kwargs") or {}).get("data_files") or {}
+    return {split: path.parent / Path(str(named.get(split, f"{split}.jsonl"))).name for split in SPLITS}
+
+
+def _read(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SuiteError(f"suite '{name}' cannot be read: {path}: {error.strerror}") from error
+
+
+def _items(text: str, name: str, version: str, path: Path) -> tuple[Item, ...]:
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    if not lines:
+        raise SuiteError(f"suite '{name}' v{version} has no items: {path} is empty")
+    return tuple(_item(line, f"suite '{name}': line {number} of {path}") for number, line in lines)
+
+
+def _item(line: str, place: str) -> Item:
+    try:
+        fields = json.loads(line)
+    except ValueError as error:
+        raise SuiteError(f"{place} is not JSON: {error}") from error
+    missing = [key for key in ("id", "prompt", "answer") if not isinstance(fields, dict) or not fields.get(key)]
+    if missing:
+        raise SuiteError(f"{place} lacks {', '.join(missing)}")
+    if not all(isinstance(fields[key], str) for key in ("id", "prompt", "answer")):
+        raise SuiteError(f"{place}: id, prompt and answer must be text")
+    return Item(fields["id"], fields["prompt"], fields["answer"], str(fields.get("stratum", "")), fields)
+
+
+def _refuse_repeats(items: Mapping[Split, Sequence[Item]], name: str) -> None:
+    counts = Counter(item.id for split in SPLITS for item in items[split])
+    repeated = sorted(key for key, count in counts.items() if count > 1)
+    if repeated:
+        raise SuiteError(f"suite '{name}' repeats the id '{repeated[0]}' ({len(repeated)} ids stand more than once)")

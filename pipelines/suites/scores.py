@@ -1,0 +1,115 @@
+"""Scores as they pass from the scorer to the gate: ids and numbers, never text.
+
+    {"suite": "tiny_math", "metric": "exact_match",
+     "items": [{"id": "math-0017", "value": 1.0, "cluster": "", "fresh": true}]}
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pipelines.errors import SuiteError
+from pipelines.records import Record
+from pipelines.suites.rules import Metric
+
+HELDOUT = "heldout"
+HELDOUT_METRICS: tuple[Metric, ...] = ("rougeL", "rouge1", "rouge2", "perplexity")
+BaselineName = Literal["champion", "origin"]
+
+
+class ItemScore(Record):
+    """One item's score, higher is better: 0 or 1, a ROUGE F1, or for `perplexity` the mean log-likelihood in nats.
+
+    Attributes:
+        cluster: items of one cluster are not independent; empty when the item stands alone.
+        fresh: the item comes from data that the champion's lineage has not seen (held-out answers only).
+    """
+
+    id: str
+    value: float
+    cluster: str = ""
+    fresh: bool = True
+
+
+class SuiteScores(Record):
+    """One model's scores on one suite by one metric, in the order of the items."""
+
+    suite: str
+    metric: Metric
+    items: tuple[ItemScore, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean score, a fraction (nats for `perplexity`)."""
+        return sum(item.value for item in self.items) / len(self.items)
+
+
+class LanguageMeasure(Record):
+    """How one model's answers to the language prompts look; shares from 0 to 1.
+
+    Attributes:
+        target: share of letters that are in the script of the prompt, mean over the answers that hold letters.
+        third: share of all letters that are neither Hangul nor Latin.
+        gibberish, short: shares of answers.
+    """
+
+    answers: int
+    target: float
+    third: float
+    gibberish: float
+    short: float
+
+
+class ModelScores(Record):
+    """Everything measured of one served form."""
+
+    form: str
+    suites: tuple[SuiteScores, ...]
+    language: LanguageMeasure | None = None
+
+    def suite(self, name: str, metric: Metric | None = None) -> SuiteScores:
+        """The scores on one suite; without a metric, the suite's first.
+
+        Raises:
+            SuiteError: this model was not measured on that suite by that metric.
+        """
+        for scores in self.suites:
+            if scores.suite == name and metric in (None, scores.metric):
+                return scores
+        by = f" by {metric}" if metric else ""
+        raise SuiteError(f"suite '{name}' was not measured{by}; measured: {_names(self.suites)}")
+
+
+class GateInput(Record):
+    """What the gate decides on. The champion may be the origin."""
+
+    origin: ModelScores
+    champion: ModelScores
+    candidate: ModelScores
+    attempt: int = 1
+    max_attempts: int = 1
+
+    def baseline(self, name: BaselineName) -> ModelScores:
+        return self.champion if name == "champion" else self.origin
+
+
+def paired_values(
+    candidate: SuiteScores, baseline: SuiteScores, *, fresh: bool | None = None
+) -> tuple[list[float], list[float], list[str]]:
+    """Candidate's and baseline's values item by item, and their clusters; `fresh` keeps only new or older items.
+
+    Raises:
+        SuiteError: the two were not measured on the same items in the same order.
+    """
+    if [item.id for item in candidate.items] != [item.id for item in baseline.items]:
+        raise SuiteError(f"suite '{candidate.suite}': candidate and baseline were measured on different items")
+    kept = [
+        (new.value, old.value, new.cluster or new.id)
+        for new, old in zip(candidate.items, baseline.items, strict=True)
+        if fresh is None or new.fresh is fresh
+    ]
+    clusters = [cluster for _, _, cluster in kept]
+    return [new for new, _, _ in kept], [old for _, old, _ in kept], clusters
+
+
+def _names(suites: Sequence[SuiteScores]) -> str:
+    return ", ".join(f"{scores.suite} ({scores.metric})" for scores in suites) or "nothing"

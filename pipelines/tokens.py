@@ -1,0 +1,165 @@
+"""Token ids and loss masks of chats, straight from a model folder's tokenizer.json and chat template.
+
+What is read of a model folder:
+
+    tokenizer.json          {"model": {"type": "BPE", ...}, "added_tokens": [{"content": "<|im_end|>", ...}], ...}
+    tokenizer_config.json   {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": "..."}
+    chat_template.jinja     the template, where it is not in tokenizer_config.json
+
+`transformers` is not used: it swaps the pre-tokenizer of every `qwen2` model for Qwen's own (FACTS section 6).
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from pipelines.chat import render, render_masked
+from pipelines.errors import ModelError
+from pipelines.records import Turn
+
+_NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+
+class ChatTokenizer:
+    """Renders chats with a model's own template and tokenizes them; safe to share between threads.
+
+    Attributes:
+        template: the chat template, as the model folder holds it.
+        named: the texts of bos_token, eos_token, pad_token and unk_token, where the folder names them.
+
+    Raises:
+        ModelError: the folder has no tokenizer.json or no chat template, or one that cannot be read.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._tokenizer = _load(base / "tokenizer.json")
+        settings = _settings(base / "tokenizer_config.json")
+        self.named = {name: text for name in _NAMED_TOKENS if (text := _text(settings.get(name))) is not None}
+        self.template = _template(base, settings)
+
+    def encode(self, messages: Sequence[Mapping[str, str]], trained: Sequence[bool]) -> tuple[list[int], list[bool]]:
+        """The ids of the whole chat and, for each, whether it gets loss.
+
+        The ids are those of the rendered text in one piece, as serving sees it. A token that reaches over the
+        edge of a trained answer gets no loss.
+        """
+        pieces = render_masked(self.template, messages, trained, **self.named)
+        encoding = self._tokenizer.encode("".join(text for text, _ in pieces), add_special_tokens=False)
+        starts, marks, ends = _spans(pieces)
+        mask = []
+        for start, end in encoding.offsets:
+            piece = bisect_right(starts, start) - 1
+            mask.append(marks[piece] and start < end <= ends[piece])
+        return list(encoding.ids), mask
+
+    def encode_turns(self, turns: Sequence[Turn], max_tokens: int | None = None) -> tuple[list[int], list[bool]]:
+        """`encode` for the turns of an example, cut after the last trained answer that fits whole into `max_tokens`.
+
+        Both lists are empty when none fits.
+        """
+        ids, mask = self.encode(as_messages(turns), [turn.trained for turn in turns])
+        return (ids, mask) if max_tokens is None else cut_to_whole_answers(ids, mask, max_tokens)
+
+    def count_trained(self, turns: Sequence[Turn], max_tokens: int | None = None) -> int:
+        """How many tokens get loss: answers marked `trained` that fit, with their end-of-turn markers."""
+        return sum(self.encode_turns(turns, max_tokens)[1])
+
+    def ids(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> list[int]:
+        """The ids of a prompt; `generate` appends the header that asks for the assistant's next turn."""
+        return self.text_ids(render(self.template, messages, generate=generate, **self.named))
+
+    def text_ids(self, text: str) -> list[int]:
+        """The ids of a text that is already rendered; control tokens in it are recognised."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def text(self, ids: Sequence[int], *, keep_control_tokens: bool = False) -> str:
+        """The text of ids."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=not keep_control_tokens))
+
+    @property
+    def end_id(self) -> int | None:
+        """The id of eos_token, which ends an answer."""
+        return self._id("eos_token")
+
+    @property
+    def pad_id(self) -> int:
+        """The id to pad with: pad_token's, else eos_token's, else 0."""
+        pad = self._id("pad_token")
+        end = self._id("eos_token")
+        return pad if pad is not None else end if end is not None else 0
+
+    @property
+    def size(self) -> int:
+        """The number of ids, added tokens included."""
+        return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
+
+    def _id(self, name: str) -> int | None:
+        text = self.named.get(name)
+        return None if text is None else self._tokenizer.token_to_id(text)
+
+
+def cut_to_whole_answers(ids: list[int], mask: list[bool], max_tokens: int) -> tuple[list[int], list[bool]]:
+    """Ids and mask up to the last trained answer that fits whole; unchanged when all fits, empty when none does."""
+    if len(ids) <= max_tokens:
+        return ids, mask
+    ends = [place for place in range(1, max_tokens + 1) if mask[place - 1] and not mask[place]]
+    end = ends[-1] if ends else 0
+    return ids[:end], mask[:end]
+
+
+def as_messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
+    """Turns as the dicts that chat templates read."""
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
+
+
+def _spans(pieces: Sequence[tuple[str, bool]]) -> tuple[list[int], list[bool], list[int]]:
+    starts, ends, position = [], [], 0
+    for text, _ in pieces:
+        starts.append(position)
+        position += len(text)
+        ends.append(position)
+    return starts, [mark for _, mark in pieces], ends
+
+
+def _load(path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise ModelError(f"{path} is missing: a base model needs its fast tokenizer in that file")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust parser raises bare Exception
+        raise ModelError(f"{path} is not a tokenizer that can be read: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not valid JSON: {error}") from error
+    return dict(settings)
+
+
+def _text(token: Any) -> str | None:
+    """A special token's text; older files hold it as {"content": "..."}."""
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _template(base: Path, settings: Mapping[str, Any]) -> str:
+    file = base / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    held = settings.get("chat_template")
+    if isinstance(held, list):
+        named = {entry["name"]: entry["template"] for entry in held}
+        held = named.get("default")
+    if not isinstance(held, str):
+        raise ModelError(f"{base} has no chat template: put one into {file.name}, or use an instruct model as the base")
+    return held
