@@ -1,0 +1,114 @@
+"""Commands about data: import, curate, forget."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipelines.errors import NotFound
+from service import curation, erasure, importer
+from service.cli.home import Home, console, open_home, whoami
+from service.ingest import DEFAULT_APP
+from service.store import conversations, people
+from service.store.tables import Conversation
+
+App = Annotated[str, typer.Option(help="the app that the data belongs to")]
+_SHOWN_PROBLEMS = 20
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(import_file)
+    app.command()(curate)
+    app.command()(forget)
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="NDJSON in the API's shape, or ChatML JSONL with `messages` only")],
+    app: App = DEFAULT_APP,
+    user: Annotated[str, typer.Option(help="whose conversations lines without a user are")] = "import",
+    consent: Annotated[
+        bool | None, typer.Option("--consent/--no-consent", help="may lines that do not say be trained on?")
+    ] = None,
+    url: Annotated[str | None, typer.Option(help="send to a running service instead of the database")] = None,
+    key: Annotated[str | None, typer.Option(envvar="API_KEY", help="API key for --url")] = None,
+) -> None:
+    """Import a file; run it again after an interruption and it goes on where it stopped."""
+    home = open_home()
+    with ExitStack() as stack:
+        direct = url is None
+        post = stack.enter_context(
+            importer.direct_post(home.store, home.vault, app) if direct else importer.http_post(url or "", key)
+        )
+        bar = stack.enter_context(_bytes_bar())
+        task = bar.add_task(file.name, total=None)
+        counts = importer.import_file(
+            file, post, home.settings.home, consent=consent, user=user,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    for line, sentence in counts.problems[:_SHOWN_PROBLEMS]:
+        console.print(f"line {line}: {sentence}", markup=False)
+    if len(counts.problems) > _SHOWN_PROBLEMS:
+        console.print(f"... and {len(counts.problems) - _SHOWN_PROBLEMS} more")
+    shown = ("created", "appended", "unchanged", "conflict", "invalid")
+    console.print(", ".join(f"{getattr(counts, name)} {name}" for name in shown))
+    if counts.conflict or counts.invalid:
+        raise typer.Exit(1)
+
+
+def curate(
+    explain: Annotated[str | None, typer.Option(help="a conversation's id: show what curation did, without its text")] = None,
+    app: App = DEFAULT_APP,
+) -> None:
+    """Curate everything that waits, or explain what curation did with one conversation."""
+    home = open_home()
+    if explain is not None:
+        _explain(home, explain, app)
+        return
+    totals: dict[str, int] = {}
+    with curation.open_curator(home.settings) as curator, console.status("curating"):
+        while counts := curation.curate_due(home.store, home.vault, curator):
+            totals = {name: totals.get(name, 0) + counts.get(name, 0) for name in totals | counts}
+    console.print(", ".join(f"{count} {name}" for name, count in sorted(totals.items())) or "nothing waits")
+
+
+def forget(user: Annotated[str, typer.Argument(help="the app's id of the user")], app: App = DEFAULT_APP) -> None:
+    """Destroy a person's key, and with it all their text; say which rounds and models learned from them."""
+    home = open_home()
+    receipt = erasure.forget(home.store, home.vault, app, user, actor=whoami())
+    console.print(f"forgotten: {receipt.conversations} conversations can no longer be read (receipt {receipt.id})")
+    console.print(f"rounds that used them: {', '.join(map(str, receipt.rounds)) or 'none'}")
+    console.print(f"models that learned from them: {', '.join(receipt.models) or 'none'}")
+    if receipt.cancelled:
+        console.print(f"rounds that were stopped: {', '.join(map(str, receipt.cancelled))}")
+
+
+def _explain(home: Home, client_id: str, app: str) -> None:
+    from pipelines.curate.config import CurationConfig
+    from pipelines.curate.curate import Curator
+
+    row = _find(home, client_id, app)
+    settings = home.settings
+    curator = Curator(CurationConfig(ner_model=settings.ner_model, allow_degraded_names=settings.allow_degraded_names))
+    told = curation.explain(home.store, home.vault, curator, row)
+    console.print(f"state: {told.state}" + (f" ({told.reason})" if told.reason else ""), markup=False)
+    if not told.steps:
+        console.print("the raw text is gone, so the steps cannot be shown again")
+    for step in told.steps:
+        console.print("  " + "  ".join(f"{name} {value}" for name, value in step.items()), markup=False)
+
+
+def _find(home: Home, client_id: str, app: str) -> Conversation:
+    with home.store.read() as session:
+        app_id = people.app_id(session, app)
+        row = conversations.find(session, app_id, home.vault.conversation_hash(app_id, client_id)) if app_id else None
+    if row is None:
+        raise NotFound(f"the app {app!r} has no conversation with the id {client_id!r}")
+    return row
+
+
+def _bytes_bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
+    )

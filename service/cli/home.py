@@ -1,0 +1,33 @@
+"""What most commands need first: settings, an up-to-date database, the vault, a console."""
+
+import getpass
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from service.settings import Settings, load_settings
+from service.store.session import Store, migrate, open_store
+from service.vault import Vault, open_vault
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Home:
+    settings: Settings
+    store: Store
+    vault: Vault
+
+
+def open_home() -> Home:
+    """The home that the environment names, its database migrated."""
+    settings = load_settings()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    migrate(settings)
+    store = open_store(settings)
+    return Home(settings, store, open_vault(settings, store))
+
+
+def whoami() -> str:
+    """Who gives the command, for the audit."""
+    return f"cli:{getpass.getuser()}"

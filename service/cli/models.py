@@ -1,0 +1,62 @@
+"""Commands about models: models, promote, rollback, gc, base."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from service import gc as collector
+from service import promotion
+from service.cli.home import console, open_home, whoami
+from service.store import models as rows
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(models)
+    app.command()(promote)
+    app.command()(rollback)
+    app.command()(gc)
+
+
+def models() -> None:
+    """Every model, newest first; the champion is marked."""
+    with open_home().store.read() as session:
+        champion, held = rows.champion_id(session), rows.list_models(session)
+    table = Table("", "model", "kind", "verdict", "made at", "size")
+    for one in held:
+        size = f"{one.form.size_bytes / 1e6:.1f} MB" if one.form and not one.form.collected_at else "no file"
+        mark = "*" if one.model.id == champion else ""
+        verdict = (one.model.verdict or "") + (" tainted" if one.model.tainted_at else "")
+        table.add_row(mark, one.model.id, one.model.kind, verdict, f"{one.model.created_at:%Y-%m-%d %H:%M}", size)
+    console.print(table)
+
+
+def promote(
+    model_id: Annotated[str, typer.Argument(help="the model's id, from `perennial models`")],
+    override_reason: Annotated[str | None, typer.Option(help="why to promote against the rules; it is recorded")] = None,
+) -> None:
+    """Make a model the champion; refused unless its gate passed."""
+    home = open_home()
+    row = promotion.promote(home.store, home.settings, model_id, whoami(), override_reason)
+    console.print(f"{row.model_id} is the champion (before: {row.previous_id or 'none'})")
+
+
+def rollback(
+    override_reason: Annotated[str | None, typer.Option(help="why to go back to a tainted model; it is recorded")] = None,
+) -> None:
+    """Make the champion before the present one champion again."""
+    home = open_home()
+    row = promotion.rollback(home.store, home.settings, whoami(), override_reason)
+    console.print(f"{row.model_id} is the champion again (before: {row.previous_id})")
+
+
+def gc(
+    keep: Annotated[int, typer.Option(help="how many of the newest GGUFs stay")] = 3,
+    dry_run: Annotated[bool, typer.Option(help="only say what would go")] = False,
+) -> None:
+    """Delete the files of old models; the champion, the one before and every adapter stay."""
+    home = open_home()
+    gone = collector.collect(home.store, home.settings, keep, dry_run, by=whoami())
+    for one in gone:
+        console.print(f"{'would delete' if dry_run else 'deleted'} {one.path} ({one.size_bytes / 1e6:.1f} MB): {one.reason}")
+    console.print(f"{sum(one.size_bytes for one in gone) / 1e6:.1f} MB in {len(gone)} files")

@@ -1,0 +1,113 @@
+"""Commands about rounds: round run|list|show|cancel, plan, schedule add|list|remove."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pipelines.errors import NotFound
+from pipelines.recipe import load_recipe
+from service import rounds, schedule
+from service.cli.home import console, open_home, whoami
+from service.follow import follow_round
+
+_round = typer.Typer(help="Ask for a round, and see what it does.", no_args_is_help=True)
+_schedule = typer.Typer(help="Recipes that ask for rounds by themselves.", no_args_is_help=True)
+_GOOD_STATES = ("passed", "skipped")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(_round, name="round")
+    app.add_typer(_schedule, name="schedule")
+    app.command()(plan)
+
+
+@_round.command()
+def run(
+    recipe: Annotated[Path, typer.Option(help="the recipe's YAML file")],
+    wait: Annotated[bool, typer.Option(help="follow the round until it ends")] = True,
+) -> None:
+    """Ask for a round; a worker (`perennial worker` or `perennial up`) carries it out."""
+    home = open_home()
+    load_recipe(recipe)
+    round_id = rounds.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
+    if round_id is None:
+        raise NotFound("the round was not recorded; ask again")
+    console.print(f"round {round_id} is requested")
+    if wait:
+        state = follow_round(lambda: rounds.show_round(home.store, home.settings, round_id), console)
+        raise typer.Exit(0 if state in _GOOD_STATES else 1)
+
+
+@_round.command("list")
+def list_all() -> None:
+    """All rounds, newest first."""
+    table = Table("round", "recipe", "state", "asked by", "asked at", "finished at", "message")
+    for row in rounds.list_rounds(open_home().store):
+        finished = f"{row.finished_at:%Y-%m-%d %H:%M}" if row.finished_at else ""
+        asked = f"{row.requested_at:%Y-%m-%d %H:%M}"
+        table.add_row(str(row.id), row.recipe_name, row.state, row.requested_by, asked, finished, row.message[:120])
+    console.print(table)
+
+
+@_round.command()
+def show(round_id: Annotated[int, typer.Argument(help="the round's number")]) -> None:
+    """One round: state, stages, verdict, reports."""
+    home = open_home()
+    view = rounds.show_round(home.store, home.settings, round_id)
+    console.print(f"round {view.round.id}  recipe {view.round.recipe_name}  [bold]{view.round.state}[/]")
+    if view.round.message:
+        console.print(view.round.message, markup=False)
+    for attempt in view.attempts:
+        console.print(f"attempt {attempt.attempt.number}: {attempt.attempt.state} {attempt.attempt.verdict or ''}")
+        for stage in attempt.stages:
+            console.print(f"  {stage.name:<10} {stage.seconds:8.1f} s   {stage.digest[:16]}")
+        for reason in attempt.attempt.reasons:
+            console.print(f"  - {reason}", markup=False)
+        for report in attempt.reports:
+            console.print(f"  report: {report}")
+    for key, value in view.counts.items():
+        console.print(f"  {key}: {value}", markup=False)
+    for model in view.models:
+        console.print(f"model: {model}")
+
+
+@_round.command()
+def cancel(round_id: Annotated[int, typer.Argument(help="the round's number")]) -> None:
+    """Cancel a round that waits or runs."""
+    row = rounds.cancel_round(open_home().store, round_id, by=whoami())
+    console.print(f"round {round_id}: {row.state if row.state == 'cancelled' else 'will stop within seconds'}")
+
+
+@_schedule.command()
+def add(recipe: Annotated[Path, typer.Argument(help="a recipe with a `schedule`")]) -> None:
+    """Ask for a round of this recipe whenever its cron says so (UTC)."""
+    home = open_home()
+    load_recipe(recipe)
+    name = schedule.add_schedule(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
+    console.print(f"schedule {name} is kept")
+
+
+@_schedule.command("list")
+def list_schedules() -> None:
+    """The recipes that are scheduled."""
+    for row in schedule.list_schedules(open_home().store):
+        console.print(f"{row.name}  {row.cron}")
+
+
+@_schedule.command()
+def remove(name: Annotated[str, typer.Argument(help="the recipe's name")]) -> None:
+    """Stop asking for rounds of this recipe."""
+    schedule.remove_schedule(open_home().store, name, by=whoami())
+    console.print(f"schedule {name} is removed")
+
+
+def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")]) -> None:
+    """Forecast a round: examples, tokens, steps, disk, and warnings in words. Starts nothing."""
+    from service.planning import plan_recipe
+
+    home = open_home()
+    forecast = plan_recipe(home.settings, home.store, home.vault, load_recipe(recipe))
+    for line in forecast.lines():
+        console.print(line, markup=False)

@@ -1,0 +1,258 @@
+"""Feeds new conversations to pipelines.curate and stores what it made of them, or the reason why not.
+
+Any number of workers may do this at once: each leases what it takes, and a result is stored only if the conversation
+still waits for just this revision. What could not be checked is quarantined; nothing is ever passed on unchecked.
+"""
+
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from secrets import token_bytes
+from typing import Any, Protocol
+
+from sqlmodel import Session
+
+from pipelines.curate.cluster import same_cluster
+from pipelines.curate.config import CurationConfig
+from pipelines.curate.process import CuratorProcess
+from pipelines.records import (
+    CleanConversation,
+    Conversation,
+    Curated,
+    Message,
+    Rejected,
+    Signature,
+)
+from service.ingest.incoming import read_meta
+from service.settings import Settings
+from service.store import clusters, curating, health, people
+from service.store.session import Store
+from service.store.tables import Conversation as ConversationRow
+from service.store.tables import Message as MessageRow
+from service.store.tables import Quarantine, Rejection, new_id, now
+from service.vault import PersonKey, PersonKeys, Vault, clean_place, meta_place, raw_place, secret_place
+
+LEASE_SECONDS = 60.0
+STORE_EVERY_SECONDS = 1.0
+SECRET_BYTES = 32
+
+
+class Curates(Protocol):
+    """What makes a conversation clean: pipelines.curate.curate.Curator, or one in a killable process (open_curator)."""
+
+    def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A leased conversation: which revision, its text, its surrogate secret, its person's key, its row ids."""
+
+    row: ConversationRow
+    conversation: Conversation
+    secret: bytes
+    key: PersonKey
+
+
+@contextmanager
+def open_curator(settings: Settings) -> Iterator[Curates]:
+    """A curator in a child process that is killed when one conversation takes longer than the settings allow.
+
+    Raises:
+        InputError: no model for names is configured, and going without one is not allowed.
+    """
+    config = CurationConfig(ner_model=settings.ner_model, allow_degraded_names=settings.allow_degraded_names)
+    with CuratorProcess(config) as process:
+        process.start()
+        yield _Bounded(process, settings.curation_timeout_seconds)
+
+
+def curate_due(store: Store, vault: Vault, curator: Curates, limit: int = 32) -> dict[str, int]:
+    """Curates up to `limit` of the oldest conversations that wait; returns how many became clean, rejected, quarantined.
+
+    Also tells /healthz that a worker is alive. Empty counts mean that nothing is due.
+    """
+    health.beat(store, f"{socket.gethostname()}:{os.getpid()}")
+    counts: Counter[str] = Counter()
+    done: list[tuple[_Job, Curated]] = []
+    stored_at = time.monotonic()
+    for job in _claim(store, vault, limit):
+        done.append((job, curator.curate(job.conversation, job.secret, vault.cluster_key)))
+        if time.monotonic() - stored_at > STORE_EVERY_SECONDS:
+            counts += _store(store, vault, done)
+            done, stored_at = [], time.monotonic()
+    return dict(counts + _store(store, vault, done))
+
+
+def delete_raw(store: Store, at: datetime, retention_days: int, limit: int = 1_000) -> int:
+    """Deletes the raw text and the surrogate secret of conversations curated more than `retention_days` ago.
+
+    Returns how many; call again while it returns `limit`. What was made clean stays.
+    """
+    with store.begin() as session:
+        return curating.delete_originals(session, at - timedelta(days=retention_days), at, limit)
+
+
+@dataclass(frozen=True)
+class _Bounded:
+    process: CuratorProcess
+    timeout_seconds: float
+
+    def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
+        return self.process.curate(conversation, secret, key, self.timeout_seconds)
+
+
+def _claim(store: Store, vault: Vault, limit: int) -> list[_Job]:
+    with store.read() as session:  # most calls find nothing, and must not take the write lock for it
+        if health.backlog(session).waiting == 0:
+            return []
+    with store.begin() as session:
+        due = curating.claim_due(session, limit, time.time(), LEASE_SECONDS)
+        keys = PersonKeys(vault, people.wrapped_key, session)
+        messages = curating.raw_messages(session, [row.id for row in due])
+        jobs = []
+        for row in due:
+            key = keys(row.person_id)
+            if key is not None:
+                jobs.append(_job(row, messages[row.id], key))
+                session.add(row)
+        return jobs
+
+
+def _job(row: ConversationRow, messages: Sequence[MessageRow], key: PersonKey) -> _Job:
+    secret = token_bytes(SECRET_BYTES)
+    if row.sealed_secret is None:
+        row.sealed_secret = key.seal(secret, secret_place(row.id))
+    else:
+        secret = key.unseal(row.sealed_secret, secret_place(row.id))
+    return _Job(row, raw_conversation(row, messages, key), secret, key)
+
+
+def raw_conversation(row: ConversationRow, messages: Sequence[MessageRow], key: PersonKey) -> Conversation:
+    """The conversation as it came in, with the database's ids; its messages must still have their text."""
+    hints = read_meta(key.unseal(row.sealed_meta, meta_place(row.id))).hints or {}
+    return Conversation(
+        id=row.id,
+        messages=tuple(
+            Message(id=m.id, role=m.role, content=_text(m, key), parent=m.parent_id) for m in messages
+        ),
+        language=hints.get("language"),
+        topic=hints.get("topic"),
+    )
+
+
+def _text(message: MessageRow, key: PersonKey) -> str:
+    assert message.sealed is not None, "raw text is deleted only after curation"
+    return key.unseal(message.sealed, raw_place(message.id)).decode()
+
+
+def _store(store: Store, vault: Vault, done: Sequence[tuple[_Job, Curated]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    if not done:
+        return counts
+    with store.begin() as session:
+        store.lock(session, "clusters")
+        # in one order everywhere, so that two workers never wait for each other's rows
+        for job, result in sorted(done, key=lambda pair: pair[0].row.id):
+            row = curating.still_due(session, job.row.id, job.row.revision)
+            if row is not None:
+                counts[_store_one(session, vault, job, row, result)] += 1
+    return counts
+
+
+def _store_one(session: Session, vault: Vault, job: _Job, row: ConversationRow, result: Curated) -> str:
+    at = now()
+    if isinstance(result, CleanConversation):
+        curating.settle(session, row, "clean", at)
+        _store_clean(session, vault, job, row, result)
+    elif isinstance(result, Rejected):
+        curating.settle(session, row, "rejected", at)
+        session.add(Rejection(conversation_id=row.id, rule=result.rule, detail=result.detail, at=at))
+    else:
+        curating.settle(session, row, "quarantined", at)
+        session.add(Quarantine(conversation_id=row.id, reason=result.reason, at=at))
+    return row.state
+
+
+def _store_clean(
+    session: Session, vault: Vault, job: _Job, row: ConversationRow, result: CleanConversation
+) -> None:
+    curating.add_clean(
+        session,
+        [
+            {
+                "message_id": message.id,
+                "revision": row.revision,
+                "conversation_id": row.id,
+                "sealed": job.key.seal(message.text.encode(), clean_place(message.id, row.revision)),
+                "features": message.features.model_dump(mode="json"),
+            }
+            for message in result.messages
+        ],
+    )
+    row.language, row.topic = result.language, result.topic
+    row.prompt_cluster_id = _prompt_cluster(session, vault, row, result.prompt)
+    row.pair_cluster_id = _cluster(session, clusters.PAIR, result.pair)
+    row.part = vault.part_of(row.prompt_cluster_id)
+
+
+def _cluster(session: Session, kind: str, signature: Signature) -> str:
+    found = clusters.find_cluster(session, kind, signature, same_cluster)
+    id = found or clusters.add_cluster(session, kind, signature)
+    clusters.remember_text(session, kind, signature, id)
+    return id
+
+
+def _prompt_cluster(session: Session, vault: Vault, row: ConversationRow, signature: Signature) -> str:
+    """The prompt cluster, whose id decides on the part.
+
+    A conversation that has grown changes its prompt, but what a round may have trained on must not become a test: its
+    new cluster gets an id that falls into its old part, and one already trained on stays where it was.
+    """
+    found = clusters.find_cluster(session, clusters.PROMPT, signature, same_cluster)
+    if row.part is not None and found is not None and vault.part_of(found) != row.part:
+        found = row.prompt_cluster_id if curating.was_used(session, row.id) else found
+    if found is None:
+        id = new_id()
+        while row.part is not None and vault.part_of(id) != row.part:
+            id = new_id()
+        found = clusters.add_cluster(session, clusters.PROMPT, signature, id)
+    clusters.remember_text(session, clusters.PROMPT, signature, found)
+    return found
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What curation did with a conversation: its state, the stored reason, and each step without raw text."""
+
+    state: str
+    reason: str | None
+    steps: tuple[Mapping[str, Any], ...]
+
+
+class Explains(Protocol):
+    """pipelines.curate.curate.Curator."""
+
+    def explain(self, conversation: Conversation, secret: bytes, key: bytes) -> Sequence[Any]: ...
+
+
+def explain(store: Store, vault: Vault, curator: Explains, row: ConversationRow) -> Explanation:
+    """Why curation came to its result. Without the raw text (erased, or past retention) there are no steps."""
+    with store.read() as session:
+        rejection, quarantine = session.get(Rejection, row.id), session.get(Quarantine, row.id)
+        key = PersonKeys(vault, people.wrapped_key, session)(row.person_id)
+        messages = curating.raw_messages(session, [row.id])[row.id]
+    reason = None
+    if rejection is not None:
+        reason = f"{rejection.rule}: {rejection.detail}"
+    elif quarantine is not None:
+        reason = quarantine.reason
+    if key is None or row.raw_deleted_at is not None:
+        return Explanation(row.state, reason, ())
+    job = _job(row, messages, key)
+    steps = curator.explain(job.conversation, job.secret, vault.cluster_key)
+    return Explanation(row.state, reason, tuple(step.model_dump(exclude_defaults=True) for step in steps))

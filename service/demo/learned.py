@@ -1,0 +1,53 @@
+"""Did the round learn? Questions in phrasings that no training text used, asked of the served bytes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import ArtifactError
+from service.store.tables import ServedForm
+
+_ANSWER_TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about a changed fact; an answer is right if it holds `match`."""
+
+    prompt: str
+    match: str
+
+
+def read_questions(path: Path) -> list[Question]:
+    """The held-out questions of data/samples/facts.json."""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    return [Question(row["prompt"], row["match"]) for row in facts["questions"]]
+
+
+def ask(home: Path, form: ServedForm, prompts: Sequence[str]) -> list[str]:
+    """Greedy answers of a served form of this home, from a child process."""
+    request = {"form": _record(home, form), "prompts": list(prompts), "max_tokens": _ANSWER_TOKENS}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.gguf.ask"], input=json.dumps(request), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise ArtifactError(f"{form.path} could not be asked: {done.stderr.strip().splitlines()[-1]}")
+    answers: list[str] = json.loads(done.stdout)
+    return answers
+
+
+def share_right(questions: Sequence[Question], answers: Sequence[str]) -> float:
+    """The share of answers that hold what their question asks for."""
+    right = sum(question.match in answer for question, answer in zip(questions, answers, strict=True))
+    return right / len(questions)
+
+
+def _record(home: Path, form: ServedForm) -> dict[str, Any]:
+    """The form with whole paths, as the pipelines read it."""
+    keys = ("kind", "sha256", "adapter_sha256", "scale", "quantization")
+    paths = {key: str(home / path) if (path := getattr(form, key)) else None for key in ("path", "adapter_path")}
+    return {key: getattr(form, key) for key in keys} | paths

@@ -1,0 +1,46 @@
+"""What the demo prints: tables of the funnel, the gate, the privacy check and the ten answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def funnel(console: Console, counts: Mapping[str, Any]) -> None:
+    table = Table("step", "conversations", title="Funnel of month one")
+    for step in ("received", "clean", "examples"):
+        table.add_row(step, str(counts[step]))
+    for reason, count in sorted(counts["left_out"].items(), key=lambda pair: -pair[1]):
+        table.add_row(f"  left out: {reason}", str(count), style="dim")
+    console.print(table)
+
+
+def gate(console: Console, scores: Mapping[str, Mapping[str, Any]], verdict: str, reasons: Sequence[str]) -> None:
+    table = Table("suite", "origin", "candidate", "difference", "lower", "upper", "n", title="The gate, in points")
+    for suite, row in scores.items():
+        numbers = [f"{row[key]:.1f}" for key in ("origin", "candidate")]
+        numbers += [f"{row[key]:+.1f}" for key in ("difference", "lower", "upper")]
+        table.add_row(suite, *numbers, str(row["n"]))
+    console.print(table)
+    style = {"pass": "bold green", "fail": "bold red"}.get(verdict, "bold yellow")
+    console.print(f"Verdict: [{style}]{verdict.upper()}[/]")
+    for reason in reasons:
+        console.print(f"  - {reason}", markup=False)
+
+
+def side_by_side(console: Console, rows: Sequence[tuple[str, str, str]]) -> None:
+    table = Table("question", "before", "after", title="The same ten questions", show_lines=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def privacy(console: Console, counts: Mapping[str, Any]) -> None:
+    table = Table("entity", "planted", "found", "leaked", title="Personal information planted in the sample")
+    for entity in sorted(counts["planted"]):
+        numbers = (counts[key].get(entity, 0) for key in ("planted", "found", "leaked"))
+        table.add_row(entity, *(str(number) for number in numbers))
+    console.print(table)
+    total = sum(counts["on_disk"].values())
+    console.print(f"Byte search of the whole home, logs included: {total} planted strings found")

@@ -1,0 +1,90 @@
+"""Forgets a person: destroys the key of all their text, and says what has learned from it."""
+
+import time
+from dataclasses import dataclass, replace
+
+from sqlmodel import Session
+
+from pipelines.errors import NotFound
+from service.store import erasing
+from service.store.people import app_id
+from service.store.session import Store
+from service.store.tables import Audit, ErasureReceipt, Person, now
+from service.vault import Vault
+
+_SCRUB_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What forgetting did. `rounds` and `models` learned from the person; `cancelled` are rounds that were stopped.
+
+    `scrubbed` is false if readers kept the database from emptying its log at once; it empties it later by itself.
+    """
+
+    id: str
+    conversations: int
+    rounds: tuple[int, ...]
+    models: tuple[str, ...]
+    cancelled: tuple[int, ...]
+    scrubbed: bool
+
+
+def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") -> Receipt:
+    """Makes everything that a user of an app ever sent unreadable, for good, and records it without their name.
+
+    Their text, ids, votes and hashes go; models that learned from them are marked as tainted and rounds that are
+    learning from them cancelled. What they send later begins anew under a new key.
+
+    Raises:
+        NotFound: nothing is stored for this user.
+    """
+    with store.begin() as session:
+        store.lock(session, "ingest")
+        app_row = app_id(session, app)
+        found = None if app_row is None else _erase(session, app_row, vault.person_hash(app_row, user), actor)
+        if found is None:
+            raise NotFound(f"nothing is stored for this user of the app {app!r}")
+    return replace(found, scrubbed=_scrub(store))
+
+
+def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:
+    at, person = now(), erasing.find_person(session, app, hmac)
+    ratings = erasing.erase_ratings(session, app, hmac)
+    if person is None:
+        if not ratings:
+            return None
+        person = Person(app_id=app, hmac=hmac)  # somebody who only voted
+        session.add(person)
+        session.flush()
+    conversations, learned = (
+        erasing.count_conversations(session, person.id),
+        erasing.learned_from(session, person.id),
+    )
+    erasing.erase_text(session, person.id)
+    erasing.erase_key(session, person, at)
+    cancelled = erasing.cancel_rounds(session, learned.rounds)
+    erasing.taint(session, learned.models, at)
+    receipt = ErasureReceipt(
+        person_id=person.id, at=at, conversations=conversations, rounds=learned.rounds, models=learned.models
+    )
+    session.add(receipt)
+    counts = {"conversations": conversations, "ratings": ratings} | learned._asdict()
+    session.add(Audit(at=at, actor=actor, action="person_forgotten", subject=person.id, detail=counts))
+    return Receipt(
+        receipt.id,
+        conversations,
+        tuple(learned.rounds),
+        tuple(learned.models),
+        tuple(cancelled),
+        scrubbed=False,
+    )
+
+
+def _scrub(store: Store) -> bool:
+    deadline = time.monotonic() + _SCRUB_SECONDS
+    while not store.scrub():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,198 @@
+"""The conversation as apps send it, checked while it is parsed.
+
+    {"id": "c-17", "user": "u-4", "consent": true, "satisfaction": 5,
+     "messages": [{"id": "m-1", "role": "user", "content": "Hi"},
+                  {"id": "m-2", "role": "assistant", "content": "Hello!"},
+                  {"id": "m-3", "role": "assistant", "content": "Good day!", "parent": "m-1"}],
+     "votes": [{"message": "m-3", "value": "up", "rater": "u-4"}],
+     "hints": {"language": "en", "topic": "small talk"}, "model": "tiny-origin", "time": "2026-11-20T12:00:00Z",
+     "app": "default", "metadata": {"screen": "home"}}
+
+Without ids a message is called `<conversation id>:<position>`, positions from 0; a vote may name the position instead.
+"""
+
+import difflib
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pipelines.errors import DataError
+
+MAX_MESSAGES = 2_000
+MAX_CHARACTERS = 200_000
+MAX_BATCH = 1_000
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
+Label = Annotated[str, Meta(max_length=256)]
+
+
+class MessageIn(Struct, frozen=True, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
+    id: Identifier | None = None
+    parent: Identifier | None = None
+
+
+class VoteIn(Struct, frozen=True, forbid_unknown_fields=True):
+    message: Identifier | int
+    value: Literal["up", "down"]
+    rater: Identifier | None = None
+
+
+class HintsIn(Struct, frozen=True, forbid_unknown_fields=True):
+    language: Label | None = None
+    topic: Label | None = None
+
+
+class ConversationIn(Struct, frozen=True, forbid_unknown_fields=True):
+    id: Identifier
+    user: Identifier
+    messages: Annotated[tuple[MessageIn, ...], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    app: Identifier | None = None
+    satisfaction: Annotated[int, Meta(ge=1, le=5)] | None = None
+    votes: Annotated[tuple[VoteIn, ...], Meta(max_length=MAX_MESSAGES)] = ()
+    hints: HintsIn | None = None
+    model: Label | None = None
+    consent: bool | None = None
+    time: datetime | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class VoteChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of PUT /v1/votes/{message id}."""
+
+    value: Literal["up", "down"]
+    user: Identifier
+    app: Identifier | None = None
+
+
+class RetractionIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that DELETE /v1/votes/{message id} may have; `value` is ignored."""
+
+    user: Identifier | None = None
+    app: Identifier | None = None
+    value: Literal["up", "down"] | None = None
+
+
+class Malformed(DataError):
+    """What was sent is not JSON at all."""
+
+
+_conversation = msgspec.json.Decoder(ConversationIn)
+_vote = msgspec.json.Decoder(VoteChangeIn)
+_retraction = msgspec.json.Decoder(RetractionIn)
+_rows = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def parse_conversation(body: bytes | msgspec.Raw) -> ConversationIn:
+    """One conversation from JSON.
+
+    Raises:
+        Malformed: not JSON; the sentence names the byte.
+        DataError: JSON of another shape; the sentence names the field.
+    """
+    found = _parse(_conversation, body, ConversationIn)
+    assert isinstance(found, ConversationIn)
+    return found
+
+
+def parse_vote(body: bytes) -> VoteChangeIn:
+    """A vote from JSON; raises like parse_conversation."""
+    found = _parse(_vote, body, VoteChangeIn)
+    assert isinstance(found, VoteChangeIn)
+    return found
+
+
+def parse_retraction(body: bytes) -> RetractionIn:
+    """Whose vote to take back, from JSON; raises like parse_conversation."""
+    found = _parse(_retraction, body, RetractionIn)
+    assert isinstance(found, RetractionIn)
+    return found
+
+
+def split_list(body: bytes) -> list[msgspec.Raw]:
+    """The rows of a JSON list, each still to be parsed, so that one bad row does not fail the others.
+
+    Raises:
+        Malformed: not JSON.
+        DataError: more than 1,000 rows.
+    """
+    rows: list[msgspec.Raw] = _parse(_rows, body, list)
+    if len(rows) > MAX_BATCH:
+        raise DataError(
+            f"a list of {len(rows)} conversations is too long: send at most {MAX_BATCH} at a time, "
+            "or stream them to /v1/conversations/import"
+        )
+    return rows
+
+
+def _parse(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, kind: type) -> Any:
+    try:
+        found = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise DataError(_sentence(str(error), kind)) from None
+    except UnicodeDecodeError:
+        raise Malformed(f"this is not valid JSON: {_where_not_utf8(bytes(body))}") from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise Malformed(
+            f"this is not valid JSON: {_lower_first(reason)} (of {len(bytes(body))} bytes)"
+        ) from None
+    except RecursionError:
+        raise DataError("the JSON is nested too deeply") from None
+    # the decoders accept escaped NULs, which PostgreSQL cannot store; the raw bytes show cheaply whether to look
+    if b"\\u0000" in bytes(body) and _has_nul(msgspec.json.decode(body)):
+        raise DataError("the text holds a NUL character (\\u0000), which cannot be stored; remove it")
+    return found
+
+
+def _sentence(message: str, kind: type) -> str:
+    """msgspec's complaint with the path in plain words and, for an unknown field, the nearest known one."""
+    unknown = re.match(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", message, re.DOTALL)
+    if unknown:
+        name, path = unknown.group(1), _path(unknown.group(2))
+        known = _known_fields(kind, path)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+        where = f" in {path}" if path else ""
+        return f"unknown field {name[:80]!r}{where}; {hint}"
+    text, _, at = message.partition(" - at ")
+    path = _path(at.strip("`"))
+    return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
+
+
+def _known_fields(kind: type, path: str) -> list[str]:
+    inner = {"messages": MessageIn, "votes": VoteIn, "hints": HintsIn}
+    found = inner.get(re.split(r"[.\[]", path)[0], kind) if path else kind
+    return (
+        [field.name for field in msgspec.structs.fields(found)] if hasattr(found, "__struct_fields__") else []
+    )
+
+
+def _where_not_utf8(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start})"
+    return "a text is not valid Unicode"
+
+
+def _path(at: str | None) -> str:
+    return (at or "").removeprefix("$").removeprefix(".")
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, list):
+        return any(_has_nul(item) for item in value)
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return False

@@ -1,0 +1,193 @@
+"""The OpenAI wire format of a chat: requests parsed at the edge, replies and errors in its shape.
+
+    {"model": "champion", "messages": [{"role": "user", "content": "hi"}], "stream": true, "store": true,
+     "user": "u-17", "metadata": {"conversation_id": "c-9", "consent": "true"}}
+
+What this server does not act on is refused by name instead of being ignored.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import InputError
+
+MAX_MESSAGES = 400
+MAX_CHARACTERS = 200_000
+FinishReason = Literal["stop", "length"]
+
+
+class TextPart(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+    text: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+
+
+class ChatMessage(BaseModel):
+    """`developer` is OpenAI's newer word for `system`. Empty keys that clients echo back are accepted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, Field(max_length=MAX_CHARACTERS)] | list[TextPart]
+    name: str | None = None
+    refusal: None = None
+    annotations: list[Any] | None = Field(None, max_length=0)
+    audio: None = None
+    function_call: None = None
+    tool_calls: list[Any] | None = Field(None, max_length=0)
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+    @property
+    def plain_role(self) -> Literal["system", "user", "assistant"]:
+        return "system" if self.role == "developer" else self.role
+
+
+class StreamOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class TextFormat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+
+
+class ChatRequest(BaseModel):
+    """A chat completion request. Fields of which only the neutral value is accepted stand at the end."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(min_length=1, max_length=200)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    store: bool | None = None
+    user: str | None = Field(None, min_length=1, max_length=200)
+    metadata: dict[str, str] | None = Field(None, max_length=16)
+
+    n: Literal[1] | None = None
+    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    logprobs: Literal[False] | None = None
+    response_format: TextFormat | None = None
+    modalities: list[Literal["text"]] | None = None
+    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    parallel_tool_calls: bool | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+
+    @property
+    def token_limit(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+    @property
+    def stops(self) -> list[str]:
+        return [self.stop] if isinstance(self.stop, str) else [text for text in self.stop or [] if text]
+
+    @property
+    def with_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def chat(self) -> list[dict[str, str]]:
+        """The messages as dicts of role and content."""
+        return [{"role": message.plain_role, "content": message.text} for message in self.messages]
+
+
+def parse_request(body: bytes) -> ChatRequest:
+    """The request in a JSON body.
+
+    Raises:
+        InputError: one sentence that names the first field that cannot be acted on.
+    """
+    try:
+        raw = json.loads(body)
+        json.dumps(raw, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InputError("the request holds half a surrogate pair, which is no Unicode text") from error
+    except ValueError as error:
+        raise InputError(f"the request body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise InputError("the request body is nested too deeply") from error
+    try:
+        request = ChatRequest.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_sentence(raw, error)) from error
+    if request.messages[-1].role != "user":
+        raise InputError("the last of `messages` must have the role 'user': it is what the model answers")
+    if any("\0" in message.text for message in request.messages):
+        raise InputError("a message holds the character NUL, which cannot be stored")
+    return request
+
+
+def _sentence(raw: object, error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = ".".join(str(step) for step in problem["loc"] if not _is_branch(step)) or "the request"
+    if problem["type"] == "extra_forbidden":
+        return f"this server does not act on `{place}`; leave it out"
+    if place == "n":
+        return "`n` must be 1: one reply for each request"
+    if place in {"tools", "logprobs", "frequency_penalty", "presence_penalty"}:
+        return f"this server does not act on `{place}`; leave it out"
+    return f"`{place}`: {problem['msg'].lower()}" if isinstance(raw, dict) else "the request must be a JSON object"
+
+
+def _is_branch(step: int | str) -> bool:
+    """Whether a step of an error's place names pydantic's union branch instead of a key."""
+    return isinstance(step, str) and ("[" in step or step in {"str", "TextPart"})
+
+
+# ---- replies ----------------------------------------------------------------------------------------------
+
+
+def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    return {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+
+
+def completion(reply_id: str, created: int, model: str, text: str, finish: str, usage: dict[str, int]) -> dict[str, Any]:
+    """A whole reply."""
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
+    head = {"id": reply_id, "object": "chat.completion", "created": created, "model": model}
+    return {**head, "choices": [choice], "usage": usage}
+
+
+def chunk(
+    reply_id: str, created: int, model: str, delta: dict[str, str] | None, finish: str | None = None,
+    usage: dict[str, int] | None = None,
+) -> bytes:  # fmt: skip
+    """One server-sent event of a streamed reply; `delta` None is the last chunk, which holds the usage only."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
+    head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}
+    return event({**head, "choices": choices, **({"usage": usage} if usage else {})})
+
+
+def event(data: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def error_body(message: str, kind: str, code: str, param: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object: its clients read `message`, `type` and `code`."""
+    return {"error": {"message": message, "type": kind, "code": code, "param": param}}

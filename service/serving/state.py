@@ -1,0 +1,76 @@
+"""What the engine serves as against what it should serve: the truth that pages and the API tell.
+
+    engine.json  {"supervisor_pid": 17, "engine_pid": 18, "model": "tiny-r0001-a1", "sha256": "ab..", "loading": null,
+                  "restarts": 0, "problem": "", "at": 1795226400.2}
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+STALE_SECONDS = 5.0
+
+State = Literal["serving", "loading", "empty", "down"]
+
+
+class WatchFile(BaseModel):
+    """engine.json as the supervisor writes it, at least once a second; `at` is in seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    supervisor_pid: int
+    engine_pid: int | None
+    model: str | None
+    sha256: str | None
+    loading: str | None
+    restarts: int
+    problem: str
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class EngineView:
+    """How the engine stands, with a sentence for people."""
+
+    state: State
+    model_id: str | None
+    sha256: str | None
+    sentence: str
+
+
+def watch_path(home: Path) -> Path:
+    return home / "engine.json"
+
+
+def write_watch(home: Path, told: WatchFile, clock: float) -> None:
+    """Replace engine.json; not flushed to disk, as it means nothing after a restart."""
+    path = watch_path(home)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(told.model_copy(update={"at": clock}).model_dump_json(), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_watch(home: Path) -> WatchFile | None:
+    """What the supervisor wrote last; None if it never did or stopped cleanly."""
+    try:
+        return WatchFile.model_validate_json(watch_path(home).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def engine_view(home: Path, champion: str | None, clock: float | None = None) -> EngineView:
+    """How the engine of this home stands, given the champion that it should serve."""
+    told = read_watch(home)
+    now = time.time() if clock is None else clock
+    if told is None or now - told.at > STALE_SECONDS:
+        return EngineView("down", None, None, "nobody runs it: start `perennial engine`")
+    if told.model is None and told.loading is None:
+        waiting = "no champion yet" if champion is None else "it is starting"
+        return EngineView("empty" if champion is None else "loading", None, None, told.problem or waiting)
+    if told.model is None or told.model != champion:
+        return EngineView("loading", told.model, told.sha256, told.problem or f"on its way to {told.loading or champion}")
+    return EngineView("serving", told.model, told.sha256, told.problem or "it is the champion")

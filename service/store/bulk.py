@@ -1,0 +1,116 @@
+"""Inserts of many rows at once in the fastest way that each database has."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Dialect, LargeBinary, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+from sqlmodel import SQLModel
+
+Converter = Callable[[Any], Any]
+
+
+def insert_ignoring_conflicts(
+    connection: Connection, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Inserts rows that all have the same keys; a row whose key or unique value exists already is left as it is."""
+    if not rows:
+        return
+    columns = tuple(rows[0])
+    convert = _converters(connection.dialect, table, columns)
+    by_column = [
+        [row[name] for row in rows] if change is None else [change(row[name]) for row in rows]
+        for name, change in zip(columns, convert, strict=True)
+    ]
+    if connection.dialect.name == "sqlite":
+        with _cursor(connection) as cursor:
+            cursor.executemany(_sqlite_insert(table, columns), list(zip(*by_column, strict=True)))
+    else:
+        with _cursor(connection) as cursor:
+            cursor.execute(_postgresql_insert(table, columns), tuple(by_column))
+
+
+def fetch_where_in(
+    connection: Connection, sql: str, values: Sequence[str], *before: Any
+) -> list[tuple[Any, ...]]:
+    """Rows of a query in which `{in_values}` stands for "is one of `values`" and `{mark}` for each value `before` it.
+
+    One parameter however many values, so the statement is the same each time.
+    """
+    if not values:
+        return []
+    if connection.dialect.name == "sqlite":
+        text = sql.format(in_values="IN (SELECT value FROM json_each(?))", mark="?")
+        parameters: tuple[Any, ...] = (*before, json.dumps(list(values)))
+    else:
+        text = sql.format(in_values="= ANY(%s)", mark="%s")
+        parameters = (*before, list(values))
+    with _cursor(connection) as cursor:
+        cursor.execute(text, parameters)
+        return list(cursor.fetchall())
+
+
+@contextmanager
+def _cursor(connection: Connection) -> Iterator[Any]:
+    """The driver's own cursor in the connection's transaction; its errors come out as SQLAlchemy's, without values.
+
+    A group commit runs a dozen statements whose text never changes: SQLAlchemy's part would be most of their cost.
+    """
+    driver: Any = connection.dialect.dbapi
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except driver.Error as error:
+        raise DBAPIError.instance(
+            "", None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
+    finally:
+        cursor.close()
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The Core table of a model."""
+    found: Table = model.__table__  # type: ignore[attr-defined]
+    return found
+
+
+@lru_cache(maxsize=64)
+def _converters(
+    dialect: Dialect, model: type[SQLModel], columns: tuple[str, ...]
+) -> tuple[Converter | None, ...]:
+    """What SQLAlchemy would do to each value before the driver sees it; None where that is nothing."""
+    return tuple(_converter(dialect, table_of(model).c[name].type) for name in columns)
+
+
+def _converter(dialect: Dialect, kind: TypeEngine[Any]) -> Converter | None:
+    if isinstance(kind, LargeBinary):
+        return None  # the driver takes bytes as they are
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+@lru_cache(maxsize=64)
+def _sqlite_insert(model: type[SQLModel], columns: tuple[str, ...]) -> str:
+    marks = ", ".join("?" for _ in columns)
+    return f"INSERT INTO {_quoted(model)} ({_names(columns)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+
+
+@lru_cache(maxsize=64)
+def _postgresql_insert(model: type[SQLModel], columns: tuple[str, ...]) -> str:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    kinds = [table_of(model).c[name].type.compile(dialect) for name in columns]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
+    return f"INSERT INTO {_quoted(model)} ({_names(columns)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
+
+
+def _names(columns: tuple[str, ...]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)
+
+
+def _quoted(model: type[SQLModel]) -> str:
+    return f'"{table_of(model).name}"'

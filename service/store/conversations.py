@@ -1,0 +1,124 @@
+"""Queries about conversations and their messages."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.tables import (
+    Conversation,
+    Message,
+    Quarantine,
+    Rejection,
+    Satisfaction,
+    SnapshotItem,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What ingest needs of a conversation that exists."""
+
+    id: str
+    person_id: str
+    digest: str
+    revision: int
+    state: str
+    consent: bool | None
+    raw_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    id: str
+    client_hmac: str
+    digest: str
+
+
+def stored_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, Stored]:
+    """Those conversations of an app that exist, by the keyed hash of the client's id."""
+    sql = (
+        "SELECT client_hmac, id, person_id, digest, revision, state, consent, raw_deleted_at "
+        'FROM "conversation" WHERE app_id = {mark} AND client_hmac {in_values}'
+    )
+    return {
+        row[0]: Stored(row[1], row[2], row[3], row[4], row[5], _boolean(row[6]), row[7] is not None)
+        for row in fetch_where_in(session.connection(), sql, hashes, app)
+    }
+
+
+def stored_messages(session: Session, conversation_id: str) -> list[StoredMessage]:
+    """A conversation's messages by position."""
+    query = (
+        select(Message.id, Message.client_hmac, Message.digest)
+        .where(Message.conversation_id == conversation_id)
+        .order_by(col(Message.position))
+    )
+    return [StoredMessage(*row) for row in session.exec(query).all()]
+
+
+def taken_hashes(session: Session, hashes: Sequence[str]) -> set[str]:
+    """Which of these keyed message ids exist in any conversation."""
+    sql = 'SELECT client_hmac FROM "message" WHERE client_hmac {in_values}'
+    return {row[0] for row in fetch_where_in(session.connection(), sql, hashes)}
+
+
+def add_conversations(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    insert_ignoring_conflicts(session.connection(), Conversation, rows)
+
+
+def add_messages(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stores messages, parents before children."""
+    insert_ignoring_conflicts(session.connection(), Message, rows)
+
+
+def grow(session: Session, conversation_id: str, digest: str, revision: int, sealed_meta: bytes) -> None:
+    """Notes that a conversation got further messages, so that it is curated again."""
+    session.execute(
+        update(Conversation)
+        .where(col(Conversation.id) == conversation_id)
+        .values(
+            digest=digest,
+            revision=revision,
+            sealed_meta=sealed_meta,
+            state="received",
+            curation_lease_until=None,
+        )
+    )
+
+
+def set_consent(session: Session, consents: Iterable[tuple[str, bool]]) -> None:
+    for id, consent in consents:
+        session.execute(update(Conversation).where(col(Conversation.id) == id).values(consent=consent))
+
+
+def find(session: Session, app: str, client_hmac: str) -> Conversation | None:
+    """The conversation of an app with this keyed client id."""
+    query = select(Conversation).where(Conversation.app_id == app, Conversation.client_hmac == client_hmac)
+    return session.exec(query).first()
+
+
+def rejection_of(session: Session, conversation_id: str) -> Rejection | None:
+    return session.get(Rejection, conversation_id)
+
+
+def quarantine_of(session: Session, conversation_id: str) -> Quarantine | None:
+    return session.get(Quarantine, conversation_id)
+
+
+def satisfaction_of(session: Session, conversation_id: str) -> int | None:
+    row = session.get(Satisfaction, conversation_id)
+    return None if row is None else row.value
+
+
+def uses_of(session: Session, conversation_id: str) -> list[SnapshotItem]:
+    """What each round decided about a conversation, oldest round first."""
+    query = select(SnapshotItem).where(SnapshotItem.conversation_id == conversation_id)
+    return list(session.exec(query.order_by(col(SnapshotItem.round_id))).all())
+
+
+def _boolean(value: Any) -> bool | None:
+    return None if value is None else bool(value)

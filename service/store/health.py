@@ -1,0 +1,44 @@
+"""Queries about whether the work goes on: what waits for curation, and when a worker was last alive."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, func, select
+
+from service.store.bulk import insert_ignoring_conflicts
+from service.store.session import Store
+from service.store.tables import Conversation, WorkerSeen, now
+
+BEAT_SECONDS = 5.0
+
+
+class Backlog(NamedTuple):
+    """Conversations that wait for curation, and since when the oldest does."""
+
+    waiting: int
+    oldest: datetime | None
+
+
+def backlog(session: Session) -> Backlog:
+    query = select(func.count(), func.min(Conversation.received_at)).where(Conversation.state == "received")
+    waiting, oldest = session.exec(query).one()
+    return Backlog(waiting, oldest)
+
+
+def beat(store: Store, owner: str) -> None:
+    """Notes that this worker is alive; writes at most every 5 seconds."""
+    at = now()
+    with store.read() as session:
+        seen = session.get(WorkerSeen, owner)
+    if seen is not None and (at - seen.at).total_seconds() < BEAT_SECONDS:
+        return
+    with store.begin() as session:
+        insert_ignoring_conflicts(session.connection(), WorkerSeen, [{"owner": owner, "at": at}])
+        session.execute(update(WorkerSeen).where(col(WorkerSeen.owner) == owner).values(at=at))
+        session.execute(delete(WorkerSeen).where(col(WorkerSeen.at) < at - timedelta(days=1)))
+
+
+def last_beat(session: Session) -> datetime | None:
+    """When any worker was last alive, None if none was within a day or so."""
+    return session.exec(select(func.max(WorkerSeen.at))).one()

@@ -1,0 +1,237 @@
+"""Queries about rounds, attempts, stages, snapshots and schedules. Each takes the caller's session and never commits."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, insert, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, select
+
+from pipelines import records
+from pipelines.errors import Cancelled, NotFound
+from service.store import models
+from service.store.tables import (
+    Attempt,
+    Audit,
+    Model,
+    Promotion,
+    Round,
+    Schedule,
+    Snapshot,
+    SnapshotItem,
+    Stage,
+    now,
+)
+
+OPEN_STATES = ("requested", "running")
+_PROMOTING_KINDS = ("first", "promote", "automatic")
+
+
+# ---- asking for a round -----------------------------------------------------------------------------------
+
+
+def insert_round(session: Session, values: Mapping[str, Any]) -> int | None:
+    """The new round's id, or None if its schedule's slot was already taken."""
+    row = Round.model_validate(dict(values)).model_dump(exclude={"id"})
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(Round).values(row).on_conflict_do_nothing(index_elements=["schedule", "slot"])
+    return session.execute(statement.returning(col(Round.id))).scalar_one_or_none()
+
+
+def get_round(session: Session, round_id: int) -> Round:
+    """The round of this id. Raises NotFound with the newest one that exists."""
+    row = session.get(Round, round_id)
+    if row is None:
+        newest = session.exec(select(func.max(col(Round.id)))).one()
+        hint = f"the newest is {newest}" if newest else "there are no rounds yet: request one"
+        raise NotFound(f"no round has the number {round_id}; {hint}")
+    return row
+
+
+def list_rounds(session: Session, limit: int | None = 100) -> list[Round]:
+    """Rounds, newest first."""
+    return list(session.exec(select(Round).order_by(col(Round.id).desc()).limit(limit)).all())
+
+
+def running_rounds(session: Session) -> list[Round]:
+    return list(session.exec(select(Round).where(col(Round.state) == "running")).all())
+
+
+# ---- claiming it ------------------------------------------------------------------------------------------
+
+
+def claim_round(session: Session, owner: str, clock: float, lease_seconds: float) -> Round | None:
+    """Take the oldest round that waits, or whose worker let its lease run out; its fence grows by one."""
+    abandoned = and_(col(Round.state) == "running", or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock))
+    due = and_(or_(col(Round.state) == "requested", abandoned), col(Round.cancel_requested).is_(False))
+    first = select(col(Round.id)).where(due).order_by(col(Round.id)).limit(1).with_for_update(skip_locked=True)
+    values = {"state": "running", "owner": owner, "lease_until": clock + lease_seconds, "fence": col(Round.fence) + 1}
+    statement = update(Round).where(col(Round.id) == first.scalar_subquery()).values(**values).returning(col(Round.id))
+    claimed = session.execute(statement).scalar_one_or_none()
+    if claimed is None:
+        return None
+    row = session.get_one(Round, claimed)
+    if row.started_at is None:
+        row.started_at = now()
+    return row
+
+
+def end_abandoned_cancels(session: Session, clock: float) -> int:
+    """Rounds that were to be cancelled and whose worker is gone become cancelled."""
+    gone = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
+    waiting = and_(col(Round.cancel_requested).is_(True), col(Round.state).in_(OPEN_STATES), gone)
+    values = {"state": "cancelled", "finished_at": now(), "lease_until": None}
+    return _changed(session, update(Round).where(waiting).values(**values))
+
+
+def renew_lease(session: Session, round_id: int, fence: int, until: float) -> bool:
+    """Extend the claim; False when it is no longer ours."""
+    return _changed(session, update(Round).where(*_ours(round_id, fence)).values(lease_until=until)) == 1
+
+
+def release(session: Session, round_id: int, fence: int) -> None:
+    """Give the claim back, so that the next worker need not wait for the lease to run out."""
+    session.execute(update(Round).where(*_ours(round_id, fence)).values(lease_until=None, owner=None))
+
+
+def check_claim(session: Session, round_id: int, fence: int, *, lock: bool = False) -> None:
+    """Raise Cancelled unless the round is still running under this fence and nobody asked to cancel it.
+
+    With `lock` it stays so until the transaction ends.
+    """
+    query = select(Round.fence, Round.state, Round.cancel_requested).where(col(Round.id) == round_id)
+    row = session.exec(query.with_for_update() if lock else query).one_or_none()
+    if row is None or row[0] != fence or row[1] != "running":
+        raise Cancelled(f"round {round_id} is no longer ours: another worker holds it, or it ended")
+    if row[2]:
+        raise Cancelled(f"round {round_id} was cancelled")
+
+
+def change_round(session: Session, round_id: int, fence: int, **values: Any) -> bool:
+    """Change the columns of a claimed round; False when it is no longer ours."""
+    return _changed(session, update(Round).where(*_ours(round_id, fence)).values(**values)) == 1
+
+
+def _ours(round_id: int, fence: int) -> tuple[Any, ...]:
+    return (col(Round.id) == round_id, col(Round.fence) == fence, col(Round.state) == "running")
+
+
+def _changed(session: Session, statement: Any) -> int:
+    return len(session.execute(statement.returning(col(Round.id))).all())
+
+
+# ---- recording what it did --------------------------------------------------------------------------------
+
+
+def attempts(session: Session, round_id: int) -> list[Attempt]:
+    return list(session.exec(select(Attempt).where(col(Attempt.round_id) == round_id).order_by(col(Attempt.number))).all())
+
+
+def stages(session: Session, attempt_id: int) -> list[Stage]:
+    return list(session.exec(select(Stage).where(col(Stage.attempt_id) == attempt_id).order_by(col(Stage.id))).all())
+
+
+def find_stage(session: Session, attempt_id: int, name: str) -> Stage | None:
+    return session.exec(select(Stage).where(col(Stage.attempt_id) == attempt_id, col(Stage.name) == name)).one_or_none()
+
+
+def add_snapshot(
+    session: Session, round_id: int, digest: str, counts: Mapping[str, Any], items: Sequence[records.SnapshotItem]
+) -> None:
+    """Store what a round decided about every conversation."""
+    session.add(Snapshot(round_id=round_id, digest=digest, counts=dict(counts)))
+    session.flush()
+    rows = [
+        {
+            "round_id": round_id, "conversation_id": item.conversation, "person_id": item.person, "tokens": item.tokens,
+            "outcome": item.outcome, "reason": item.reason, "part": item.part, "source": item.source, "digest": item.digest,
+        }
+        for item in items
+    ]  # fmt: skip
+    if rows:
+        session.execute(insert(SnapshotItem), rows)
+
+
+def leave_out(session: Session, round_id: int, reasons: Mapping[str, str]) -> None:
+    """The mixture had no room for these conversations of the snapshot."""
+    for conversation, reason in reasons.items():
+        key = (col(SnapshotItem.round_id) == round_id, col(SnapshotItem.conversation_id) == conversation)
+        session.execute(update(SnapshotItem).where(*key).values(outcome="left_out", reason=reason))
+
+
+def get_snapshot(session: Session, round_id: int) -> Snapshot | None:
+    return session.get(Snapshot, round_id)
+
+
+def models_of(session: Session, round_id: int) -> list[Model]:
+    return list(session.exec(select(Model).where(col(Model.round_id) == round_id).order_by(col(Model.id))).all())
+
+
+# ---- lineage ----------------------------------------------------------------------------------------------
+
+
+def champion_lineage(session: Session) -> tuple[str | None, list[str]]:
+    """The champion, and the models that its weights come from, oldest first, itself last."""
+    champion = models.champion_id(session)
+    if champion is None:
+        return None, []
+    model = models.get_model(session, champion).model
+    return champion, [*model.parents, model.id]
+
+
+def promoted_rounds(session: Session, recipe_name: str) -> int:
+    """How many rounds of this recipe have had a model promoted."""
+    query = (
+        select(func.count(func.distinct(col(Model.round_id))))
+        .join(Promotion, col(Promotion.model_id) == col(Model.id))
+        .where(col(Model.recipe_name) == recipe_name, col(Promotion.kind).in_(_PROMOTING_KINDS))
+    )
+    return session.exec(query).one()
+
+
+def seen_conversations(session: Session, model_ids: Sequence[str]) -> set[str]:
+    """The conversations that the rounds of these models trained on, or held out."""
+    query = (
+        select(SnapshotItem.conversation_id)
+        .join(Model, col(Model.round_id) == col(SnapshotItem.round_id))
+        .where(col(Model.id).in_(model_ids), col(SnapshotItem.outcome).in_(("used", "held_out")))
+    )
+    return set(session.exec(query).all())
+
+
+# ---- schedules --------------------------------------------------------------------------------------------
+
+
+def put_schedule(session: Session, row: Schedule) -> None:
+    """Add the schedule, or give the one of this name a new recipe; a changed cron is known only from now on."""
+    known = session.get(Schedule, row.name)
+    if known is None:
+        session.add(row)
+        return
+    if known.cron != row.cron:
+        known.known_since = row.known_since
+    known.recipe, known.cron = row.recipe, row.cron
+    session.add(known)
+
+
+def list_schedules(session: Session) -> list[Schedule]:
+    return list(session.exec(select(Schedule).order_by(col(Schedule.name))).all())
+
+
+def remove_schedule(session: Session, name: str) -> None:
+    """Raises NotFound with the names that exist."""
+    row = session.get(Schedule, name)
+    if row is None:
+        known = ", ".join(found.name for found in list_schedules(session)) or "none"
+        raise NotFound(f"no schedule is called '{name}'; known: {known}")
+    session.delete(row)
+
+
+def audit(session: Session, actor: str, action: str, subject: str, **detail: Any) -> None:
+    session.add(Audit(actor=actor, action=action, subject=subject, detail=detail))
+
+
+def last_slot(session: Session, name: str) -> datetime | None:
+    """The latest slot of a schedule for which there is a round."""
+    return session.exec(select(func.max(col(Round.slot))).where(col(Round.schedule) == name)).one()

@@ -1,0 +1,163 @@
+"""The way into the database: one Store per process, SQLite or PostgreSQL behind the same two verbs.
+
+with store.begin() as session:   # write: holds the write lock on SQLite from its first statement
+with store.read() as session:    # one consistent view for as long as the block lasts
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlmodel import Session
+
+from pipelines.errors import InputError
+from service.settings import Settings
+from service.store.migrate import (
+    migrate as migrate,  # re-exported: whoever opens a store may want it migrated
+)
+
+BUSY_TIMEOUT_MS = 30_000
+CACHE_KIB = 16 << 10
+CHECKPOINT_PAGES = 8_000  # 32 MB: pages that many commits touch are copied into the database once
+_LOCKS = {"ingest": 0x7065_0001, "clusters": 0x7065_0002, "rounds": 0x7065_0003}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An engine and the two ways to use it."""
+
+    engine: Engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A write transaction, committed when the block ends and rolled back when it raises.
+
+        On SQLite it is BEGIN IMMEDIATE: there is one writer at a time, and a second waits up to 30 s.
+        """
+        with self.engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
+            yield from _session(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A read-only transaction in which every query sees the same state of the database."""
+        options: dict[str, Any] = {"perennial_write": False}
+        if not self.is_sqlite:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield from _session(connection)
+
+    def lock(self, session: Session, name: str) -> None:
+        """Serializes the transactions that take the same named lock, until they end; SQLite's already are."""
+        if not self.is_sqlite:
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS[name]})
+
+    def scrub(self) -> bool:
+        """Removes what deletions left behind in the database's files; False if readers kept it from finishing.
+
+        SQLite: empties the write-ahead log (pages themselves are zeroed by secure_delete). PostgreSQL: vacuums the
+        tables that hold keys and sealed text. Archived logs and backups are not covered.
+        """
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if self.is_sqlite:
+                row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+                return bool(row[0] == 0)
+            connection.exec_driver_sql("VACUUM person, conversation, message, clean_message")
+        return True
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(settings: Settings) -> Store:
+    """The store that the settings name; makes no tables (see `migrate`).
+
+    Raises:
+        InputError: the URL names a database that is not supported, or a folder that cannot be written.
+    """
+    return Store(make_engine(settings.database_url))
+
+
+def make_engine(database_url: str, **options: Any) -> Engine:
+    """An engine with the pragmas or driver that this project needs; `options` go to create_engine."""
+    url = checked_url(database_url)
+    if url.get_backend_name() == "postgresql":
+        return create_engine(url, pool_pre_ping=True, **options)
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, **options)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def checked_url(database_url: str) -> URL:
+    """The URL with the driver that is installed, or an InputError that says which URLs work."""
+    try:
+        url = make_url(database_url)
+    except ArgumentError as error:
+        raise InputError(
+            "PERENNIAL_DATABASE_URL is not a database URL; write sqlite:///path or postgresql://..."
+        ) from error
+    backend = url.get_backend_name()
+    if backend == "sqlite" and url.database in (None, "", ":memory:"):
+        raise InputError(
+            "an in-memory SQLite database cannot be shared by processes; write sqlite:///path/to/file.db"
+        )
+    if backend == "sqlite":
+        return url.set(drivername="sqlite")
+    if backend in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise InputError(f"database {backend!r} is not supported; use sqlite:///path or postgresql://...")
+
+
+def _session(connection: Connection) -> Iterator[Session]:
+    with Session(bind=connection, expire_on_commit=False, autoflush=True) as session:
+        yield session
+        session.flush()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # this module says BEGIN itself
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _retry_while_busy(connection, "PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA secure_delete=ON")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+
+
+def _retry_while_busy(connection: sqlite3.Connection, statement: str, seconds: float = 30.0) -> None:
+    """Changing the journal mode does not wait for the busy timeout, so the first processes to start race here."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("perennial_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """True for a failure that may pass by itself: locked, disconnected, disk full."""
+    return isinstance(error, OperationalError | InterfaceError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )

@@ -1,0 +1,90 @@
+"""Queries about votes and satisfaction. A vote is kept by the keyed hash of its message, which may come later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import update
+from sqlmodel import Session, col, func, select
+
+from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.tables import Message, Satisfaction, Vote, VoteEvent, new_id, now
+
+
+@dataclass(frozen=True, slots=True)
+class VoteKey:
+    """Whose vote on which message of which app, ids hashed."""
+
+    app_id: str
+    message_hmac: str
+    rater_hmac: str
+
+
+def record_votes(session: Session, votes: Mapping[VoteKey, int]) -> set[VoteKey]:
+    """Makes these votes stand (1 up, -1 down, 0 retracted); returns the changed ones, which leave an event each."""
+    standing = standing_votes(session, list(votes))
+    changed = {key: value for key, value in votes.items() if standing.get(key) != value}
+    at = now()
+    added = [
+        {"id": new_id(), **_columns(key), "value": value, "updated_at": at}
+        for key, value in changed.items()
+        if key not in standing
+    ]
+    insert_ignoring_conflicts(session.connection(), Vote, added)
+    for key, value in changed.items():
+        if key in standing:
+            session.execute(update(Vote).filter_by(**_columns(key)).values(value=value, updated_at=at))
+    events = [{"id": new_id(), **_columns(key), "value": value, "at": at} for key, value in changed.items()]
+    insert_ignoring_conflicts(session.connection(), VoteEvent, events)
+    return set(changed)
+
+
+def standing_votes(session: Session, keys: Sequence[VoteKey]) -> dict[VoteKey, int]:
+    """Every vote that stands on the messages of these keys, retracted ones (0) included."""
+    found: dict[VoteKey, int] = {}
+    sql = 'SELECT message_hmac, rater_hmac, value FROM "vote" WHERE app_id = {mark} AND message_hmac {in_values}'
+    for app in {key.app_id for key in keys}:
+        messages = sorted({key.message_hmac for key in keys if key.app_id == app})
+        for message, rater, value in fetch_where_in(session.connection(), sql, messages, app):
+            found[VoteKey(app, message, rater)] = value
+    return found
+
+
+def message_roles(session: Session, hashes: Sequence[str]) -> dict[str, str]:
+    """The roles of those messages that are stored, by keyed hash."""
+    sql = 'SELECT client_hmac, role FROM "message" WHERE client_hmac {in_values}'
+    return {row[0]: row[1] for row in fetch_where_in(session.connection(), sql, hashes)}
+
+
+def record_satisfaction(session: Session, values: Mapping[str, int]) -> None:
+    """Makes these satisfactions (1 to 5) stand, by conversation id."""
+    sql = 'SELECT conversation_id, value FROM "satisfaction" WHERE conversation_id {in_values}'
+    rows = fetch_where_in(session.connection(), sql, list(values))
+    standing = {row[0]: row[1] for row in rows}
+    at = now()
+    added = [
+        {"conversation_id": id, "value": value, "updated_at": at}
+        for id, value in values.items()
+        if id not in standing
+    ]
+    insert_ignoring_conflicts(session.connection(), Satisfaction, added)
+    for id, value in values.items():
+        if standing.get(id, value) != value:
+            session.execute(
+                update(Satisfaction).filter_by(conversation_id=id).values(value=value, updated_at=at)
+            )
+
+
+def count_votes(session: Session, conversation_id: str) -> dict[str, int]:
+    """How many votes stand on a conversation's messages: {"up": 2, "down": 1}."""
+    query = (
+        select(Vote.value, func.count())
+        .join(Message, col(Message.client_hmac) == col(Vote.message_hmac))
+        .where(Message.conversation_id == conversation_id)
+        .group_by(col(Vote.value))
+    )
+    by_value = dict(session.exec(query).all())
+    return {"up": by_value.get(1, 0), "down": by_value.get(-1, 0)}
+
+
+def _columns(key: VoteKey) -> dict[str, str]:
+    return {"app_id": key.app_id, "message_hmac": key.message_hmac, "rater_hmac": key.rater_hmac}

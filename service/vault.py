@@ -1,0 +1,284 @@
+"""Seals user text under per-person keys, and hashes ids with keys, so that nothing on disk can be read or guessed.
+
+    master key (var/keys/master.key, 0600, or PERENNIAL_MASTER_KEY)
+    ├── wraps each person's data key     person.wrapped_key, bound to the person's id
+    │   ├── seals text                   nonce (12 bytes) + AES-256-GCM ciphertext + tag (16), bound to its row
+    │   └── keys the digests of messages
+    └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters
+
+Forgetting a person's wrapped key makes everything sealed under it unreadable.
+"""
+
+import base64
+import binascii
+import hmac
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from secrets import token_bytes
+from typing import Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlmodel import Session
+
+from pipelines.errors import ArtifactError, InputError
+from service.settings import Settings
+from service.store.bulk import insert_ignoring_conflicts
+from service.store.session import Store
+from service.store.tables import KeyCheck
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+_CHECK = b"perennial master key check"
+
+
+class PersonKey:
+    """One person's data key. Every sealed value is bound to the row it belongs to by `aad` (see *_place below)."""
+
+    __slots__ = ("_aes", "_digest_key", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._aes = AESGCM(raw)
+        self._digest_key: bytes | None = None
+
+    def seal(self, plain: bytes, aad: str) -> bytes:
+        """The sealed bytes; a new random nonce each time, so equal texts do not look equal."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aes.encrypt(nonce, plain, aad.encode())
+
+    def unseal(self, sealed: bytes, aad: str) -> bytes:
+        """The plain bytes.
+
+        Raises:
+            ArtifactError: sealed under another key, moved from another row, or damaged.
+        """
+        try:
+            return self._aes.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], aad.encode())
+        except (InvalidTag, ValueError) as error:
+            raise ArtifactError(
+                f"sealed text at {aad} cannot be opened: damaged, or sealed under another key"
+            ) from error
+
+    def digest(self, *parts: str) -> str:
+        """A 128-bit keyed digest (hex) that cannot be tested against guesses once the person's key is gone."""
+        if self._digest_key is None:
+            self._digest_key = hmac.digest(self.raw, b"perennial digest", "sha256")
+        return _keyed_hash(self._digest_key, parts)
+
+
+class Vault:
+    """The master key at work. Cheap to make; holds no person's key."""
+
+    def __init__(self, master_key: bytes) -> None:
+        if len(master_key) != KEY_BYTES:
+            raise InputError(f"the master key has {len(master_key)} bytes and must have {KEY_BYTES}")
+        self._derived: dict[str, bytes] = {}
+        self._master = master_key
+        self._wrap = AESGCM(self.key_for("wrap"))
+
+    def new_person_key(self, person_id: str) -> tuple[PersonKey, bytes]:
+        """A fresh data key and its wrapped form for the person's row."""
+        raw, nonce = token_bytes(KEY_BYTES), os.urandom(_NONCE_BYTES)
+        return PersonKey(raw), nonce + self._wrap.encrypt(nonce, raw, f"person:{person_id}".encode())
+
+    def open_person_key(self, person_id: str, wrapped: bytes) -> PersonKey:
+        """The person's data key.
+
+        Raises:
+            ArtifactError: wrapped under another master key, or copied from another person's row.
+        """
+        try:
+            aad = f"person:{person_id}".encode()
+            return PersonKey(self._wrap.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], aad))
+        except (InvalidTag, ValueError) as error:
+            raise ArtifactError(
+                f"the key of person {person_id} cannot be opened with this master key"
+            ) from error
+
+    def person_hash(self, app_id: str, user: str) -> str:
+        """How a user of an app is known in the database, as the owner of conversations and as a rater."""
+        return self._hash("person", app_id, user)
+
+    def conversation_hash(self, app_id: str, client_id: str) -> str:
+        return self._hash("conversation", app_id, client_id)
+
+    def message_hash(self, app_id: str, message_id: str) -> str:
+        """How a message is known to votes: message ids are unique within an app."""
+        return self._hash("message", app_id, message_id)
+
+    @property
+    def cluster_key(self) -> bytes:
+        """Keys the hashes of near-duplicate detection."""
+        return self.key_for("cluster")
+
+    def share(self, purpose: str, subject: str) -> float:
+        """A permanent pseudo-random number in [0, 1) for a subject, unpredictable without the master key."""
+        return int(self._hash(purpose, subject)[:13], 16) / 16**13
+
+    def part_of(self, prompt_cluster: str) -> Literal["train", "dev", "heldout"]:
+        """The permanent part of a prompt cluster: train 85 %, dev 5 %, heldout 10 %, by a keyed hash of its id."""
+        share = self.share("part", prompt_cluster)
+        if share < 0.85:
+            return "train"
+        return "dev" if share < 0.90 else "heldout"
+
+    def seal_check(self) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._wrap.encrypt(nonce, _CHECK, b"check")
+
+    def opens_check(self, sealed: bytes) -> bool:
+        try:
+            return self._wrap.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"check") == _CHECK
+        except InvalidTag:
+            return False
+
+    def _hash(self, purpose: str, *parts: str) -> str:
+        return _keyed_hash(self.key_for(purpose), parts)
+
+    def key_for(self, purpose: str) -> bytes:
+        """A key of its own for one purpose (HKDF-SHA256 of the master key)."""
+        key = self._derived.get(purpose)
+        if key is None:
+            info = f"perennial/{purpose}".encode()
+            key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._master)
+            self._derived[purpose] = key
+        return key
+
+
+def open_vault(settings: Settings, store: Store) -> Vault:
+    """The vault of this database, checked against the key that the database was first used with.
+
+    Raises:
+        InputError: the master key is missing, malformed, or not the one that this database was made with.
+    """
+    with store.read() as session:
+        first_use = session.get(KeyCheck, 1) is None
+    vault = Vault(_master_key(settings, may_create=first_use))
+    if first_use:
+        with store.begin() as session:
+            insert_ignoring_conflicts(
+                session.connection(), KeyCheck, [{"id": 1, "sealed": vault.seal_check()}]
+            )
+    with store.read() as session:
+        check = session.get(KeyCheck, 1)
+    if check is None or not vault.opens_check(check.sealed):
+        raise InputError(
+            f"the master key from {_source(settings)} is not the one this database was made with, and its text cannot "
+            "be read without that one; put the right key back"
+        )
+    return vault
+
+
+def raw_place(message_id: str) -> str:
+    """What `message.sealed` is bound to."""
+    return f"message:{message_id}"
+
+
+def clean_place(message_id: str, revision: int) -> str:
+    """What `clean_message.sealed` is bound to."""
+    return f"clean:{message_id}:{revision}"
+
+
+def meta_place(conversation_id: str) -> str:
+    """What `conversation.sealed_meta` is bound to."""
+    return f"meta:{conversation_id}"
+
+
+def secret_place(conversation_id: str) -> str:
+    """What `conversation.sealed_secret` is bound to."""
+    return f"secret:{conversation_id}"
+
+
+class PersonKeys:
+    """Opens people's keys within one transaction, each once."""
+
+    def __init__(self, vault: Vault, load: Callable[[Session, str], bytes | None], session: Session) -> None:
+        self._vault, self._load, self._session = vault, load, session
+        self._open: dict[str, PersonKey | None] = {}
+
+    def __call__(self, person_id: str) -> PersonKey | None:
+        """The person's key, or None if the person was forgotten."""
+        if person_id not in self._open:
+            wrapped = self._load(self._session, person_id)
+            self._open[person_id] = (
+                None if wrapped is None else self._vault.open_person_key(person_id, wrapped)
+            )
+        return self._open[person_id]
+
+
+def _master_key(settings: Settings, may_create: bool) -> bytes:
+    if settings.master_key is not None:
+        return _parse_key(settings.master_key)
+    path = settings.keys / "master.key"
+    if not path.exists():
+        if not may_create:
+            raise InputError(
+                f"this database was made with a master key that is not here: put it back at {path}, "
+                "or into PERENNIAL_MASTER_KEY"
+            )
+        _create_key_file(path)
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise InputError(
+            f"the master key file {path} has {len(key)} bytes and must have {KEY_BYTES}; restore it"
+        )
+    return key
+
+
+def _create_key_file(path: Path) -> None:
+    """Writes a new key under another name and links it into place: of several processes one wins, none reads half."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f"master.{os.getpid()}.{token_bytes(4).hex()}.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _parse_key(text: str) -> bytes:
+    text = text.strip()
+    if len(text) == 2 * KEY_BYTES:
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass
+    try:
+        key = base64.b64decode(
+            text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True
+        )
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise InputError(
+            "PERENNIAL_MASTER_KEY must be 32 bytes in hex (64 digits) or base64; make one: openssl rand -hex 32"
+        )
+    return key
+
+
+def _source(settings: Settings) -> str:
+    return "PERENNIAL_MASTER_KEY" if settings.master_key is not None else str(settings.keys / "master.key")
+
+
+def _keyed_hash(key: bytes, parts: tuple[str, ...]) -> str:
+    """128 bits (hex) of keyed BLAKE2b, a MAC like HMAC and three times as fast, over the parts with their lengths.
+
+    The lengths make ("ab", "c") and ("a", "bc") differ.
+    """
+    framed = "".join([f"{len(part)}:{part}" for part in parts]).encode()
+    return blake2b(framed, digest_size=16, key=key).hexdigest()

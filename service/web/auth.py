@@ -1,0 +1,115 @@
+"""Who calls, and whether the key allows it. Without any key only this machine's own user is served.
+
+A route asks for a scope by its parameter's type: `def ingest(caller: IngestCaller)`.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
+
+from pipelines.errors import DataError
+from service.ingest import DEFAULT_APP
+from service.keys import LOCAL, Caller, KeyRing, is_loopback
+from service.web.deps import get_keys
+from service.web.problems import Forbidden, Unauthorized
+
+_bearer = HTTPBearer(auto_error=False, description="an API key: perennial keys create LABEL")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False)
+
+
+async def authenticate(
+    scopes: SecurityScopes,
+    request: Request,
+    keys: Annotated[KeyRing, Depends(get_keys)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    header: Annotated[str | None, Depends(_header)],
+) -> Caller:
+    """The caller, who holds every scope that the route asks for.
+
+    Raises:
+        Unauthorized: a key is needed and there is none, or nobody holds this one.
+        Forbidden: the key lacks a scope, or an open server was reached through another machine's name.
+    """
+    return await _identify(request, keys, scopes.scopes, bearer.credentials if bearer else header)
+
+
+async def authenticate_ingest(request: Request) -> Caller:
+    """`authenticate` for the scope `ingest`, without FastAPI's dependencies: they cost more than all our own work on
+    one conversation. The route documents its security itself (openapi.SECURITY)."""
+    kind, _, credentials = request.headers.get("authorization", "").partition(" ")
+    key = credentials.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
+    return await _identify(request, request.app.state.keys, ["ingest"], key)
+
+
+IngestCaller = Annotated[Caller, Security(authenticate, scopes=["ingest"])]
+ReadCaller = Annotated[Caller, Security(authenticate, scopes=["read"])]
+ChatCaller = Annotated[Caller, Security(authenticate, scopes=["chat"])]
+RoundsCaller = Annotated[Caller, Security(authenticate, scopes=["rounds"])]
+ModelsCaller = Annotated[Caller, Security(authenticate, scopes=["models"])]
+AdminCaller = Annotated[Caller, Security(authenticate, scopes=["admin"])]
+
+
+def app_of(caller: Caller, named: str | None) -> str:
+    """The app that a request is about: the key's own, else the one it names, else the default.
+
+    Raises:
+        Forbidden: the key belongs to another app than the request names.
+        DataError: a name that cannot be stored.
+    """
+    if named is not None and "\0" in named:
+        raise DataError("the name of an app holds no NUL character")
+    if caller.app is None:
+        return named or DEFAULT_APP
+    if named is not None and named != caller.app:
+        raise Forbidden(f"the key {caller.label!r} belongs to the app {caller.app!r}, not to {named[:80]!r}")
+    return caller.app
+
+
+async def _identify(request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None) -> Caller:
+    if keys.is_stale:
+        await run_in_threadpool(keys.refresh)
+    caller = _local(request) if keys.is_open else _holder(keys, key)
+    missing = next((scope for scope in scopes if not caller.may(scope)), None)
+    if missing is not None:
+        raise Forbidden(f"the key {caller.label!r} may not do this: it needs the scope {missing!r}")
+    return caller
+
+
+def _holder(keys: KeyRing, key: str | None) -> Caller:
+    if not key:
+        raise Unauthorized(
+            "this needs an API key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+        )
+    caller = keys.find(key)
+    if caller is None:
+        raise Unauthorized("this API key is unknown or revoked; make one with `perennial keys create`")
+    return caller
+
+
+def _local(request: Request) -> Caller:
+    """This machine's own user, if it is.
+
+    A web page that points a name of its own at 127.0.0.1 (DNS rebinding), a page of another site, or a proxy that
+    forwards strangers gets nothing.
+    """
+    peer = request.client.host if request.client else ""
+    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    if not is_loopback(peer) or not _is_own(f"//{request.headers.get('host', '')}") or forwarded:
+        raise Forbidden(
+            "without API keys this server answers http://127.0.0.1 only; make a key with `perennial keys create`"
+        )
+    origin = request.headers.get("origin")
+    if origin is not None and not _is_own(origin):
+        raise Forbidden("without API keys this server takes no requests from other web pages")
+    return LOCAL
+
+
+def _is_own(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False

@@ -1,0 +1,46 @@
+"""What routes ask for, as named types.
+
+The functions are async only because FastAPI sends every other kind through a thread pool, which costs more than they do.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.ingest import Writer
+from service.keys import KeyRing
+from service.settings import Settings
+from service.store.session import Store
+from service.vault import Vault
+
+
+async def get_settings(request: Request) -> Settings:
+    found: Settings = request.app.state.settings
+    return found
+
+
+async def get_store(request: Request) -> Store:
+    found: Store = request.app.state.store
+    return found
+
+
+async def get_vault(request: Request) -> Vault:
+    found: Vault = request.app.state.vault
+    return found
+
+
+async def get_writer(request: Request) -> Writer:
+    found: Writer = request.app.state.writer
+    return found
+
+
+async def get_keys(request: Request) -> KeyRing:
+    found: KeyRing = request.app.state.keys
+    return found
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+StoreDep = Annotated[Store, Depends(get_store)]
+VaultDep = Annotated[Vault, Depends(get_vault)]
+WriterDep = Annotated[Writer, Depends(get_writer)]
+KeysDep = Annotated[KeyRing, Depends(get_keys)]

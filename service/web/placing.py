@@ -1,0 +1,171 @@
+"""Where a chat request belongs: which stored conversation it continues, and which of its turns are new.
+
+    request  [system, user 1, assistant 1, user 2]        stored  system > user 1 > chatcmpl-9c..
+                                                          new     user 2 under chatcmpl-9c.., then the reply
+
+An OpenAI client sends texts without ids, so ids are derived: a turn's from its conversation, its parent and its text;
+a reply's from its conversation, its parent and a slot number, because it is fixed before its text is known. The same
+history therefore finds the same messages again, and the same question asked again makes a sibling of the first reply.
+
+Without `metadata.conversation_id` a request continues the newest of the person's conversations that holds all of its
+turns up to the last assistant turn. A request that holds no assistant turn begins a conversation, unless the same one
+began within the last hour: then it is a regeneration. A conversation whose raw text is deleted is never continued.
+"""
+
+import hmac
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import uuid4
+
+from sqlmodel import Session
+
+from pipelines.errors import Conflict
+from service.ingest import NewMessage, read_meta
+from service.store import chats, people
+from service.store import conversations as stored
+from service.store.conversations import StoredMessage
+from service.store.session import Store
+from service.vault import PersonKey, Vault, meta_place
+
+REPLY_PREFIX = "chatcmpl-"
+SLOTS = 256
+REGENERATION_WINDOW = timedelta(hours=1)
+
+Chat = Sequence[Mapping[str, str]]
+Hashed = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A conversation's id, the request's turns that it does not hold yet, and the reply's id and parent."""
+
+    conversation_id: str
+    new: tuple[NewMessage, ...]
+    parent: str
+    reply_id: str
+
+
+def place(
+    store: Store, vault: Vault, app: str, user: str, chat: Chat, conversation_id: str | None, now: datetime
+) -> Placement:
+    """Find or open the conversation of a chat that ends with a user's turn; reads only."""
+    with store.read() as session:
+        person = _person(session, vault, app, user)
+        if person is not None:
+            found = person.named(chat, conversation_id) if conversation_id else person.continued(chat, now)
+            if found is not None:
+                return found
+        return _Tree(conversation_id or f"chat-{uuid4().hex}", lambda name: name, None, ()).placement(chat)
+
+
+def fresh_reply_id() -> str:
+    """An id for a reply that is not recorded."""
+    return REPLY_PREFIX + uuid4().hex
+
+
+class _Person:
+    """One person of one app, with what their key opens."""
+
+    def __init__(self, session: Session, vault: Vault, app_id: str, person_id: str, key: PersonKey) -> None:
+        self._session, self._vault, self._app_id, self._id, self._key = session, vault, app_id, person_id, key
+
+    def named(self, chat: Chat, conversation_id: str) -> Placement | None:
+        """The placement in the conversation of this client id; None if there is none of this person."""
+        hashed = self._vault.conversation_hash(self._app_id, conversation_id)
+        row = stored.find(self._session, self._app_id, hashed)
+        if row is None or row.person_id != self._id:
+            return None
+        return self._tree(conversation_id, row.id).placement(chat)
+
+    def continued(self, chat: Chat, now: datetime) -> Placement | None:
+        """The placement in the newest conversation that this chat continues or regenerates; None if it begins one."""
+        last_reply = max((index for index, turn in enumerate(chat) if turn["role"] == "assistant"), default=None)
+        digest = self._key.digest("", chat[0]["role"], chat[0]["content"])
+        for opening in chats.with_first_message(self._session, self._id, digest):
+            if last_reply is None and now - opening.received_at > REGENERATION_WINDOW:
+                return None
+            name = read_meta(self._key.unseal(opening.sealed_meta, meta_place(opening.id))).id
+            found = self._tree(name, opening.id).placement(chat)
+            known = len(chat) - len(found.new)
+            if known > last_reply if last_reply is not None else not found.new:
+                return found
+        return None
+
+    def _tree(self, name: str, row_id: str) -> "_Tree":
+        def hashed(message: str) -> str:
+            return self._vault.message_hash(self._app_id, message)
+
+        return _Tree(name, hashed, self._key, stored.stored_messages(self._session, row_id))
+
+
+class _Tree:
+    """The messages of one conversation, found by derived id or by digest."""
+
+    def __init__(self, name: str, hashed: Hashed, key: PersonKey | None, messages: Sequence[StoredMessage]) -> None:
+        self._name, self._hashed, self._key = name, hashed, key
+        self._known = {message.client_hmac for message in messages}
+        self._by_digest = {message.digest: message.client_hmac for message in messages}
+
+    def placement(self, chat: Chat) -> Placement:
+        """Walk down the tree as far as the chat's turns are stored; the rest is new, in a chain."""
+        parent: str | None = None
+        new: list[NewMessage] = []
+        for turn in chat:
+            found = None if new else self._find(parent, turn)
+            if found is None:
+                found = _derived("turn-", self._name, parent or "", turn["role"], turn["content"])
+                new.append(_message(found, turn, parent))
+            parent = found
+        assert parent is not None
+        return Placement(self._name, tuple(new), parent, self._free_reply(parent))
+
+    def _find(self, parent: str | None, turn: Mapping[str, str]) -> str | None:
+        """The id of the stored turn with this text under this parent."""
+        name = _derived("turn-", self._name, parent or "", turn["role"], turn["content"])
+        if self._hashed(name) in self._known:
+            return name
+        if turn["role"] != "assistant" or self._key is None or parent is None:
+            return None
+        found = self._by_digest.get(self._key.digest(parent, turn["role"], turn["content"]))
+        slots = (self._reply(parent, slot) for slot in range(SLOTS)) if found else ()
+        return next((name for name in slots if self._hashed(name) == found), None)
+
+    def _free_reply(self, parent: str) -> str:
+        """The id of a reply under this parent that is not taken; at random, as others may choose at the same time."""
+        slots = random.sample(range(SLOTS), SLOTS)
+        names = (self._reply(parent, slot) for slot in slots)
+        free = next((name for name in names if self._hashed(name) not in self._known), None)
+        if free is None:
+            raise Conflict(f"this turn has {SLOTS} replies already; begin a new conversation")
+        return free
+
+    def _reply(self, parent: str, slot: int) -> str:
+        return _derived(REPLY_PREFIX, self._name, parent, str(slot))
+
+
+def _person(session: Session, vault: Vault, app: str, user: str) -> _Person | None:
+    app_id = people.app_id(session, app)
+    if app_id is None:
+        return None
+    hashed = vault.person_hash(app_id, user)
+    known = people.people_by_hash(session, app_id, [hashed]).get(hashed)
+    if known is None:
+        return None
+    person_id, wrapped = known
+    return _Person(session, vault, app_id, person_id, vault.open_person_key(person_id, wrapped))
+
+
+def _message(name: str, turn: Mapping[str, str], parent: str | None) -> NewMessage:
+    role: Literal["system", "user", "assistant"] = "user"
+    if turn["role"] in ("system", "assistant"):
+        role = "system" if turn["role"] == "system" else "assistant"
+    return NewMessage(name, role, turn["content"], parent)
+
+
+def _derived(prefix: str, conversation: str, *parts: str) -> str:
+    """An id that only somebody who knows the conversation's id can derive; 128 bits."""
+    framed = b"".join(len(raw).to_bytes(8, "big") + raw for raw in (part.encode() for part in (prefix, *parts)))
+    return prefix + hmac.digest(conversation.encode(), framed, "sha256")[:16].hex()

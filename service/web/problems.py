@@ -1,0 +1,125 @@
+"""Errors as RFC 9457 problem+json, each with one clear sentence; one table says which error has which status."""
+
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from pipelines.errors import (
+    ArtifactError,
+    Busy,
+    Cancelled,
+    Conflict,
+    InputError,
+    MissingDependency,
+    NotFound,
+    PerennialError,
+    Refused,
+    TrainingError,
+)
+from service.ingest.shapes import Malformed
+
+RETRY_AFTER_SECONDS = 1
+_log = structlog.get_logger(__name__)
+
+
+class Unauthorized(PerennialError):
+    """No key, or one that nobody holds."""
+
+
+class Forbidden(PerennialError):
+    """A key without the scope, or a request that this server does not answer to."""
+
+
+# the first class that fits counts: subclasses stand before their bases
+STATUS: tuple[tuple[type[PerennialError], int], ...] = (
+    (Malformed, 400),
+    (Unauthorized, 401),
+    (Forbidden, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (Refused, 409),
+    (Cancelled, 409),
+    (InputError, 422),
+    (MissingDependency, 501),
+    (Busy, 503),
+    (ArtifactError, 500),
+    (TrainingError, 500),
+    (PerennialError, 500),
+)
+
+
+def status_of(error: PerennialError) -> int:
+    """The HTTP status of an error."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A problem+json response."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def register(app: FastAPI) -> None:
+    """Makes the app answer every error as a problem."""
+    app.add_exception_handler(PerennialError, _perennial_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(OperationalError, _database_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _perennial_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PerennialError)
+    status = status_of(error)
+    headers = {}
+    if isinstance(error, Busy):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(status, str(error), headers)
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    detail = str(error.detail)
+    if error.status_code == 404 and detail == "Not Found":
+        detail = f"there is nothing at {request.url.path[:200]}; see /openapi.json"
+    if error.status_code == 405:
+        detail = f"{request.method} is not allowed here; see /openapi.json"
+    return problem(error.status_code, detail, dict(error.headers or {}))
+
+
+async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    return problem(422, f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}")
+
+
+async def _database_error(_request: Request, error: Exception) -> JSONResponse:
+    _log.warning("database_unavailable", error=type(error).__name__)
+    return problem(503, "the database does not answer; send this again in a moment", {"Retry-After": "1"})
+
+
+async def _gone(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(400, "the request broke off before its end; what was not answered was not stored")
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    # the message may quote user text, so only its kind and place are logged
+    _log.error("unexpected_error", error=type(error).__name__, method=request.method, where=_where(error))
+    return problem(500, "something went wrong here that should not have; the log names the place")
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

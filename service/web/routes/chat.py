@@ -1,0 +1,170 @@
+"""POST /v1/chat/completions: OpenAI-compatible, answered by the champion, recorded when `store` is true.
+
+    person            `user`
+    consent           metadata.consent or the header X-Perennial-Consent, "true" or "false"; missing = never trained on
+    conversation      metadata.conversation_id; without it the stored conversation is found by its turns (placing.py)
+    app               metadata.app, for keys that speak for every app
+
+The reply's id (chatcmpl-...) is its message id: PUT /v1/votes/{id} takes it at once, even while it is being written.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, StreamingResponse
+
+from pipelines.errors import Busy, InputError, NotFound, PerennialError
+from pipelines.gguf import protocol
+from service.serving import openai
+from service.serving.openai import ChatRequest
+from service.store import models
+from service.store.session import Store
+from service.store.tables import now
+from service.web.answering import Record, Reply
+from service.web.auth import ChatCaller, app_of
+from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
+from service.web.openai_route import OpenAIRoute, shape
+from service.web.placing import fresh_reply_id, place
+
+ALIAS = "champion"
+# OpenAI's own default; clients that leave it out expect answers that vary.
+DEFAULT_TEMPERATURE = 1.0
+_OURS = ("conversation_id", "consent", "app")
+_CONSENT = {"true": True, "false": False}
+_WATCH_SECONDS = 0.5
+
+router = APIRouter(route_class=OpenAIRoute, tags=["chat"])
+
+
+@router.post("/v1/chat/completions", summary="Chat with the champion")
+async def complete(
+    request: Request, caller: ChatCaller, store: StoreDep, vault: VaultDep, writer: WriterDep, settings: SettingsDep
+) -> Response:
+    """One reply, whole or streamed, in OpenAI's format."""
+    asked = openai.parse_request(await request.body())
+    await run_in_threadpool(check_model, store, asked.model)
+    record = None
+    if asked.store:
+        app, at = app_of(caller, _ours(asked, "app")), now()
+        placed = await run_in_threadpool(
+            place, store, vault, app, _user(asked), asked.chat(), _ours(asked, "conversation_id"), at
+        )
+        record = Record(writer, app, _user(asked), _consent(asked, request), _rest(asked), placed, at)
+    reply = Reply(settings.home, _for_engine(asked), record)
+    start = await reply.begin()
+    if asked.model not in (ALIAS, start.model):
+        reply.cancel()
+        raise Busy(f"the engine still serves '{start.model}' and is on its way to '{asked.model}'; try again in a moment")
+    answer = _Answer(asked, reply, start, record)
+    return answer.stream() if asked.stream else await answer.whole(request)
+
+
+def check_model(store: Store, name: str) -> None:
+    """Pass if the name means the champion. Raises NotFound with a sentence that says what does."""
+    with store.read() as session:
+        champion = models.champion_id(session)
+    if champion is None and name == ALIAS:
+        raise Busy("there is no champion yet: run a round and promote its model, then chat")
+    if name not in (ALIAS, champion):
+        known = f"'{ALIAS}' or its id '{champion}'" if champion else f"'{ALIAS}', once there is one"
+        raise NotFound(f"the model '{name[:80]}' does not answer here; ask for {known}")
+
+
+class _Answer:
+    """A reply that has begun, in OpenAI's words."""
+
+    def __init__(self, asked: ChatRequest, reply: Reply, start: protocol.Start, record: Record | None) -> None:
+        self._asked, self._reply, self._start = asked, reply, start
+        self._id = record.placement.reply_id if record else fresh_reply_id()
+        self._created = int(time.time())
+        self._headers = {"X-Perennial-Model-SHA256": start.sha256, "Cache-Control": "no-store"}
+        if record:
+            self._headers["X-Perennial-Conversation"] = record.placement.conversation_id
+
+    def stream(self) -> Response:
+        headers = {**self._headers, "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._events(), media_type="text/event-stream", headers=headers)
+
+    async def whole(self, request: Request) -> Response:
+        """The reply in one piece; given up when the client leaves."""
+        watch = asyncio.create_task(self._watch(request))
+        try:
+            text = "".join([piece async for piece in self._reply.texts()])
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+        finish, usage = self._end()
+        body = openai.completion(self._id, self._created, self._start.model, text, finish, usage)
+        return JSONResponse(body, headers=self._headers)
+
+    async def _events(self) -> AsyncIterator[bytes]:
+        yield self._chunk({"role": "assistant", "content": ""})
+        try:
+            async for piece in self._reply.texts():
+                yield self._chunk({"content": piece})
+        except PerennialError as error:
+            yield openai.event(shape(error)[1])
+            return
+        finally:
+            self._reply.cancel()
+        finish, usage = self._end()
+        yield self._chunk({}, finish)
+        if self._asked.with_usage:
+            yield openai.chunk(self._id, self._created, self._start.model, None, usage=usage)
+        yield openai.DONE
+
+    async def _watch(self, request: Request) -> None:
+        while not await request.is_disconnected():
+            await asyncio.sleep(_WATCH_SECONDS)
+        self._reply.cancel()
+
+    def _chunk(self, delta: dict[str, str], finish: str | None = None) -> bytes:
+        return openai.chunk(self._id, self._created, self._start.model, delta, finish)
+
+    def _end(self) -> tuple[str, dict[str, int]]:
+        end = self._reply.end
+        assert end is not None
+        return end.reason, openai.usage_of(self._start.prompt_tokens, end.completion_tokens)
+
+
+def _for_engine(asked: ChatRequest) -> protocol.ChatRequest:
+    return protocol.ChatRequest(
+        messages=tuple(protocol.ChatMessage.model_validate(turn) for turn in asked.chat()),
+        max_tokens=asked.token_limit,
+        temperature=DEFAULT_TEMPERATURE if asked.temperature is None else asked.temperature,
+        top_p=1.0 if asked.top_p is None else asked.top_p,
+        stop=tuple(asked.stops),
+        seed=asked.seed,
+    )
+
+
+def _user(asked: ChatRequest) -> str:
+    if asked.user is None:
+        raise InputError("`store` needs `user`: the id of the person whose conversation this is")
+    return asked.user
+
+
+def _consent(asked: ChatRequest, request: Request) -> bool | None:
+    """The person's consent to training; a body and a header that disagree are an error, not a guess."""
+    given = {text for text in (_ours(asked, "consent"), request.headers.get("x-perennial-consent")) if text is not None}
+    if not given:
+        return None
+    if len(given) > 1 or not given <= _CONSENT.keys():
+        raise InputError("consent must be 'true' or 'false', the same in metadata.consent and X-Perennial-Consent")
+    return _CONSENT[given.pop()]
+
+
+def _ours(asked: ChatRequest, name: str) -> str | None:
+    value = (asked.metadata or {}).get(name)
+    if value is not None and not 0 < len(value) <= 256:
+        raise InputError(f"metadata.{name} must have 1 to 256 characters")
+    return value
+
+
+def _rest(asked: ChatRequest) -> dict[str, str]:
+    return {name: value for name, value in (asked.metadata or {}).items() if name not in _OURS}

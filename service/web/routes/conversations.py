@@ -1,0 +1,160 @@
+"""POST /v1/conversations, POST /v1/conversations/import, GET /v1/conversations/{id}."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from pipelines.errors import NotFound, PerennialError
+from service.ingest import Incoming, Outcome, Writer, parse_conversation, prepare, split_list
+from service.ingest.stream import Summary, reader, store_stream
+from service.keys import Caller
+from service.store import conversations as rows
+from service.store.people import app_id
+from service.store.tables import Conversation, now
+from service.store.votes import count_votes
+from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
+from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
+from service.web.openapi import CONVERSATIONS_BODY, NDJSON_BODY, PROBLEMS, SECURITY
+from service.web.problems import problem, status_of
+from service.web.schemas import ConversationStatus, ImportSummary, ItemStatus, LineProblem, Use, VoteCounts
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"], responses=PROBLEMS)
+_LARGE_BYTES = 256 << 10  # parsing more than this on the event loop would be felt by other requests
+
+
+@router.post(
+    "",
+    summary="Store one conversation, or a list of up to 1,000",
+    response_model=ItemStatus | list[ItemStatus],
+    responses={201: {"model": ItemStatus, "description": "stored"}},
+    openapi_extra=CONVERSATIONS_BODY | SECURITY,
+)
+async def store_conversations(request: Request) -> Response:
+    """Answers after COMMIT. A list is answered with one status per conversation, in its order; a bad one does not
+    fail the others. The same conversation again is 200, with further messages 200, with changed text 409."""
+    caller = await authenticate_ingest(request)
+    writer: Writer = request.app.state.writer
+    body = await request.body()
+    if body.lstrip()[:1] == b"[":
+        return await _store_list(body, caller, writer)
+    given = (
+        await run_in_threadpool(_read_one, body, caller)
+        if len(body) > _LARGE_BYTES
+        else _read_one(body, caller)
+    )
+    outcome = (await asyncio.wrap_future(writer.submit([given])))[0]
+    return _json(_item(outcome), outcome.status) if outcome.status < 400 else _refusal(outcome)
+
+
+@router.post(
+    "/import", summary="Store a stream of conversations, one JSON object per line", openapi_extra=NDJSON_BODY
+)
+async def import_conversations(
+    request: Request, caller: IngestCaller, writer: WriterDep, settings: SettingsDep
+) -> ImportSummary:
+    """Takes a body of any size in bounded memory. Bad lines are counted and named by their number; sending the same
+    stream again stores nothing twice."""
+    read = reader(lambda named: app_of(caller, named))
+    summary = await store_stream(request.stream(), read, writer, settings.max_body_bytes)
+    return _import_summary(summary)
+
+
+@router.get("/{conversation_id:path}", summary="Where a conversation stands, and what used it")
+def get_conversation(
+    conversation_id: str, caller: ReadCaller, store: StoreDep, vault: VaultDep, app: str | None = None
+) -> ConversationStatus:
+    """By the id that the app gave it. `app` is for keys of every app."""
+    name = app_of(caller, app)
+    with store.read() as session:
+        id = app_id(session, name)
+        row = None if id is None else rows.find(session, id, vault.conversation_hash(id, conversation_id))
+        if row is None:
+            raise NotFound(f"the app {name!r} never sent a conversation with the id {conversation_id[:80]!r}")
+        rejection, quarantine = rows.rejection_of(session, row.id), rows.quarantine_of(session, row.id)
+        status = ConversationStatus(
+            **_facts(conversation_id, row),
+            satisfaction=rows.satisfaction_of(session, row.id),
+            votes=VoteCounts(**count_votes(session, row.id)),
+            rounds=[
+                Use(round=u.round_id, outcome=u.outcome, reason=u.reason)
+                for u in rows.uses_of(session, row.id)
+            ],
+        )
+    if row.state == "rejected" and rejection is not None:
+        return status.model_copy(update={"rule": rejection.rule, "detail": rejection.detail})
+    if row.state == "quarantined" and quarantine is not None:
+        return status.model_copy(update={"reason": quarantine.reason})
+    return status
+
+
+async def _store_list(body: bytes, caller: Caller, writer: Writer) -> Response:
+    read = await run_in_threadpool(_read_list, body, caller)
+    good = [given for given in read if isinstance(given, Incoming)]
+    outcomes = await asyncio.wrap_future(writer.submit(good)) if good else []
+    stored = iter(outcomes)
+    return _json([_item(next(stored)) if isinstance(given, Incoming) else given for given in read], 200)
+
+
+def _read_one(body: bytes | msgspec.Raw, caller: Caller) -> Incoming:
+    given = parse_conversation(body)
+    return prepare(given, app_of(caller, given.app), now())
+
+
+def _read_list(body: bytes, caller: Caller) -> list[Incoming | dict[str, Any]]:
+    """Each row, or the answer to it if it is refused."""
+    read: list[Incoming | dict[str, Any]] = []
+    for raw in split_list(body):
+        try:
+            read.append(_read_one(raw, caller))
+        except PerennialError as error:
+            read.append(
+                {"id": _id_of(raw), "status": status_of(error), "result": "invalid", "detail": str(error)}
+            )
+    return read
+
+
+def _id_of(raw: msgspec.Raw) -> str | None:
+    """The id of a row that could not be read, if it at least has one."""
+    try:
+        id = msgspec.json.decode(raw, type=dict[str, Any]).get("id")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return id[:256] if isinstance(id, str) else None
+
+
+def _item(outcome: Outcome) -> dict[str, Any]:
+    item: dict[str, Any] = {"id": outcome.id, "status": outcome.status, "result": outcome.result}
+    return item if outcome.detail is None else item | {"detail": outcome.detail}
+
+
+def _refusal(outcome: Outcome) -> Response:
+    return problem(outcome.status, outcome.detail or outcome.result)
+
+
+def _json(body: Any, status: int) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def _facts(conversation_id: str, row: Conversation) -> dict[str, Any]:
+    clean = row.state == "clean"
+    return {
+        "id": conversation_id,
+        "state": row.state,
+        "revision": row.revision,
+        "consent": row.consent,
+        "language": row.language if clean else None,
+        "topic": row.topic if clean else None,
+        "part": row.part if clean else None,
+        "received_at": row.received_at,
+        "curated_at": row.curated_at,
+    }
+
+
+def _import_summary(summary: Summary) -> ImportSummary:
+    problems = [
+        LineProblem(line=line, status=status, detail=detail) for line, status, detail in summary.problems
+    ]
+    return ImportSummary(**summary.counts, lines=summary.lines, problems=problems)

@@ -1,0 +1,133 @@
+"""Models: the list that OpenAI's clients read, with our own fields, and promotion and rollback."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Security
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.errors import NotFound
+from service import promotion
+from service.keys import Caller
+from service.serving.state import engine_view
+from service.store import models
+from service.store.models import Held
+from service.store.tables import Promotion
+from service.web.auth import ModelsCaller, authenticate
+from service.web.deps import SettingsDep, StoreDep
+from service.web.openai_route import OpenAIRoute
+from service.web.problems import Forbidden
+
+router = APIRouter(tags=["models"])
+_listing = APIRouter(route_class=OpenAIRoute, tags=["models"])
+AnyCaller = Annotated[Caller, Security(authenticate, scopes=[])]
+
+
+class OverrideIn(BaseModel):
+    """Why to act against the rules; recorded for good. Without it the rules hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    override_reason: str | None = Field(None, max_length=promotion.MAX_REASON)
+
+
+class PromotionOut(BaseModel):
+    """The row that was appended."""
+
+    champion: str
+    previous: str | None
+    kind: str
+    override_reason: str | None
+    by: str
+    at: datetime
+
+
+class ModelOut(BaseModel):
+    """A model as OpenAI lists it, with what Perennial knows of it."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str = "perennial"
+    kind: str
+    champion: bool
+    serving: bool
+    verdict: str | None
+    reasons: list[str]
+    tainted: bool
+    round: int | None
+    sha256: str | None
+
+
+class ModelList(BaseModel):
+    """`serving` is the model that the engine answers with now; it follows the champion within a second."""
+
+    object: str = "list"
+    data: list[ModelOut]
+    champion: str | None
+    serving: str | None
+
+
+@_listing.get("/v1/models", summary="Every model, newest first")
+def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelList:
+    _may_list(caller)
+    with store.read() as session:
+        champion, held = models.champion_id(session), models.list_models(session)
+    serving = engine_view(settings.home, champion).model_id
+    data = [_shown(one, champion, serving) for one in held]
+    return ModelList(data=data, champion=champion, serving=serving)
+
+
+@_listing.get("/v1/models/{model_id}", summary="One model; `champion` names the one that answers")
+def get_model(model_id: str, caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelOut:
+    _may_list(caller)
+    with store.read() as session:
+        champion = models.champion_id(session)
+        if model_id == "champion" and champion is None:
+            raise NotFound("there is no champion yet: run a round and promote its model")
+        held = models.get_model(session, champion if model_id == "champion" and champion else model_id)
+    return _shown(held, champion, engine_view(settings.home, champion).model_id)
+
+
+@router.post("/v1/models/{model_id}/promote", summary="Make a model the champion")
+def promote(
+    model_id: str, caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None
+) -> PromotionOut:
+    """Refused (409) unless its gate passed against the present champion; an override needs a reason."""
+    reason = given.override_reason if given else None
+    return _told(promotion.promote(store, settings, model_id, f"key:{caller.label}", reason))
+
+
+@router.post("/v1/models/rollback", summary="Make the champion before the present one champion again")
+def rollback(caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None) -> PromotionOut:
+    reason = given.override_reason if given else None
+    return _told(promotion.rollback(store, settings, f"key:{caller.label}", reason))
+
+
+router.include_router(_listing)
+
+
+def _may_list(caller: Caller) -> None:
+    if not any(caller.may(scope) for scope in ("chat", "read", "models")):
+        raise Forbidden(f"the key {caller.label!r} may not list models: it needs the scope 'chat', 'read' or 'models'")
+
+
+def _shown(held: Held, champion: str | None, serving: str | None) -> ModelOut:
+    model = held.model
+    return ModelOut(
+        id=model.id,
+        created=int(model.created_at.timestamp()),
+        kind=model.kind,
+        champion=model.id == champion,
+        serving=model.id == serving,
+        verdict=model.verdict,
+        reasons=list(model.reasons),
+        tainted=model.tainted_at is not None,
+        round=model.round_id,
+        sha256=held.form.sha256 if held.form else None,
+    )
+
+
+def _told(row: Promotion) -> PromotionOut:
+    shown: dict[str, Any] = row.model_dump(include={"kind", "override_reason", "by", "at"})
+    return PromotionOut(champion=row.model_id, previous=row.previous_id, **shown)

@@ -1,0 +1,103 @@
+"""What the ingest routes answer, for people and for /openapi.json."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Problem(BaseModel):
+    """RFC 9457: every error looks like this."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ItemStatus(BaseModel):
+    """What became of one conversation: 201 stored, 200 known or appended to, 409 changed, 422 malformed."""
+
+    id: str | None
+    status: int
+    result: Literal["created", "appended", "unchanged", "conflict", "invalid"]
+    detail: str | None = None
+
+
+class LineProblem(BaseModel):
+    """A line of a stream that was not stored; lines count from 1."""
+
+    line: int
+    status: int
+    detail: str
+
+
+class ImportSummary(BaseModel):
+    """Counts of a stream's lines, and the first 1,000 that were not stored."""
+
+    created: int = 0
+    appended: int = 0
+    unchanged: int = 0
+    conflict: int = 0
+    invalid: int = 0
+    lines: int = 0
+    problems: list[LineProblem] = []
+
+
+class VoteStatus(BaseModel):
+    """The vote as it stands; `changed` is false if it stood so already."""
+
+    message: str
+    value: Literal["up", "down"] | None
+    changed: bool
+
+
+class VoteCounts(BaseModel):
+    up: int
+    down: int
+
+
+class Use(BaseModel):
+    """What one round decided about a conversation."""
+
+    round: int
+    outcome: Literal["used", "held_out", "left_out"]
+    reason: str
+
+
+class ConversationStatus(BaseModel):
+    """Where a conversation stands. `rule` is set if it was rejected, `reason` if it is quarantined."""
+
+    id: str
+    state: Literal["received", "clean", "rejected", "quarantined", "erased"]
+    revision: int
+    consent: bool | None
+    satisfaction: int | None
+    votes: VoteCounts
+    language: str | None = None
+    topic: str | None = None
+    part: Literal["train", "dev", "heldout"] | None = None
+    rule: str | None = None
+    reason: str | None = None
+    detail: str | None = None
+    received_at: datetime
+    curated_at: datetime | None = None
+    rounds: list[Use] = []
+
+
+class CurationHealth(BaseModel):
+    """How far curation is behind; `oldest_seconds` is the age of the oldest conversation that waits."""
+
+    waiting: int
+    oldest_seconds: float | None
+
+
+class Health(BaseModel):
+    """`status` is ok, degraded (stored but not processed) or down (nothing can be stored)."""
+
+    status: Literal["ok", "degraded", "down"]
+    database: Literal["writable", "unavailable"]
+    queue: int
+    curation: CurationHealth | None
+    worker_seen_seconds_ago: float | None
+    problems: list[str]
