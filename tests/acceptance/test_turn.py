@@ -1,0 +1,68 @@
+"""One whole turn of the wheel through the public door, and the two turns that must end otherwise."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.demo.privacy import MUST_NOT_LEAK
+from tests.acceptance.conftest import Turn
+
+SUITES = {"tiny_kmmlu", "tiny_mmlu", "tiny_humaneval", "tiny_math"}
+Demo = Callable[[str], Turn]
+
+
+def test_the_round_passes_its_gate_and_its_candidate_is_promoted(turn: Demo) -> None:
+    done = turn("tiny")
+    assert done.status == 0, done.output[-4000:]
+    assert done.summary["verdict"] == "pass"
+    assert done.summary["promoted"] is True
+    assert done.summary["champion"].startswith("tiny-r0001")
+
+
+def test_the_champion_learned_what_the_origin_did_not_know(turn: Demo) -> None:
+    learned = turn("tiny").summary["learned"]
+    assert learned["n"] >= 100
+    assert learned["before"] <= 0.2
+    assert learned["after"] >= 0.8
+
+
+def test_every_suite_is_kept_within_three_points_of_the_origin(turn: Demo) -> None:
+    scores = turn("tiny").summary["scores"]
+    assert set(scores) >= SUITES
+    for suite in SUITES:
+        assert scores[suite]["n"] == 600
+        assert scores[suite]["lower"] > -0.03, suite
+        assert 0.55 <= scores[suite]["origin"] <= 0.95, suite
+
+
+def test_every_conversation_of_the_month_is_accounted_for(turn: Demo) -> None:
+    funnel = turn("tiny").summary["funnel"]
+    assert funnel["received"] >= 500
+    kept = funnel["examples"] + funnel["dev"] + funnel["heldout"]
+    assert funnel["received"] == kept + sum(funnel["left_out"].values()) + sum(funnel["rejected"].values())
+
+
+def test_nothing_that_was_planted_leaks_or_lies_on_disk(turn: Demo) -> None:
+    privacy = turn("tiny").summary["privacy"]
+    for entity in MUST_NOT_LEAK:
+        assert privacy["planted"][entity] > 0
+        assert privacy["leaked"][entity] == 0, entity
+    assert privacy["on_disk"] == {}
+
+
+@pytest.mark.slow
+def test_the_negative_control_fails_its_gate_and_is_refused(turn: Demo) -> None:
+    done = turn("tiny-bad")
+    assert done.status != 0
+    assert done.summary["verdict"] == "fail"
+    assert done.summary["promoted"] is False
+    assert "refused" in done.output
+    failed = {suite for suite in SUITES if any(suite in reason for reason in done.summary["reasons"])}
+    assert failed
+
+
+@pytest.mark.slow
+def test_a_qlora_round_passes_too(turn: Demo) -> None:
+    done = turn("tiny-qlora")
+    assert done.summary["verdict"] == "pass", done.summary["reasons"]
+    assert done.summary["learned"]["after"] >= 0.8

@@ -1,0 +1,64 @@
+"""Small real things for tests: conversations as apps send them, and a running writer or web client over a store."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from starlette.testclient import TestClient
+
+from service.ingest import Incoming, Outcome, Writer, parse_conversation, prepare
+from service.settings import Settings
+from service.store.session import Store
+from service.store.tables import now
+from service.vault import Vault
+from service.web.app import create_app
+
+_numbers = itertools.count(1)
+
+
+def conversation(*texts: str, **fields: Any) -> dict[str, Any]:
+    """The JSON of a conversation: `texts` are turns of user and assistant in turn; `fields` replace or add."""
+    roles = itertools.cycle(["user", "assistant"])
+    messages = [
+        {"role": role, "content": text} for role, text in zip(roles, texts or ("Hi", "Hello!"), strict=False)
+    ]
+    return {"id": f"c-{next(_numbers)}", "user": "u-1", "messages": messages} | fields
+
+
+def tree(**fields: Any) -> dict[str, Any]:
+    """A question with two answers, the second a regeneration of the first."""
+    number = next(_numbers)
+    question, first, second = (f"m-{number}-{name}" for name in ("q", "a", "b"))
+    messages = [
+        {"id": question, "role": "user", "content": "What is the capital of Velmora?"},
+        {"id": first, "role": "assistant", "content": "It is Tarsin.", "parent": question},
+        {"id": second, "role": "assistant", "content": "It is Osk.", "parent": question},
+    ]
+    return {"id": f"c-{number}", "user": "u-1", "messages": messages} | fields
+
+
+def incoming(given: dict[str, Any]) -> Incoming:
+    """A conversation ready to be stored."""
+    parsed = parse_conversation(msgspec.json.encode(given))
+    return prepare(parsed, parsed.app or "default", now())
+
+
+def put(store: Store, vault: Vault, *given: dict[str, Any]) -> list[Outcome]:
+    """Stores conversations and waits until they are committed."""
+    with Writer(store, vault) as writer:
+        return writer.submit([incoming(one) for one in given]).result(30)
+
+
+@contextmanager
+def web(settings: Settings, **options: Any) -> Iterator[TestClient]:
+    """A client of a started application, calling from this machine."""
+    options = {"base_url": "http://127.0.0.1", "client": ("127.0.0.1", 50000)} | options
+    with TestClient(create_app(settings), **options) as client:
+        yield client
+
+
+def ndjson(*given: Any) -> bytes:
+    return b"".join(json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in given)

@@ -1,0 +1,316 @@
+"""Selection: one reason per record, permanent parts, newest answers, capped people."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.contamination import Contamination, EvaluationItem
+from pipelines.errors import DataError
+from pipelines.recipe import PerUser, Select
+from pipelines.records import Candidate, MessageKey, RatedMessage, SnapshotItem
+from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
+from pipelines.stages.snapshot import Selector, preview, read_items, snapshot
+
+START = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def message(name: str, role: str, text: str, parent: str | None, **more: Any) -> RatedMessage:
+    key = MessageKey(message=name, revision=1)
+    return RatedMessage.model_validate({"key": key, "role": role, "parent": parent, "text": text, **more})
+
+
+def chat(name: str, *turns: str | Mapping[str, Any]) -> tuple[RatedMessage, ...]:
+    """User and assistant turns in alternation; a mapping gives an answer with its votes."""
+    made: list[RatedMessage] = []
+    for index, turn in enumerate(turns):
+        given = {"text": turn} if isinstance(turn, str) else dict(turn)
+        parent = made[-1].key.message if made else None
+        made.append(message(f"{name}.{index}", "assistant" if index % 2 else "user", parent=parent, **given))
+    return tuple(made)
+
+
+def candidate(name: str, *turns: str | Mapping[str, Any], day: int = 0, **more: Any) -> Candidate:
+    turns = turns or (f"question {name}", f"answer of {name}")
+    return Candidate.model_validate({
+        "conversation": name, "person": "p-" + name, "app": "app", "occurred_at": START + timedelta(days=day),
+        "consent": True, "satisfaction": 5, "language": "en", "topic": "general", "prompt_cluster": "q-" + name,
+        "pair_cluster": "qa-" + name, "part": "train", "seen": False, "messages": chat(name, *turns), **more,
+    })  # fmt: skip
+
+
+def containing(word: str) -> FindContaminated:
+    return lambda texts: ["suite/1" if word in text else None for text in texts]
+
+
+def run(candidates: Sequence[Candidate], contaminated: str = "\0", **rules: Any) -> dict[str, SnapshotItem]:
+    items, _ = select(
+        candidates, Select.model_validate(rules), count_tokens=words, find_contaminated=containing(contaminated)
+    )
+    return {item.conversation: item for item in items}
+
+
+UP, DOWN = {"up": 1}, {"down": 1}
+
+
+@pytest.mark.parametrize(
+    ("reason", "given"),
+    [
+        ("train", candidate("a")),
+        ("train", candidate("a", "q", {"text": "an answer"} | UP, satisfaction=1)),
+        ("train", candidate("a", "q", {"text": "an answer"} | UP, satisfaction=None)),
+        ("train", candidate("a", satisfaction=4)),
+        ("dev", candidate("a", part="dev")),
+        ("heldout", candidate("a", part="heldout")),
+        ("low_satisfaction", candidate("a", part="heldout", satisfaction=3)),
+        ("no_consent", candidate("a", consent=None)),
+        ("no_consent", candidate("a", consent=False)),
+        ("no_answer", candidate("a", "only a question")),
+        ("unrated", candidate("a", satisfaction=None)),
+        ("low_satisfaction", candidate("a", satisfaction=3)),
+        ("low_satisfaction", candidate("a", "q", {"text": "an answer"} | DOWN, satisfaction=None)),
+        ("all_turns_flawed", candidate("a", "q", {"text": "an answer"} | DOWN)),
+        ("all_turns_flawed", candidate("a", "q", {"text": "an answer", "up": 1, "down": 2})),
+        ("train", candidate("a", "q", {"text": "an answer", "up": 2, "down": 2})),
+        ("all_turns_flawed", candidate("a", "q", {"text": "cut off", "complete": False})),
+        ("all_turns_flawed", candidate("a", "q", {"text": "an answer"} | DOWN, "r", "short")),
+        ("language_mixed", candidate("a", "q", {"text": "an answer", "mixing": 0.02})),
+        ("train", candidate("a", "q", {"text": "an answer", "mixing": 0.01})),
+        ("response_too_short", candidate("a", "q", "one")),
+        ("response_too_long", candidate("a", "q", "one two three four five six")),
+        ("train", candidate("a", "q", "one two three four five")),
+        ("contaminated", candidate("a", "a BENCHMARK item", "an answer")),
+        ("contaminated", candidate("a", "q", "the BENCHMARK item", part="heldout")),
+    ],
+)
+def test_every_record_gets_the_reason_that_a_person_would_give(reason: str, given: Candidate) -> None:
+    item = run([given], contaminated="BENCHMARK", response_tokens=(2, 5))["a"]
+
+    assert item.reason == reason
+    assert item.outcome == {"train": "used", "dev": "held_out", "heldout": "held_out"}.get(reason, "left_out")
+
+
+def test_a_down_voted_turn_in_the_middle_stays_as_context_without_loss() -> None:
+    item = run([candidate("a", "q", "good one", "r", {"text": "bad one"} | DOWN, "s", "good again")])["a"]
+
+    assert [turn.trained for turn in item.turns] == [False, True, False, False, False, True]
+    assert item.tokens == 4
+
+
+def test_without_a_good_satisfaction_only_the_answers_voted_up_are_learnt() -> None:
+    item = run([candidate("a", "q", "nobody said", "r", {"text": "well done"} | UP, satisfaction=2)])["a"]
+
+    assert [turn.trained for turn in item.turns] == [False, False, False, True]
+
+
+def test_the_primary_language_leaves_out_the_others_and_none_leaves_out_nobody() -> None:
+    given = [candidate("a", language="en"), candidate("b", language="ko")]
+
+    assert run(given, language={"primary": "ko"})["a"].reason == "other_language"
+    assert {item.reason for item in run(given).values()} == {"train"}
+
+
+def test_the_path_takes_the_best_voted_sibling_then_the_newest() -> None:
+    tree = (
+        message("q", "user", "question", None),
+        message("old", "assistant", "first try", "q", up=1),
+        message("new", "assistant", "second try", "q"),
+        message("r", "user", "and then?", "old"),
+        message("x", "assistant", "one", "r"),
+        message("y", "assistant", "two", "r"),
+        message("z", "assistant", "cut", "r", complete=False),
+        message("s", "user", "no answer came", "y"),
+    )
+
+    assert [m.key.message for m in best_path(tree)] == ["q", "old", "r", "y"]
+
+
+def test_a_fact_corrected_in_month_three_replaces_the_answer_of_month_one() -> None:
+    month_one = candidate("one", "capital of Vell?", "It is Orm.", prompt_cluster="q")
+    month_three = candidate("three", "capital of Vell?", "It is Tarn.", prompt_cluster="q", day=60)
+
+    items = run([month_three, month_one])
+
+    assert (items["one"].reason, items["three"].reason) == ("superseded", "train")
+
+
+def test_a_badly_rated_newer_answer_does_not_replace_a_good_one() -> None:
+    old = candidate("old", prompt_cluster="q")
+    new = candidate("new", "q", {"text": "a wrong answer"} | DOWN, prompt_cluster="q", day=60)
+
+    assert run([old, new])["old"].reason == "train"
+
+
+def test_of_copies_only_the_newest_is_used() -> None:
+    copies = [candidate(str(day), prompt_cluster="q", pair_cluster="qa", day=day) for day in range(4)]
+
+    assert [item.reason for item in run(copies).values()] == ["duplicate"] * 3 + ["train"]
+
+
+def test_what_the_champion_has_seen_is_replay() -> None:
+    items = run([candidate("a", seen=True), candidate("b")])
+
+    assert (items["a"].source, items["b"].source) == ("replay", "new")
+
+
+def test_a_cluster_in_two_parts_is_refused() -> None:
+    with pytest.raises(DataError, match="prompt cluster q stands in the parts"):
+        run([candidate("a", prompt_cluster="q"), candidate("b", prompt_cluster="q", part="heldout")])
+
+
+def test_a_held_out_question_inside_a_longer_training_chat_no_longer_measures() -> None:
+    alone = candidate("alone", "Where is Vell?", "In the north.", part="heldout")
+    longer = candidate("longer", "Hello!", "hello there", "where is  vell?", "In the north.")
+
+    assert run([alone, longer])["alone"].reason == "overlaps_train"
+    assert run([alone])["alone"].reason == "heldout"
+
+
+def test_one_busy_person_is_capped_and_nobody_else() -> None:
+    busy = [candidate(f"busy{n}", person="busy", day=n) for n in range(100)]
+    others = [candidate(f"c{n}") for n in range(30)]
+
+    items = run([*busy, *others])
+    used = Counter(item.person for item in items.values() if item.outcome == "used")
+
+    assert used["busy"] / used.total() <= 3 / 31
+    assert used["busy"] == 3 and len(used) == 31
+    assert items["busy99"].outcome == "used" and items["busy0"].reason == "over_user_cap"
+
+
+@pytest.mark.parametrize(
+    ("people", "rule", "share"),
+    [
+        (19, "auto", None),
+        (20, "auto", 0.15),
+        (599, "auto", 3 / 599),
+        (601, "auto", 0.005),
+        (2000, "auto", 0.005),
+        (10, 0.4, 0.4),
+        (10, 0.01, 0.3),
+        (3, 0.01, None),
+        (10, 1.0, None),
+    ],
+)
+def test_the_cap_follows_the_number_of_people(people: int, rule: Any, share: float | None) -> None:
+    cap = user_cap({str(n): 100 for n in range(people)}, PerUser(max_share=rule))
+
+    assert (cap.share if cap else None) == (pytest.approx(share) if share else None)
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=20, max_size=60))
+def test_at_the_cap_nobody_holds_more_than_the_share_of_what_remains(tokens: list[int]) -> None:
+    cap = user_cap({str(n): amount for n, amount in enumerate(tokens)}, PerUser())
+
+    assert cap is not None
+    remains = sum(min(amount, cap.tokens) for amount in tokens)
+    assert max(min(amount, cap.tokens) for amount in tokens) <= cap.share * remains + 1e-6
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> list[Candidate]:
+    """Records that collide in every way: prompts, answers, people, votes, consent, satisfaction."""
+    pool = []
+    for n in range(draw(st.integers(0, 40))):
+        prompt = draw(st.integers(0, 12))
+        answer = {"text": f"answer {n}", "up": draw(st.integers(0, 2)), "down": draw(st.integers(0, 2))}
+        pool.append(candidate(
+            str(n), f"question {prompt}", answer, day=draw(st.integers(0, 90)),
+            consent=draw(st.sampled_from([True, True, None])), satisfaction=draw(st.sampled_from([None, 2, 5])),
+            person=f"p{draw(st.integers(0, 30))}", prompt_cluster=f"q{prompt}", seen=draw(st.booleans()),
+            pair_cluster=f"qa{prompt}-{draw(st.integers(0, 1))}", part=["train", "train", "heldout", "dev"][prompt % 4],
+        ))  # fmt: skip
+    return pool
+
+
+@settings(max_examples=60, deadline=None)
+@given(pools(), st.randoms())
+def test_every_record_is_in_exactly_one_place_whatever_the_order(pool: list[Candidate], random: Any) -> None:
+    items, _ = select(pool, Select(), count_tokens=words, find_contaminated=containing("7"))
+    shuffled = list(pool)
+    random.shuffle(shuffled)
+
+    assert sorted(item.conversation for item in items) == sorted(one.conversation for one in pool)
+    assert all(item.reason in REASONS for item in items)
+    assert items == select(shuffled, Select(), count_tokens=words, find_contaminated=containing("7"))[0]
+    trained_prompts = {one.prompt_cluster for one in pool for i in items if i.conversation == one.conversation and i.outcome == "used"}
+    kept_apart = {one.prompt_cluster for one in pool if one.part != "train"}
+    assert not trained_prompts & kept_apart
+
+
+def test_a_pasted_suite_item_is_dropped_and_its_template_neighbour_kept() -> None:
+    check = Contamination([EvaluationItem("math/1", "What is 41 + 17?")])
+    pasted, neighbour = candidate("a", "what is 41 + 17", "It is 58."), candidate("b", "What is 41 + 18?", "It is 59.")
+
+    items, _ = select([pasted, neighbour], Select(), count_tokens=words, find_contaminated=check.check_pool)
+
+    assert {item.conversation: item.reason for item in items} == {"a": "contaminated", "b": "train"}
+
+
+def test_copies_of_a_pasted_item_do_not_pass_as_a_template() -> None:
+    long = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+    check = Contamination([EvaluationItem("s/1", long)])
+    turns = (f"please {long} now", "an answer")
+    copies = [candidate(str(n), *turns, prompt_cluster="q", pair_cluster="qa", day=n) for n in range(30)]
+
+    items, _ = select(copies, Select(), count_tokens=words, find_contaminated=check.check_pool)
+
+    assert {item.reason for item in items} == {"duplicate", "contaminated"}
+
+
+SELECTOR = Selector(count_tokens=words, find_contaminated=containing("\0"), suite_digests={})
+
+
+class Listed:
+    """A corpus over a list."""
+
+    def __init__(self, given: Sequence[Candidate]) -> None:
+        self.given = given
+
+    def candidates(self) -> Iterator[Candidate]:
+        return iter(self.given)
+
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+        return {m.key: m.text for one in self.given for m in one.messages if m.key in set(keys)}
+
+    def outcomes(self) -> Mapping[str, int]:
+        return {"gibberish": 2}
+
+
+def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:
+    corpus = Listed([candidate("a", "my SECRET", "your SECRET"), candidate("b", satisfaction=1), candidate("c", part="dev")])
+
+    output = snapshot(corpus, Select(), tmp_path, SELECTOR)
+
+    assert (output.received, output.clean, output.examples, output.dev) == (5, 3, 1, 1)
+    assert output.left_out == {"low_satisfaction": 1} and output.rejected == {"gibberish": 2}
+    assert "SECRET" not in (tmp_path / "items.jsonl").read_text()
+    assert preview(corpus, Select(), SELECTOR) == output
+    assert [item.conversation for item in read_items(tmp_path / "items.jsonl")] == ["a", "b", "c"]
+
+
+def test_the_same_candidates_give_the_same_bytes(tmp_path: Any) -> None:
+    digests = set()
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        corpus = Listed([candidate(str(n), day=n) for n in range(5)])
+        digests.add(snapshot(corpus, Select(), tmp_path / name, SELECTOR).digest)
+
+    assert len(digests) == 1
+    assert (tmp_path / "x" / "items.jsonl").read_bytes() == (tmp_path / "y" / "items.jsonl").read_bytes()
+
+
+def test_a_line_that_is_no_item_is_refused_by_name(tmp_path: Any) -> None:
+    (tmp_path / "items.jsonl").write_text(json.dumps({"conversation": "a"}) + "\n")
+
+    with pytest.raises(DataError, match=r"items\.jsonl is not a snapshot"):
+        read_items(tmp_path / "items.jsonl")

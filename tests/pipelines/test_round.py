@@ -1,0 +1,284 @@
+"""The spine's helper, its tools and remedies: resume, what each attempt changes, what measures, what is told."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.artifacts import Attempt, Manifest, read_manifest
+from pipelines.backends.base import TrainOutput
+from pipelines.errors import ArtifactError, Cancelled
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.records import Candidate as Conversation
+from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
+from pipelines.remedies import next_recipe
+from pipelines.stages.candidate import Candidate
+from pipelines.stages.evaluate import EvaluateOutput
+from pipelines.stages.gate import Check, Verdict
+from pipelines.stages.mix import MixOutput, ShareLine
+from pipelines.stages.report import ReportInput, report
+from pipelines.stages.snapshot import SnapshotOutput
+from pipelines.steps import Steps
+from pipelines.suites.report import ScoreRow
+from pipelines.suites.scores import LanguageMeasure
+from pipelines.tools import held_out_examples
+
+RECIPE = """
+name: small
+base: {model: models/tiny}
+mixture: {user: 0.6, general: 0.3, coding: 0.1}
+train: {learning_rate: 1.0e-3, epochs: 2}
+evaluate: {suites: [tiny_math, heldout]}
+gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}, {suite: heldout, min_gain: 0.0}]
+max_attempts: 3
+"""
+
+
+class Counted(Record):
+    lines: int
+
+
+class Heard:
+    """A journal that remembers what it was told, and may stop the round."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+
+    def started(self, stage: str) -> None:
+        pass
+
+    def finished(self, stage: str, manifest: Manifest, *, ran: bool) -> None:
+        self.told.append((stage, ran))
+
+
+def count(out: Path) -> Counted:
+    (out / "lines.txt").write_text("one\ntwo\n")
+    return Counted(lines=2)
+
+
+def steps(folder: Path, fence: int = 1, check: Any = lambda: None) -> tuple[Steps, Heard]:
+    heard = Heard()
+    return Steps(Attempt(folder, fence, check), heard), heard
+
+
+# ---- steps ------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
+    first, _ = steps(tmp_path)
+    first("count", Counted, count, {"seed": 1})
+    second, heard = steps(tmp_path, fence=2)
+
+    output = second("count", Counted, lambda out: pytest.fail("ran again"), {"seed": 1})
+
+    assert output == Counted(lines=2) and heard.told == [("count", False)]
+    assert second.digest("count") == first.digest("count") and second.seconds == first.seconds
+
+
+def test_a_stage_whose_input_changed_runs_again(tmp_path: Path) -> None:
+    first, _ = steps(tmp_path)
+    first("count", Counted, count, {"seed": 1})
+    second, heard = steps(tmp_path, fence=2)
+
+    second("count", Counted, count, {"seed": 2})
+
+    assert heard.told == [("count", True)]
+
+
+def test_a_stage_that_was_killed_goes_on_from_what_it_left(tmp_path: Path) -> None:
+    def killed(out: Path) -> Counted:
+        (out / "checkpoint").write_text("3")
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        steps(tmp_path)[0]("count", Counted, killed)
+
+    def resumed(out: Path) -> Counted:
+        return Counted(lines=int((out / "checkpoint").read_text()))
+
+    assert steps(tmp_path, fence=2)[0]("count", Counted, resumed) == Counted(lines=3)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_stage_is_not_sealed_once_the_claim_is_lost(tmp_path: Path) -> None:
+    held = [True]
+
+    def check() -> None:
+        if not held[0]:
+            raise Cancelled("round 1 is no longer ours")
+
+    def lose(out: Path) -> Counted:
+        held[0] = False
+        return count(out)
+
+    with pytest.raises(Cancelled):
+        steps(tmp_path, check=check)[0]("count", Counted, lose)
+    assert read_manifest(tmp_path / "count") is None
+
+
+def test_a_finished_stage_whose_file_was_changed_is_refused(tmp_path: Path) -> None:
+    steps(tmp_path)[0]("count", Counted, count)
+    (tmp_path / "count" / "lines.txt").write_text("forged")
+
+    with pytest.raises(ArtifactError, match="was changed after its stage finished"):
+        steps(tmp_path)[0]("count", Counted, count)
+
+
+# ---- remedies ---------------------------------------------------------------------------------------------
+
+
+def failed(*criteria: str) -> list[Check]:
+    return [
+        Check.model_validate({"suite": "s", "criterion": criterion, "outcome": "fail", "reason": criterion})
+        for criterion in criteria
+    ]
+
+
+def recipe(**changes: Any) -> Recipe:
+    return parse_recipe(RECIPE, "given").model_copy(update=changes)
+
+
+def test_after_forgetting_there_are_more_anchors_and_a_lower_rate() -> None:
+    changed = next_recipe(recipe(), failed("margin"), 1)
+
+    assert changed.mixture.user == pytest.approx(0.4)
+    assert changed.mixture.general == pytest.approx(0.45) and changed.mixture.coding == pytest.approx(0.15)
+    assert (changed.train.learning_rate, changed.train.kl.weight) == (5e-4, 0)
+    assert changed.select == recipe().select
+
+
+def test_after_forgetting_twice_the_origin_is_held_on_to() -> None:
+    once = next_recipe(recipe(), failed("guard", "min_gain"), 1)
+
+    assert next_recipe(once, failed("margin"), 2).train.kl.weight > 0
+
+
+def test_a_recipe_without_anchors_gets_some() -> None:
+    bare = recipe(mixture=recipe().mixture.model_copy(update={"user": 1.0, "general": 0.0, "coding": 0.0}))
+
+    mixture = next_recipe(bare, failed("margin"), 1).mixture
+
+    assert mixture.user == pytest.approx(2 / 3) and mixture.general == mixture.coding == mixture.reasoning > 0
+
+
+def test_after_learning_too_little_it_trains_longer_and_changes_nothing_else() -> None:
+    changed = next_recipe(recipe(), failed("min_gain"), 1)
+
+    assert changed.train.epochs == 3 and changed.mixture == recipe().mixture
+    assert changed.train.learning_rate == recipe().train.learning_rate
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_changed_recipe_is_still_a_valid_one(attempt: int) -> None:
+    changed = next_recipe(recipe(), failed("margin"), attempt)
+
+    assert Recipe.model_validate(changed.model_dump()) == changed
+
+
+# ---- what measures ----------------------------------------------------------------------------------------
+
+
+class Texts:
+    def candidates(self) -> Iterator[Conversation]:
+        return iter(())
+
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+        return {key: f"text of {key.message}" for key in keys}
+
+    def outcomes(self) -> Mapping[str, int]:
+        return {}
+
+
+def held(name: str, source: str, part: str = "heldout") -> SnapshotItem:
+    turns = tuple(
+        TurnKey.model_validate({"key": {"message": f"{name}.{role}", "revision": 1}, "role": role, "trained": role == "assistant"})
+        for role in ("user", "assistant")
+    )
+    return SnapshotItem.model_validate({
+        "conversation": name, "person": "p", "outcome": "held_out", "reason": part, "part": part, "source": source,
+        "turns": turns,
+    })  # fmt: skip
+
+
+def test_held_out_answers_are_always_the_same_half_of_them_new() -> None:
+    items = [held(f"new{n}", "new") for n in range(20)] + [held(f"old{n}", "replay") for n in range(20)]
+
+    first = held_out_examples(items, Texts(), "heldout", 10)
+    again = held_out_examples(list(reversed(items)), Texts(), "heldout", 10)
+
+    assert first == again and len(first) == 10
+    assert sum(example.source == "new" for example in first) == 5
+    assert first[0].turns[1].content == f"text of {first[0].id}.assistant" and first[0].turns[1].trained
+
+
+@pytest.mark.parametrize(("new", "old", "count", "got"), [(3, 20, 10, 10), (20, 3, 10, 10), (2, 3, 10, 5), (4, 4, 0, 0)])
+def test_held_out_answers_fill_up_from_what_there_is(new: int, old: int, count: int, got: int) -> None:
+    items = [held(f"new{n}", "new") for n in range(new)] + [held(f"old{n}", "replay") for n in range(old)]
+    items += [held("dev", "new", "dev")]
+
+    assert len(held_out_examples(items, Texts(), "heldout", count)) == got
+
+
+# ---- the report -------------------------------------------------------------------------------------------
+
+
+def told() -> ReportInput:
+    taken = SnapshotOutput(
+        items="items.jsonl", digest="d", received=10, rejected={"gibberish": 1}, clean=9, examples=5, new=4, replay=1,
+        dev=1, heldout=1, left_out={"unrated": 2}, tokens={"new": 40, "replay": 10}, people=3, cap=None,
+    )  # fmt: skip
+    share = ShareLine(source="user", asked=0.6, reached=0.61, tokens=45, examples=4, distinct=4, most_repeats=1, shortfall_tokens=0)
+    mixed = MixOutput(
+        plan="plan.jsonl", left_out_list="l", plan_sha256="", text_sha256="", shares=(share,), examples={"new": 3, "replay": 1},
+        tokens={}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
+    )  # fmt: skip
+    training = TrainOutput(
+        kind="adapter", weights="adapter", loss_history="loss_history.csv", metrics="m", steps=4, planned_steps=8,
+        stopped_early=True, examples=4, dev_examples=1, truncated=0, left_out={}, tokens=100, trained_tokens=45,
+        tokens_per_second=50, seconds=2, peak_memory_bytes=2**20, first_loss=2, last_loss=1, best_dev_loss=1.5,
+        best_step=2, choices={},
+    )  # fmt: skip
+    form = ServedForm(kind="merged", path="model.gguf", sha256="s")
+    made = Candidate(form=form, scale=0.5, merged_onto="full", size_bytes=10, tensor_types={}, agreement={"kld": 0.01}, tried=(0.5,), seconds=1)
+    row = ScoreRow(
+        suite="tiny_math", metric="exact_match", origin=70, champion=70, candidate=71, difference=1, lower=-1, upper=3,
+        champion_difference=1, champion_lower=-1, champion_upper=3, n=600,
+    )  # fmt: skip
+    check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math kept: pass")
+    measure = LanguageMeasure(answers=20, target=0.99, third=0.001, gibberish=0, short=0)
+    return ReportInput(
+        language={"candidate": measure},
+        recipe=recipe(), attempt=1, origin="tiny-origin", champion="tiny-r0001-a1", snapshot=taken, mixture=mixed,
+        training=training, candidate=made, evaluation=EvaluateOutput(items="i", scores="s", measured=1, rows=(row,), seconds=1),
+        verdict=Verdict(outcome="pass", checks=(check,)), seconds={"snapshot": 0.5, "train": 2.0},
+    )  # fmt: skip
+
+
+def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path) -> None:
+    import json
+
+    losses = tmp_path / "loss_history.csv"
+    losses.write_text("step,epoch,loss,dev_loss,learning_rate,grad_norm\n1,0.1,2.0,,0.001,1.0\n2,0.2,,1.5,,\n")
+
+    made = report(told(), losses, tmp_path)
+
+    assert set(made.pictures) == {"loss.png", "scores.png"} and all((tmp_path / name).stat().st_size > 1000 for name in made.pictures)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert (found["verdict"], found["scores"]["tiny_math"]["lower"]) == ("pass", -1)
+    assert found["funnel"]["left_out"] == {"unrated": 2, "over_round_budget": 1} and found["funnel"]["examples"] == 4
+    assert found["loss"] == [{"step": 1, "loss": 2.0, "dev_loss": None}, {"step": 2, "loss": None, "dev_loss": 1.5}]
+    assert found["seconds"] == {"snapshot": 0.5, "train": 2.0, "total": 2.5}
+    text = (tmp_path / "report.md").read_text()
+    for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
+                 "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5"):  # fmt: skip
+        assert said in text, said
+
+
+def test_every_conversation_of_the_funnel_is_accounted_for() -> None:
+    from pipelines.stages.report import as_json
+
+    funnel = as_json(told(), [])["funnel"]
+
+    left = sum(funnel["left_out"].values()) + sum(funnel["rejected"].values())
+    assert funnel["received"] == funnel["examples"] + funnel["dev"] + funnel["heldout"] + left

@@ -1,0 +1,127 @@
+"""A whole service for tests: real uvicorn in a thread, real supervisor and engine, SQLite in a temporary home."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import openai
+import uvicorn
+from sqlmodel import Session, col, select
+
+from pipelines.gguf.protocol import Status
+from service.serving.client import engine_status
+from service.serving.supervisor import run_supervisor
+from service.settings import Settings
+from service.store.people import app_id
+from service.store.session import Store, open_store
+from service.store.tables import Conversation, Message, Person
+from service.vault import Vault, open_vault, raw_place
+from service.web.app import create_app
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A stored message with its text."""
+
+    id: str
+    hmac: str
+    role: str
+    text: str
+    parent: str | None
+    served_by: str | None
+    complete: bool
+
+
+@dataclass
+class Live:
+    """The running service, and ways to look behind it."""
+
+    settings: Settings
+    store: Store
+    url: str
+
+    @property
+    def vault(self) -> Vault:
+        return open_vault(self.settings, self.store)
+
+    def http(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=30, **options)
+
+    def openai(self, key: str = "none") -> openai.OpenAI:
+        client = httpx.Client(trust_env=False)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=client)
+
+    def wait_for_model(self, model_id: str, seconds: float = 60.0, not_pid: int = 0) -> Status:
+        """The engine's status once it serves this model."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status = engine_status(self.settings.home)
+            if status is not None and status.model == model_id and status.pid != not_pid:
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"the engine does not serve {model_id}")
+
+    def kill_engine(self) -> int:
+        """kill -9 the engine; its process id."""
+        status = engine_status(self.settings.home)
+        assert status is not None
+        os.kill(status.pid, signal.SIGKILL)
+        return status.pid
+
+    def messages(self, user: str) -> list[list[Turn]]:
+        """The unsealed messages of each of a person's conversations, oldest first."""
+        with self.store.read() as session:
+            person = session.exec(select(Person).where(Person.hmac == self._hash(session, user))).one()
+            assert person.wrapped_key is not None
+            key = self.vault.open_person_key(person.id, person.wrapped_key)
+            query = select(Message).join(Conversation).where(Conversation.person_id == person.id)
+            rows = session.exec(query.order_by(col(Conversation.received_at), col(Message.position))).all()
+            found: dict[str, list[Turn]] = {}
+            for row in rows:
+                text = key.unseal(row.sealed or b"", raw_place(row.id)).decode()
+                turn = Turn(row.id, row.client_hmac, row.role, text, row.parent_id, row.served_by, row.complete)
+                found.setdefault(row.conversation_id, []).append(turn)
+            return list(found.values())
+
+    def consents(self, user: str) -> list[bool | None]:
+        """The consent of each of a person's conversations, oldest first."""
+        with self.store.read() as session:
+            query = select(Conversation.consent).join(Person).where(Person.hmac == self._hash(session, user))
+            return list(session.exec(query.order_by(col(Conversation.received_at))))
+
+    def _hash(self, session: Session, user: str) -> str:
+        return self.vault.person_hash(app_id(session, "default") or "", user)
+
+
+@contextmanager
+def running(settings: Settings, engine: bool = True) -> Iterator[Live]:
+    """The service for a home with a migrated database, until the block ends."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", access_log=False, timeout_graceful_shutdown=5))
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    stop = threading.Event()
+    threads = [threading.Thread(target=server.run, kwargs={"sockets": [listening]})]
+    if engine:
+        threads.append(threading.Thread(target=run_supervisor, args=(settings, stop)))
+    for thread in threads:
+        thread.start()
+    store = open_store(settings)
+    try:
+        deadline = time.monotonic() + 30
+        while not server.started and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield Live(settings, store, f"http://127.0.0.1:{listening.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        store.close()
+        listening.close()

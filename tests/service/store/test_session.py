@@ -1,0 +1,117 @@
+"""The store and its migrations, on both databases."""
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlmodel import select
+
+from pipelines.errors import InputError
+from service.settings import Settings
+from service.store.session import Store, checked_url, migrate, open_store
+from service.store.tables import App, SQLModel
+from tests.conftest import create_database, make_settings
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_declares(store: Store) -> None:
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+
+
+def test_a_write_is_seen_after_its_block_and_undone_when_it_raises(store: Store) -> None:
+    with store.begin() as session:
+        session.add(App(name="kept"))
+    with pytest.raises(ZeroDivisionError), store.begin() as session:
+        session.add(App(name="lost"))
+        session.flush()
+        1 / 0  # noqa: B018
+    with store.read() as session:
+        assert [app.name for app in session.exec(select(App))] == ["kept"]
+
+
+def test_a_read_keeps_seeing_the_same_state_while_others_write(store: Store) -> None:
+    with store.read() as reading:
+        assert reading.exec(select(App)).all() == []
+        with store.begin() as writing:
+            writing.add(App(name="new"))
+        assert reading.exec(select(App)).all() == []
+
+
+def test_times_come_back_in_utc(store: Store) -> None:
+    with store.begin() as session:
+        session.add(App(name="a"))
+    with store.read() as session:
+        offset = session.exec(select(App)).one().created_at.utcoffset()
+    assert offset is not None and offset.total_seconds() == 0
+
+
+def test_sqlite_is_durable_and_zeroes_what_it_deletes(sqlite_settings: Settings) -> None:
+    store = open_store(sqlite_settings)
+    with store.read() as session:
+        got = {name: session.execute(text(f"PRAGMA {name}")).scalar() for name in _PRAGMAS}
+    store.close()
+    assert got == _PRAGMAS
+
+
+_PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "secure_delete": 1,
+    "foreign_keys": 1,
+    "busy_timeout": 30000,
+}
+
+
+def test_processes_that_start_together_migrate_once(postgresql: str, tmp_path: Path, database: str) -> None:
+    url = (
+        None
+        if database == "sqlite"
+        else create_database(postgresql, f"m{tmp_path.name[-20:]}".replace("-", "_"))
+    )
+    settings = make_settings(tmp_path, url)
+    context = multiprocessing.get_context("spawn")
+    children = [context.Process(target=migrate, args=(settings,)) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    store = open_store(settings)
+    with store.read() as session:
+        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0001",)]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:////tmp/a.db", "sqlite"),
+        ("postgresql://u@h/d", "postgresql+psycopg"),
+        ("postgres://u@h/d", "postgresql+psycopg"),
+        ("mysql://u@h/d", None),
+        ("sqlite://", None),
+        ("nonsense", None),
+    ],
+)
+def test_a_database_url_is_understood_or_refused_with_one_sentence(url: str, driver: str | None) -> None:
+    if driver is None:
+        with pytest.raises(InputError):
+            checked_url(url)
+    else:
+        assert checked_url(url).drivername == driver
+
+
+def test_a_wal_is_emptied_by_scrub(sqlite_settings: Settings) -> None:
+    store = open_store(sqlite_settings)
+    with store.begin() as session:
+        session.add(App(name="a"))
+    assert store.scrub()
+    assert Path(f"{sqlite_settings.home / 'perennial.db'}-wal").stat().st_size == 0
+    store.close()
+    assert sqlite3.connect(sqlite_settings.home / "perennial.db").execute(
+        "SELECT count(*) FROM app"
+    ).fetchone() == (1,)

@@ -1,0 +1,192 @@
+"""The worker and its children, with real processes: killed at any moment, nothing is lost and nothing runs twice."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import psutil
+import pytest
+from sqlmodel import select
+
+from service import rounds
+from service.round_child import read_settings, write_settings
+from service.rounds import Claim, RoundView
+from service.settings import Settings
+from service.store.session import Store, open_store
+from service.store.tables import Conversation
+from service.vault import Vault, open_vault
+from service.worker import MAX_CRASHES, RoundProcess, run_worker
+from tests.factories import conversation, put
+from tests.service.rated import START, add_person, add_rated
+
+RECIPE = """
+name: small
+base: {model: models/tiny}
+mixture: {user: 0.9, general: 0.1}
+min_examples: 5
+train: {method: lora, epochs: 1, batch: {accumulate: 2}, lora: {r: 2, alpha: 4}, max_tokens: 256, early_stopping: null}
+evaluate: {suites: [tiny_math], items: 6, heldout: 0}
+gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
+"""
+SKIPPED = RECIPE.replace("min_examples: 5", "min_examples: 1000")
+
+
+def ask(store: Store, recipe: str = RECIPE) -> int:
+    round_id = rounds.request_round(store, recipe, "test")
+    assert round_id is not None
+    return round_id
+
+
+def claim(store: Store, lease_seconds: float = 60) -> Claim:
+    claimed = rounds.claim_round(store, "host:1:a", lease_seconds)
+    assert claimed is not None
+    return claimed[1]
+
+
+def wait_for(seconds: float, met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_settings_reach_the_child_as_they_are(settings: Settings, with_settings: Callable[..., Settings]) -> None:
+    given = with_settings(master_key="secret", allow_degraded_names=True)
+
+    assert read_settings(write_settings(given)) == given
+
+
+def test_a_round_with_too_few_examples_is_skipped_with_its_counts(settings: Settings, store: Store, vault: Vault) -> None:
+    add_rated(store, vault, add_person(store, vault), "q", "an answer")
+    round_id = ask(store, SKIPPED)
+
+    run_worker(settings, once=True, stop=threading.Event(), chores=())
+
+    row = rounds.show_round(store, settings, round_id).round
+    assert row.state == "skipped" and "the recipe asks for 1000" in row.message
+    assert row.counts["clean"] == 1
+
+
+def test_a_scheduled_round_with_too_little_new_data_is_skipped_with_its_counts(sqlite_settings: Settings) -> None:
+    store = open_store(sqlite_settings)
+    text = RECIPE + 'schedule: {cron: "0 3 1 * *", min_new_examples: 9}\n'
+    rounds.request_round(store, text, "schedule:small", schedule="small", slot=START)
+    open_vault(sqlite_settings, store)
+
+    run_worker(sqlite_settings, once=True, stop=threading.Event(), chores=())
+
+    (row,) = rounds.list_rounds(store)
+    assert (row.state, row.message) == ("skipped", "skipped: 0 new examples, and the schedule asks for at least 9")
+    store.close()
+
+
+def test_a_child_ends_when_its_worker_is_gone(settings: Settings, store: Store) -> None:
+    ask(store)
+    with RoundProcess(settings, claim(store)) as running:
+        assert running._process.stdin is not None
+        running._process.stdin.close()  # what the system does when the worker is killed with -9
+
+        wait_for(60, lambda: not alive(running.pid))
+
+
+def test_a_cancelled_round_is_killed_within_seconds(settings: Settings, store: Store) -> None:
+    round_id = ask(store)
+    with RoundProcess(settings, claim(store)) as running:
+        rounds.cancel_round(store, round_id, "test")
+
+        wait_for(30, running.ended)
+        assert not alive(running.pid)
+    assert rounds.show_round(store, settings, round_id).round.state == "cancelled"
+
+
+def test_a_child_whose_lease_was_lost_is_killed_and_writes_nothing(settings: Settings, store: Store) -> None:
+    round_id = ask(store)
+    old = claim(store, lease_seconds=-1)
+    new = claim(store)
+    with RoundProcess(settings, old) as running:
+        wait_for(30, running.ended)
+
+        assert not alive(running.pid)
+    row = rounds.show_round(store, settings, round_id).round
+    assert (row.state, row.fence) == ("running", new.fence)
+
+
+def test_a_child_that_keeps_crashing_ends_the_round_with_an_error(settings: Settings, store: Store) -> None:
+    round_id = ask(store)
+    for _ in range(MAX_CRASHES):
+        running = RoundProcess(settings, claim(store))
+        os.kill(running.pid, signal.SIGKILL)
+        wait_for(30, running.ended)
+
+    row = rounds.show_round(store, settings, round_id).round
+    assert row.state == "error" and "ended with SIGKILL 3 times" in row.message
+
+
+# ---- the whole wheel, killed three times --------------------------------------------------------------------
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[psutil.Process]:
+    process = multiprocessing.get_context("spawn").Process(target=run_worker, args=(settings,))
+    process.start()
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.join(30)
+
+
+def child_of(process: psutil.Process) -> psutil.Process:
+    return next(one for one in process.children() if "service.round_child" in one.cmdline())
+
+
+@pytest.mark.slow
+def test_a_round_killed_at_three_stages_is_finished_and_no_finished_stage_runs_again(sqlite_settings: Settings) -> None:
+    settings = replace(sqlite_settings, allow_degraded_names=True)
+    store = open_store(settings)
+    vault = open_vault(settings, store)
+    people = [add_person(store, vault, name) for name in ("ann", "bob", "cho")]
+    for number in range(12):
+        add_rated(store, vault, people[number % 3], f"What is the colour of stone {number}?", "It is blue.")
+    round_id = ask(store)
+
+    def look() -> RoundView:
+        return rounds.show_round(store, settings, round_id)
+
+    with worker(settings) as first:
+        wait_for(400, lambda: look().round.stage == "train")
+        child = child_of(first)
+        put(store, vault, conversation("How are you today?", "Fine, thank you.", consent=True))
+        child.kill()
+        wait_for(30, lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        wait_for(400, lambda: look().round.stage == "export")
+        second = child_of(first)
+        first.kill()
+        wait_for(30, lambda: not second.is_running())
+    with worker(settings) as third:
+        wait_for(400, lambda: look().round.stage == "evaluate")
+        child_of(third).kill()
+        wait_for(400, lambda: look().round.state not in ("requested", "running"))
+
+    view = look()
+    assert view.round.state == "inconclusive", view.round.message
+    fences = {stage.name: stage.fence for stage in view.attempts[0].stages}
+    assert list(fences) == ["snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report"]
+    assert [fences[name] for name in ("snapshot", "mix", "train", "export", "evaluate", "report")] == [1, 1, 2, 3, 4, 4]
+    assert not list(settings.rounds.glob("*/*/scratch")) and not list(settings.rounds.glob("*/*/*.tmp"))
+    assert view.attempts[0].reports and view.models
+    with store.read() as session:
+        late = [row.curated_at for row in session.exec(select(Conversation)).all() if row.curated_at]
+    assert view.round.finished_at and len(late) == 1 and late[0] < view.round.finished_at, "curation waited for the round"
+    store.close()

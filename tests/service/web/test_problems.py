@@ -1,0 +1,152 @@
+"""Hostile and mistaken requests: always a problem with one sentence, never a 5xx."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from pipelines import errors
+from service.settings import Settings
+from service.web.problems import STATUS, status_of
+from tests.factories import conversation, web
+
+MESSAGE = {"role": "user", "content": "x"}
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"id": "c", "user": "u", "messages": [MESSAGE]} | fields).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "sentence"),
+    [
+        (b"", 400, "not valid JSON"),
+        (b"{", 400, "not valid JSON: input data was truncated"),
+        (b'{"id": x}', 400, "invalid character (byte 7)"),
+        (body()[:-1] + b"\xff}", 400, "not valid JSON"),
+        (b"[1, 2", 400, "not valid JSON"),
+        (b"7", 422, "expected `object`, got `int`"),
+        (body(id=""), 422, "id: expected `str` of length >= 1"),
+        (body(id="x" * 257), 422, "id: expected `str` of length <= 256"),
+        (body(user=None), 422, "user: expected `str`, got `null`"),
+        (body(messages=[]), 422, "messages: expected `array` of length >= 1"),
+        (body(messages=[{"role": "robot", "content": "x"}]), 422, "messages[0].role: invalid enum value 'robot'"),
+        (body(messages=[{"role": "user"}]), 422, "messages[0]: object missing required field `content`"),
+        (body(messages=[MESSAGE | {"text": "y"}]), 422, "unknown field 'text' in messages[0]"),
+        (body(conset=True), 422, "unknown field 'conset'; did you mean 'consent'?"),
+        (body(zzz=True), 422, "known are app, consent"),
+        (body(satisfaction=6), 422, "satisfaction: expected `int` <= 5"),
+        (body(satisfaction=4.5), 422, "satisfaction: expected `int | null`, got `float`"),
+        (body(messages=[{"role": "user", "content": "a\0b"}]), 422, "NUL character"),
+        (body(metadata={"a": {"b\0": 1}}), 422, "NUL character"),
+        (body(time="yesterday"), 422, "time: invalid RFC3339 encoded datetime"),
+        (body(time="0001-01-01T00:00:00+14:00"), 422, "before the year 2000"),
+        (body(time="9999-12-31T23:59:59-14:00"), 422, "lies in the future"),
+        (body(messages=[MESSAGE | {"id": "m"}, MESSAGE | {"id": "m"}]), 422, "the id 'm' is used twice"),
+        (body(messages=[MESSAGE | {"parent": "m"}, MESSAGE | {"id": "m"}]), 422, "does not come before it"),
+        (body(messages=[MESSAGE | {"id": "m", "parent": "m"}]), 422, "does not come before it"),
+        (body(messages=[MESSAGE | {"parent": "elsewhere"}]), 422, "is not a message of this conversation"),
+        (body(votes=[{"message": 0, "value": "up"}]), 422, "is a user message"),
+        (body(votes=[{"message": 10**30, "value": "up"}]), 422, "no message at position"),
+        (body(votes=[{"message": -1, "value": "up"}]), 422, "no message at position"),
+        (b'{"id": "c", "user": "u", "metadata": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}", 422, "nested too deeply"),
+        (b"[" * 100_000, 422, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_sentence(
+    sqlite_client: TestClient, content: bytes, status: int, sentence: str
+) -> None:
+    answer = sqlite_client.post("/v1/conversations", content=content)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["status"]) == (status, status), answer.text
+    assert sentence in answer.json()["detail"]
+
+
+def test_a_body_over_the_limit_is_413(sqlite_settings: Settings) -> None:
+    from dataclasses import replace
+
+    big = json.dumps(conversation("x" * 5_000)).encode()
+    with web(replace(sqlite_settings, max_body_bytes=2_000)) as client:
+        declared = client.post("/v1/conversations", content=big)
+        streamed = client.post("/v1/conversations", content=iter([big[:1_500], big[1_500:]]))
+    for answer in (declared, streamed):
+        assert answer.status_code == 413 and "larger than 2000 bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nothing", 404),
+        ("PATCH", "/v1/conversations", 405),
+        ("DELETE", "/v1/votes/m", 422),
+        ("DELETE", "/v1/votes/m%00?user=u", 422),
+        ("GET", "/v1/conversations/%00", 404),
+        ("GET", "/v1/conversations/" + "%ED%A0%80", 404),
+        ("GET", "/v1/conversations/c?app=%00", 422),
+    ],
+)
+def test_other_mistakes_are_problems_too(client: TestClient, method: str, path: str, status: int) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status and answer.json()["detail"]
+
+
+_text = st.text(max_size=20) | st.sampled_from(
+    ["c", "m", "\0", "<|im_end|>", "'; DROP TABLE app;--", "\u202e", "가" * 300]
+)
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
+    max_leaves=8,
+)
+_messages = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["user", "assistant", "system", "tool"]), "content": _text},
+        optional={"id": _text, "parent": _text},
+    ),
+    max_size=4,
+)
+_hostile = st.fixed_dictionaries(
+    {"id": _text, "user": _text, "messages": _messages | _values},
+    optional={
+        "app": _text, "votes": _values | st.lists(st.fixed_dictionaries({"message": _text | st.integers(), "value": _text}), max_size=2),
+        "hints": _values, "satisfaction": _values, "consent": _values, "time": _values | st.datetimes().map(str),
+        "metadata": _values, "model": _values,
+    },
+)  # fmt: skip
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=_hostile | _values | st.lists(_hostile, max_size=3))
+def test_no_body_makes_the_server_fail(client: TestClient, sent: Any) -> None:
+    answer = client.post("/v1/conversations", content=json.dumps(sent).encode())
+    assert answer.status_code in (200, 201, 400, 409, 422)
+    if isinstance(sent, list) and answer.status_code == 200:
+        assert all(row["status"] < 500 for row in answer.json())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sent=st.binary(max_size=60))
+def test_no_bytes_make_the_server_fail(sqlite_client: TestClient, sent: bytes) -> None:
+    for path in ("/v1/conversations", "/v1/conversations/import"):
+        assert sqlite_client.post(path, content=sent).status_code < 500
+    assert sqlite_client.put("/v1/votes/m", content=sent).status_code < 500
+
+
+def test_every_error_of_the_tree_has_a_status() -> None:
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.PerennialError)
+    ]
+    assert {status_of(kind("x")) for kind in kinds} <= {status for _, status in STATUS} and len(kinds) > 10
+
+
+def test_openapi_describes_bodies_and_resolves_every_reference(sqlite_client: TestClient) -> None:
+    found = sqlite_client.get("/openapi.json").json()
+    text = json.dumps(found)
+    assert "ConversationIn" in found["components"]["schemas"] and "/v1/conversations/import" in found["paths"]
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert name in found["components"]["schemas"], name
