@@ -34,9 +34,35 @@ class Language(Section):
 
 
 class PerUser(Section):
-    """`max_share` of the user part that one person may fill; auto = max(0.005, 3 / distinct users)."""
+    """What one person may fill: `max_share` of the user part, `max_votes` of all feedback that counts.
+
+    auto = max(0.005, 3 / distinct users), none below 20 users.
+    """
 
     max_share: Literal["auto"] | Share = "auto"
+    max_votes: Literal["auto"] | Share = "auto"
+
+
+class Feedback(Section):
+    """Which votes, corrections and comparisons count, before anything is learnt from them.
+
+    Attributes:
+        per_app: the share of all feedback that one app may give.
+        per_day: how many ratings of one account count per day (UTC); None: no limit.
+        min_account_days: feedback waits until its account is this old.
+        echo: an up-vote loses its weight where the answer only repeats a claim that the prompt supplied.
+        min_overlap: an account that rated this many items beside others may lose weight by disagreeing with them.
+        min_weight: the weight below which an account that disagrees with the crowd is not heard at all.
+        cohort_check: retrain without the most influential group of accounts, compare, and report.
+    """
+
+    per_app: Share = 1.0
+    per_day: int | None = Field(None, ge=1)
+    min_account_days: float = Field(0.0, ge=0)
+    echo: bool = True
+    min_overlap: int = Field(3, ge=1)
+    min_weight: Share = 0.25
+    cohort_check: bool = False
 
 
 class Select(Section):
@@ -46,6 +72,7 @@ class Select(Section):
     response_tokens: tuple[int, int] = (1, 2048)
     language: Language = Language()
     per_user: PerUser = PerUser()
+    feedback: Feedback = Feedback()
 
 
 class Mixture(Section):
@@ -116,6 +143,56 @@ class Train(Section):
     seed: int = 0
 
 
+class Stops(Section):
+    """Where preference training stops, and what the gate refuses; measured against the result of SFT.
+
+    Attributes:
+        displacement: how far, in nats per answer token, the mean log-probability of preferred answers may fall.
+        length: how far mean answer length may leave the range from what was said before to what people preferred.
+        kl: nats per token on frozen prompts (anchors kept for dev).
+        refusal, sycophancy: percentage points by which the shares of refusals and of agreement with a wrong claim may rise.
+    """
+
+    displacement: float = Field(0.05, ge=0)
+    length: float = Field(0.15, ge=0)
+    kl: float = Field(0.1, gt=0)
+    refusal: float = Field(2.0, ge=0)
+    sycophancy: float = Field(2.0, ge=0)
+
+
+class Preference(Section):
+    """Learning from thumbs after SFT; SCIENCE section 2 has the defaults' sources.
+
+    Attributes:
+        method: auto takes DPO from `min_pairs` real pairs on, nothing below `min_downs` bad answers, else KTO, or BCO
+            where good and bad answers come from different topics (total variation above `max_topic_shift`).
+        beta: strength of the tie to the SFT result.
+        nll_weight: weight of the SFT term on chosen answers, DPO only.
+        anchors: anchor tokens per answer token that go along; every anchor family of the mixture takes part.
+        desirable, undesirable: weights of good and bad answers; auto balances them by count.
+        probes: how many frozen prompts of each kind the stop rules look at.
+    """
+
+    method: Literal["auto", "dpo", "kto", "bco", "none"] = "auto"
+    min_pairs: int = Field(1000, ge=1)
+    min_downs: int = Field(200, ge=0)
+    max_topic_shift: Share = 0.25
+    beta: float = Field(0.1, gt=0)
+    nll_weight: float = Field(1.0, ge=0)
+    anchors: float = Field(1.0, ge=0)
+    desirable: Literal["auto"] | float = "auto"
+    undesirable: Literal["auto"] | float = "auto"
+    learning_rate: float = Field(5e-6, gt=0)
+    scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
+    warmup: float = Field(0.1, ge=0)
+    epochs: float = Field(1, gt=0)
+    batch: Batch = Batch(per_device=8, accumulate=4)
+    evaluate_every: int = Field(20, ge=1)
+    save_every: int = Field(50, ge=1)
+    probes: int = Field(32, ge=1)
+    stops: Stops = Stops()
+
+
 class Phase(Section):
     """Overrides by the number of promoted rounds of this recipe; `rounds` is inclusive, null is open."""
 
@@ -160,6 +237,7 @@ class Recipe(Section):
     max_tokens_per_round: int | None = Field(None, ge=1)
     min_examples: int = Field(1, ge=1)
     train: Train = Train()
+    preference: Preference | None = None
     phases: tuple[Phase, ...] = ()
     evaluate: Evaluate
     gates: tuple[GateRule, ...]
@@ -243,7 +321,7 @@ def _sentence(problem: Mapping[str, Any]) -> str:
 
 def _all_keys() -> list[str]:
     models: list[type[BaseModel]] = [
-        Recipe, Base, Select, Language, PerUser, Mixture, Lora, Batch, EarlyStopping, Kl, Train, Phase, Evaluate,
-        Export, Schedule, GateRule,
+        Recipe, Base, Select, Language, PerUser, Feedback, Mixture, Lora, Batch, EarlyStopping, Kl, Train, Stops,
+        Preference, Phase, Evaluate, Export, Schedule, GateRule,
     ]  # fmt: skip
     return sorted({key for model in models for key in model.model_fields})

@@ -111,8 +111,39 @@ class MessageKey(Record):
     revision: int
 
 
+class Rating(Record):
+    """One rater's vote on one message, as it stands: 1 up, -1 down. `since` is when the account was first seen."""
+
+    rater: str
+    value: Literal[1, -1]
+    at: datetime
+    since: datetime
+
+
+class Correction(Record):
+    """Says of a message that a person wrote it in place of the answer `of` (a message id)."""
+
+    of: str
+    rater: str
+    at: datetime
+    since: datetime
+
+
+class Comparison(Record):
+    """A rater prefers one stored answer to another on the same prompt; both are message ids of one conversation."""
+
+    chosen: str
+    rejected: str
+    rater: str
+    at: datetime
+    since: datetime
+
+
 class RatedMessage(Record):
-    """A clean message with its votes as they stand. `flaws` names why it gets no loss, empty if it may."""
+    """A clean message with its ratings as they stand; `up` and `down` count them.
+
+    `corrects` is set on a correction, which stands beside what it corrects, under the same parent.
+    """
 
     key: MessageKey
     role: Role
@@ -123,6 +154,8 @@ class RatedMessage(Record):
     mixing: float = 0.0
     voted_at: datetime | None = None
     complete: bool = True
+    ratings: tuple[Rating, ...] = ()
+    corrects: Correction | None = None
 
 
 class Candidate(Record):
@@ -141,6 +174,7 @@ class Candidate(Record):
     part: Part
     seen: bool
     messages: tuple[RatedMessage, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
 
 class Turn(Record):
@@ -180,6 +214,68 @@ class SnapshotItem(Record):
     tokens: int = 0
     turns: tuple[TurnKey, ...] = ()
     digest: str = ""
+
+
+# ---- preferences: votes, corrections and comparisons in, pairs and labelled answers out ------------------
+
+PreferenceSource = Literal["siblings", "comparison", "correction", "near_prompt", "resample", "lone"]
+FeedbackKind = Literal["vote", "correction", "comparison"]
+FeedbackOutcome = Literal["used", "held_out", "dropped"]
+
+
+class PreferenceItem(Record):
+    """What the snapshot made of feedback, as keys: a pair (chosen over rejected) or one labelled answer.
+
+    A labelled answer has only `chosen` (good) or only `rejected` (bad). `prompt` are the turns before the answer, none
+    trained. `conversations` and `raters` are everybody whose text or feedback it rests on; `weight` is at most 1.
+    """
+
+    id: str
+    kind: Literal["pair", "labelled"]
+    source: PreferenceSource
+    part: Part
+    conversations: tuple[str, ...]
+    raters: tuple[str, ...]
+    topic: str
+    month: str
+    prompt: tuple[TurnKey, ...]
+    chosen: MessageKey | None
+    rejected: MessageKey | None
+    weight: float = 1.0
+
+    @property
+    def good(self) -> bool:
+        """Of a labelled answer: whether it is to be made likelier."""
+        return self.chosen is not None
+
+
+class PreferenceExample(Record):
+    """A preference item with its text; lives in memory and in scratch only."""
+
+    id: str
+    kind: Literal["pair", "labelled"]
+    source: PreferenceSource
+    topic: str
+    prompt: tuple[Turn, ...]
+    chosen: str | None
+    rejected: str | None
+    weight: float = 1.0
+
+
+class FeedbackFate(Record):
+    """What became of one vote, correction or comparison in one round: no thumb disappears without a reason.
+
+    `message` is the rated (corrected, preferred) message; `rule` is the source it was used in, or why it was dropped.
+    """
+
+    conversation: str
+    message: str
+    rater: str
+    kind: FeedbackKind
+    value: Literal[1, -1]
+    outcome: FeedbackOutcome
+    rule: str
+    weight: float = 1.0
 
 
 class Corpus(Protocol):

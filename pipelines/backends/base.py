@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from pipelines.errors import MissingDependency, ModelError
-from pipelines.recipe import Base, Train
+from pipelines.recipe import Base, Preference, Train
 from pipelines.records import Record
 
 # One forward off CUDA is fastest at a few hundred tokens: below, calls cost more than arithmetic; above, the
@@ -62,10 +62,71 @@ class TrainOutput(Record):
     choices: Mapping[str, str]
 
 
+class PreferRequest(Record):
+    """One preference training run on top of an SFT adapter, which is the reference.
+
+    Attributes:
+        train: the recipe's SFT settings: backend, method (lora or qlora), max_tokens, optimizer and seed hold here too.
+        method: the loss; `auto` has been decided before.
+        adapter: PEFT folder of the SFT result.
+        train_file, dev_file: JSONL of `PreferenceExample`s.
+        anchors_file: JSONL of `Example`s that go along with their SFT loss, None for none.
+        frozen_file: JSONL of `Example`s on whose answers KL, length and refusals are watched.
+        claims_file: JSONL of sycophancy prompts (pipelines.probes), None for none.
+    """
+
+    base: Path
+    base_name: str
+    train: Train
+    preference: Preference
+    method: Literal["dpo", "kto", "bco"]
+    adapter: Path
+    train_file: Path
+    dev_file: Path | None = None
+    anchors_file: Path | None = None
+    frozen_file: Path | None = None
+    claims_file: Path | None = None
+    threads: int | None = None
+
+
+class PreferOutput(Record):
+    """What a preference run left in its folder; `weights` is a PEFT adapter, the SFT one where a rule stopped at once.
+
+    `stopped_by` is the sentence of the stop rule that ended it, `kept_step` the step whose weights were kept (0: the
+    reference's). `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one.
+    """
+
+    method: Literal["dpo", "kto", "bco"]
+    weights: str
+    history: str
+    metrics: str
+    steps: int
+    planned_steps: int
+    kept_step: int
+    stopped_by: str | None
+    pairs: int
+    good: int
+    bad: int
+    anchors: int
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    peak_memory_bytes: int
+    first_loss: float
+    last_loss: float
+    dev_before: float | None
+    dev_after: float | None
+    desirable: float
+    undesirable: float
+    choices: Mapping[str, str]
+
+
 class Backend(Protocol):
-    """A training backend. `train` may take hours, resumes from what it finds in `out`, and raises PerennialErrors."""
+    """A training backend. Both may take hours, resume from what they find in `out`, and raise PerennialErrors."""
 
     def train(self, request: TrainRequest, out: Path) -> TrainOutput: ...
+
+    def prefer(self, request: PreferRequest, out: Path) -> PreferOutput: ...
 
 
 def fetch_base(base: Base, project: Path) -> Path:
