@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from pipelines.gguf.child import child_environment
+from pipelines.gguf.convert import convert
 from pipelines.gguf.protocol import socket_path
 from pipelines.records import ServedForm
 from tests.pipelines.gguf.conftest import adapter_form, merged_form
@@ -200,6 +202,16 @@ def test_a_bad_request_is_told_what_is_wrong(serving: Running, body: dict[str, A
     answer = serving.client.post("/chat", json=body)
     assert answer.status_code == 400 and answer.json()["error"] == "InputError"
     assert words in answer.json()["message"]
+
+
+def test_a_chat_that_the_models_template_refuses_is_a_bad_request(serving: Running, model: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(model, tmp_path / "changed"))
+    template = changed / "chat_template.jinja"
+    template.write_text("{{ raise_exception('no system turns') if messages[0]['role'] == 'system' }}" + template.read_text())
+    form = merged_form(convert(changed, tmp_path / "strict.gguf").path)
+    assert serving.load("strict", form).status_code == 200 and text_of(serving.chat())
+    answer = serving.client.post("/chat", json={"messages": [{"role": "system", "content": "x"}]})
+    assert answer.status_code == 400 and "no system turns" in answer.json()["message"]
 
 
 def test_a_client_that_leaves_cancels_its_chat(serving: Running) -> None:
