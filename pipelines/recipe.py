@@ -218,9 +218,12 @@ def parse_recipe(text: str, name: str) -> Recipe:
     if not isinstance(raw, Mapping):
         raise RecipeError(f"recipe {name} holds {type(raw).__name__}, not a mapping of keys")
     try:
-        return Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError(f"recipe {name}: " + "; ".join(_sentences(error))) from error
+    if not recipe.gates:  # said now, not after hours of training
+        raise RecipeError(f"recipe {name} has no gates; a candidate without a gate is never promoted")
+    return recipe
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, RecipeError
 from pipelines.plan import Plan, Stock, forecast
-from pipelines.recipe import Recipe, load_recipe
+from pipelines.recipe import Recipe, load_recipe, parse_recipe
 from pipelines.shapes import shape_of
 from pipelines.stages.anchors import AnchorName
 
@@ -34,6 +34,13 @@ def planned(given: Recipe, examples: int = 1000, **more: Any) -> Plan:
 
 
 GOOD = {"learning_rate": 2e-4, "epochs": 2, "batch": {"per_device": 4, "accumulate": 4}, "evaluate_every": 20}
+
+
+def test_a_recipe_without_gates_is_refused_before_anything_starts() -> None:
+    text = (RECIPES / "tiny.yaml").read_text()
+    start, end = text.index("gates:"), text.index("export:")
+    with pytest.raises(RecipeError, match="recipe given has no gates"):
+        parse_recipe(text[:start] + "gates: []\n" + text[end:], "given")
 
 
 def test_a_recipe_by_the_evidence_gets_no_warning() -> None:
