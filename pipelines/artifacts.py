@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -127,8 +128,8 @@ def verify_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write, flush to disk, rename: readers see the old file or the whole new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write, flush to disk, rename: readers see the old file or the whole new one, also of two that write at once."""
+    temporary = path.with_name(f"{path.name}.{threading.get_native_id()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
