@@ -246,7 +246,7 @@ def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
 
 
 def test_one_stream_lives_through_a_swap_and_the_next_chat_meets_the_new_champion(live: Live, client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(model="champion", messages=HELLO, max_tokens=1500, stream=True, temperature=0)
+    stream = client.chat.completions.create(model="champion", messages=HELLO, max_tokens=800, stream=True, temperature=0)
     chunks = [next(iter(stream))]
     crown(live.store, "second", "origin")
     try:
