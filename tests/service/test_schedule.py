@@ -2,9 +2,11 @@
 
 import multiprocessing
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import select
 
 from pipelines.errors import NotFound, RecipeError
@@ -121,21 +123,34 @@ def test_a_removed_schedule_asks_no_more(store: Store) -> None:
         schedule.remove_schedule(store, "monthly", "test")
 
 
-def _run_scheduler(settings: Settings, seconds: float) -> None:
+def _run_scheduler(settings: Settings, together: Barrier) -> None:
+    """Starts a scheduler together with the others, and ends when it has looked once for slots that are due."""
+    together.wait(300)
     scheduler = schedule.start_schedules(open_store(settings))
-    time.sleep(seconds)
-    scheduler.shutdown()
+    started = schedule.now()
+    deadline = time.monotonic() + 300
+    while not _has_looked(scheduler, started):
+        assert time.monotonic() < deadline, "it never looked"
+        time.sleep(0.02)
+    scheduler.shutdown(wait=False)  # waiting here would deadlock with the look; the process's exit waits for it
+
+
+def _has_looked(scheduler: BackgroundScheduler, started: datetime) -> bool:
+    """The first look is due at once; when it is on its way, the job shows the time of the second."""
+    job = scheduler.get_job("sync")
+    return job is not None and job.next_run_time > started + timedelta(seconds=1)
 
 
 def test_three_processes_fire_a_slot_once(settings: Settings, store: Store) -> None:
     known_since(store, "2026-01-15T00:00")
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_run_scheduler, args=(settings, 2.0)) for _ in range(3)]
+    together = context.Barrier(3)
+    processes = [context.Process(target=_run_scheduler, args=(settings, together)) for _ in range(3)]
 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(400)
 
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with store.read() as session:
