@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.chat import render
+from pipelines.errors import RecipeError
 from pipelines.gguf.child import run_in_child
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, Example, Part, ServedForm, SnapshotItem, Turn
@@ -104,8 +105,11 @@ def gather_tools(recipe: Recipe, around: Surroundings) -> Tools:
     """The tools of a round.
 
     Raises:
+        RecipeError: the recipe has no gates.
         ModelError, SuiteError, DataError: the base, a suite or an anchor pool is missing or malformed.
     """
+    if not recipe.gates:
+        raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
     data = around.project / "data"
     base = base_folder(recipe, around.project)
     return Tools(

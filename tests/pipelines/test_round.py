@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
-from pipelines.errors import ArtifactError, Cancelled
+from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
 from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
@@ -22,7 +22,8 @@ from pipelines.stages.snapshot import SnapshotOutput
 from pipelines.steps import Steps
 from pipelines.suites.report import ScoreRow
 from pipelines.suites.scores import LanguageMeasure
-from pipelines.tools import held_out_examples
+from pipelines.tools import gather_tools, held_out_examples
+from pipelines.turn import Surroundings
 
 RECIPE = """
 name: small
@@ -174,6 +175,13 @@ def test_a_changed_recipe_is_still_a_valid_one(attempt: int) -> None:
     changed = next_recipe(recipe(), failed("margin"), attempt)
 
     assert Recipe.model_validate(changed.model_dump()) == changed
+
+
+def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    around = Surroundings(project=tmp_path, models=tmp_path, scores=tmp_path)
+
+    with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
+        gather_tools(recipe(gates=()), around)
 
 
 # ---- what measures ----------------------------------------------------------------------------------------
