@@ -269,7 +269,10 @@ def _lives(pid: int) -> bool:
 
 
 def _parsed(line: str) -> Mapping[str, Any] | None:
-    found = json.loads(line)
+    try:
+        found = json.loads(line)
+    except ValueError:  # a process was killed in the middle of a line, and the next one wrote on behind it
+        return None
     return found if isinstance(found, dict) else None
 
 

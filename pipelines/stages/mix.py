@@ -179,6 +179,11 @@ def _user_part(
     first = [item for item in fit if lead == "user" or item.source == "new"]
     room = math.inf if recipe.max_tokens_per_round is None else asked[lead] * recipe.max_tokens_per_round
     kept, over = _evenly(first, room, "over_round_budget", seed)
+    if over and not kept:
+        raise DataError(
+            f"max_tokens_per_round {recipe.max_tokens_per_round} has no room for one of the {len(first)} selected examples "
+            f"({min(item.tokens for item in first)} trained tokens and more); raise it"
+        )
     if not kept:
         raise DataError(f"none of the {len(used)} selected examples is {lead} and can be trained on; nothing to learn")
     if lead == "new":

@@ -239,7 +239,7 @@ def told() -> ReportInput:
     share = ShareLine(source="user", asked=0.6, reached=0.61, tokens=45, examples=4, distinct=4, most_repeats=1, shortfall_tokens=0)
     mixed = MixOutput(
         plan="plan.jsonl", left_out_list="l", plan_sha256="", text_sha256="", shares=(share,), examples={"new": 3, "replay": 1},
-        tokens={}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
+        tokens={"new": 35, "replay": 10}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
     )  # fmt: skip
     training = TrainOutput(
         kind="adapter", weights="adapter", loss_history="loss_history.csv", metrics="m", steps=4, planned_steps=8,
@@ -276,10 +276,12 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
     assert (found["verdict"], found["scores"]["tiny_math"]["lower"]) == ("pass", -1)
     assert found["funnel"]["left_out"] == {"unrated": 2, "over_round_budget": 1} and found["funnel"]["examples"] == 4
     assert found["loss"] == [{"step": 1, "loss": 2.0, "dev_loss": None}, {"step": 2, "loss": None, "dev_loss": 1.5}]
+    assert found["tokens"] == {"new": 35, "replay": 10}
     assert found["seconds"] == {"snapshot": 0.5, "train": 2.0, "total": 2.5}
     text = (tmp_path / "report.md").read_text()
     for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
-                 "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5"):  # fmt: skip
+                 "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5",
+                 "Trained tokens by source: new 35, replay 10."):  # fmt: skip
         assert said in text, said
 
 

@@ -197,6 +197,13 @@ def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
     assert rounds.read_progress(tmp_path) == {"done": 2}
 
 
+def test_a_line_that_a_kill_left_torn_is_no_progress(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "progress.jsonl").write_text('{"stage": "tr{"stage": "train"}\n')
+
+    assert rounds.read_progress(tmp_path) is None
+
+
 # ---- carrying out: real snapshot and records, a stand-in for the hours between ------------------------------
 
 

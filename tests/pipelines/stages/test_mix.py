@@ -163,6 +163,7 @@ def test_heldout_and_left_out_items_are_never_planned() -> None:
         ([], {}, "nothing to learn"),
         ([item("r", 5, source="replay")], SEQUENTIAL, "nothing to learn"),
         ([item("c", 0)], {}, "nothing to learn"),
+        ([item("c", 900)], {"max_tokens_per_round": 100}, r"max_tokens_per_round 100 has no room .*\(900 trained"),
         ([item("c", 5)], {"mixture": {"user": 0.5, "coding": 0.5}}, "no pool coding.jsonl"),
         ([item("c", 5)], SEQUENTIAL | {"replay": 1.0}, "nothing for new"),
     ],
