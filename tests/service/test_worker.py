@@ -175,11 +175,20 @@ def worker(settings: Settings) -> Iterator[psutil.Process]:
         process.join(30)
 
 
+STAGES = ("snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report")
+
+
 def child_of(process: psutil.Process) -> psutil.Process:
     return next(one for one in process.children() if "service.round_child" in one.cmdline())
 
 
+def finished(view: RoundView) -> dict[str, tuple[int, str]]:
+    """The stages of the first attempt that finished, with the fence under which they ran and their digest."""
+    return {stage.name: (stage.fence, stage.digest) for stage in view.attempts[0].stages}
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_a_round_killed_at_three_stages_is_finished_and_no_finished_stage_runs_again(sqlite_settings: Settings) -> None:
     settings = replace(sqlite_settings, allow_degraded_names=True)
     store = open_store(settings)
@@ -192,26 +201,34 @@ def test_a_round_killed_at_three_stages_is_finished_and_no_finished_stage_runs_a
     def look() -> RoundView:
         return rounds.show_round(store, settings, round_id)
 
+    def killed_in(stage: str, victim: Callable[[], psutil.Process]) -> dict[str, tuple[int, str]]:
+        """Kill once the stage runs, or a later one, and give the stages that had finished by then."""
+        wait_for(400, lambda: stage in STAGES[: STAGES.index(look().round.stage or STAGES[0]) + 1])
+        process = victim()
+        family = [process, *process.children(recursive=True)]
+        process.kill()
+        wait_for(300, lambda: not any(alive(one.pid) for one in family))
+        assert look().round.state == "running", "the round ended before the kill"
+        return finished(look())
+
     with worker(settings) as first:
-        wait_for(400, lambda: look().round.stage == "train")
-        child = child_of(first)
         put(store, vault, conversation("How are you today?", "Fine, thank you.", consent=True))
-        child.kill()
-        wait_for(300, lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
-        wait_for(400, lambda: look().round.stage == "export")
-        second = child_of(first)
-        first.kill()
-        wait_for(300, lambda: not second.is_running())
+        before = [killed_in("train", lambda: child_of(first))]
+        wait_for(300, lambda: look().round.fence == 2)
+        before.append(killed_in("export", lambda: first))
     with worker(settings) as third:
-        wait_for(400, lambda: look().round.stage == "evaluate")
-        child_of(third).kill()
+        wait_for(300, lambda: look().round.fence == 3)
+        before.append(killed_in("evaluate", lambda: child_of(third)))
         wait_for(400, lambda: look().round.state not in ("requested", "running"))
 
     view = look()
     assert view.round.state == "inconclusive", view.round.message
-    fences = {stage.name: stage.fence for stage in view.attempts[0].stages}
-    assert list(fences) == ["snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report"]
-    assert [fences[name] for name in ("snapshot", "mix", "train", "export", "evaluate", "report")] == [1, 1, 2, 3, 4, 4]
+    stages = finished(view)
+    assert list(stages) == list(STAGES) and view.round.fence == 4
+    for claim_number, earlier in enumerate(before, 1):
+        assert earlier.items() <= stages.items(), "a finished stage ran again"
+        later = {name: fence for name, (fence, _) in stages.items() if name not in earlier}
+        assert min(later.values()) > claim_number
     assert not list(settings.rounds.glob("*/*/scratch")) and not list(settings.rounds.glob("*/*/*.tmp"))
     assert view.attempts[0].reports and view.models
     with store.read() as session:
