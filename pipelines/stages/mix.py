@@ -46,7 +46,10 @@ class ShareLine(Record):
 
 
 class MixOutput(Record):
-    """The plan and its report. `text_sha256` is of the text that the plan stands for, wherever it is rebuilt."""
+    """The plan and its report. `text_sha256` is of the text that the plan stands for, wherever it is rebuilt.
+
+    `contaminated_anchors` counts what was taken out of each pool because it repeats an item of the recipe's suites.
+    """
 
     plan: str
     left_out_list: str
@@ -59,6 +62,7 @@ class MixOutput(Record):
     left_out: Mapping[str, int]
     dev_examples: Mapping[str, int]
     dev_tokens: int
+    contaminated_anchors: Mapping[str, int] = {}
 
 
 class LeftOut(Record):
@@ -114,6 +118,7 @@ def mix(
         left_out=dict(sorted(Counter(one.reason for one in mixture.left_out).items())),
         dev_examples=_by_source(dev),
         dev_tokens=sum(line.tokens for line in dev),
+        contaminated_anchors={name: pool.contaminated for name, pool in pools.items() if pool.contaminated},
     )
 
 

@@ -240,6 +240,7 @@ def told() -> ReportInput:
     mixed = MixOutput(
         plan="plan.jsonl", left_out_list="l", plan_sha256="", text_sha256="", shares=(share,), examples={"new": 3, "replay": 1},
         tokens={"new": 35, "replay": 10}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
+        contaminated_anchors={"coding": 2},
     )  # fmt: skip
     training = TrainOutput(
         kind="adapter", weights="adapter", loss_history="loss_history.csv", metrics="m", steps=4, planned_steps=8,
@@ -281,7 +282,8 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
     text = (tmp_path / "report.md").read_text()
     for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
                  "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5",
-                 "Trained tokens by source: new 35, replay 10."):  # fmt: skip
+                 "Trained tokens by source: new 35, replay 10.",
+                 "were not used: coding 2."):  # fmt: skip
         assert said in text, said
 
 
