@@ -71,6 +71,11 @@ def test_a_recipe_without_a_schedule_cannot_be_scheduled(store: Store) -> None:
         schedule.add_schedule(store, RECIPE.replace("schedule:", "#"), "test")
 
 
+def test_a_day_that_never_comes_is_refused(store: Store) -> None:
+    with pytest.raises(RecipeError, match=r"'0 3 31 2 \*' names a day that never comes"):
+        schedule.add_schedule(store, RECIPE.replace(MONTHLY, "0 3 31 2 *"), "test")
+
+
 def test_the_latest_missed_slot_is_made_up_once(store: Store) -> None:
     known_since(store, "2026-01-15T00:00")
 
@@ -100,6 +105,7 @@ def test_a_recipe_that_is_no_longer_understood_does_not_hold_up_the_others(store
     known_since(store, "2026-01-15T00:00")
     with store.begin() as session:
         session.add(Schedule(name="a-broken", recipe="name: [", cron=MONTHLY, known_since=at("2026-01-15T00:00")))
+        session.add(Schedule(name="b-broken", recipe=RECIPE, cron="monthly", known_since=at("2026-01-15T00:00")))
 
     assert len(schedule.request_due(store, lambda: at("2026-04-10T00:00"))) == 1
 
