@@ -59,7 +59,8 @@ def test_examples_tokens_and_steps_follow_from_the_shares() -> None:
     [
         ({"warmup": 300}, "the warm-up of 300 steps is longer than the run of 250"),
         ({"warmup": 100}, "the warm-up takes 100 of 250 steps"),
-        ({"evaluate_every": 100}, "early stopping cannot fire: patience 3 with an evaluation every 100 steps needs 400"),
+        ({"evaluate_every": 100}, "early stopping cannot fire: patience 3 with an evaluation every 100 steps needs more than 400"),
+        ({"early_stopping": {"patience": 1}, "evaluate_every": 125}, "needs more than 250 steps, and the run has 250"),
         ({"learning_rate": 2e-5}, "learning rate 2e-05 is below what holds for 7.62B parameters with lora"),
         ({"learning_rate": 1e-3}, "learning rate 0.001 is above"),
         ({"method": "full"}, "learning rate 0.0002 is above what holds for 7.62B parameters with full"),
