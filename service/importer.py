@@ -22,6 +22,7 @@ import msgspec
 from pipelines.artifacts import write_atomic
 from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from service.ingest import DEFAULT_APP, Writer, parse_conversation, prepare
+from service.ingest.stream import BOM
 from service.store.session import Store
 from service.store.tables import now
 from service.vault import Vault
@@ -172,7 +173,7 @@ def _batches(path: Path, start: _Position, read: Callable[[bytes], bytes]) -> It
             if not line.strip():
                 continue
             try:
-                row = read(line.strip())
+                row = read(line.removeprefix(BOM).strip() if batch.last_line == 1 else line.strip())
                 prepare(parse_conversation(row), DEFAULT_APP, now())
             except PerennialError as error:
                 batch.problems.append((batch.last_line, str(error)))

@@ -45,6 +45,13 @@ def test_every_line_is_counted_and_bad_ones_are_named(store: Store, vault: Vault
     assert list((tmp_path / "imports").iterdir()) == []
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(store: Store, vault: Vault, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(), conversation())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    with direct_post(store, vault) as post:
+        assert figures(import_file(path, post, tmp_path)) == (2, 0, 0, 0, 0)
+
+
 def test_chatml_gets_its_id_from_its_content_and_consent_from_the_flag(
     store: Store, vault: Vault, tmp_path: Path
 ) -> None:
