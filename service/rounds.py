@@ -83,6 +83,12 @@ class Claim:
         with self.writing() as session:
             rows.renew_lease(session, self.round_id, self.fence, time.time() + lease_seconds)
 
+    def ended_by_us(self) -> bool:
+        """Whether the work under this claim has recorded the round's end."""
+        with self.store.read() as session:
+            row = rows.get_round(session, self.round_id)
+            return row.fence == self.fence and row.state not in (*rows.OPEN_STATES, "cancelled")
+
     def release(self) -> None:
         """Let the next worker take the round at once."""
         with self.store.begin() as session:

@@ -164,6 +164,8 @@ class RoundProcess:
                 self._claim.renew(lease)
                 held_until = time.monotonic() + lease
             except Cancelled as error:
+                if self._claim.ended_by_us():  # the child recorded the end, and may still promote its model
+                    return
                 _log.warning("round_stopped", round=self._claim.round_id, why=str(error))
                 self._kill()
                 self._claim.finish("cancelled", str(error), now())

@@ -122,6 +122,16 @@ def test_a_child_whose_lease_was_lost_is_killed_and_writes_nothing(settings: Set
     assert (row.state, row.fence) == ("running", new.fence)
 
 
+def test_a_child_that_recorded_the_end_is_left_to_finish_by_itself(settings: Settings, store: Store) -> None:
+    ask(store)
+    with RoundProcess(settings, held := claim(store)) as running:
+        os.kill(running.pid, signal.SIGSTOP)
+        assert held.finish("passed", "", START)  # as the child does, before it promotes
+
+        running._heart.join(60)
+        assert not running._heart.is_alive() and alive(running.pid)
+
+
 def test_a_child_that_keeps_crashing_ends_the_round_with_an_error(settings: Settings, store: Store) -> None:
     round_id = ask(store)
     for _ in range(MAX_CRASHES):
