@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -82,7 +83,10 @@ class Attempt:
 
     def seal(self, stage: str, folder: Path, read: str, output: BaseModel, seconds: float) -> Manifest:
         """Write the manifest last and rename the folder into place, if the claim still holds."""
-        files = {str(p.relative_to(folder)): sha256_of(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        for path in paths:  # before the manifest, so that no power cut leaves one that speaks of lost bytes
+            sync_file(path)
+        files = {str(path.relative_to(folder)): sha256_of(path) for path in paths}
         manifest = Manifest(
             stage=stage, input=read, output=output.model_dump(mode="json"), files=files, seconds=seconds,
             finished_at=time.time(),
@@ -121,19 +125,25 @@ def verify_files(folder: Path, files: Mapping[str, str]) -> None:
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
-            raise ArtifactError(f"{path} is missing, though its stage finished; delete {folder} to run it again")
+            raise ArtifactError(f"{path} is missing, though its stage finished; nothing built on it can be trusted, so ask for a new round")
         if sha256_of(path) != expected:
-            raise ArtifactError(f"{path} was changed after its stage finished; delete {folder} to run it again")
+            raise ArtifactError(f"{path} was changed after its stage finished; nothing built on it can be trusted, so ask for a new round")
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write, flush to disk, rename: readers see the old file or the whole new one."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Write, flush to disk, rename: readers see the old file or the whole new one, also of two that write at once."""
+    temporary = path.with_name(f"{path.name}.{threading.get_native_id()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that somebody else wrote to disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -104,7 +104,7 @@ class Contamination:
         for ngram in self._windows_of_words(masked):
             if ngram in self._words:
                 found[ngram] = self._words[ngram]
-        if self._characters and _is_korean(masked):
+        if self._characters and _holds_hangul(masked):  # Korean may be pasted into a long English text
             found |= {part: self._characters[part] for part in _windows_of_characters(masked) if part in self._characters}
         return found
 
@@ -167,6 +167,10 @@ def _plain(tokens: Sequence[str]) -> list[str]:
 def _is_korean(text: str) -> bool:
     hangul = sum("가" <= letter <= "힣" for letter in text)
     return hangul * 2 > sum(letter.isalpha() for letter in text)
+
+
+def _holds_hangul(text: str) -> bool:
+    return any("가" <= letter <= "힣" for letter in text)
 
 
 def _windows_of_characters(masked: str) -> Iterator[str]:

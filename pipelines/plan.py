@@ -215,11 +215,12 @@ def _schedule_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
             "`warmup: 0.05`"
         )
     if train.early_stopping is not None:
-        needed = (train.early_stopping.patience + 1) * train.evaluate_every
+        # the first evaluation always counts as better, and at the last step there is nothing left to stop
+        needed = (train.early_stopping.patience + 1) * train.evaluate_every + 1
         if needed > plan.steps:
             yield (
                 f"early stopping cannot fire: patience {train.early_stopping.patience} with an evaluation every "
-                f"{train.evaluate_every} steps needs {needed} steps, and the run has {plan.steps}"
+                f"{train.evaluate_every} steps needs more than {needed - 1} steps, and the run has {plan.steps}"
             )
 
 

@@ -17,7 +17,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Base(Section):
@@ -73,6 +73,13 @@ class Select(Section):
     language: Language = Language()
     per_user: PerUser = PerUser()
     feedback: Feedback = Feedback()
+
+    @model_validator(mode="after")
+    def _fits_an_answer(self) -> "Select":
+        shortest, longest = self.response_tokens
+        if not 0 <= shortest <= longest:
+            raise ValueError(f"response_tokens [{shortest}, {longest}] fits no answer; give [shortest, longest]")
+        return self
 
 
 class Mixture(Section):
@@ -140,7 +147,7 @@ class Train(Section):
     save_every: int = Field(100, ge=1)
     early_stopping: EarlyStopping | None = EarlyStopping()
     kl: Kl = Kl()
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
 
 
 class Stops(Section):
@@ -202,6 +209,13 @@ class Phase(Section):
     epochs: float | None = Field(None, gt=0)
     learning_rate: float | None = Field(None, gt=0)
 
+    @model_validator(mode="after")
+    def _names_a_round(self) -> "Phase":
+        first, last = self.rounds
+        if first < 1 or (last is not None and last < first):
+            raise ValueError(f"the rounds [{first}, {last}] of phase '{self.name}' name none; they count from 1, first to last")
+        return self
+
 
 class Evaluate(Section):
     """`items` per suite (a fixed stratified choice; null = all); `heldout` answers for ROUGE and perplexity."""
@@ -219,7 +233,7 @@ class Export(Section):
     form: Literal["merged", "adapter"] = "merged"
     quantize: Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"] = "Q4_K_M"
     max_kld: float = Field(0.05, gt=0)
-    scales: tuple[float, ...] = (1.0,)
+    scales: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
 
 
 class Schedule(Section):
@@ -284,21 +298,40 @@ def load_recipe(path: Path) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"the recipe {path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     return parse_recipe(text, str(path))
 
 
 def parse_recipe(text: str, name: str) -> Recipe:
     """The recipe in a YAML text; `name` stands in error messages."""
     try:
-        raw = yaml.safe_load(text)
+        raw = yaml.load(text, _OneOfEachKey)
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {name} is not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise RecipeError(f"recipe {name} is nested too deeply to be a recipe") from error
     if not isinstance(raw, Mapping):
         raise RecipeError(f"recipe {name} holds {type(raw).__name__}, not a mapping of keys")
     try:
-        return Recipe.model_validate(raw)
+        recipe = Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError(f"recipe {name}: " + "; ".join(_sentences(error))) from error
+    if not recipe.gates:  # said now, not after hours of training
+        raise RecipeError(f"recipe {name} has no gates; a candidate without a gate is never promoted")
+    return recipe
+
+
+class _OneOfEachKey(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping; YAML itself takes the last and says nothing."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key `{key.value}` stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _sentences(error: ValidationError) -> list[str]:

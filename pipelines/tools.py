@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.chat import render
+from pipelines.errors import RecipeError
 from pipelines.gguf.child import run_in_child
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, Example, Part, ServedForm, SnapshotItem, Turn
-from pipelines.stages.anchors import AnchorName, AnchorPool, load_pools
+from pipelines.stages.anchors import AnchorName, AnchorPool, load_pools, without_contaminated
 from pipelines.stages.evaluate import Measurement, choose_form, measure_models
 from pipelines.stages.gate import check_floors
 from pipelines.stages.materialise import MixedText
@@ -104,13 +105,17 @@ def gather_tools(recipe: Recipe, around: Surroundings) -> Tools:
     """The tools of a round.
 
     Raises:
+        RecipeError: the recipe has no gates.
         ModelError, SuiteError, DataError: the base, a suite or an anchor pool is missing or malformed.
     """
+    if not recipe.gates:
+        raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
     data = around.project / "data"
     base = base_folder(recipe, around.project)
+    selector = open_selector(recipe, around.project)
     return Tools(
         recipe=recipe, around=around, base=base, tokenizer=ChatTokenizer(base), suites=data / "suites",
-        selector=open_selector(recipe, around.project), pools=load_pools(data / "general"),
+        selector=selector, pools=without_contaminated(load_pools(data / "general"), selector.find_contaminated),
         pool_digest=digest_of({path.name: sha256_of(path) for path in sorted((data / "general").glob("*.jsonl"))}),
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from pipelines.errors import Cancelled, Conflict, MissingDependency, PerennialEr
 from pipelines.recipe import Recipe
 from pipelines.records import Record
 from pipelines.stages.candidate import Candidate
+from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import LeftOut
 from pipelines.stages.snapshot import read_items
 from pipelines.turn import Adapter, Baseline, RoundResult, RunRound, Surroundings
@@ -253,7 +254,11 @@ class _Attempt:
         if stage == "mix":
             lines = (folder / "left_out.jsonl").read_text(encoding="utf-8").splitlines()
             left_out = [LeftOut.model_validate_json(line) for line in lines]
-            rows.leave_out(session, self._claim.round_id, {one.conversation: one.reason for one in left_out})
+            reasons = {one.conversation: one.reason for one in left_out}
+            if self._number == 1:
+                rows.leave_out(session, self._claim.round_id, reasons)
+            else:  # what one attempt trained on is used, whatever the others did: the models of both may be kept
+                rows.take_back_in(session, self._claim.round_id, MIX_REASONS, reasons)
 
     def _share_snapshot(self) -> None:
         """Every attempt of a round reads the same snapshot."""

@@ -22,6 +22,7 @@ import msgspec
 from pipelines.artifacts import write_atomic
 from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from service.ingest import DEFAULT_APP, Writer, parse_conversation, prepare
+from service.ingest.stream import BOM
 from service.store.session import Store
 from service.store.tables import now
 from service.vault import Vault
@@ -69,6 +70,8 @@ def import_file(
     *,
     consent: bool | None = None,
     user: str = "import",
+    app: str | None = None,
+    target: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Counts:
     """Stores every good line of a file and counts the others.
@@ -78,6 +81,8 @@ def import_file(
         home: where the position is remembered until the import is complete.
         consent: for lines that do not say.
         user: whose conversations ChatML lines are.
+        app: for lines that do not say; without it the key's own, or the default.
+        target: where `post` stores (a URL): what one database took says nothing about another.
         progress: called with the bytes done and the bytes in all.
 
     Raises:
@@ -87,9 +92,9 @@ def import_file(
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     total = path.stat().st_size
-    note = home / "imports" / f"{_identity(path, consent, user)}.json"
+    note = home / "imports" / f"{_identity(path, consent, user, app, target)}.json"
     position = _read_position(note)
-    for batch in _batches(path, position, consent, user):
+    for batch in _batches(path, position, lambda line: _row(line, consent, user, app)):
         for line, (result, detail) in zip(batch.lines, _patiently(post, batch.rows), strict=True):
             position.counts.add(line, result, detail)
         for line, sentence in batch.problems:
@@ -103,12 +108,12 @@ def import_file(
 
 
 @contextmanager
-def direct_post(store: Store, vault: Vault, app: str | None = None) -> Iterator[Post]:
-    """Stores straight into the database. `app` is for conversations that name none."""
+def direct_post(store: Store, vault: Vault) -> Iterator[Post]:
+    """Stores straight into the database."""
 
     def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
         given = [parse_conversation(row) for row in rows]
-        ready = [prepare(one, one.app or app or DEFAULT_APP, now()) for one in given]
+        ready = [prepare(one, one.app or DEFAULT_APP, now()) for one in given]
         return [(outcome.result, outcome.detail) for outcome in writer.submit(ready).result()]
 
     with Writer(store, vault) as writer:
@@ -158,7 +163,7 @@ class _Batch:
         )
 
 
-def _batches(path: Path, start: _Position, consent: bool | None, user: str) -> Iterator[_Batch]:
+def _batches(path: Path, start: _Position, read: Callable[[bytes], bytes]) -> Iterator[_Batch]:
     batch = _Batch(start.offset, start.line)
     with path.open("rb") as file:
         file.seek(start.offset)
@@ -168,7 +173,7 @@ def _batches(path: Path, start: _Position, consent: bool | None, user: str) -> I
             if not line.strip():
                 continue
             try:
-                row = _row(line.strip(), consent, user)
+                row = read(line.removeprefix(BOM).strip() if batch.last_line == 1 else line.strip())
                 prepare(parse_conversation(row), DEFAULT_APP, now())
             except PerennialError as error:
                 batch.problems.append((batch.last_line, str(error)))
@@ -181,7 +186,7 @@ def _batches(path: Path, start: _Position, consent: bool | None, user: str) -> I
     yield batch
 
 
-def _row(line: bytes, consent: bool | None, user: str) -> bytes:
+def _row(line: bytes, consent: bool | None, user: str, app: str | None) -> bytes:
     """The line in our own shape."""
     try:
         given = msgspec.json.decode(line)
@@ -192,10 +197,8 @@ def _row(line: bytes, consent: bool | None, user: str) -> bytes:
     if "messages" in given and "id" not in given and "user" not in given:
         canonical = json.dumps(given["messages"], ensure_ascii=False, sort_keys=True)
         given |= {"id": f"chatml-{sha256(canonical.encode()).hexdigest()[:32]}", "user": user}
-    elif consent is None or given.get("consent") is not None:
-        return line
-    if consent is not None and given.get("consent") is None:
-        given["consent"] = consent
+    unsaid = {"consent": consent, "app": app}
+    given |= {name: value for name, value in unsaid.items() if value is not None and given.get(name) is None}
     return msgspec.json.encode(given)
 
 
@@ -214,10 +217,10 @@ def _patiently(post: Post, rows: Sequence[bytes]) -> Sequence[tuple[Result, str 
             pause = min(5.0, pause * 2)
 
 
-def _identity(path: Path, consent: bool | None, user: str) -> str:
+def _identity(path: Path, consent: bool | None, user: str, app: str | None, target: str) -> str:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    known = f"{path.resolve()}|{path.stat().st_size}|{consent}|{user}|".encode()
+    known = f"{path.resolve()}|{path.stat().st_size}|{consent}|{user}|{app}|{target}|".encode()
     return sha256(known + head).hexdigest()[:32]
 
 

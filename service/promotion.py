@@ -111,6 +111,8 @@ def _checked_reason(reason: str | None) -> str | None:
         return None
     if not reason.strip():
         raise InputError("an override needs a reason: say why this model should answer although the rules refuse it")
+    if "\0" in reason:
+        raise InputError("the override reason holds the character NUL, which cannot be stored")
     if len(reason) > MAX_REASON:
         raise InputError(f"the override reason has {len(reason)} characters; at most {MAX_REASON} are kept")
     return reason.strip()

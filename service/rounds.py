@@ -83,17 +83,27 @@ class Claim:
         with self.writing() as session:
             rows.renew_lease(session, self.round_id, self.fence, time.time() + lease_seconds)
 
+    def ended_by_us(self) -> bool:
+        """Whether the work under this claim has recorded the round's end."""
+        with self.store.read() as session:
+            row = rows.get_round(session, self.round_id)
+            return row.fence == self.fence and row.state not in (*rows.OPEN_STATES, "cancelled")
+
     def release(self) -> None:
         """Let the next worker take the round at once."""
         with self.store.begin() as session:
             rows.release(session, self.round_id, self.fence)
 
     def count_crash(self) -> int:
-        """Note that the round's process crashed, and give how often it has. Raises Cancelled as `check` does."""
+        """Note that the round's process crashed, and give how often it has in a row without finishing a stage.
+
+        Raises Cancelled as `check` does.
+        """
         with self.writing() as session:
             row = rows.get_round(session, self.round_id)
-            crashes = int(row.counts.get("crashes", 0)) + 1
-            row.counts = {**row.counts, "crashes": crashes}
+            done = rows.count_stages(session, self.round_id)
+            crashes = int(row.counts.get("crashes", 0)) + 1 if row.counts.get("stages_at_crash") == done else 1
+            row.counts = {**row.counts, "crashes": crashes, "stages_at_crash": done}
             session.add(row)
         return crashes
 
@@ -102,7 +112,10 @@ class Claim:
         with self.store.begin() as session:
             told = rows.get_round(session, self.round_id).message if state == "cancelled" else ""
             values = {"state": state, "message": told or message, "finished_at": finished_at, "lease_until": None}
-            return rows.change_round(session, self.round_id, self.fence, **values)
+            ended = rows.change_round(session, self.round_id, self.fence, **values)
+            if ended:
+                rows.end_open_attempts(session, self.round_id, state, told or message)
+            return ended
 
 
 def request_round(
@@ -262,7 +275,10 @@ def _lives(pid: int) -> bool:
 
 
 def _parsed(line: str) -> Mapping[str, Any] | None:
-    found = json.loads(line)
+    try:
+        found = json.loads(line)
+    except ValueError:  # a process was killed in the middle of a line, and the next one wrote on behind it
+        return None
     return found if isinstance(found, dict) else None
 
 

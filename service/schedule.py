@@ -8,6 +8,7 @@ while everything was down is made up once, the latest only, and never one from b
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -36,7 +37,8 @@ def add_schedule(store: Store, recipe_text: str, by: str) -> str:
     recipe = parse_recipe(recipe_text, "given")
     if recipe.schedule is None:
         raise RecipeError(f"recipe '{recipe.name}' has no `schedule`: give schedule.cron, such as \"0 3 1 * *\"")
-    cron_trigger(recipe.schedule.cron)
+    if next_slot(recipe.schedule.cron, now()) is None:
+        raise RecipeError(f"cron expression {recipe.schedule.cron!r} names a day that never comes")
     row = Schedule(name=recipe.name, recipe=recipe_text, cron=recipe.schedule.cron)
     with store.begin() as session:
         rows.put_schedule(session, row)
@@ -69,22 +71,22 @@ def request_due(store: Store, clock: Callable[[], datetime] = now) -> list[int]:
     """Ask for the latest slot of each schedule that has passed since it was known and has no round yet."""
     made = []
     for schedule in list_schedules(store):
-        slot = latest_slot(schedule.cron, schedule.known_since, clock())
-        if slot is None:
-            continue
-        round_id = _request(store, schedule, slot)
+        round_id = _request(store, schedule, clock())
         if round_id is not None:
             made.append(round_id)
     return made
 
 
-def _request(store: Store, schedule: Schedule, slot: datetime) -> int | None:
+def _request(store: Store, schedule: Schedule, until: datetime) -> int | None:
     """The new round, if any. A recipe that this version no longer acts on must not hold up the other schedules."""
     by = f"schedule:{schedule.name}"
     try:
+        slot = latest_slot(schedule.cron, schedule.known_since, until)
+        if slot is None:
+            return None
         return rounds.request_round(store, schedule.recipe, by, schedule=schedule.name, slot=slot)
     except RecipeError as error:
-        _log.error("schedule_refused", schedule=schedule.name, slot=slot.isoformat(), why=str(error))
+        _log.error("schedule_refused", schedule=schedule.name, why=str(error))
         return None
 
 
@@ -168,8 +170,9 @@ def _sync(scheduler: BackgroundScheduler, store: Store) -> None:
             if job.id != "sync" and job.id not in known:
                 job.remove()
         for name, schedule in known.items():
-            trigger = cron_trigger(schedule.cron)
-            scheduler.add_job(_request_due, trigger, args=(store,), id=name, replace_existing=True)
+            with suppress(RecipeError):  # _request says so
+                trigger = cron_trigger(schedule.cron)
+                scheduler.add_job(_request_due, trigger, args=(store,), id=name, replace_existing=True)
     except Exception as error:
         _stay_up(error)
     _request_due(store)

@@ -103,7 +103,7 @@ class RoundProcess:
 
     def __init__(self, settings: Settings, claim: Claim) -> None:
         self._settings, self._claim = settings, claim
-        self._finished = threading.Event()
+        self._finished, self._lease_lost = threading.Event(), threading.Event()
         self._process = _start(settings, claim)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
@@ -124,7 +124,9 @@ class RoundProcess:
         if code is None:
             return False
         self._end()
-        if code not in (0, NOT_OURS):
+        if self._lease_lost.is_set():  # killed because the database was away too long: no fault of the round
+            self._claim.release()
+        elif code not in (0, NOT_OURS):
             self._crashed(code)
         return True
 
@@ -139,7 +141,7 @@ class RoundProcess:
         self._heart.join(timeout=self._settings.lease_seconds)
 
     def _crashed(self, code: int) -> None:
-        """A crash is tried again from the last finished stage; the third one ends the round."""
+        """A crash is tried again from the last finished stage; the third in a row on one stage ends the round."""
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         _log.error("round_crashed", round=self._claim.round_id, how=how)
         try:
@@ -148,7 +150,7 @@ class RoundProcess:
                 self._claim.release()
             else:
                 log = log_path(self._settings, self._claim.round_id)
-                message = f"the process of the round ended with {how} {crashes} times; its last words are in {log}"
+                message = f"the process of the round ended with {how} {crashes} times in one stage; its last words are in {log}"
                 self._claim.finish("error", message, now())
         except Cancelled as error:
             self._claim.finish("cancelled", str(error), now())
@@ -162,6 +164,8 @@ class RoundProcess:
                 self._claim.renew(lease)
                 held_until = time.monotonic() + lease
             except Cancelled as error:
+                if self._claim.ended_by_us():  # the child recorded the end, and may still promote its model
+                    return
                 _log.warning("round_stopped", round=self._claim.round_id, why=str(error))
                 self._kill()
                 self._claim.finish("cancelled", str(error), now())
@@ -169,6 +173,7 @@ class RoundProcess:
             except Exception as error:
                 if not is_unavailable(error) or time.monotonic() > held_until - 1:
                     _log.error("lease_lost", round=self._claim.round_id, error=type(error).__name__)
+                    self._lease_lost.set()
                     self._kill()
                     return
 

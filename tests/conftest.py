@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from starlette.testclient import TestClient
 
 from service.settings import Settings
@@ -19,6 +21,10 @@ from service.store.tables import SQLModel
 from service.vault import Vault, open_vault
 
 DATABASES = ("sqlite", "postgresql")
+
+# On a busy machine any example may take long: how fast it was says nothing about whether the law holds.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 
 def make_settings(home: Path, database_url: str | None = None) -> Settings:

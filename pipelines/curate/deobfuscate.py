@@ -33,6 +33,7 @@ _PROVIDERS = {
     "씨오": "co",
     "오알지": "org",
 }
+_MAIL = ("네이버", "다음", "한메일", "지메일", "카카오", "네이트", "핫메일", "아웃룩", "야후")
 _KNOWN = (
     "gmail|googlemail|naver|daum|hanmail|kakao|nate|yahoo|hotmail|outlook|live|icloud|proton(?:mail)?|aol|gmx"
 )
@@ -42,27 +43,68 @@ _CYRILLIC = str.maketrans(
 )
 _LOOKALIKE = regex.compile(r"[\u0370-\u03ff\u0400-\u052f]")
 _MIXED_TOKEN = regex.compile(r"\S{0,80}[\u0370-\u03ff\u0400-\u052f]\S{0,120}")
-_BRACKETED_AT = regex.compile(r"\s{0,2}[\[({<]\s?(?:at|앳|골뱅이|@)\s?[\])}>]\s{0,2}", regex.I)
+_ENCODED_AT = regex.compile(r"(?<=\w)(?:%40|&#0{0,3}64;|&#x0{0,3}40;|&commat;)(?=\w)", regex.I)
+_JOINED = regex.compile(
+    r"(?<![\w@])([a-z0-9][a-z0-9.+_-]{0,40}?)\s?[\"'_*-]at[\"'_*-]\s?([a-z0-9-]{1,40}?)"
+    r"((?:\s?[\"'_*-]dot[\"'_*-]\s?[a-z]{2,10}){1,3})(?![a-z0-9])",
+    regex.I | regex.A,
+)
+_BRACKETED_AT = regex.compile(
+    r"\s{0,2}[\[({<]\s?(?:at|앳|골뱅이|@|a(?=.\s?(?:" + _KNOWN + r")\b))\s?[\])}>]\s{0,2}", regex.I
+)
 _BRACKETED_DOT = regex.compile(r"(?<=\w)\s{0,2}[\[({<]\s?(?:dot|점|닷|쩜|\.)\s?[\])}>]\s{0,2}(?=\w)", regex.I)
 _DOT = r"(?:\s{1,2}dot\s{1,2}|\s?(?:점|닷|쩜)\s?|\s?\.\s?)"
 _SPELLED = regex.compile(
-    rf"(?<![\w@])([a-z0-9][\w+-]{{0,40}}(?:{_DOT}[a-z0-9][\w+-]{{0,40}}){{0,3}}?)(\s{{1,2}}at\s{{1,2}}|\s?(?:골뱅이|앳)\s?)"
+    rf"(?<![\w@])([a-z0-9][\w+-]{{0,40}}(?:{_DOT}[a-z0-9][\w+-]{{0,40}}){{0,3}}?)(\s{{1,2}}at\s{{1,2}}|\s?(?:골뱅이|앳)\s?|\s?@\s?(?=[가-힣]|[\w-]{{1,40}}\s?(?:dot|점|닷|쩜)))"
     rf"([a-z0-9-]{{1,40}}|{'|'.join(_PROVIDERS)})((?:{_DOT}(?:[a-z]{{2,10}}|컴|넷|케이알|씨오|오알지)){{1,3}})",
     regex.I | regex.A,
 )
-_AROUND_AT = regex.compile(r"(?<=[\w.+-])\s?@\s?(?=[A-Za-z0-9-]{1,63}\s?\.\s?[A-Za-z]{2,})", regex.A)
+_AT_PROVIDER = regex.compile(
+    rf"(?<![\w@])([a-z0-9][\w.+-]{{0,40}})\s?(?:골뱅이|@)\s?({'|'.join(_MAIL)})(?:\s?메일)?(?![가-힣]{{3}})",
+    regex.I | regex.A,
+)
+_TLD = "com|net|org|kr|co|io|ai|app|dev|edu|gov|info|jp|de|fr|uk|us|eu|me"
+_AROUND_AT = regex.compile(
+    rf"(?<=[\w.+-])\s?@\s?(?=(?:[A-Za-z0-9-]{{1,63}}\s?[.,]\s?){{1,3}}(?:{_TLD})\b)", regex.I | regex.A
+)
 _AROUND_DOT = regex.compile(
-    r"(@[A-Za-z0-9-]{1,63})\s?\.\s?(?=(?:com|net|org|kr|co|io|edu|gov|jp|de|fr|uk|me)\b)", regex.I | regex.A
+    rf"(@(?:[A-Za-z0-9-]{{1,63}}\.){{0,2}}[A-Za-z0-9-]{{1,63}})\s?[.,]\s?(?=(?:{_TLD})\b)", regex.I | regex.A
 )
 _LETTER_BY_LETTER = regex.compile(
     r"(?<!\w)\w (?:[\w.] ){1,40}@(?: [\w-]){2,40} \.(?: \w){2,6}(?!\w)", regex.A
 )
 _HANGUL_DIGITS = dict(zip("공영일이삼사오육륙칠팔구", "001234566789", strict=True))
-_SPOKEN_NUMBER = regex.compile(r"(?<![가-힣\d])[공영0](?:[\s.-]{0,2}[공영일이삼사오육륙칠팔구\d]){8,11}")
-_SPACED_DIGITS = regex.compile(r"(?<!\d)0(?: ?[-.]? ?\d){8,12}(?!\d)")
+_SAID = r"(?:[\s.,-]{0,2}(?:(?:에|의|다시)\s?)?[공영일이삼사오육륙칠팔구\d])"  # a digit as read aloud, and what is said before it
+# A mobile number has 11 digits, a card 16, a resident number 13: a particle behind it (이에요) is no further digit.
+_SPOKEN_NUMBER = regex.compile(
+    rf"(?<![가-힣\d])(?:[공영0]\s?[일1]\s?[공영0]{_SAID}{{8}}|[공영일이삼사오육륙칠팔구\d](?:{_SAID}{{15}}|{_SAID}{{12}})|[공영0]{_SAID}{{8,11}})"
+)
+_ENGLISH_DIGITS = {
+    **dict(
+        zip(
+            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
+            "0123456789",
+            strict=True,
+        )
+    ),
+    "oh": "0",
+}
+_ENGLISH_DIGIT = "|".join(_ENGLISH_DIGITS)
+_SPELLED_NUMBER = regex.compile(
+    rf"\b(?:{_ENGLISH_DIGIT})(?:[\s,-]{{1,3}}(?:{_ENGLISH_DIGIT})){{8,18}}\b", regex.I | regex.A
+)
+_LETTER_DIGITS = regex.compile(
+    r"(?<![A-Za-z\d])[0oO][1lI|][0oO16789](?:[ .\-]{0,2}[\doOlI]){7,8}(?![A-Za-z\d])", regex.A
+)
+# Each digit apart, or a mobile number in odd groups; other rows of small numbers are sequences.
+_SPACED_DIGITS = regex.compile(
+    r"(?<!\d)0(?:(?: [-.] | ?[-.] ?| )\d){8,11}(?! ?\d)|(?<!\d)0 ?1 ?0(?: ?[-.]? ?\d){7,8}(?!\d)"
+)
 _CUE = regex.compile(
-    rf"골뱅이|앳|[\[({{<]\s?(?:at|dot|점|닷|쩜|@)|\s@|@\s|@[\w-]{{1,63}}\s?\.\s|\bat\b.{{1,60}}?(?:\bdot\b|{_KNOWN})|\bdot\b|"
-    r"(?<![가-힣\d])[공영0][\s.-]{0,2}[공영일이삼사오육칠1-9]|(?<!\d)0 \d|[\u0370-\u03ff\u0400-\u052f]",
+    rf"골뱅이|앳|[\[({{<]\s?(?:at|dot|점|닷|쩜|@|\.)|@\s?[가-힣]|@[\w-]{{1,63}}(?:,|\s(?:dot|점|닷|쩜))|[\"'_*-]dot[\"'_*-]|[(]a[)]|%40|&#|&commat|\s@|@\s|@[\w-]{{1,63}}\s?\.\s|\bat\b.{{1,60}}?(?:\bdot\b|{_KNOWN})|\bdot\b|"
+    r"(?<![가-힣\d])[공영일이삼사오육륙칠팔구\d](?:[\s.,-]{0,2}[공영일이삼사오육륙칠팔구\d]){2}|(?<!\d)0 \d|[oO0][1lI|][oO016789]|"
+    rf"\b(?:{_ENGLISH_DIGIT})[\s,-]{{1,3}}(?:{_ENGLISH_DIGIT})\b|"
+    r"[\u0370-\u03ff\u0400-\u052f]",
     regex.I,
 )
 
@@ -101,20 +143,42 @@ def _address(match: regex.Match[str]) -> str:
     return dotted + "@" + ".".join(_PROVIDERS.get(label, label) for label in [host, *labels])
 
 
+def _joined(match: regex.Match[str]) -> str:
+    labels: str = regex.sub(r"\s?[\W_]dot[\W_]\s?", ".", match[3], flags=regex.I)
+    return f"{match[1]}@{match[2]}{labels}"
+
+
+def _digits_of_words(match: regex.Match[str]) -> str:
+    return "".join(_ENGLISH_DIGITS[word] for word in regex.split(r"[\s,-]+", match[0].lower()))
+
+
+def _digits_of_letters(match: regex.Match[str]) -> str:
+    text: str = match[0]
+    plain = text.translate(str.maketrans("oOlI|", "00111"))
+    return plain if sum(character.isdigit() for character in text) >= 6 else text
+
+
 def _spoken_number(match: regex.Match[str]) -> str:
     if not any(character in _HANGUL_DIGITS for character in match[0]):
         return str(match[0])
-    return "".join(_HANGUL_DIGITS.get(character, character) for character in match[0])
+    return "".join(
+        _HANGUL_DIGITS.get(character, character) for character in match[0] if character not in "에의다시"
+    )
 
 
 _RULES: tuple[tuple[regex.Pattern[str], Callable[[regex.Match[str]], str]], ...] = (
     (_MIXED_TOKEN, _latin),
+    (_ENCODED_AT, lambda match: "@"),
+    (_JOINED, _joined),
     (_BRACKETED_AT, lambda match: "@"),
     (_BRACKETED_DOT, lambda match: "."),
     (_SPELLED, _address),
+    (_AT_PROVIDER, lambda match: f"{match[1]}@{_PROVIDERS[match[2]]}.com"),
     (_LETTER_BY_LETTER, lambda match: match[0].replace(" ", "")),
     (_AROUND_AT, lambda match: "@"),
     (_AROUND_DOT, lambda match: match[1] + "."),
     (_SPOKEN_NUMBER, _spoken_number),
+    (_SPELLED_NUMBER, _digits_of_words),
+    (_LETTER_DIGITS, _digits_of_letters),
     (_SPACED_DIGITS, lambda match: match[0].replace(" ", "")),
 )

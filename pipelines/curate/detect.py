@@ -53,10 +53,13 @@ _TRIGGERS: tuple[tuple[regex.Pattern[str], str], ...] = tuple(
     (regex.compile(pattern, regex.ASCII), entity)
     for entity, pattern in (
         ("EMAIL_ADDRESS", "@"),
-        ("URL", "://"),
-        ("CREDIT_CARD", r"(?:\d[ .\-_/]{0,2}){13}"),
-        ("PHONE_NUMBER", r"(?:\d[ ().\-/_]{0,5}){7}"),
-        ("KR_RRN", r"\d{6}\s?[\d\-~_]\s?\d"),
+        ("URL", r"://|(?i:www\.)"),
+        ("CREDIT_CARD", r"(?:\d[ .\-_/,:|*~=()\[\]\t\n]{0,3}){13}"),
+        ("PHONE_NUMBER", r"(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){7}"),
+        (
+            "KR_RRN",
+            r"\d{6}[\s\-~_/.,:*|=(]{0,7}\d|[뒤뒷][^\d\n]{0,10}7?[^\d\n]{0,10}\d{7}|\d[-./ ]\d\d\s?[-./ ]\s?\d{7}",
+        ),
         ("KR_BRN", r"\d{3}-?\d{2}-?\d{5}"),
         ("KR_DRIVER_LICENSE", r"\d{2}[- ]?\d{2}[- ]?\d{6}[- ]?\d{2}"),
         ("US_SSN", r"\d{3}[- .]?\d{2}[- .]?\d{4}"),

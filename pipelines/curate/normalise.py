@@ -21,7 +21,10 @@ _INVISIBLE = regex.compile(
     "\u202a-\u202e\u2060-\u2064\u2066-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _FOLDED = {
-    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d\u30fc\u2043", "-"),
+    **dict.fromkeys(
+        "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d\u30fc\u2043\u2022\u2219\u22c5\u2796",
+        "-",
+    ),
     **dict.fromkeys(
         "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",
         " ",
@@ -36,8 +39,11 @@ _FOLDED = {
     "\u00b7": "-",
     "\u30fb": "-",
 }
+# Strokes, rings and keycaps put over a letter or digit (1\ufe0f\u20e3); what has a composed form (\u00e9) is composed before.
+_MARKS = "\u0300-\u036f\u20d0-\u20f0\ufe00-\ufe0d\U000e0100-\U000e01ef"
+_MARK = regex.compile(f"[{_MARKS}]")
 _WORTH_FOLDING = regex.compile(
-    "[" + "".join(map(regex.escape, _FOLDED)) + "]|(?![0-9])\\d|" + _INVISIBLE.pattern
+    "[" + "".join(map(regex.escape, _FOLDED)) + _MARKS + "]|(?![0-9])\\d|" + _INVISIBLE.pattern
 )
 
 
@@ -112,7 +118,7 @@ def rewrite(
 def _fold(character: str) -> str:
     if character in _FOLDED:
         return _FOLDED[character]
-    if _INVISIBLE.match(character):
+    if _INVISIBLE.match(character) or _MARK.match(character):
         return ""
     compatible = unicodedata.normalize("NFKC", character)
     return "".join(_FOLDED.get(c, _digit(c)) for c in compatible)

@@ -233,8 +233,9 @@ def _email(value: str, rng: random.Random) -> str:
 
 def _url(value: str, rng: random.Random) -> str:
     words = fake("en_US", rng).words(2)
-    scheme = value.partition("://")[0].lower()
-    return f"{scheme}://example.{rng.choice(('com', 'org', 'net'))}/{words[0]}/{words[1]}"
+    scheme, marked, _ = value.partition("://")
+    head = f"{scheme.lower()}://" if marked else "www."
+    return f"{head}example.{rng.choice(('com', 'org', 'net'))}/{words[0]}/{words[1]}"
 
 
 def _ip(value: str, rng: random.Random) -> str:

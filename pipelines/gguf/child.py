@@ -1,7 +1,7 @@
 """Run a function in a process of its own: llama.cpp can abort, segfault or SIGBUS, and must not take us along.
 
-The child reads one JSON line `{"function": "module:name", "arguments": {...}}` from standard input and writes one to
-standard output, `{"result": {...}}` or `{"error": "GGUFError", "message": "..."}`.
+The child reads one JSON line `{"function": "module:name", "arguments": {...}, "parent": 17}` from standard input and
+writes one to standard output, `{"result": {...}}` or `{"error": "GGUFError", "message": "..."}`.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ def run_in_child(function: str, arguments: Mapping[str, Any], *, timeout_seconds
     Raises:
         GGUFError: the child crashed, or took longer than `timeout_seconds`.
     """
-    request = json.dumps({"function": function, "arguments": arguments})
+    request = json.dumps({"function": function, "arguments": arguments, "parent": os.getpid()})
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "pipelines.gguf.child"],
@@ -77,8 +77,8 @@ def _answer(function: str, done: "subprocess.CompletedProcess[bytes]") -> Result
 
 def main() -> None:
     """Serve one request from standard input."""
-    _end_with_parent()
     request = json.loads(sys.stdin.readline())
+    end_with_parent(request["parent"])
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever llama.cpp or a library prints goes to standard error
     module, _, name = request["function"].partition(":")
@@ -90,10 +90,12 @@ def main() -> None:
     print(json.dumps(answer), file=output, flush=True)
 
 
-def _end_with_parent() -> None:
-    """On Linux, ask to be killed when the process that started us dies."""
+def end_with_parent(parent: int) -> None:
+    """On Linux, ask to be killed when the process that started us dies; end now if it is dead already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            sys.exit("the process that asked for this is gone")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipelines.chat import render
-from pipelines.errors import Busy, InputError, PerennialError
+from pipelines.errors import Busy, InputError, ModelError, PerennialError
 from pipelines.gguf.check import check_adapter, verify_form
 from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, LoadRequest, Start, Status, Text
 from pipelines.gguf.session import Session
@@ -102,7 +102,10 @@ class Engine:
         messages = [message.model_dump() for message in request.messages]
         if self._template is None:
             raise InputError(f"model {speaker.model} has no chat template; it cannot chat")
-        prompt = render(self._template, messages, generate=True)
+        try:
+            prompt = render(self._template, messages, generate=True)
+        except ModelError as error:
+            raise InputError(str(error)) from error
         chat = speaker.submit(prompt, request, emit)
         try:
             yield Start(model=speaker.model, sha256=speaker.sha256, prompt_tokens=len(chat.tokens))

@@ -7,7 +7,7 @@ One line of data/general/general.jsonl:
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -42,10 +42,11 @@ class Anchor(Record):
 
 
 class AnchorPool(Record):
-    """The anchors of one kind, ids unique."""
+    """The anchors of one kind, ids unique. `contaminated` counts those that were taken out for repeating a suite."""
 
     name: AnchorName
     anchors: tuple[Anchor, ...]
+    contaminated: int = 0
 
     def split(self) -> tuple[list[Anchor], list[Anchor]]:
         """(train, dev): about one anchor in twenty of every family of ten or more is kept for dev, for good.
@@ -86,6 +87,19 @@ def load_pools(folder: Path) -> Mapping[AnchorName, AnchorPool]:
     """The pools of a folder, one file per kind; a kind without a file is left out."""
     files = {name: folder / f"{name}.jsonl" for name in ANCHOR_NAMES}
     return {name: load_pool(path, name) for name, path in files.items() if path.is_file()}
+
+
+def without_contaminated(
+    pools: Mapping[AnchorName, AnchorPool], find_contaminated: Callable[[Sequence[str]], Sequence[str | None]]
+) -> Mapping[AnchorName, AnchorPool]:
+    """The pools without the anchors that repeat a suite's item: training on them would forge the gate."""
+    anchors = [anchor for pool in pools.values() for anchor in pool.anchors]
+    found = iter(find_contaminated(["\n".join(turn.content for turn in anchor.turns) for anchor in anchors]))
+    clean = {name: tuple(anchor for anchor in pool.anchors if next(found) is None) for name, pool in pools.items()}
+    return {
+        name: AnchorPool(name=name, anchors=clean[name], contaminated=len(pool.anchors) - len(clean[name]))
+        for name, pool in pools.items()
+    }
 
 
 def families(anchors: Sequence[Anchor]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from pipelines.suites.language import language_problems
 from pipelines.suites.rules import GUARD_SUITE, GateRule
 from pipelines.suites.scores import HELDOUT, BaselineName, GateInput, ModelScores, SuiteScores, paired_values
 from pipelines.suites.statistics import (
+    MIN_ITEMS,
     Interval,
     alpha_for,
     items_needed,
@@ -207,20 +208,37 @@ def _gain_checks(scores: GateInput, rule: GateRule, gain: float, alpha: float) -
 
 
 def _floor_below_origin_check(pair: _Pair, points: float) -> Check:
-    failed = pair.interval.difference < -points / 100 and pair.interval.upper < 0
-    detail = f"{'below' if failed else 'above'} the floor, {points:.1f} under the origin, as far as can be told"
-    return pair.check("floor_below_origin", "fail" if failed else "pass", detail)
+    """A score at or above the floor passes; one below it fails if it is surely below the origin too."""
+    few, below = _few(pair.suite, pair.interval.n), pair.interval.difference < -points / 100
+    outcome: Outcome = "inconclusive" if few or below else "pass"
+    if below and not few and pair.interval.upper < 0:
+        outcome = "fail"
+    detail = f"{'below' if below else 'above'} the floor, {points:.1f} under the origin{_asked(few)}"
+    return pair.check("floor_below_origin", outcome, detail, few)
 
 
 def _floor_check(candidate: SuiteScores, floor: float, alpha: float) -> Check:
+    """A score at or above the floor passes; one whose upper bound lies below it fails."""
     score, n = candidate.mean, len(candidate.items)
-    outcome: Outcome = "pass" if 100 * score >= floor else "inconclusive"
-    if 100 * upper_bound_of_share(score * n, n, alpha) < floor:
+    few = _few(candidate.suite, n)
+    outcome: Outcome = "pass" if 100 * score >= floor and not few else "inconclusive"
+    if not few and 100 * upper_bound_of_share(score * n, n, alpha) < floor:
         outcome = "fail"
-    reason = f"{candidate.suite} ({candidate.metric}): {100 * score:.1f} on {n} items, floor {floor:.1f}: {outcome}"
+    said = f"{100 * score:.1f} on {n} items, floor {floor:.1f}{_asked(few)}"
     return Check(
-        suite=candidate.suite, criterion="floor", outcome=outcome, reason=reason, candidate=100 * score, n=n
-    )
+        suite=candidate.suite, criterion="floor", outcome=outcome,
+        reason=f"{candidate.suite} ({candidate.metric}): {said}: {outcome}", candidate=100 * score, n=n, needed=few,
+    )  # fmt: skip
+
+
+def _few(suite: str, n: int) -> int | None:
+    """How many items a floor needs, if these are fewer."""
+    needed = MIN_GAIN_ITEMS if suite == HELDOUT else MIN_ITEMS
+    return needed if n < needed else None
+
+
+def _asked(few: int | None) -> str:
+    return f"; a floor needs at least {few} items" if few else ""
 
 
 def _guard(scores: GateInput, *, asked: bool) -> list[Check]:

@@ -46,7 +46,10 @@ class ShareLine(Record):
 
 
 class MixOutput(Record):
-    """The plan and its report. `text_sha256` is of the text that the plan stands for, wherever it is rebuilt."""
+    """The plan and its report. `text_sha256` is of the text that the plan stands for, wherever it is rebuilt.
+
+    `contaminated_anchors` counts what was taken out of each pool because it repeats an item of the recipe's suites.
+    """
 
     plan: str
     left_out_list: str
@@ -59,6 +62,7 @@ class MixOutput(Record):
     left_out: Mapping[str, int]
     dev_examples: Mapping[str, int]
     dev_tokens: int
+    contaminated_anchors: Mapping[str, int] = {}
 
 
 class LeftOut(Record):
@@ -114,6 +118,7 @@ def mix(
         left_out=dict(sorted(Counter(one.reason for one in mixture.left_out).items())),
         dev_examples=_by_source(dev),
         dev_tokens=sum(line.tokens for line in dev),
+        contaminated_anchors={name: pool.contaminated for name, pool in pools.items() if pool.contaminated},
     )
 
 
@@ -179,6 +184,11 @@ def _user_part(
     first = [item for item in fit if lead == "user" or item.source == "new"]
     room = math.inf if recipe.max_tokens_per_round is None else asked[lead] * recipe.max_tokens_per_round
     kept, over = _evenly(first, room, "over_round_budget", seed)
+    if over and not kept:
+        raise DataError(
+            f"max_tokens_per_round {recipe.max_tokens_per_round} has no room for one of the {len(first)} selected examples "
+            f"({min(item.tokens for item in first)} trained tokens and more); raise it"
+        )
     if not kept:
         raise DataError(f"none of the {len(used)} selected examples is {lead} and can be trained on; nothing to learn")
     if lead == "new":

@@ -91,6 +91,8 @@ def as_json(told: ReportInput, losses: Sequence[LossPoint]) -> dict[str, Any]:
         "funnel": _funnel(told),
         "per_user_cap": told.snapshot.cap.model_dump(mode="json") if told.snapshot.cap else None,
         "mixture": [share.model_dump(mode="json") for share in told.mixture.shares],
+        "tokens": dict(told.mixture.tokens),
+        "contaminated_anchors": dict(told.mixture.contaminated_anchors),
         "families": told.mixture.model_dump(mode="json")["families"],
         "training": told.training.model_dump(mode="json"),
         "loss": [point.model_dump(mode="json") for point in losses],
@@ -162,7 +164,10 @@ def _mixture_table(told: ReportInput) -> str:
         for s in told.mixture.shares
     ]  # fmt: skip
     head = ("source", "asked", "reached", "tokens", "examples", "distinct", "most repeats", "tokens short")
-    return _table(head, rows)
+    tokens = ", ".join(f"{source} {count}" for source, count in told.mixture.tokens.items())
+    pasted = ", ".join(f"{pool} {count}" for pool, count in told.mixture.contaminated_anchors.items())
+    warned = f" Anchors that repeat an item of a suite and were not used: {pasted}." if pasted else ""
+    return f"{_table(head, rows)}\nTrained tokens by source: {tokens}.{warned}\n"
 
 
 def _training(told: ReportInput, losses: Sequence[LossPoint]) -> str:

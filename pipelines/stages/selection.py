@@ -8,7 +8,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipelines.artifacts import digest_of
 from pipelines.errors import DataError
@@ -56,9 +56,13 @@ class _Judged:
 
     candidate: Candidate
     path: tuple[RatedMessage, ...]
+    counts: tuple[int, ...]
     trained: tuple[bool, ...]
-    tokens: int
     reason: str | None
+
+    @property
+    def tokens(self) -> int:
+        return sum(count for count, good in zip(self.counts, self.trained, strict=True) if good)
 
     @property
     def newest_first(self) -> tuple[float, str]:
@@ -84,6 +88,9 @@ def select(
     reasons = {one.candidate.conversation: one.reason for one in judged if one.reason}
     good = sorted((one for one in judged if one.reason is None), key=lambda one: one.newest_first)
     reasons |= _settle_clusters(good)
+    corrected = _without_old_answers([one for one in good if one.candidate.conversation not in reasons])
+    judged, good = ([corrected.get(one.candidate.conversation, one) for one in those] for those in (judged, good))
+    reasons |= {one.candidate.conversation: "superseded" for one in corrected.values() if not any(one.trained)}
     # after the clusters: many copies of one pasted item must not look like a template
     reasons |= _contaminated([one for one in good if one.candidate.conversation not in reasons], find_contaminated)
     train = [one for one in good if one.candidate.part == "train" and one.candidate.conversation not in reasons]
@@ -127,9 +134,8 @@ def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], in
     liked = candidate.satisfaction is not None and candidate.satisfaction >= rules.min_satisfaction
     flaws = [_flaw(message, count, rules, liked) for message, count in zip(path, counts, strict=True)]
     trained = tuple(flaw is None for flaw in flaws)
-    tokens = sum(count for count, good in zip(counts, trained, strict=True) if good)
     reason = _rating_reason(candidate, path, rules, liked) or _turns_reason(path, flaws)
-    return _Judged(candidate, path, trained, tokens, reason)
+    return _Judged(candidate, path, tuple(counts), trained, reason)
 
 
 def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
@@ -211,6 +217,58 @@ def _settle_clusters(newest_first: Sequence[_Judged]) -> dict[str, str]:
         pairs.add(candidate.pair_cluster)
         prompts.add(candidate.prompt_cluster)
     return reasons
+
+
+def _without_old_answers(newest_first: Sequence[_Judged]) -> dict[str, _Judged]:
+    """The training records that answer a question otherwise than a newer one does, those answers no longer trained.
+
+    Clusters compare whole conversations; a correction often comes in the middle of one. A question counts where it
+    opened one of the two conversations: what never does ("and why?") may depend on what was said before.
+    """
+    newest: dict[str, tuple[str, bool]] = {}
+    changed = {}
+    for one in newest_first:
+        if one.candidate.part != "train":
+            continue
+        answers = _answers(one)
+        old = {place for place, question, opens in answers if _differs(one.path[place], newest.get(question), opens)}
+        if old:
+            kept = tuple(good and place not in old for place, good in enumerate(one.trained))
+            changed[one.candidate.conversation] = replace(one, trained=kept)
+        for place, question, opens in answers:
+            if place not in old and (question not in newest or (opens and not newest[question][1])):
+                newest[question] = (_folded(one.path[place].text), opens)
+    return changed
+
+
+def _answers(one: _Judged) -> list[tuple[int, str, bool]]:
+    """(place of a trained answer, the question that it answers, whether that opens the conversation).
+
+    An answer that says in much the same words what an answer voted down before it said wrongly answers the same question.
+    """
+    found = []
+    question, opens, wrong = "", True, ""
+    for place, message in enumerate(one.path):
+        text = _folded(message.text)
+        if message.role == "user" and not wrong:
+            opens, question = question == "", text
+        elif message.role == "assistant" and message.up < message.down:
+            wrong = text
+        elif message.role == "assistant":
+            if one.trained[place] and (not wrong or _are_alike(wrong, text)):
+                found.append((place, question, opens))
+            wrong = ""
+    return found
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether at least half the words of the shorter text stand in the longer one."""
+    words = sorted((set(one.split()), set(other.split())), key=len)
+    return 2 * len(words[0] & words[1]) >= len(words[0]) > 0
+
+
+def _differs(answer: RatedMessage, newer: tuple[str, bool] | None, opens: bool) -> bool:
+    return newer is not None and (opens or newer[1]) and newer[0] != _folded(answer.text)
 
 
 def _contaminated(kept: Sequence[_Judged], find_contaminated: FindContaminated) -> dict[str, str]:

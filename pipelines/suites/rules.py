@@ -30,7 +30,8 @@ class GateRule(BaseModel):
     Attributes:
         metric: which of the suite's metrics; None takes the suite's own (rougeL for `heldout`).
         margin: non-inferiority against the champion and, cumulatively, against the origin.
-        floor_below_origin: fails a candidate whose score lies further below the measured origin, and surely below it.
+        floor_below_origin: fails a candidate whose score lies further below the measured origin, and surely below it;
+            one that is not surely below it is inconclusive.
         floor: absolute score from 0 to 100; a measured origin that misses it stops the round before training.
         min_gain: superiority; the lower bound of the gain must exceed it. Negative values ask for non-inferiority.
     """
@@ -51,6 +52,8 @@ class GateRule(BaseModel):
             raise ValueError(
                 f"the gate on suite '{self.suite}' asks for nothing: give margin, floor_below_origin, floor or min_gain"
             )
+        if self.floor is not None and self.metric == "perplexity":
+            raise ValueError("a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin")
         if self.min_gain is not None and self.suite != "heldout":
             raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
         return self

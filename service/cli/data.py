@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def import_file(
     file: Annotated[Path, typer.Argument(help="NDJSON in the API's shape, or ChatML JSONL with `messages` only")],
-    app: App = DEFAULT_APP,
+    app: Annotated[str | None, typer.Option(help="the app of lines that name none")] = None,
     user: Annotated[str, typer.Option(help="whose conversations lines without a user are")] = "import",
     consent: Annotated[
         bool | None, typer.Option("--consent/--no-consent", help="may lines that do not say be trained on?")
@@ -37,14 +37,14 @@ def import_file(
     """Import a file; run it again after an interruption and it goes on where it stopped."""
     home = open_home()
     with ExitStack() as stack:
-        direct = url is None
         post = stack.enter_context(
-            importer.direct_post(home.store, home.vault, app) if direct else importer.http_post(url or "", key)
+            importer.direct_post(home.store, home.vault) if url is None else importer.http_post(url, key)
         )
         bar = stack.enter_context(_bytes_bar())
         task = bar.add_task(file.name, total=None)
         counts = importer.import_file(
-            file, post, home.settings.home, consent=consent, user=user,
+            file, post, home.settings.home, consent=consent, user=user, app=app,
+            target=url or home.settings.database_url,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     for line, sentence in counts.problems[:_SHOWN_PROBLEMS]:

@@ -14,6 +14,7 @@ from service.store.tables import now
 BATCH_ROWS, BATCH_BYTES = 200, 2 << 20
 BATCHES_IN_FLIGHT = 3
 MAX_PROBLEMS = 1_000
+BOM = b"\xef\xbb\xbf"  # editors on Windows begin a file with it
 
 
 @dataclass
@@ -62,6 +63,8 @@ class LineSplitter:
     def _take(self) -> tuple[int, bytes | None]:
         self._number += 1
         line = None if self._skipping else bytes(self._rest).strip()
+        if line is not None and self._number == 1:
+            line = line.removeprefix(BOM)
         self._rest.clear()
         self._skipping = False
         return self._number, line

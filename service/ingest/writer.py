@@ -125,6 +125,8 @@ class Writer:
                 )
             # From here on nobody can cancel it: what was taken is stored, and a cancelled future would end the thread.
             job.done.set_running_or_notify_cancel()
+            # The first callback: whoever was answered finds the place in the queue free.
+            job.done.add_done_callback(lambda _: self._release(job))
             self._jobs.append(job)
             self._waiting += size
             self._characters += characters
@@ -133,12 +135,12 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._next_group():
-            try:
-                self._commit(group)
-            finally:
-                with self._changed:
-                    self._waiting -= sum(job.size for job in group)
-                    self._characters -= sum(job.characters for job in group)
+            self._commit(group)
+
+    def _release(self, job: _Job) -> None:
+        with self._changed:
+            self._waiting -= job.size
+            self._characters -= job.characters
 
     def _next_group(self) -> list[_Job]:
         """The jobs of the next transaction; empty when closing and drained."""

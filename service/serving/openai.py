@@ -132,11 +132,13 @@ def parse_request(body: bytes) -> ChatRequest:
         raise InputError("the last of `messages` must have the role 'user': it is what the model answers")
     if any("\0" in message.text for message in request.messages):
         raise InputError("a message holds the character NUL, which cannot be stored")
+    if any("\0" in text for text in (request.user or "", *(request.metadata or {}), *(request.metadata or {}).values())):
+        raise InputError("`user` or `metadata` holds the character NUL, which cannot be stored")
     return request
 
 
 def _sentence(raw: object, error: ValidationError) -> str:
-    problem = error.errors()[0]
+    problem = _nearest(error)
     place = ".".join(str(step) for step in problem["loc"] if not _is_branch(step)) or "the request"
     if problem["type"] == "extra_forbidden":
         return f"this server does not act on `{place}`; leave it out"
@@ -147,9 +149,18 @@ def _sentence(raw: object, error: ValidationError) -> str:
     return f"`{place}`: {problem['msg'].lower()}" if isinstance(raw, dict) else "the request must be a JSON object"
 
 
+def _nearest(error: ValidationError) -> Any:
+    """The first problem; of a field that takes a text or a list, the one of the kind that was sent."""
+    first, *others = error.errors()
+    field = first["loc"][:-1]
+    if first["type"] == "string_type" and isinstance(first["input"], list):
+        return next((other for other in others if other["loc"][: len(field)] == field), first)
+    return first
+
+
 def _is_branch(step: int | str) -> bool:
     """Whether a step of an error's place names pydantic's union branch instead of a key."""
-    return isinstance(step, str) and ("[" in step or step in {"str", "TextPart"})
+    return isinstance(step, str) and ("[" in step or step in {"str", "constrained-str", "TextPart"})
 
 
 # ---- replies ----------------------------------------------------------------------------------------------

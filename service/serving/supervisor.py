@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -41,8 +41,9 @@ DEAF_SECONDS = 60.0
 STOP_SECONDS = 10.0
 MAX_LOG_BYTES = 5 << 20
 
-# `python -m pipelines.gguf.engine`, which on Linux dies with this process instead of lingering with its model.
-_ENGINE = "from pipelines.gguf import child, engine; child._end_with_parent(); engine.main()"
+# `python -m pipelines.gguf.engine`, which on Linux dies with this process instead of lingering with its model: asked
+# for before the imports, which take a second in which this process may be killed.
+_ENGINE = "from pipelines.gguf import child; child.end_with_parent({parent}); from pipelines.gguf import engine; engine.main()"
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -164,9 +165,13 @@ class Supervisor:
         return LoadRequest(model=form.model_id, form=files.served(self._settings.home, form))
 
     def _follow_link(self) -> None:
-        """Mend the champion link if a crash came between a promotion and it."""
-        with self._store.read() as session:
-            form = models.champion_form(session)
+        """Mend the champion link if a crash came between a promotion and it; a silent database leaves it as it is."""
+        try:
+            with self._store.read() as session:
+                form = models.champion_form(session)
+        except OperationalError as error:
+            _log.warning("champion_unknown", error=type(error).__name__)
+            return
         if form is not None:
             files.link_champion(self._settings.home, form)
 
@@ -203,7 +208,7 @@ def _start(settings: Settings) -> subprocess.Popen[bytes]:
     fresh = log.exists() and log.stat().st_size > MAX_LOG_BYTES
     with log.open("wb" if fresh else "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", _ENGINE, "--socket", str(socket_path(settings.home))],
+            [sys.executable, "-P", "-c", _ENGINE.format(parent=os.getpid()), "--socket", str(socket_path(settings.home))],
             env=child_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
 
@@ -215,10 +220,22 @@ def _end_orphan(home: Path) -> None:
         return
     _log.info("orphan_engine_ended", pid=status.pid)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError):
             os.kill(status.pid, number)
-            for _ in range(int(STOP_SECONDS / 0.1)):
-                os.kill(status.pid, 0)
-                time.sleep(0.1)
-        except ProcessLookupError:
-            return
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            if _has_ended(status.pid):
+                return
+            time.sleep(0.1)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a process runs no more. A zombie does not; the first process of a container may never collect it."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except ProcessLookupError:
+        return True
+    except OSError:  # it ended between the two looks, or this system has no /proc
+        return False
+    return stat.rpartition(")")[2].split()[0] in ("Z", "X")

@@ -24,11 +24,11 @@ class Held:
 
 def get_model(session: Session, model_id: str) -> Held:
     """The model of this id. Raises NotFound with the ids that exist."""
-    model = session.get(Model, model_id)
+    model = session.get(Model, model_id) if "\0" not in model_id else None  # PostgreSQL refuses to look for NUL
     if model is None:
         known = session.exec(select(Model.id).order_by(col(Model.created_at).desc()).limit(5)).all()
         hint = f"the newest are {', '.join(known)}" if known else "there are no models yet: a round makes them"
-        raise NotFound(f"no model is called '{model_id}'; {hint}")
+        raise NotFound(f"no model is called '{model_id[:80]}'; {hint}")
     return Held(model, session.get(ServedForm, model_id))
 
 

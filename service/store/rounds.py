@@ -1,6 +1,6 @@
 """Queries about rounds, attempts, stages, snapshots and schedules. Each takes the caller's session and never commits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +41,7 @@ def insert_round(session: Session, values: Mapping[str, Any]) -> int | None:
 
 def get_round(session: Session, round_id: int) -> Round:
     """The round of this id. Raises NotFound with the newest one that exists."""
-    row = session.get(Round, round_id)
+    row = session.get(Round, round_id) if abs(round_id) < 1 << 63 else None  # SQLite counts no further
     if row is None:
         newest = session.exec(select(func.max(col(Round.id)))).one()
         hint = f"the newest is {newest}" if newest else "there are no rounds yet: request one"
@@ -82,7 +82,10 @@ def end_abandoned_cancels(session: Session, clock: float) -> int:
     gone = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
     waiting = and_(col(Round.cancel_requested).is_(True), col(Round.state).in_(OPEN_STATES), gone)
     values = {"state": "cancelled", "finished_at": now(), "lease_until": None}
-    return _changed(session, update(Round).where(waiting).values(**values))
+    ended = session.execute(update(Round).where(waiting).values(**values).returning(col(Round.id), col(Round.message))).all()
+    for round_id, message in ended:
+        end_open_attempts(session, round_id, "cancelled", message or f"round {round_id} was cancelled")
+    return len(ended)
 
 
 def renew_lease(session: Session, round_id: int, fence: int, until: float) -> bool:
@@ -128,6 +131,18 @@ def attempts(session: Session, round_id: int) -> list[Attempt]:
     return list(session.exec(select(Attempt).where(col(Attempt.round_id) == round_id).order_by(col(Attempt.number))).all())
 
 
+def end_open_attempts(session: Session, round_id: int, state: str, reason: str) -> None:
+    """An attempt whose process was killed could not say itself how it ended."""
+    still_open = and_(col(Attempt.round_id) == round_id, col(Attempt.state) == "running")
+    session.execute(update(Attempt).where(still_open).values(state=state, reasons=[reason], finished_at=now()))
+
+
+def count_stages(session: Session, round_id: int) -> int:
+    """How many stages of a round have finished, in all its attempts."""
+    query = select(func.count()).select_from(Stage).join(Attempt, col(Attempt.id) == col(Stage.attempt_id))
+    return session.exec(query.where(col(Attempt.round_id) == round_id)).one()
+
+
 def stages(session: Session, attempt_id: int) -> list[Stage]:
     return list(session.exec(select(Stage).where(col(Stage.attempt_id) == attempt_id).order_by(col(Stage.id))).all())
 
@@ -158,6 +173,17 @@ def leave_out(session: Session, round_id: int, reasons: Mapping[str, str]) -> No
     for conversation, reason in reasons.items():
         key = (col(SnapshotItem.round_id) == round_id, col(SnapshotItem.conversation_id) == conversation)
         session.execute(update(SnapshotItem).where(*key).values(outcome="left_out", reason=reason))
+
+
+def take_back_in(session: Session, round_id: int, reasons: Collection[str], still_out: Collection[str]) -> None:
+    """A later attempt had room for what an earlier one left out for one of `reasons`, but for `still_out`."""
+    out = and_(
+        col(SnapshotItem.round_id) == round_id, col(SnapshotItem.outcome) == "left_out", col(SnapshotItem.reason).in_(reasons)
+    )  # fmt: skip
+    for item in session.exec(select(SnapshotItem).where(out)).all():
+        if item.conversation_id not in still_out and item.part is not None:
+            item.outcome, item.reason = ("used" if item.part == "train" else "held_out"), item.part
+            session.add(item)
 
 
 def get_snapshot(session: Session, round_id: int) -> Snapshot | None:

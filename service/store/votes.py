@@ -75,11 +75,14 @@ def record_satisfaction(session: Session, values: Mapping[str, int]) -> None:
 
 
 def count_votes(session: Session, conversation_id: str) -> dict[str, int]:
-    """How many votes stand on a conversation's messages: {"up": 2, "down": 1}."""
+    """How many votes stand on a conversation's answers: {"up": 2, "down": 1}.
+
+    A vote that came before its message may turn out to be on a user's; it counts for nothing.
+    """
     query = (
         select(Vote.value, func.count())
         .join(Message, col(Message.client_hmac) == col(Vote.message_hmac))
-        .where(Message.conversation_id == conversation_id)
+        .where(Message.conversation_id == conversation_id, Message.role == "assistant")
         .group_by(col(Vote.value))
     )
     by_value = dict(session.exec(query).all())

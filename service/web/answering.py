@@ -136,10 +136,10 @@ class Reply:
         """Store the reply and give the error that its reader is to hear."""
         if self.end is None:
             _log.warning("reply_cut_off", model=start.model, characters=len(self.text), why=type(cut).__name__)
-        if self.record is None or not self.text:
+        if self.record is None or not self.text.strip():  # curation would reject the whole conversation for it
             return cut
         try:
-            await self.record.close(self.text, start.model, complete=cut is None)
+            await self.record.close(self.text, start.model, complete=self.end is not None)
         except (Conflict, Busy) as error:
             _log.error("reply_not_stored", model=start.model, why=str(error))
             return cut or error

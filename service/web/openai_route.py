@@ -1,4 +1,8 @@
-"""Routes whose errors have OpenAI's shape, because OpenAI's clients read them."""
+"""Routes whose problems also hold OpenAI's error object, because OpenAI's clients read that.
+
+    {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "the model 'x' does not answer here; ...",
+     "error": {"message": "the model 'x' ...", "type": "invalid_request_error", "code": "model_not_found", "param": null}}
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +14,7 @@ from starlette.responses import JSONResponse
 from pipelines.errors import Busy, Conflict, InputError, NotFound, PerennialError, Refused
 from service.serving.client import EngineGone
 from service.serving.openai import error_body
-from service.web.problems import Forbidden, Unauthorized
+from service.web.problems import RETRY_AFTER_SECONDS, Forbidden, Unauthorized, problem
 
 # the first class that fits counts: (error, status, OpenAI's type, code)
 _SHAPES: tuple[tuple[type[PerennialError], int, str, str], ...] = (
@@ -46,8 +50,10 @@ class OpenAIRoute(APIRoute):
 def refuse(error: PerennialError) -> JSONResponse:
     """The response to an error."""
     status, body = shape(error)
-    headers = {"Retry-After": "1"} if status == 503 else {}
-    return JSONResponse(body, status, headers)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(status, str(error), headers, **body)
 
 
 def shape(error: PerennialError) -> tuple[int, dict[str, object]]:

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem+json, each with one clear sentence; one table says which error has which status."""
 
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
@@ -59,9 +60,9 @@ def status_of(error: PerennialError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """A problem+json response."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
+    """A problem+json response; `more` are members that a route adds to it."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
@@ -99,6 +100,10 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return problem(422, f"the body is not valid JSON: {first['ctx']['error'].lower()} (character {first['loc'][-1]})")
+    if first["loc"] == ("body",):
+        return problem(422, "the body must be a JSON object, sent with the header Content-Type: application/json")
     place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     return problem(422, f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}")
 

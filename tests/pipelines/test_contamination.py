@@ -39,6 +39,7 @@ PLANTED = [
     ("long, whole", STORY, STORY.prompt),
     ("long, in the middle of a sentence", STORY, "my son asks: if " + STORY.prompt[2:80] + " then what"),
     ("Korean, long, half of it", KOREAN_STORY, "숙제예요, " + KOREAN_STORY.prompt[:60] + " 그래서요?"),
+    ("Korean, long, inside a longer English text", KOREAN_STORY, "Please translate my homework into English, word for word. " * 9 + KOREAN_STORY.prompt[:60]),
     ("Korean, long, other spacing", KOREAN_STORY, KOREAN_STORY.prompt.replace(" ", "")),
 ]
 

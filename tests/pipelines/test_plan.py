@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, RecipeError
 from pipelines.plan import Plan, Stock, forecast
-from pipelines.recipe import Recipe, load_recipe
+from pipelines.recipe import Recipe, load_recipe, parse_recipe
 from pipelines.shapes import shape_of
 from pipelines.stages.anchors import AnchorName
 
@@ -36,6 +36,13 @@ def planned(given: Recipe, examples: int = 1000, **more: Any) -> Plan:
 GOOD = {"learning_rate": 2e-4, "epochs": 2, "batch": {"per_device": 4, "accumulate": 4}, "evaluate_every": 20}
 
 
+def test_a_recipe_without_gates_is_refused_before_anything_starts() -> None:
+    text = (RECIPES / "tiny.yaml").read_text()
+    start, end = text.index("gates:"), text.index("export:")
+    with pytest.raises(RecipeError, match="recipe given has no gates"):
+        parse_recipe(text[:start] + "gates: []\n" + text[end:], "given")
+
+
 def test_a_recipe_by_the_evidence_gets_no_warning() -> None:
     assert planned(recipe(train=GOOD)).warnings == ()
 
@@ -52,7 +59,8 @@ def test_examples_tokens_and_steps_follow_from_the_shares() -> None:
     [
         ({"warmup": 300}, "the warm-up of 300 steps is longer than the run of 250"),
         ({"warmup": 100}, "the warm-up takes 100 of 250 steps"),
-        ({"evaluate_every": 100}, "early stopping cannot fire: patience 3 with an evaluation every 100 steps needs 400"),
+        ({"evaluate_every": 100}, "early stopping cannot fire: patience 3 with an evaluation every 100 steps needs more than 400"),
+        ({"early_stopping": {"patience": 1}, "evaluate_every": 125}, "needs more than 250 steps, and the run has 250"),
         ({"learning_rate": 2e-5}, "learning rate 2e-05 is below what holds for 7.62B parameters with lora"),
         ({"learning_rate": 1e-3}, "learning rate 0.001 is above"),
         ({"method": "full"}, "learning rate 0.0002 is above what holds for 7.62B parameters with full"),

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
-from pipelines.errors import ArtifactError, Cancelled
+from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
 from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
@@ -22,7 +22,8 @@ from pipelines.stages.snapshot import SnapshotOutput
 from pipelines.steps import Steps
 from pipelines.suites.report import ScoreRow
 from pipelines.suites.scores import LanguageMeasure
-from pipelines.tools import held_out_examples
+from pipelines.tools import gather_tools, held_out_examples
+from pipelines.turn import Surroundings
 
 RECIPE = """
 name: small
@@ -176,6 +177,13 @@ def test_a_changed_recipe_is_still_a_valid_one(attempt: int) -> None:
     assert Recipe.model_validate(changed.model_dump()) == changed
 
 
+def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    around = Surroundings(project=tmp_path, models=tmp_path, scores=tmp_path)
+
+    with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
+        gather_tools(recipe(gates=()), around)
+
+
 # ---- what measures ----------------------------------------------------------------------------------------
 
 
@@ -231,7 +239,8 @@ def told() -> ReportInput:
     share = ShareLine(source="user", asked=0.6, reached=0.61, tokens=45, examples=4, distinct=4, most_repeats=1, shortfall_tokens=0)
     mixed = MixOutput(
         plan="plan.jsonl", left_out_list="l", plan_sha256="", text_sha256="", shares=(share,), examples={"new": 3, "replay": 1},
-        tokens={}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
+        tokens={"new": 35, "replay": 10}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
+        contaminated_anchors={"coding": 2},
     )  # fmt: skip
     training = TrainOutput(
         kind="adapter", weights="adapter", loss_history="loss_history.csv", metrics="m", steps=4, planned_steps=8,
@@ -268,10 +277,13 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
     assert (found["verdict"], found["scores"]["tiny_math"]["lower"]) == ("pass", -1)
     assert found["funnel"]["left_out"] == {"unrated": 2, "over_round_budget": 1} and found["funnel"]["examples"] == 4
     assert found["loss"] == [{"step": 1, "loss": 2.0, "dev_loss": None}, {"step": 2, "loss": None, "dev_loss": 1.5}]
+    assert found["tokens"] == {"new": 35, "replay": 10}
     assert found["seconds"] == {"snapshot": 0.5, "train": 2.0, "total": 2.5}
     text = (tmp_path / "report.md").read_text()
     for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
-                 "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5"):  # fmt: skip
+                 "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5",
+                 "Trained tokens by source: new 35, replay 10.",
+                 "were not used: coding 2."):  # fmt: skip
         assert said in text, said
 
 

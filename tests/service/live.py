@@ -52,13 +52,13 @@ class Live:
         return open_vault(self.settings, self.store)
 
     def http(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, trust_env=False, timeout=30, **options)
+        return httpx.Client(base_url=self.url, trust_env=False, timeout=120, **options)
 
     def openai(self, key: str = "none") -> openai.OpenAI:
         client = httpx.Client(trust_env=False)
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=client)
 
-    def wait_for_model(self, model_id: str, seconds: float = 60.0, not_pid: int = 0) -> Status:
+    def wait_for_model(self, model_id: str, seconds: float = 90.0, not_pid: int = 0) -> Status:
         """The engine's status once it serves this model."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -114,7 +114,7 @@ def running(settings: Settings, engine: bool = True) -> Iterator[Live]:
         thread.start()
     store = open_store(settings)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not server.started and time.monotonic() < deadline:
             time.sleep(0.02)
         yield Live(settings, store, f"http://127.0.0.1:{listening.getsockname()[1]}")
@@ -122,6 +122,6 @@ def running(settings: Settings, engine: bool = True) -> Iterator[Live]:
         server.should_exit = True
         stop.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         store.close()
         listening.close()

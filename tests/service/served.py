@@ -18,6 +18,7 @@ from service.store.session import Store
 from service.store.tables import Model, Promotion, Round, ServedForm
 
 _HIDDEN, _LAYERS, _CONTEXT = 64, 2, 2048
+_SLOW_LAYERS = 16
 _TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -28,13 +29,16 @@ _TEMPLATE = (
 def gguf(name: str = "first") -> Path:
     """A GGUF of a small random Qwen2 whose tokens are single bytes; greedy, it never ends an answer by itself.
 
+    The one called `slow` takes seconds to write an answer of 1,500 tokens, for tests that do something meanwhile.
+
     Written directly: importing torch takes longer than these tests. Never change the file in place.
     """
     path = Path(tempfile.mkdtemp(prefix="perennial-test-gguf-")) / "model.gguf"
+    layers = _SLOW_LAYERS if name == "slow" else _LAYERS
     numbers = np.random.default_rng(sum(name.encode()))
     writer = GGUFWriter(path, "qwen2")
     writer.add_type("model")
-    writer.add_block_count(_LAYERS)
+    writer.add_block_count(layers)
     writer.add_context_length(_CONTEXT)
     writer.add_embedding_length(_HIDDEN)
     writer.add_feed_forward_length(_HIDDEN)
@@ -44,7 +48,7 @@ def gguf(name: str = "first") -> Path:
     vocabulary = _vocabulary()
     writer.add_vocab_size(len(vocabulary.tokens))
     vocabulary.write(writer)
-    for tensor, shape in _tensors(len(vocabulary.tokens)):
+    for tensor, shape in _tensors(len(vocabulary.tokens), layers):
         values = np.ones(shape) if "norm" in tensor else numbers.normal(0, 0.3, shape)
         if tensor == "token_embd.weight":
             values[:3] = 0  # the tokens that end an answer, so that it goes on to its limit
@@ -67,11 +71,11 @@ def _vocabulary() -> Vocabulary:
     )  # fmt: skip
 
 
-def _tensors(vocabulary: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _tensors(vocabulary: int, layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     square, vector = (_HIDDEN, _HIDDEN), (_HIDDEN,)
     yield "token_embd.weight", (vocabulary, _HIDDEN)
     yield "output_norm.weight", vector
-    for layer in range(_LAYERS):
+    for layer in range(layers):
         for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
             yield f"blk.{layer}.{part}.weight", square
         for part in ("attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_norm.weight", "ffn_norm.weight"):

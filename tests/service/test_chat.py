@@ -1,16 +1,22 @@
 """Chat through the real OpenAI client, a real server and a real engine: answers, records, votes, swaps, deaths."""
 
+import json
 import shutil
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import openai
 import pytest
 from sqlmodel import select
 
+from pipelines.gguf.protocol import End, Start, Text, socket_path
+from pipelines.records import Record
 from service.keys import create_key
 from service.settings import Settings
 from service.store.session import open_store
@@ -27,7 +33,7 @@ def live(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     home = tmp_path_factory.mktemp("home")
     shutil.copy(sqlite_template, home / "perennial.db")
     with running(make_settings(home)) as service:
-        add_model(service.store, service.settings, "origin", kind="origin", verdict=None)
+        add_model(service.store, service.settings, "origin", "slow", kind="origin", verdict=None)
         add_model(service.store, service.settings, "second", "second", verdict="fail")
         with service.openai() as early, pytest.raises(openai.InternalServerError, match="no champion yet"):
             early.chat.completions.create(model="champion", messages=HELLO)  # type: ignore[arg-type]
@@ -95,7 +101,14 @@ def test_seed_and_stop_are_obeyed(client: openai.OpenAI) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, 200, ""),
         ({"messages": [{"role": "developer", "content": "Be brief."}, *HELLO]}, 200, ""),
         ({"messages": [{"role": "user", "content": "word " * 3000}]}, 400, "tokens"),
+        ({"messages": [{"role": "user", "content": None}]}, 400, "`messages.0.content`: input should be a valid string"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, 400, "`messages.0.content.0.text`: field required"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, 400, "`stop`: list should have at most 4 items"),
+        ({"stop": 5}, 400, "`stop`: input should be a valid string"),
+        ({"temperature": float("nan")}, 400, "`temperature`"),
         ({"store": True}, 400, "`store` needs `user`"),
+        ({"store": True, "user": "a\0b"}, 400, "the character NUL"),
+        ({"store": True, "user": "u", "metadata": {"topic": "a\0b"}}, 400, "the character NUL"),
         ({"store": True, "user": "u", "metadata": {"consent": "maybe"}}, 400, "consent must be 'true' or 'false'"),
     ],
 )
@@ -103,11 +116,14 @@ def test_each_request_is_answered_or_refused_in_openais_shape(
     live: Live, change: dict[str, object], status: int, said: str
 ) -> None:
     with live.http() as http:
-        answer = http.post("/v1/chat/completions", json={"model": "champion", "messages": HELLO, "max_tokens": 2, **change})
+        asked = {"model": "champion", "messages": HELLO, "max_tokens": 2, **change}
+        answer = http.post("/v1/chat/completions", content=json.dumps(asked))
     assert answer.status_code == status, answer.text
     if status != 200:
-        error = answer.json()["error"]
-        assert said in error["message"] and error["type"] == "invalid_request_error" and error["code"]
+        problem = answer.json()
+        assert said in problem["error"]["message"] and problem["error"]["type"] == "invalid_request_error"
+        assert answer.headers["content-type"] == "application/problem+json" and problem["error"]["code"]
+        assert (problem["status"], problem["detail"]) == (status, problem["error"]["message"])
 
 
 @pytest.mark.parametrize(
@@ -192,6 +208,18 @@ def test_a_conversation_of_another_person_is_not_touched(live: Live, client: ope
         client.chat.completions.create(**asked, user="eve")  # type: ignore[call-overload]
 
 
+def test_any_name_of_a_conversation_comes_back_in_the_header_and_continues_it(live: Live) -> None:
+    for text in ("one", "two"):
+        asked = {"model": "champion", "messages": [{"role": "user", "content": text}], "max_tokens": 2, "store": True}
+        with live.http() as http:
+            metadata = {"conversation_id": "대화 1\r\nX-Evil: 1"}
+            answer = http.post("/v1/chat/completions", json=asked | {"user": "gil", "metadata": metadata})
+        assert answer.status_code == 200 and "x-evil" not in answer.headers
+        assert unquote(answer.headers["x-perennial-conversation"]) == "대화 1\r\nX-Evil: 1"
+    (messages,) = live.messages("gil")
+    assert [m.text for m in messages if m.role == "user"] == ["one", "two"]
+
+
 def test_a_vote_on_the_reply_works_while_it_is_still_being_written(live: Live, client: openai.OpenAI) -> None:
     stream = client.chat.completions.create(
         model="champion", messages=HELLO, max_tokens=60, stream=True, store=True, user="cleo", temperature=0
@@ -218,7 +246,7 @@ def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
 
 
 def test_one_stream_lives_through_a_swap_and_the_next_chat_meets_the_new_champion(live: Live, client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(model="champion", messages=HELLO, max_tokens=1500, stream=True, temperature=0)
+    stream = client.chat.completions.create(model="champion", messages=HELLO, max_tokens=800, stream=True, temperature=0)
     chunks = [next(iter(stream))]
     crown(live.store, "second", "origin")
     try:
@@ -245,12 +273,42 @@ def test_kill_9_of_the_engine_breaks_only_the_stream_in_flight(live: Live, clien
     with live.http() as http:
         conversation = {"id": "k-1", "user": "fred", "messages": [{"role": "user", "content": "still here?"}]}
         assert http.post("/v1/conversations", json=conversation).status_code == 201
-    started = time.monotonic()
     live.wait_for_model("origin", not_pid=dead)
     assert client.chat.completions.create(model="champion", messages=HELLO, max_tokens=2).choices
-    assert time.monotonic() - started < 15
     message = _last_message(live, "fred")
     assert message.role == "assistant" and not message.complete
+
+
+@contextmanager
+def saying(settings: Settings, *events: Record) -> Iterator[None]:
+    """A stand-in on the engine's socket that answers every chat with these events and then hangs up."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            self.wfile.writelines(event.model_dump_json().encode() + b"\n" for event in events)
+
+    with socketserver.ThreadingUnixStreamServer(str(socket_path(settings.home)), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("events", "status"), [([End(reason="stop", completion_tokens=1)], 200), ([], 502)])
+def test_a_reply_without_a_visible_character_leaves_the_conversation_as_it_was(
+    sqlite_settings: Settings, events: list[Record], status: int
+) -> None:
+    start = Start(model="origin", sha256="s", prompt_tokens=3)
+    with running(sqlite_settings, engine=False) as service, saying(sqlite_settings, start, Text(text="\n "), *events):
+        add_model(service.store, sqlite_settings, "origin", kind="origin")
+        crown(service.store, "origin")
+        with service.http() as http:
+            asked = {"model": "champion", "messages": HELLO, "store": True, "user": "hana"}
+            answer = http.post("/v1/chat/completions", json=asked)
+        assert answer.status_code == status, answer.text
+        assert [[turn.role for turn in turns] for turns in service.messages("hana")] == [["user"]]
 
 
 def test_many_chats_at_once_are_all_answered_and_stored(live: Live) -> None:
@@ -274,7 +332,7 @@ def test_many_chats_at_once_are_all_answered_and_stored(live: Live) -> None:
 
 
 def _last_message(live: Live, user: str) -> Turn:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         message = live.messages(user)[0][-1]
         if message.role == "assistant":

@@ -45,6 +45,13 @@ def test_every_line_is_counted_and_bad_ones_are_named(store: Store, vault: Vault
     assert list((tmp_path / "imports").iterdir()) == []
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(store: Store, vault: Vault, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(), conversation())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    with direct_post(store, vault) as post:
+        assert figures(import_file(path, post, tmp_path)) == (2, 0, 0, 0, 0)
+
+
 def test_chatml_gets_its_id_from_its_content_and_consent_from_the_flag(
     store: Store, vault: Vault, tmp_path: Path
 ) -> None:
@@ -80,6 +87,18 @@ def test_over_http_it_does_the_same_and_a_server_that_refuses_is_named(
                 import_file(path, post, tmp_path)
 
 
+def test_the_app_of_lines_that_name_none_is_the_same_over_http(sqlite_settings: Settings, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(id="c"), conversation(id="d", app="blog"))
+    with running(sqlite_settings, engine=False) as live, http_post(live.url) as post:
+        import_file(path, post, tmp_path, app="shop")
+        with live.http() as client:
+            found = [client.get(f"/v1/conversations/{id}?app={app}").status_code for id, app in APPS]
+    assert found == [200, 200, 404]
+
+
+APPS = [("c", "shop"), ("d", "blog"), ("c", "default")]
+
+
 def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importer, "RETRY_SECONDS", 0.0)
     path = write(tmp_path / "f.ndjson", conversation())
@@ -110,6 +129,27 @@ def test_an_import_that_broke_off_goes_on_where_it_stopped(
     assert figures(counts) == (9, 0, 0, 0, 1)
     with store.read() as session:
         assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 9
+
+
+def test_what_one_database_took_is_still_sent_to_another(
+    store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "BATCH_ROWS", 1)
+    path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(3)))
+    posted: list[bytes] = []
+
+    def breaking(rows: Sequence[bytes]) -> Any:
+        posted.extend(rows)
+        if len(posted) == 2:
+            raise InputError("refused")
+        return [("created", None)]
+
+    with pytest.raises(InputError):
+        import_file(path, breaking, tmp_path, target="http://elsewhere")
+    with direct_post(store, vault) as post:
+        assert import_file(path, post, tmp_path, target="here").created == 3
+    with store.read() as session:
+        assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 3
 
 
 def test_progress_reaches_the_end_and_a_missing_file_is_named(

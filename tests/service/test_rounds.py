@@ -197,6 +197,13 @@ def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
     assert rounds.read_progress(tmp_path) == {"done": 2}
 
 
+def test_a_line_that_a_kill_left_torn_is_no_progress(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "progress.jsonl").write_text('{"stage": "tr{"stage": "train"}\n')
+
+    assert rounds.read_progress(tmp_path) is None
+
+
 # ---- carrying out: real snapshot and records, a stand-in for the hours between ------------------------------
 
 
@@ -206,6 +213,7 @@ class Quick:
     def __init__(self, *outcomes: str, stop_at: str | None = None) -> None:
         self.outcomes, self.stop_at = outcomes, stop_at
         self.seen: list[tuple[Recipe, Surroundings]] = []
+        self.left_out: dict[str, str] = {}
 
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
@@ -215,7 +223,7 @@ class Quick:
         taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
-        step("mix", MixOutput, _no_mixture, taken.digest)
+        step("mix", MixOutput, lambda out: _no_mixture(out, self.left_out), taken.digest)
         outcome: Any = self.outcomes[around.attempt - 1]
         check = Check(suite="tiny_math", criterion="margin", outcome=outcome, reason=f"tiny_math: {outcome}")
         origin = Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf"))
@@ -230,8 +238,9 @@ def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
     return snapshot(corpus, recipe.select, out, selector)
 
 
-def _no_mixture(out: Path) -> MixOutput:
-    (out / "left_out.jsonl").write_text("")
+def _no_mixture(out: Path, left_out: dict[str, str]) -> MixOutput:
+    lines = [json.dumps({"conversation": one, "reason": reason}) + "\n" for one, reason in left_out.items()]
+    (out / "left_out.jsonl").write_text("".join(lines))
     (out / "plan.jsonl").write_text("")
     return MixOutput(
         plan="plan.jsonl", left_out_list="left_out.jsonl", plan_sha256="", text_sha256="", shares=(), examples={},
@@ -409,6 +418,39 @@ def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: V
     with store.read() as session:
         assert rows.get_round(session, round_id).message.startswith("the gate on suite")
         assert [row.state for row in session.exec(rows.select(AttemptRow)).all()] == ["error"]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_an_attempt_that_was_killed_ends_with_its_round(store: Store, settings: Settings, dead: bool) -> None:
+    round_id = ask(store)
+    held = claim(store, lease_seconds=-1 if dead else 60)
+    with held.writing() as session:
+        session.add(AttemptRow(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
+
+    rounds.cancel_round(store, round_id, "test")
+    if not dead:
+        assert held.finish("cancelled", "round 1 was cancelled", rows.now())
+
+    (view,) = rounds.show_round(store, settings, round_id).attempts
+    assert (view.attempt.state, view.attempt.reasons) == ("cancelled", ["round 1 was cancelled"])
+    assert view.attempt.finished_at is not None
+
+
+def test_what_a_later_attempt_has_room_for_counts_as_used(store: Store, vault: Vault, turn: Turn) -> None:
+    first, second, third = rated(store, vault)
+    ask(store, RECIPE + "max_attempts: 2\n")
+    left_out = [{first: "over_replay_share", second: "over_replay_share"}, {second: "over_replay_share", third: "over_replay_share"}]
+
+    class Crowded(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            self.left_out = left_out[given[3].attempt - 1]
+            return super().__call__(*given)
+
+    turn(Crowded("fail", "pass"))
+
+    with store.read() as session:
+        items = {item.conversation_id: (item.outcome, item.reason) for item in session.exec(rows.select(SnapshotItem)).all()}
+    assert items == {first: ("used", "train"), second: ("left_out", "over_replay_share"), third: ("used", "train")}
 
 
 def test_an_erased_person_ends_the_round_as_cancelled(store: Store, vault: Vault, turn: Turn) -> None:

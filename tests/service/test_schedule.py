@@ -2,9 +2,11 @@
 
 import multiprocessing
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from multiprocessing.synchronize import Barrier
 
 import pytest
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlmodel import select
 
 from pipelines.errors import NotFound, RecipeError
@@ -69,6 +71,11 @@ def test_a_recipe_without_a_schedule_cannot_be_scheduled(store: Store) -> None:
         schedule.add_schedule(store, RECIPE.replace("schedule:", "#"), "test")
 
 
+def test_a_day_that_never_comes_is_refused(store: Store) -> None:
+    with pytest.raises(RecipeError, match=r"'0 3 31 2 \*' names a day that never comes"):
+        schedule.add_schedule(store, RECIPE.replace(MONTHLY, "0 3 31 2 *"), "test")
+
+
 def test_the_latest_missed_slot_is_made_up_once(store: Store) -> None:
     known_since(store, "2026-01-15T00:00")
 
@@ -98,6 +105,7 @@ def test_a_recipe_that_is_no_longer_understood_does_not_hold_up_the_others(store
     known_since(store, "2026-01-15T00:00")
     with store.begin() as session:
         session.add(Schedule(name="a-broken", recipe="name: [", cron=MONTHLY, known_since=at("2026-01-15T00:00")))
+        session.add(Schedule(name="b-broken", recipe=RECIPE, cron="monthly", known_since=at("2026-01-15T00:00")))
 
     assert len(schedule.request_due(store, lambda: at("2026-04-10T00:00"))) == 1
 
@@ -121,21 +129,34 @@ def test_a_removed_schedule_asks_no_more(store: Store) -> None:
         schedule.remove_schedule(store, "monthly", "test")
 
 
-def _run_scheduler(settings: Settings, seconds: float) -> None:
+def _run_scheduler(settings: Settings, together: Barrier) -> None:
+    """Starts a scheduler together with the others, and ends when it has looked once for slots that are due."""
+    together.wait(300)
     scheduler = schedule.start_schedules(open_store(settings))
-    time.sleep(seconds)
-    scheduler.shutdown()
+    started = schedule.now()
+    deadline = time.monotonic() + 300
+    while not _has_looked(scheduler, started):
+        assert time.monotonic() < deadline, "it never looked"
+        time.sleep(0.02)
+    scheduler.shutdown(wait=False)  # waiting here would deadlock with the look; the process's exit waits for it
+
+
+def _has_looked(scheduler: BackgroundScheduler, started: datetime) -> bool:
+    """The first look is due at once; when it is on its way, the job shows the time of the second."""
+    job = scheduler.get_job("sync")
+    return job is not None and job.next_run_time > started + timedelta(seconds=1)
 
 
 def test_three_processes_fire_a_slot_once(settings: Settings, store: Store) -> None:
     known_since(store, "2026-01-15T00:00")
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_run_scheduler, args=(settings, 2.0)) for _ in range(3)]
+    together = context.Barrier(3)
+    processes = [context.Process(target=_run_scheduler, args=(settings, together)) for _ in range(3)]
 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(400)
 
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with store.read() as session:

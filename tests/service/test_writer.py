@@ -138,3 +138,11 @@ def test_a_request_that_is_cancelled_neither_stops_the_writer_nor_loses_what_it_
         assert given_up.cancel() is False
         assert writer.submit([incoming(conversation())]).result(30)[0].result == "created"
     assert stored(store) == 2
+
+
+def test_who_was_answered_finds_the_place_in_the_queue_free(store: Store, vault: Vault) -> None:
+    waiting: list[int] = []
+    with Writer(store, vault) as writer:
+        answered = writer.submit([incoming(conversation())])
+        answered.add_done_callback(lambda _: waiting.append(writer.waiting))
+    assert waiting == [0]

@@ -7,8 +7,24 @@ from presidio_analyzer.predefined_recognizers import CreditCardRecognizer
 
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE
 
-_SEPARATOR = r"[ .\-_/]{1,2}"
-_GROUPS = ((4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4), (4, 4, 4, 1), (6, 13))
+_SEPARATOR = r"(?:[ .\-_/]{1,3}|[,:|*~=\t\n]|, |[)\]][ ]?[(\[])"
+_GROUPS = (
+    (4, 4, 4, 4),
+    (4, 4, 4, 4, 3),
+    (4, 4, 4, 3),
+    (8, 4, 4),
+    (4, 8, 4),
+    (4, 4, 8),
+    (4, 6, 5),
+    (4, 6, 4),
+    (4, 4, 4, 1),
+    (6, 13),
+    (6, 10),
+    (8, 8),
+    (4, 12),
+    (12, 4),
+)
+_DIGIT_BY_DIGIT = r"(?<!\d )\d(?: \d){14,15}(?! ?\d)"
 _CONTEXT = [
     "card",
     "visa",
@@ -35,10 +51,14 @@ class Card(CreditCardRecognizer):  # type: ignore[misc]
     """13 to 19 digits with a valid Luhn digit; grouped 4-4-4-4 without one needs a context word."""
 
     def __init__(self) -> None:
-        shapes = [r"\d{13,19}", *(_SEPARATOR.join(rf"\d{{{size}}}" for size in sizes) for sizes in _GROUPS)]
+        shapes = [
+            r"\d{13,19}",
+            _DIGIT_BY_DIGIT,
+            *(_SEPARATOR.join(rf"\d{{{size}}}" for size in sizes) for sizes in _GROUPS),
+        ]
         super().__init__(
             supported_language=PSEUDO_LANGUAGE,
-            replacement_pairs=[(mark, "") for mark in " .-_/"],
+            replacement_pairs=[(mark, "") for mark in " .-_/,:|*~=()[]\t\n"],
             context=_CONTEXT,
             patterns=[
                 Pattern(f"card {i}", rf"(?<!\d)(?=[2-69]){shape}(?!\d)", 0.2)
@@ -51,5 +71,5 @@ class Card(CreditCardRecognizer):  # type: ignore[misc]
         if not _ISSUED.fullmatch("".join(digits)) or len(set(digits)) == 1:
             return False
         if super().validate_result(pattern_text):
-            return True
+            return None if ", " in pattern_text else True  # a list of numbers, unless a word says card
         return None if len(digits) in (15, 16) else False

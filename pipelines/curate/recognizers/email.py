@@ -5,8 +5,8 @@ from presidio_analyzer.predefined_recognizers import EmailRecognizer
 
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE
 
-_LOCAL = r"[a-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,64}"
-_DOMAIN = r"(?:[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?\.){1,8}(?:xn--[a-z0-9]{2,24}|[a-z]{2,24}|한국|닷컴)"
+_LOCAL = r"[a-z0-9\u00c0-\u024f!#$%&'*+/=?^_`{|}~.\-]{1,64}"
+_DOMAIN = r"(?:[a-z0-9\u00c0-\u024f](?:[a-z0-9\u00c0-\u024f\-]{0,61}[a-z0-9\u00c0-\u024f])?\.){1,8}(?:xn--[a-z0-9]{2,24}|[a-z]{2,24}|한국|닷컴)"
 
 
 class OfflineEmail(EmailRecognizer):  # type: ignore[misc]
@@ -17,6 +17,7 @@ class OfflineEmail(EmailRecognizer):  # type: ignore[misc]
             supported_language=PSEUDO_LANGUAGE,
             patterns=[
                 Pattern("plain", rf"{_LOCAL}@{_DOMAIN}", 0.9),
+                Pattern("quoted local part", rf'"[^"@\n]{{1,64}}"@{_DOMAIN}', 0.9),
                 Pattern("Hangul local part", rf"[가-힣]{{1,20}}@{_DOMAIN}", 0.9),
                 Pattern(
                     "international domain",
@@ -28,3 +29,6 @@ class OfflineEmail(EmailRecognizer):  # type: ignore[misc]
 
     def validate_result(self, pattern_text: str) -> bool | None:
         return None
+
+    def invalidate_result(self, pattern_text: str) -> bool:
+        return pattern_text.lower().startswith("git@")  # the host of a repository, nobody's address

@@ -14,13 +14,18 @@ from presidio_analyzer.predefined_recognizers import (
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, patterns
 
 _BIRTH = r"\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_FREE = r"(?<!\d)(?<!\d\.)"  # not within a number or its decimals; `주민.880314-…` is free
 _TAIL = r"(?:\d{6}|\d{0,2}[*xX●○]{4,6})"
 
 
 def rrn() -> PatternRecognizer:
-    """Resident (7th digit 1 to 4, 9, 0) and foreigner (5 to 8) numbers, spaced or half masked ones too."""
-    dashed = rf"(?<![\d.]){_BIRTH}\s?[-~_]\s?\d{_TAIL}(?![\d])"
-    return patterns("KR_RRN", [(dashed, 0.7), (rf"(?<![\d.]){_BIRTH}\s?[0-9]{_TAIL}(?![\d.])", 0.5)])
+    """Resident (7th digit 1 to 4, 9, 0) and foreigner (5 to 8) numbers, spaced, split or half masked ones too."""
+    dashed = rf"{_FREE}{_BIRTH}\s{{0,3}}[-~_]\s{{0,3}}\d(?:\s?{_TAIL}|(?:\s\d){{6}})(?!\d)"
+    odd = rf"{_FREE}{_BIRTH}\s?[/.,:*|=(]\s?[1-8]\d{{6}}(?!\d|\.\d)"
+    second_half = r"(?:뒷|뒤)\s?(?:7\s?)?(?:자리|번호)?[^\d\n]{0,6}\K(?<!\d)[1-8]\d{6}(?!\d)"
+    dated = rf"{_FREE}\d{{2}}(?P<mark>[-./ ])(?:0[1-9]|1[0-2])(?P=mark)(?:0[1-9]|[12]\d|3[01])\s?[-./ ]\s?[1-8]\d{{6}}(?!\d|\.\d)"
+    plain = rf"{_FREE}{_BIRTH}\s{{0,3}}[0-9]{_TAIL}(?!\d|\.\d)"
+    return patterns("KR_RRN", [(dashed, 0.7), (odd, 0.6), (dated, 0.6), (second_half, 0.6), (plain, 0.5)])
 
 
 class BusinessNumber(KrBrnRecognizer):  # type: ignore[misc]

@@ -13,8 +13,12 @@ from presidio_analyzer import LocalRecognizer, PatternRecognizer, RecognizerResu
 
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, DetectionTimedOut, patterns
 
-_GAP = r"[ .\-_/]{0,3}"
-_CANDIDATE = regex.compile(r"(?<![\w.])[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII)
+_GAP = r"(?:[ .\-_/]{0,3}|[~,:*|=)\]]|[ \-]?\n[ \-]?)"
+_FREE = r"(?<!\d)(?<!\d\.)"  # not within a number or its decimals; `Tel.010-…` is free
+_PLUS = r"(?<![\d)][ ])(?<!\b[a-z][ ])(?<![\w)])\+"  # a sign behind a number or a variable adds
+_CANDIDATE = regex.compile(
+    r"(?<!\w)(?<!\d\.)(?!0\.\d|(?:\d ){4})[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII
+)
 _CONTEXT = [
     "phone",
     "tel",
@@ -24,11 +28,19 @@ _CONTEXT = [
     "text me",
     "whatsapp",
     "fax",
+    "reach",
+    "contact",
+    "dial",
+    " ring ",
+    "sms",
+    "my number",
     "전화",
     "휴대폰",
     "핸드폰",
-    "연락처",
-    "번호",
+    "연락",
+    "문자",
+    "팩스",
+    " 번호",  # of a person: 제 번호, not 주문번호 or 송장번호
     "폰",
 ]
 
@@ -39,15 +51,17 @@ def phone_shapes() -> PatternRecognizer:
     return patterns(
         "PHONE_NUMBER",
         [
-            (rf"(?<![\d.])(?:\+?82{_GAP}\(?0?\)?|\(?0)1[016789]\)?{subscriber}", 0.8),
+            (rf"{_FREE}(?:(?:\+|00)?82{_GAP}\(?0?\)?|\(?0)1[016789][)\]]?{subscriber}", 0.8),
             (
-                rf"(?<![\d.])(?:\+?82{_GAP}|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])\)?[ .\-_/]{{1,3}}"
-                rf"\d{{3,4}}[ .\-_/]{{1,3}}\d{{4}}(?!\d)",
+                rf"{_FREE}(?:(?:\+|00)?82{_GAP}|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])"
+                rf"(?:\)[ .\-_/]{{0,3}}|[ .\-_/]{{1,3}})\d{{3,4}}[ .\-_/]{{1,3}}\d{{4}}(?!\d)",
                 0.7,
             ),
-            (r"(?<![\d.])(?:\+44[ \-]?(?:\(0\)[ \-]?)?|0)7\d{3}[ \-]?\d{3}[ \-]?\d{3}(?!\d)", 0.7),
-            (r"(?<![\w)][ ])(?<![\w)])\+[1-9]\d{0,2}[ .\-](?:\(?\d{1,5}\)?[ .\-]?){2,5}\d{2,4}(?!\d)", 0.6),
-            (r"(?<![\d.])(?:\+?1[ .\-]?)?(?:\(\d{3}\)\s?|\d{3}[.\-])\d{3}[ .\-]\d{4}(?!\d)", 0.6),
+            (rf"{_FREE}(?:(?:\+|00)44[ \-]?(?:\(0\)[ \-]?)?|0)7\d{{3}}[ \-]?\d{{3}}[ \-]?\d{{3}}(?!\d)", 0.7),
+            (rf"{_PLUS}[1-9]\d{{0,2}}[ .\-](?:\(?\d{{1,5}}\)?[ .\-]?){{2,5}}\d{{2,4}}(?!\d)", 0.6),
+            (rf"{_PLUS}[1-9]\d{{9,14}}(?!\d)", 0.6),
+            (rf"{_FREE}(?:\+?1[ .\-]?)?(?:\(\d{{3}}\)\s?|\d{{3}}[.\-/])\d{{3}}[ .\-]\d{{4}}(?!\d)", 0.6),
+            (rf"{_FREE}1 [2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}(?! ?\d)", 0.6),
         ],
     )
 

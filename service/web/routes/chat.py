@@ -5,6 +5,8 @@
     conversation      metadata.conversation_id; without it the stored conversation is found by its turns (placing.py)
     app               metadata.app, for keys that speak for every app
 
+The header X-Perennial-Conversation names the conversation, percent-encoded.
+
 The reply's id (chatcmpl-...) is its message id: PUT /v1/votes/{id} takes it at once, even while it is being written.
 """
 
@@ -12,6 +14,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -36,6 +39,8 @@ DEFAULT_TEMPERATURE = 1.0
 _OURS = ("conversation_id", "consent", "app")
 _CONSENT = {"true": True, "false": False}
 _WATCH_SECONDS = 0.5
+# A header holds no Hangul and no control characters: what is not in here is percent-encoded, as in a URL.
+_HEADER_SAFE = "!#$&'()*+,/:;<=>?@[]^`{|}"
 
 router = APIRouter(route_class=OpenAIRoute, tags=["chat"])
 
@@ -83,7 +88,7 @@ class _Answer:
         self._created = int(time.time())
         self._headers = {"X-Perennial-Model-SHA256": start.sha256, "Cache-Control": "no-store"}
         if record:
-            self._headers["X-Perennial-Conversation"] = record.placement.conversation_id
+            self._headers["X-Perennial-Conversation"] = quote(record.placement.conversation_id, safe=_HEADER_SAFE)
 
     def stream(self) -> Response:
         headers = {**self._headers, "X-Accel-Buffering": "no"}

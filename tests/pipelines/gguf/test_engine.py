@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from pipelines.gguf.child import child_environment
+from pipelines.gguf.convert import convert
 from pipelines.gguf.protocol import socket_path
 from pipelines.records import ServedForm
 from tests.pipelines.gguf.conftest import adapter_form, merged_form
@@ -41,7 +43,7 @@ class Running:
         ]
         self.process = subprocess.Popen(command, env=child_environment(), stderr=subprocess.PIPE)
         transport = httpx.HTTPTransport(uds=str(self.path))
-        self.client = httpx.Client(transport=transport, base_url="http://engine", timeout=60)
+        self.client = httpx.Client(transport=transport, base_url="http://engine", timeout=120)
         self.wait()
 
     def wait(self) -> None:
@@ -67,7 +69,7 @@ class Running:
     def stop(self) -> int:
         self.client.close()
         self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
@@ -85,6 +87,13 @@ def serving(engine: Running, q4_gguf: Path) -> Running:
     """The engine with the random model loaded as m1."""
     assert engine.load("m1", merged_form(q4_gguf)).status_code == 200
     return engine
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 90
+    while not met():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
 
 
 def text_of(events: list[dict[str, Any]]) -> str:
@@ -146,11 +155,7 @@ def test_a_live_stream_survives_a_swap_and_the_old_model_is_freed(serving: Runni
                 assert serving.load("m2", merged_form(tuned_gguf)).status_code == 200
                 models.append(serving.chat()[0]["model"])
     assert seen == whole and event["event"] == "end" and models == ["m2"]
-    for _ in range(100):
-        if serving.status()["retiring"] == 0:
-            break
-        time.sleep(0.05)
-    assert serving.status()["retiring"] == 0
+    wait_until(lambda: serving.status()["retiring"] == 0)
 
 
 def test_swaps_under_load_lose_no_chat(serving: Running, q4_gguf: Path, tuned_gguf: Path) -> None:
@@ -167,12 +172,12 @@ def test_swaps_under_load_lose_no_chat(serving: Running, q4_gguf: Path, tuned_gg
     for number in range(6):
         path = (tuned_gguf, q4_gguf)[number % 2]
         assert serving.load(f"swap-{number}", merged_form(path)).status_code == 200
-        time.sleep(0.1)
+        wait_until(lambda name=f"swap-{number}": any(events[0].get("model") == name for events in list(answers)))
     stop.set()
     for talker in talkers:
         talker.join()
     assert len(answers) > 6 and all(events[-1]["event"] == "end" for events in answers)
-    assert len({events[0]["model"] for events in answers}) > 2
+    assert {f"swap-{number}" for number in range(6)} <= {events[0]["model"] for events in answers}
 
 
 def test_an_adapter_form_is_served(engine: Running, base_gguf: Path, adapter_gguf: Path) -> None:
@@ -199,16 +204,22 @@ def test_a_bad_request_is_told_what_is_wrong(serving: Running, body: dict[str, A
     assert words in answer.json()["message"]
 
 
+def test_a_chat_that_the_models_template_refuses_is_a_bad_request(serving: Running, model: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(model, tmp_path / "changed"))
+    template = changed / "chat_template.jinja"
+    template.write_text("{{ raise_exception('no system turns') if messages[0]['role'] == 'system' }}" + template.read_text())
+    form = merged_form(convert(changed, tmp_path / "strict.gguf").path)
+    assert serving.load("strict", form).status_code == 200 and text_of(serving.chat())
+    answer = serving.client.post("/chat", json={"messages": [{"role": "system", "content": "x"}]})
+    assert answer.status_code == 400 and "no system turns" in answer.json()["message"]
+
+
 def test_a_client_that_leaves_cancels_its_chat(serving: Running) -> None:
     with serving.client.stream(
         "POST", "/chat", json=HELLO | {"max_tokens": 800, "temperature": 3.0}
     ) as stream:
         next(stream.iter_lines())
-    for _ in range(40):
-        if serving.status()["active"] == 0:
-            break
-        time.sleep(0.05)
-    assert serving.status()["active"] == 0
+    wait_until(lambda: serving.status()["active"] == 0)
 
 
 def test_tokens_of_a_text_are_counted(serving: Running) -> None:

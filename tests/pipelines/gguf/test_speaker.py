@@ -1,18 +1,19 @@
 """The parts of serving that need no socket: sampling, stop texts, turns between chats."""
 
 import queue
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipelines.errors import Busy, InputError
-from pipelines.gguf.protocol import ChatMessage, ChatRequest, End, Failure, Start, Text, socket_path
+from pipelines.gguf.protocol import ChatMessage, ChatRequest, End, Event, Failure, Start, Text, socket_path
 from pipelines.gguf.sampling import sample
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.gguf.session import Session
-from pipelines.gguf.speaker import Speaker, StopFilter
+from pipelines.gguf.speaker import Chat, Speaker, StopFilter
 from tests.pipelines.gguf.conftest import merged_form
 
 PROMPT = "<|im_start|>user\nHello 안녕<|im_end|>\n<|im_start|>assistant\n"
@@ -99,7 +100,7 @@ def ask(speaker: Speaker, prompt: str = PROMPT, **settings: object) -> Inbox:
 def answer(inbox: Inbox) -> tuple[str, End]:
     text = ""
     while True:
-        event = inbox.get(timeout=30)
+        event = inbox.get(timeout=90)
         if isinstance(event, End):
             return text, event
         assert isinstance(event, Text)
@@ -126,17 +127,33 @@ def test_the_same_seed_says_the_same_and_another_does_not(speaker: Speaker) -> N
 
 
 def test_a_short_chat_does_not_wait_for_a_long_one(speaker: Speaker) -> None:
-    long = ask(speaker, max_tokens=500)
-    answer(ask(speaker, max_tokens=3))
-    assert not any(isinstance(event, End) for event in list(long.queue))
+    both, ended = threading.Event(), queue.Queue[str]()
+
+    def note(name: str) -> Callable[[Event], None]:
+        def emit(event: Event) -> None:
+            both.wait(60)  # nothing is said before both have asked
+            if isinstance(event, End):
+                ended.put(name)
+
+        return emit
+
+    for name, tokens in (("long", 500), ("short", 3)):
+        messages = (ChatMessage(role="user", content="-"),)
+        speaker.submit(PROMPT, ChatRequest(messages=messages, max_tokens=tokens), note(name))
+    both.set()
+    assert [ended.get(timeout=60) for _ in range(2)] == ["short", "long"]
 
 
 def test_a_cancelled_chat_ends_early(speaker: Speaker) -> None:
-    inbox: Inbox = queue.Queue()
-    request = ChatRequest(messages=(ChatMessage(role="user", content="-"),))
-    chat = speaker.submit(PROMPT, request, inbox.put)
-    inbox.get(timeout=30)
-    chat.cancel()
+    inbox, chats, known = queue.Queue[Start | Text | End | Failure](), list[Chat](), threading.Event()
+
+    def emit(event: Event) -> None:
+        inbox.put(event)
+        known.wait(60)
+        chats[0].cancel()
+
+    chats.append(speaker.submit(PROMPT, ChatRequest(messages=(ChatMessage(role="user", content="-"),)), emit))
+    known.set()
     assert answer(inbox)[1].reason == "cancelled"
 
 

@@ -113,17 +113,36 @@ def test_a_round_without_new_answers_cannot_show_a_gain() -> None:
     assert verdict.outcome == "inconclusive"
 
 
-@pytest.mark.parametrize(("losses", "outcome"), [(10, "pass"), (13, "fail"), (60, "fail")])
-def test_a_floor_below_the_origin_fails_only_what_is_surely_worse(losses: int, outcome: str) -> None:
-    candidate, baseline = flips(600, 0, losses)
+@pytest.mark.parametrize(
+    ("n", "gains", "losses", "outcome"),
+    [
+        (600, 0, 10, "pass"),
+        (600, 0, 12, "pass"),  # on the floor
+        (600, 0, 13, "fail"),
+        (600, 0, 60, "fail"),
+        (600, 100, 120, "inconclusive"),  # below the floor, but not surely below the origin
+        (199, 0, 0, "inconclusive"),
+        (199, 0, 60, "inconclusive"),
+    ],
+)
+def test_a_floor_below_the_origin_has_three_verdicts(n: int, gains: int, losses: int, outcome: str) -> None:
+    candidate, baseline = flips(n, gains, losses)
     rule = GateRule(suite="math", floor_below_origin=2.0)
-    assert decide(against(candidate, baseline), [rule]).outcome == outcome
+    verdict = decide(against(candidate, baseline), [rule])
+    assert verdict.outcome == outcome
+    assert ("at least 200 items" in verdict.reasons[0]) == (n < 200)
 
 
 @pytest.mark.parametrize(("correct", "outcome"), [(360, "pass"), (350, "inconclusive"), (320, "fail")])
 def test_an_absolute_floor_has_three_verdicts(correct: int, outcome: str) -> None:
     candidate = scores([1] * correct + [0] * (600 - correct))
     assert decide(against(candidate, scores([1] * 600)), [GateRule(suite="math", floor=60)]).outcome == outcome
+
+
+@pytest.mark.parametrize(("suite", "n", "outcome"), [("math", 199, "inconclusive"), ("math", 200, "pass"), ("heldout", 29, "inconclusive"), ("heldout", 30, "pass")])
+def test_an_absolute_floor_is_not_held_on_a_handful_of_items(suite: str, n: int, outcome: str) -> None:
+    perfect = scores([1] * n, suite)
+    assert decide(against(perfect, perfect), [GateRule(suite=suite, floor=60)]).outcome == outcome
 
 
 def test_a_round_without_any_held_out_answer_is_inconclusive_not_an_error() -> None:

@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import ArtifactError, DataError
 from pipelines.recipe import Recipe
 from pipelines.records import Candidate, MessageKey, SnapshotItem, Turn, TurnKey
-from pipelines.stages.anchors import Anchor, AnchorName, AnchorPool, load_pool, load_pools
+from pipelines.stages.anchors import (
+    Anchor,
+    AnchorName,
+    AnchorPool,
+    load_pool,
+    load_pools,
+    without_contaminated,
+)
 from pipelines.stages.materialise import materialise
 from pipelines.stages.mix import REASONS, Mixture, mix, plan_mixture
 
@@ -163,6 +171,7 @@ def test_heldout_and_left_out_items_are_never_planned() -> None:
         ([], {}, "nothing to learn"),
         ([item("r", 5, source="replay")], SEQUENTIAL, "nothing to learn"),
         ([item("c", 0)], {}, "nothing to learn"),
+        ([item("c", 900)], {"max_tokens_per_round": 100}, r"max_tokens_per_round 100 has no room .*\(900 trained"),
         ([item("c", 5)], {"mixture": {"user": 0.5, "coding": 0.5}}, "no pool coding.jsonl"),
         ([item("c", 5)], SEQUENTIAL | {"replay": 1.0}, "nothing for new"),
     ],
@@ -231,6 +240,22 @@ def test_changed_and_vanished_texts_are_noticed(tmp_path: Path) -> None:
         materialise(plan, corpus, edited, folder, expected_sha256=output.text_sha256)
     with pytest.raises(DataError, match="no longer exists"):
         materialise(plan, ListedCorpus({}), pools(), folder)
+
+
+def test_an_anchor_that_repeats_an_item_of_a_suite_is_taken_out_and_counted(tmp_path: Path) -> None:
+    pasted = Anchor.model_validate({"id": "x", "family": "f0", "turns": [
+        {"role": "user", "content": "what is 41 + 17"}, {"role": "assistant", "content": "58"},
+    ]})  # fmt: skip
+    neighbour = pasted.model_copy(update={"id": "y", "turns": (pasted.turns[0].model_copy(update={"content": "41 + 18?"}), pasted.turns[1])})
+    general = AnchorPool(name="general", anchors=(pasted, neighbour))
+    check = Contamination([EvaluationItem("math/1", "What is 41 + 17?")])
+
+    clean = without_contaminated({"coding": pool("coding", 3), "general": general}, check.check_pool)
+
+    assert [anchor.id for anchor in clean["general"].anchors] == ["y"] and len(clean["coding"].anchors) == 3
+    given = recipe(mixture={"user": 0.5, "general": 0.5})
+    output = mix(users(3), clean, given, count, tmp_path, 1, corpus=corpus_of(users(3)), scratch=tmp_path)
+    assert output.contaminated_anchors == {"general": 1}
 
 
 def test_tokens_are_counted_with_ends_of_turn_whatever_the_snapshot_said(tmp_path: Path) -> None:

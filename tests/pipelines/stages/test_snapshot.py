@@ -143,6 +143,35 @@ def test_a_fact_corrected_in_month_three_replaces_the_answer_of_month_one() -> N
     assert (items["one"].reason, items["three"].reason) == ("superseded", "train")
 
 
+QUESTION = "capital of Vell?"
+CORRECTED = (QUESTION, {"text": "It is Orm."} | {"down": 1}, "No, it moved.", "It is Tarn.")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "trained"),
+    [
+        ((QUESTION, "It is Orm."), CORRECTED, None),
+        ((QUESTION, "It is Orm."), ("Good morning!", "Hello you!", QUESTION, "It is Tarn."), None),
+        (("Good morning!", "Hello you!", QUESTION, "It is Orm."), (QUESTION, "It is Tarn."), [1]),
+        (("Good morning!", "Hello you!", QUESTION, "It is Orm."), CORRECTED, [1]),
+        ((QUESTION, "It is Orm."), ("Good morning!", "Hello you!", QUESTION, "It is  orm."), [1]),
+        (("Is it far?", "No, near.", "And why?", "Because so."), ("Hungry?", "Yes I am.", "And why?", "No food yet."), [1, 3]),
+        ((QUESTION, "It is Orm."), ("capital of Vela?", "It is Tarn."), [1]),
+        ((QUESTION, "It is Orm."), (QUESTION, {"text": "It is Tarn."} | {"down": 1}, "Thanks!", "You are welcome."), [1]),
+    ],
+    ids=[
+        "corrected in the middle", "asked after small talk", "old one after small talk", "both in the middle", "the same answer",
+        "a question that depends on what was said", "another question", "answered badly, and something else well",
+    ],
+)  # fmt: skip
+def test_a_newer_answer_inside_another_conversation_replaces_the_old_one(old: Any, new: Any, trained: list[int] | None) -> None:
+    items = run([candidate("old", *old), candidate("new", *new, day=60)])
+
+    assert items["new"].reason == "train"
+    assert [place for place, turn in enumerate(items["old"].turns) if turn.trained] == (trained or [])
+    assert items["old"].reason == ("train" if trained else "superseded")
+
+
 def test_a_badly_rated_newer_answer_does_not_replace_a_good_one() -> None:
     old = candidate("old", prompt_cluster="q")
     new = candidate("new", "q", {"text": "a wrong answer"} | DOWN, prompt_cluster="q", day=60)

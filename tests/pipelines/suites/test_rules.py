@@ -27,6 +27,7 @@ def test_rules_of_the_shipped_recipes_are_read(raw: dict[str, object]) -> None:
         ({"suite": "math", "margin": {"champion": 2.0}}, "Field required"),
         ({"suite": "math", "margin": {"champion": 0, "origin": 3}}, "greater than 0"),
         ({"suite": "math", "min_gain": 1.0}, "'heldout' only"),
+        ({"suite": "heldout", "metric": "perplexity", "floor": 5}, "perplexity is not"),
         ({"suite": "math", "metric": "bleu", "margin": MARGIN}, "rouge1"),
         ({"suite": "math", "margins": MARGIN}, "Extra inputs"),
     ],

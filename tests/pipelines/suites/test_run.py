@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,19 @@ def test_a_second_measurement_of_the_same_form_runs_nothing(scorer: CountingScor
     assert score_suites(scorer, served, some, cache, nothing) == first and scorer.forwards == before
     score_suites(scorer, served, [(letters, letters.items["gate"])], cache, nothing)
     assert scorer.forwards == before + 4
+
+
+def test_two_rounds_that_keep_scores_at_once_do_not_break_each_others_file(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path)
+
+    def keep(number: int) -> None:
+        for turn in range(20):
+            cache.add({"form": "origin"}, {f"{number}-{turn}": 1.0})
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep, range(4)))
+    assert 20 <= len(cache.read({"form": "origin"})) <= 80
+    assert len(list(tmp_path.rglob("*.*"))) == 1
 
 
 def test_another_form_task_or_scale_is_measured_anew(scorer: CountingScorer, served: ServedForm, letters: Suite, suites: Path, tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ def test_a_stream_is_stored_line_by_line_and_bad_lines_are_named(client: TestCli
     assert [(row["line"], row["status"]) for row in answer["problems"]] == [(2, 422), (6, 422), (7, 409)]
 
 
+def test_a_stream_may_begin_with_a_byte_order_mark(client: TestClient) -> None:
+    answer = client.post("/v1/conversations/import", content=b"\xef\xbb\xbf" + ndjson(conversation(), conversation()))
+    assert (answer.json()["created"], answer.json()["invalid"]) == (2, 0)
+
+
 def test_a_stream_larger_than_the_body_limit_is_taken(sqlite_settings: Settings) -> None:
     settings = replace(sqlite_settings, max_body_bytes=20_000)
     body = ndjson(*(conversation("Hi", "x" * 500) for _ in range(200)), conversation("Hi", "x" * 30_000))

@@ -86,11 +86,35 @@ def test_a_body_over_the_limit_is_413(sqlite_settings: Settings) -> None:
         ("GET", "/v1/conversations/%00", 404),
         ("GET", "/v1/conversations/" + "%ED%A0%80", 404),
         ("GET", "/v1/conversations/c?app=%00", 422),
+        ("GET", "/v1/models/%00", 404),
+        ("GET", "/v1/models/nobody", 404),
+        ("POST", "/v1/models/%00/promote", 404),
+        ("POST", "/v1/models/rollback", 409),
+        ("POST", "/v1/chat/completions", 400),
+        ("POST", "/v1/rounds/1/cancel", 404),
+        ("GET", "/v1/rounds/99999999999999999999", 404),
+        ("GET", "/v1/rounds/-1", 404),
     ],
 )
 def test_other_mistakes_are_problems_too(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)
-    assert answer.status_code == status and answer.json()["detail"]
+    problem = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.status_code == problem["status"] == status and problem["title"] and problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "sentence"),
+    [
+        (b'{"override_reason": "because"}', "application/x-www-form-urlencoded", "the body must be a JSON object"),
+        (b"[]", "application/json", "the body must be a JSON object"),
+        (b"{", "application/json", "the body is not valid JSON: expecting property name"),
+        (b'{"override_reason": "a\\u0000b"}', "application/json", "the character NUL"),
+    ],
+)
+def test_a_promotion_that_cannot_be_read_is_told_why(client: TestClient, content: bytes, kind: str, sentence: str) -> None:
+    answer = client.post("/v1/models/rollback", content=content, headers={"content-type": kind})
+    assert answer.status_code == 422 and sentence in answer.json()["detail"], answer.text
 
 
 _text = st.text(max_size=20) | st.sampled_from(

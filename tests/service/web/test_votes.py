@@ -24,6 +24,12 @@ def test_a_vote_may_come_before_its_message(client: TestClient) -> None:
     assert votes(client) == {"up": 1, "down": 0}
 
 
+def test_a_vote_before_what_turns_out_to_be_a_question_counts_for_nothing(client: TestClient) -> None:
+    client.put("/v1/votes/q", json={"value": "up", "user": "u"})
+    client.post("/v1/conversations", json=conversation(id="c", **CHAT))
+    assert votes(client) == {"up": 0, "down": 0}
+
+
 def test_a_vote_can_be_changed_repeated_and_retracted(client: TestClient) -> None:
     client.post("/v1/conversations", json=conversation(id="c", **CHAT))
     changes = [
