@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
-from pipelines.records import Candidate, MessageKey, RatedMessage, SnapshotItem
+from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.stages.snapshot import Selector, preview, read_items, snapshot
 
@@ -132,6 +132,74 @@ def test_the_path_takes_the_best_voted_sibling_then_the_newest() -> None:
     )
 
     assert [m.key.message for m in best_path(tree)] == ["q", "old", "r", "y"]
+
+
+def corrects(of: str, day: float = 1, counts: bool = True) -> dict[str, Any]:
+    return {"corrects": Correction(of=of, rater="r", at=START + timedelta(days=day), since=START, counts=counts)}
+
+
+CORRECTED = (
+    message("q", "user", "question", None),
+    message("x", "assistant", "a wrong answer", "q", up=3),
+    message("c1", "assistant", "a better answer", "q", **corrects("x", 1)),
+    message("c2", "assistant", "the best answer", "q", **corrects("x", 2)),
+    message("r", "user", "and then?", "x"),
+    message("y", "assistant", "something else", "r"),
+)
+
+
+def test_the_newest_correction_takes_the_place_of_its_original_and_later_turns_stay() -> None:
+    item = run([candidate("a", satisfaction=None, messages=CORRECTED)])["a"]
+
+    assert [turn.key.message for turn in item.turns] == ["q", "c2", "r", "y"]
+    assert (item.reason, [turn.trained for turn in item.turns]) == ("train", [False, True, False, False])
+
+
+@pytest.mark.parametrize("flaw", [{"mixing": 0.5}, {"text": "one"}])
+def test_a_flawed_correction_gets_no_loss_and_nor_does_its_original(flaw: dict[str, Any]) -> None:
+    flawed = CORRECTED[3].model_copy(update=flaw)
+
+    item = run([candidate("a", messages=(*CORRECTED[:3], flawed, *CORRECTED[4:]))], response_tokens=(2, 9))["a"]
+
+    assert [(turn.key.message, turn.trained) for turn in item.turns][1] == ("c2", False)
+
+
+def test_a_correction_of_a_correction_stands_for_the_first_answer() -> None:
+    again = message("c3", "assistant", "really the best", "q", **corrects("c2", 3))
+
+    assert [m.key.message for m in best_path((*CORRECTED, again))] == ["q", "c3", "r", "y"]
+
+
+def test_corrections_that_do_not_count_are_on_no_path() -> None:
+    ignored = tuple(
+        m.model_copy(update={"corrects": m.corrects.model_copy(update={"counts": False})}) if m.corrects else m for m in CORRECTED
+    )
+
+    assert [m.key.message for m in best_path(ignored)] == ["q", "x", "r", "y"]
+
+
+def test_a_sibling_voted_up_more_often_than_the_correction_is_taken_instead() -> None:
+    sibling = message("s", "assistant", "a liked answer", "q", up=2)
+
+    assert [m.key.message for m in best_path((*CORRECTED, sibling))] == ["q", "s"]
+
+
+def test_a_down_vote_outweighs_what_a_correction_says_for_itself() -> None:
+    disliked = CORRECTED[2].model_copy(update={"down": 2})
+
+    assert run([candidate("a", messages=(*CORRECTED[:2], disliked))])["a"].reason == "all_turns_flawed"
+
+
+def test_a_correction_makes_an_old_conversation_newer_than_a_vote_before_it() -> None:
+    old = candidate("old", prompt_cluster="q", pair_cluster="qa", messages=tuple(
+        m.model_copy(update={"corrects": Correction(of="x", rater="r", at=START + timedelta(days=60), since=START)})
+        if m.key.message == "c2" else m for m in CORRECTED
+    ))  # fmt: skip
+    newer = candidate("newer", prompt_cluster="q", pair_cluster="qa", day=30)
+
+    items = run([old, newer])
+
+    assert (items["old"].reason, items["newer"].reason) == ("train", "superseded")
 
 
 def test_a_fact_corrected_in_month_three_replaces_the_answer_of_month_one() -> None:
