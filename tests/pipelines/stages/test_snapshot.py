@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
 from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
-from pipelines.stages.snapshot import Selector, preview, read_items, snapshot
+from pipelines.stages.snapshot import Selector, preview, read_fates, read_items, read_preferences, snapshot
+from tests.pipelines.feedback import asked, down, up
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 
@@ -357,13 +359,48 @@ class Listed:
 def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:
     corpus = Listed([candidate("a", "my SECRET", "your SECRET"), candidate("b", satisfaction=1), candidate("c", part="dev")])
 
-    output = snapshot(corpus, Select(), tmp_path, SELECTOR)
+    output = snapshot(corpus, Select(), tmp_path, SELECTOR, now=START)
 
     assert (output.received, output.clean, output.examples, output.dev) == (5, 3, 1, 1)
     assert output.left_out == {"low_satisfaction": 1} and output.rejected == {"gibberish": 2}
     assert "SECRET" not in (tmp_path / "items.jsonl").read_text()
-    assert preview(corpus, Select(), SELECTOR) == output
+    assert preview(corpus, Select(), SELECTOR, now=START) == output
     assert [item.conversation for item in read_items(tmp_path / "items.jsonl")] == ["a", "b", "c"]
+
+
+def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_path: Path) -> None:
+    rated = [
+        asked("a", "Where is Vell?", ("North of SECRET.", up("u")), ("South.", down("v"))),
+        asked("b", "Who rules Orm?", ("Nobody.", up("u")), part="heldout"), asked("c", "Why?", ("So.", up("w") + down("v"))),
+    ]  # fmt: skip
+
+    output = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START)
+
+    told = output.feedback
+    assert (told.received, told.used, told.held_out, told.dropped) == (5, {"siblings": 2}, {"lone": 1}, {"tied": 2})
+    assert (told.pairs, told.good, told.bad, told.heldout, told.cap.active) == ({"siblings": 1}, 0, 0, 1, False)
+    assert {item.source for item in read_preferences(tmp_path / output.preferences)} == {"siblings", "lone"}
+    assert len(read_fates(tmp_path / output.fates)) == 5
+    assert all("SECRET" not in path.read_text() for path in tmp_path.iterdir())
+    assert preview(Listed(rated), Select(), SELECTOR, now=START) == output
+
+
+def test_a_vote_that_changed_changes_the_digest(tmp_path: Path) -> None:
+    digests = {
+        preview(Listed([asked("a", "q", ("x", votes))]), Select(), SELECTOR, now=START).digest
+        for votes in (up("u"), up("v"), down("u"), ())
+    }
+
+    assert len(digests) == 4
+
+
+def test_a_dropped_up_vote_teaches_sft_nothing_and_a_dropped_down_still_masks() -> None:
+    young = Select.model_validate({"feedback": {"min_account_days": 1000}})
+    pool = [asked("a", "q", ("x", up("u"))), asked("b", "r", ("y", down("u")), satisfaction=5)]
+
+    output = preview(Listed(pool), young, SELECTOR, now=START)
+
+    assert output.left_out == {"all_turns_flawed": 1, "unrated": 1} and output.feedback.dropped == {"young_account": 2}
 
 
 def test_the_same_candidates_give_the_same_bytes(tmp_path: Any) -> None:
@@ -371,7 +408,7 @@ def test_the_same_candidates_give_the_same_bytes(tmp_path: Any) -> None:
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         corpus = Listed([candidate(str(n), day=n) for n in range(5)])
-        digests.add(snapshot(corpus, Select(), tmp_path / name, SELECTOR).digest)
+        digests.add(snapshot(corpus, Select(), tmp_path / name, SELECTOR, now=START).digest)
 
     assert len(digests) == 1
     assert (tmp_path / "x" / "items.jsonl").read_bytes() == (tmp_path / "y" / "items.jsonl").read_bytes()
