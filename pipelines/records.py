@@ -121,12 +121,16 @@ class Rating(Record):
 
 
 class Correction(Record):
-    """Says of a message that a person wrote it in place of the answer `of` (a message id)."""
+    """Says of a message that a person wrote it in place of the answer `of` (a message id).
+
+    One that does not count (pipelines.influence) is learnt from by nothing, though its message stays in the tree.
+    """
 
     of: str
     rater: str
     at: datetime
     since: datetime
+    counts: bool = True
 
 
 class Comparison(Record):
@@ -265,7 +269,8 @@ class PreferenceExample(Record):
 class FeedbackFate(Record):
     """What became of one vote, correction or comparison in one round: no thumb disappears without a reason.
 
-    `message` is the rated (corrected, preferred) message; `rule` is the source it was used in, or why it was dropped.
+    `message` is the rated (corrected, preferred) message, `other` the second one that feedback names: the correction
+    itself, or the answer not preferred; empty for a vote. `rule` is the source it was used in, or why it was dropped.
     """
 
     conversation: str
@@ -276,6 +281,7 @@ class FeedbackFate(Record):
     outcome: FeedbackOutcome
     rule: str
     weight: float = 1.0
+    other: str = ""
 
 
 class Corpus(Protocol):

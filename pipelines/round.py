@@ -3,6 +3,7 @@
     var/rounds/0007/attempt-1/{snapshot,origin,mix,train,export,evaluate,gate,report}/manifest.json
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.artifacts import Attempt
@@ -34,7 +35,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
 
     # Who is asked: every conversation gets a place or a reason.
     def take_snapshot(out: Path) -> SnapshotOutput:
-        return snapshot(corpus, recipe.select, out, tools.selector)
+        return snapshot(corpus, recipe.select, out, tools.selector, now=datetime.now(UTC))
 
     suites = tools.selector.suite_digests
     taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites)

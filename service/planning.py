@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.chat import escape_markers
@@ -33,7 +34,7 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         _, lineage = rounds.champion_lineage(session)
         seen = frozenset(rounds.seen_conversations(session, lineage))
     selector = Selector(count_tokens=count, find_contaminated=lambda texts: [None] * len(texts), suite_digests={})
-    taken = preview(StoreCorpus(store, vault, seen), phase.select, selector)
+    taken = preview(StoreCorpus(store, vault, seen), phase.select, selector, now=datetime.now(UTC))
     pools = load_pools(settings.project / "data" / "general")
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples

@@ -13,6 +13,8 @@ from typing import Any
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import TrainOutput
+from pipelines.influence import REASONS as INFLUENCE_REASONS
+from pipelines.preferences import REASONS as PREFERENCE_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import Record
 from pipelines.stages.candidate import Candidate
@@ -22,11 +24,12 @@ from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.plots import LossPoint, draw
 from pipelines.stages.selection import REASONS as SNAPSHOT_REASONS
-from pipelines.stages.snapshot import SnapshotOutput
+from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.report import ScoreRow, score_table
 from pipelines.suites.scores import GateInput, LanguageMeasure
 
 _REASONS = {**SNAPSHOT_REASONS, **MIX_REASONS}
+_FEEDBACK_REASONS = {**INFLUENCE_REASONS, **PREFERENCE_REASONS}
 
 
 class ReportInput(Record):
@@ -111,6 +114,7 @@ def as_markdown(told: ReportInput, losses: Sequence[LossPoint], pictures: Sequen
         f"# {told.recipe.name}, attempt {told.attempt}: {told.verdict.outcome}\n\n{said}",
         f"## Lineage\n\n{_lineage(told)}",
         f"## Funnel\n\n{_funnel_table(told)}",
+        f"## Feedback\n\n{_feedback(told.snapshot.feedback)}",
         f"## Mixture\n\n{_mixture_table(told)}",
         f"## Training\n\n{_training(told, losses)}",
         f"## Scores\n\nPercentage points; bounds are one-sided.\n\n{score_table(told.evaluation.rows)}",
@@ -129,7 +133,8 @@ def _funnel(told: ReportInput) -> dict[str, Any]:
     for reason, count in mixed.items():
         left_out[reason] = left_out.get(reason, 0) + count
     trained = told.mixture.examples.get("new", 0) + told.mixture.examples.get("replay", 0)
-    return {**taken.sizes, "examples": trained, "rejected": dict(taken.rejected), "left_out": left_out}
+    feedback = taken.feedback.model_dump(mode="json")
+    return {**taken.sizes, "examples": trained, "rejected": dict(taken.rejected), "left_out": left_out, "feedback": feedback}
 
 
 def _lineage(told: ReportInput) -> str:
@@ -155,6 +160,25 @@ def _funnel_table(told: ReportInput) -> str:
     rows += [(name, -funnel[name], f"{_REASONS[name]}") for name in ("dev", "heldout")]
     rows += [("examples", funnel["examples"], f"{told.mixture.examples.get('new', 0)} new")]
     return _table(("step", "conversations", "why"), rows)
+
+
+def _feedback(summary: FeedbackSummary) -> str:
+    """What became of every vote, correction and comparison, by source and by rule, with the rule's sentence."""
+    made = {source: f"{count} pairs" for source, count in summary.pairs.items()}
+    made["lone"] = f"{summary.good} good and {summary.bad} bad answers"
+    rows: list[tuple[object, ...]] = [("received", summary.received, "votes, corrections and comparisons")]
+    rows += [(f"used: {source}", count, made.get(source, "")) for source, count in summary.used.items()]
+    rows += [(f"held out: {source}", count, _FEEDBACK_REASONS[source]) for source, count in summary.held_out.items()]
+    rows += [(f"dropped: {rule}", count, _FEEDBACK_REASONS[rule]) for rule, count in summary.dropped.items()]
+    kept = f"Kept apart: {summary.dev} items to choose settings, {summary.heldout} to measure the result."
+    return f"Cap per rater: {summary.cap.why}. {kept}{_cohort(summary)}\n\n{_table(('feedback', 'pieces', 'why'), rows)}"
+
+
+def _cohort(summary: FeedbackSummary) -> str:
+    group = summary.cohort
+    if group is None:
+        return ""
+    return f" The most influential group of accounts are {len(group.raters)}, with {100 * group.share:.1f} % of the weight."
 
 
 def _mixture_table(told: ReportInput) -> str:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.artifacts import digest_of
+from pipelines.caps import cap_level, cap_share
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
 from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
+from pipelines.tree import net_votes, newest_corrections, originals_of
 
 REASONS: Mapping[str, str] = {
     "train": "used for training",
@@ -22,7 +24,7 @@ REASONS: Mapping[str, str] = {
     "no_consent": "no consent to training was given",
     "other_language": "not in the recipe's primary language",
     "no_answer": "holds no answer of the assistant",
-    "unrated": "nobody rated it",
+    "unrated": "nobody rated it, or no rating of it counts",
     "low_satisfaction": "rated below the minimum, and no answer was voted up",
     "language_mixed": "every answer mixes languages",
     "response_too_short": "every answer is shorter than allowed",
@@ -37,9 +39,6 @@ REASONS: Mapping[str, str] = {
 # For each text of the whole pool, the name of the suite item that stands in it, or None.
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
 _NAMED_FLAWS = {"language_mixed", "response_too_short", "response_too_long"}
-_CAP_FROM_USERS = 20
-_CAP_SHARE = 0.005
-_CAP_OVER_FAIR_SHARE = 3
 
 
 class UserCap(Record):
@@ -66,7 +65,14 @@ class _Judged:
 
     @property
     def newest_first(self) -> tuple[float, str]:
-        return (-self.candidate.occurred_at.timestamp(), self.candidate.conversation)
+        """A correction makes a conversation as new as itself."""
+        times = [self.candidate.occurred_at, *(message.corrects.at for message in self.path if message.corrects)]
+        return (-max(times).timestamp(), self.candidate.conversation)
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """What prompt and answers it stands for: a corrected answer is another one than its cluster was made from."""
+        return (self.candidate.pair_cluster, *(message.key.message for message in self.path if message.corrects))
 
 
 def select(
@@ -107,25 +113,10 @@ def user_cap(tokens: Mapping[str, int], rule: PerUser) -> UserCap | None:
     The share is the recipe's (auto: 0.005), but never below 3 / people, so that it bites on outliers only. None
     below 20 people under `auto`, and where the share allows everything.
     """
-    people = len(tokens)
-    if people == 0 or (rule.max_share == "auto" and people < _CAP_FROM_USERS):
+    share = cap_share(rule.max_share, len(tokens))
+    if share is None:
         return None
-    wanted = _CAP_SHARE if rule.max_share == "auto" else rule.max_share
-    share = max(wanted, _CAP_OVER_FAIR_SHARE / people)
-    if share >= 1:
-        return None
-    return UserCap(people=people, share=share, tokens=_level(sorted(tokens.values(), reverse=True), share))
-
-
-def _level(amounts: Sequence[int], share: float) -> float:
-    """The level c with c = share * sum(min(amount, c)); needs share * len(amounts) > 1. Largest amounts first."""
-    rest = float(sum(amounts))
-    for capped, amount in enumerate(amounts):
-        level = share * rest / (1 - share * capped)
-        if amount <= level:
-            return level
-        rest -= amount
-    raise DataError(f"a share of {share} for each of {len(amounts)} people cannot be met")
+    return UserCap(people=len(tokens), share=share, tokens=cap_level(list(tokens.values()), share))
 
 
 def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], int]) -> _Judged:
@@ -141,18 +132,27 @@ def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], in
 def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
     """From the root, at each fork the sibling with the most net votes, then a complete one, then the newest.
 
-    Ends with an assistant turn; later unanswered questions are not part of it. Empty without one.
+    The newest correction that counts stands in the place of what it corrects, as if voted up; what followed the
+    corrected answer follows it. Corrections that do not count are on no path. Ends with an assistant turn; later
+    unanswered questions are not part of it. Empty without one.
     """
+    originals = originals_of(messages)
+    standing = newest_corrections(messages)
     children: dict[str | None, list[tuple[int, bool, int]]] = {}
-    for position, message in enumerate(messages):
-        rank = (message.up - message.down, message.complete, position)
-        children.setdefault(message.parent, []).append(rank)
+    places = {message.key.message: position for position, message in enumerate(messages)}
+    for message in messages:
+        if message.corrects and (originals[message.key.message] != message.key.message or not message.corrects.counts):
+            continue
+        shown = standing.get(message.key.message, message)
+        rank = (net_votes(shown), shown.complete, places[shown.key.message])
+        parent = originals.get(message.parent, message.parent) if message.parent else None
+        children.setdefault(parent, []).append(rank)
     path: list[RatedMessage] = []
-    parent: str | None = None
-    while parent in children:
-        best = messages[max(children.pop(parent))[2]]
+    place: str | None = None
+    while place in children:
+        best = messages[max(children.pop(place))[2]]
         path.append(best)
-        parent = best.key.message
+        place = originals[best.key.message]
     while path and path[-1].role != "assistant":
         path.pop()
     return tuple(path)
@@ -161,7 +161,7 @@ def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
 def _flaw(message: RatedMessage, tokens: int, rules: Select, liked: bool) -> str | None:
     """Why a turn gets no loss; None for a good answer. Without a good satisfaction only an up-vote speaks for it."""
     shortest, longest = rules.response_tokens
-    votes = message.up - message.down
+    votes = net_votes(message)
     checks = (
         ("not_an_answer", message.role != "assistant"),
         ("down_voted", votes < 0),
@@ -180,8 +180,8 @@ def _rating_reason(candidate: Candidate, path: Sequence[RatedMessage], rules: Se
         ("no_consent", candidate.consent is not True),
         ("other_language", primary is not None and candidate.language != primary),
         ("no_answer", not path),
-        ("unrated", candidate.satisfaction is None and not any(m.up or m.down for m in path)),
-        ("low_satisfaction", not liked and not any(m.up > m.down for m in path)),
+        ("unrated", candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in path)),
+        ("low_satisfaction", not liked and not any(net_votes(m) > 0 for m in path)),
     )
     return next((name for name, holds in checks if holds), None)
 
@@ -205,16 +205,16 @@ def _refuse_split_clusters(judged: Sequence[_Judged]) -> None:
 
 def _settle_clusters(newest_first: Sequence[_Judged]) -> dict[str, str]:
     """One record per prompt+answer cluster and one per prompt cluster: the newest. Reasons for the others."""
-    pairs: set[str] = set()
+    pairs: set[tuple[str, ...]] = set()
     prompts: set[str] = set()
     reasons = {}
     for one in newest_first:
         candidate = one.candidate
-        if candidate.pair_cluster in pairs:
+        if one.pair in pairs:
             reasons[candidate.conversation] = "duplicate"
         elif candidate.prompt_cluster in prompts:
             reasons[candidate.conversation] = "superseded"
-        pairs.add(candidate.pair_cluster)
+        pairs.add(one.pair)
         prompts.add(candidate.prompt_cluster)
     return reasons
 

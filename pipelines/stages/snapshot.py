@@ -3,31 +3,71 @@
 items.jsonl holds one line per conversation, ids and numbers only:
     {"conversation": "9f..", "person": "1c..", "outcome": "used", "reason": "train", "part": "train",
      "source": "new", "month": "2026-09", "tokens": 34, "turns": [{"key": {...}, "role": "user", ...}], "digest": ".."}
+preferences.jsonl one per pair or labelled answer, feedback.jsonl one per vote, correction and comparison:
+    {"id": "0a..", "kind": "pair", "source": "siblings", "part": "train", "raters": ["1c.."], "chosen": {...}, ...}
+    {"conversation": "9f..", "message": "m1", "rater": "1c..", "kind": "vote", "value": 1, "outcome": "dropped", "rule": "echo", ...}
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pipelines.artifacts import digest_of
 from pipelines.backends.base import fetch_base
 from pipelines.chat import escape_markers
+from pipelines.cohort import Cohort, influential_cohort
 from pipelines.contamination import Contamination, suite_items
 from pipelines.errors import DataError
+from pipelines.influence import VoteCap, Weighed, weigh
+from pipelines.preferences import Preferences, build_preferences
 from pipelines.recipe import Recipe, Select
-from pipelines.records import Corpus, Record, SnapshotItem
+from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem
 from pipelines.stages.selection import FindContaminated, UserCap, select
 from pipelines.suites.load import load_suite
 from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT
 from pipelines.tokens import ChatTokenizer
 
+_ITEMS, _PREFERENCES, _FATES = "items.jsonl", "preferences.jsonl", "feedback.jsonl"
+_Line = TypeVar("_Line", SnapshotItem, PreferenceItem, FeedbackFate)
+
+
+class FeedbackSummary(Record):
+    """What became of the votes, corrections and comparisons; received = used + held_out + dropped.
+
+    Attributes:
+        used, held_out: pieces of feedback by source; those of dev and heldout conversations are held out.
+        dropped: pieces by rule.
+        pairs: training pairs by source; `good` and `bad` are labelled answers without a pair, for training too.
+        dev, heldout: items kept apart.
+        cohort: who moves this round most; None where nobody does.
+    """
+
+    received: int
+    used: Mapping[str, int]
+    held_out: Mapping[str, int]
+    dropped: Mapping[str, int]
+    pairs: Mapping[str, int]
+    good: int
+    bad: int
+    dev: int
+    heldout: int
+    cap: VoteCap
+    cohort: Cohort | None
+
 
 class SnapshotOutput(Record):
-    """The funnel and the list; `examples` counts what is used (new + replay), `tokens` trained assistant tokens."""
+    """The funnel and the lists; `examples` counts what is used (new + replay), `tokens` trained assistant tokens.
+
+    `items`, `preferences` and `fates` are file names; `digest` is over all three.
+    """
 
     items: str
+    preferences: str
+    fates: str
     digest: str
     received: int
     rejected: Mapping[str, int]
@@ -41,6 +81,7 @@ class SnapshotOutput(Record):
     tokens: Mapping[str, int]
     people: int
     cap: UserCap | None
+    feedback: FeedbackSummary
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -74,12 +115,27 @@ def open_selector(recipe: Recipe, project: Path) -> Selector:
     )
 
 
-def snapshot(corpus: Corpus, config: Select, out: Path, selector: Selector) -> SnapshotOutput:
-    """The immutable list of records for one round, written to `out`/items.jsonl, with the funnel's counts."""
-    items, cap = _selected(corpus, config, selector)
-    lines = "".join(item.model_dump_json() + "\n" for item in items)
-    (out / "items.jsonl").write_text(lines, encoding="utf-8")
-    return _funnel(items, cap, corpus.outcomes())
+@dataclass(frozen=True)
+class _Taken:
+    """Everything that a snapshot decides."""
+
+    items: Sequence[SnapshotItem]
+    cap: UserCap | None
+    weighed: Weighed
+    preferences: Preferences
+    rejected: Mapping[str, int]
+
+
+def snapshot(corpus: Corpus, config: Select, out: Path, selector: Selector, *, now: datetime) -> SnapshotOutput:
+    """The immutable lists of one round, written to `out` as JSONL, with the funnel's counts.
+
+    `now` is what the age of accounts is counted to.
+    """
+    taken = _take(corpus, config, selector, now)
+    _write(out / _ITEMS, taken.items)
+    _write(out / _PREFERENCES, taken.preferences.items)
+    _write(out / _FATES, taken.preferences.fates)
+    return _funnel(taken)
 
 
 def read_items(path: Path) -> list[SnapshotItem]:
@@ -88,41 +144,87 @@ def read_items(path: Path) -> list[SnapshotItem]:
     Raises:
         DataError: a line is not a snapshot item of this version.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return [SnapshotItem.model_validate_json(line) for line in file]
-    except ValueError as error:
-        raise DataError(f"{path} is not a snapshot of this version: {error}") from error
+    return _read(path, SnapshotItem, "snapshot")
 
 
-def preview(corpus: Corpus, rules: Select, selector: Selector) -> SnapshotOutput:
+def read_preferences(path: Path) -> list[PreferenceItem]:
+    """The pairs and labelled answers of a preferences.jsonl; raises DataError as `read_items` does."""
+    return _read(path, PreferenceItem, "list of preferences")
+
+
+def read_fates(path: Path) -> list[FeedbackFate]:
+    """What became of every vote, correction and comparison, from a feedback.jsonl; raises DataError."""
+    return _read(path, FeedbackFate, "list of feedback")
+
+
+def preview(corpus: Corpus, rules: Select, selector: Selector, *, now: datetime) -> SnapshotOutput:
     """The counts that a snapshot taken now would have; writes nothing."""
-    items, cap = _selected(corpus, rules, selector)
-    return _funnel(items, cap, corpus.outcomes())
+    return _funnel(_take(corpus, rules, selector, now))
 
 
-def _selected(corpus: Corpus, rules: Select, selector: Selector) -> tuple[list[SnapshotItem], UserCap | None]:
+def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime) -> _Taken:
+    """Feedback is weighed first: what does not count teaches nothing in SFT either."""
     count, find = selector.count_tokens, selector.find_contaminated
-    return select(corpus.candidates(), rules, count_tokens=count, find_contaminated=find)
+    weighed = weigh(corpus.candidates(), rules, now)
+    items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find)
+    preferences = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find)
+    return _Taken(items, cap, weighed, preferences, corpus.outcomes())
 
 
-def _funnel(items: Sequence[SnapshotItem], cap: UserCap | None, rejected: Mapping[str, int]) -> SnapshotOutput:
+def _funnel(taken: _Taken) -> SnapshotOutput:
+    items = taken.items
     used = [item for item in items if item.outcome == "used"]
     parts = Counter(item.part for item in items if item.outcome == "held_out")
     sources = Counter(item.source for item in used)
+    lists = (items, taken.preferences.items, taken.preferences.fates)
     return SnapshotOutput(
-        items="items.jsonl",
-        digest=digest_of([item.model_dump(mode="json") for item in items]),
-        received=len(items) + sum(rejected.values()),
-        rejected=dict(rejected),
+        items=_ITEMS,
+        preferences=_PREFERENCES,
+        fates=_FATES,
+        digest=digest_of([[line.model_dump(mode="json") for line in lines] for lines in lists]),
+        received=len(items) + sum(taken.rejected.values()),
+        rejected=dict(taken.rejected),
         clean=len(items),
         examples=len(used),
         new=sources["new"],
         replay=sources["replay"],
         dev=parts["dev"],
         heldout=parts["heldout"],
-        left_out=dict(sorted(Counter(item.reason for item in items if item.outcome == "left_out").items())),
+        left_out=_counts(item.reason for item in items if item.outcome == "left_out"),
         tokens={source: sum(i.tokens for i in used if i.source == source) for source in ("new", "replay")},
         people=len({item.person for item in used}),
-        cap=cap,
+        cap=taken.cap,
+        feedback=_summary(taken.weighed, taken.preferences),
     )
+
+
+def _summary(weighed: Weighed, made: Preferences) -> FeedbackSummary:
+    train = [item for item in made.items if item.part == "train"]
+    parts = Counter(item.part for item in made.items)
+    labelled = [item for item in train if item.kind == "labelled"]
+
+    def rules(outcome: FeedbackOutcome) -> dict[str, int]:
+        return _counts(fate.rule for fate in made.fates if fate.outcome == outcome)
+
+    return FeedbackSummary(
+        received=len(made.fates), used=rules("used"), held_out=rules("held_out"), dropped=rules("dropped"),
+        pairs=_counts(item.source for item in train if item.kind == "pair"), good=sum(item.good for item in labelled),
+        bad=sum(not item.good for item in labelled), dev=parts["dev"], heldout=parts["heldout"], cap=weighed.cap,
+        cohort=influential_cohort(weighed, made.items),
+    )  # fmt: skip
+
+
+def _counts(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items()))
+
+
+def _write(path: Path, records: Sequence[Record]) -> None:
+    path.write_text("".join(record.model_dump_json() + "\n" for record in records), encoding="utf-8")
+
+
+def _read(path: Path, kind: type[_Line], what: str) -> list[_Line]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return [kind.model_validate_json(line) for line in file]
+    except ValueError as error:
+        raise DataError(f"{path} is not a {what} of this version: {error}") from error

@@ -9,6 +9,7 @@ import pytest
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
 from pipelines.errors import ArtifactError, Cancelled, RecipeError
+from pipelines.influence import vote_cap
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
 from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
@@ -18,7 +19,7 @@ from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.mix import MixOutput, ShareLine
 from pipelines.stages.report import ReportInput, report
-from pipelines.stages.snapshot import SnapshotOutput
+from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.steps import Steps
 from pipelines.suites.report import ScoreRow
 from pipelines.suites.scores import LanguageMeasure
@@ -231,10 +232,17 @@ def test_held_out_answers_fill_up_from_what_there_is(new: int, old: int, count: 
 # ---- the report -------------------------------------------------------------------------------------------
 
 
+FEEDBACK = FeedbackSummary(
+    received=12, used={"siblings": 4, "lone": 1}, held_out={"lone": 2}, dropped={"echo": 3, "tied": 2}, pairs={"siblings": 2},
+    good=1, bad=0, dev=0, heldout=2, cap=vote_cap({"u": 3}, "auto"), cohort=None,
+)  # fmt: skip
+
+
 def told() -> ReportInput:
     taken = SnapshotOutput(
         items="items.jsonl", digest="d", received=10, rejected={"gibberish": 1}, clean=9, examples=5, new=4, replay=1,
         dev=1, heldout=1, left_out={"unrated": 2}, tokens={"new": 40, "replay": 10}, people=3, cap=None,
+        preferences="preferences.jsonl", fates="feedback.jsonl", feedback=FEEDBACK,
     )  # fmt: skip
     share = ShareLine(source="user", asked=0.6, reached=0.61, tokens=45, examples=4, distinct=4, most_repeats=1, shortfall_tokens=0)
     mixed = MixOutput(
@@ -276,12 +284,15 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
     found = json.loads((tmp_path / "report.json").read_text())
     assert (found["verdict"], found["scores"]["tiny_math"]["lower"]) == ("pass", -1)
     assert found["funnel"]["left_out"] == {"unrated": 2, "over_round_budget": 1} and found["funnel"]["examples"] == 4
+    assert found["funnel"]["feedback"]["dropped"] == {"echo": 3, "tied": 2} and found["funnel"]["feedback"]["received"] == 12
     assert found["loss"] == [{"step": 1, "loss": 2.0, "dev_loss": None}, {"step": 2, "loss": None, "dev_loss": 1.5}]
     assert found["tokens"] == {"new": 35, "replay": 10}
     assert found["seconds"] == {"snapshot": 0.5, "train": 2.0, "total": 2.5}
     text = (tmp_path / "report.md").read_text()
     for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
-                 "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5",
+                 "champion `tiny-r0001-a1`", "over_round_budget", "no cap: 1 raters are fewer than the 20",
+                 "| dropped: echo | 3 | the answer only repeats what the prompt put into its mouth |",
+                 "| used: siblings | 4 | 2 pairs |", "| candidate | 20 | 99.0 % |", "adapter scale 0.5",
                  "Trained tokens by source: new 35, replay 10.",
                  "were not used: coding 2."):  # fmt: skip
         assert said in text, said

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ class Quick:
 
 def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
     selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
-    return snapshot(corpus, recipe.select, out, selector)
+    return snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
 
 
 def _no_mixture(out: Path, left_out: dict[str, str]) -> MixOutput:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
-from pipelines.records import Candidate, MessageKey, RatedMessage, SnapshotItem
+from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
-from pipelines.stages.snapshot import Selector, preview, read_items, snapshot
+from pipelines.stages.snapshot import Selector, preview, read_fates, read_items, read_preferences, snapshot
+from tests.pipelines.feedback import asked, down, up
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 
@@ -132,6 +134,74 @@ def test_the_path_takes_the_best_voted_sibling_then_the_newest() -> None:
     )
 
     assert [m.key.message for m in best_path(tree)] == ["q", "old", "r", "y"]
+
+
+def corrects(of: str, day: float = 1, counts: bool = True) -> dict[str, Any]:
+    return {"corrects": Correction(of=of, rater="r", at=START + timedelta(days=day), since=START, counts=counts)}
+
+
+CORRECTED = (
+    message("q", "user", "question", None),
+    message("x", "assistant", "a wrong answer", "q", up=3),
+    message("c1", "assistant", "a better answer", "q", **corrects("x", 1)),
+    message("c2", "assistant", "the best answer", "q", **corrects("x", 2)),
+    message("r", "user", "and then?", "x"),
+    message("y", "assistant", "something else", "r"),
+)
+
+
+def test_the_newest_correction_takes_the_place_of_its_original_and_later_turns_stay() -> None:
+    item = run([candidate("a", satisfaction=None, messages=CORRECTED)])["a"]
+
+    assert [turn.key.message for turn in item.turns] == ["q", "c2", "r", "y"]
+    assert (item.reason, [turn.trained for turn in item.turns]) == ("train", [False, True, False, False])
+
+
+@pytest.mark.parametrize("flaw", [{"mixing": 0.5}, {"text": "one"}])
+def test_a_flawed_correction_gets_no_loss_and_nor_does_its_original(flaw: dict[str, Any]) -> None:
+    flawed = CORRECTED[3].model_copy(update=flaw)
+
+    item = run([candidate("a", messages=(*CORRECTED[:3], flawed, *CORRECTED[4:]))], response_tokens=(2, 9))["a"]
+
+    assert [(turn.key.message, turn.trained) for turn in item.turns][1] == ("c2", False)
+
+
+def test_a_correction_of_a_correction_stands_for_the_first_answer() -> None:
+    again = message("c3", "assistant", "really the best", "q", **corrects("c2", 3))
+
+    assert [m.key.message for m in best_path((*CORRECTED, again))] == ["q", "c3", "r", "y"]
+
+
+def test_corrections_that_do_not_count_are_on_no_path() -> None:
+    ignored = tuple(
+        m.model_copy(update={"corrects": m.corrects.model_copy(update={"counts": False})}) if m.corrects else m for m in CORRECTED
+    )
+
+    assert [m.key.message for m in best_path(ignored)] == ["q", "x", "r", "y"]
+
+
+def test_a_sibling_voted_up_more_often_than_the_correction_is_taken_instead() -> None:
+    sibling = message("s", "assistant", "a liked answer", "q", up=2)
+
+    assert [m.key.message for m in best_path((*CORRECTED, sibling))] == ["q", "s"]
+
+
+def test_a_down_vote_outweighs_what_a_correction_says_for_itself() -> None:
+    disliked = CORRECTED[2].model_copy(update={"down": 2})
+
+    assert run([candidate("a", messages=(*CORRECTED[:2], disliked))])["a"].reason == "all_turns_flawed"
+
+
+def test_a_correction_makes_an_old_conversation_newer_than_a_vote_before_it() -> None:
+    old = candidate("old", prompt_cluster="q", pair_cluster="qa", messages=tuple(
+        m.model_copy(update={"corrects": Correction(of="x", rater="r", at=START + timedelta(days=60), since=START)})
+        if m.key.message == "c2" else m for m in CORRECTED
+    ))  # fmt: skip
+    newer = candidate("newer", prompt_cluster="q", pair_cluster="qa", day=30)
+
+    items = run([old, newer])
+
+    assert (items["old"].reason, items["newer"].reason) == ("train", "superseded")
 
 
 def test_a_fact_corrected_in_month_three_replaces_the_answer_of_month_one() -> None:
@@ -318,13 +388,48 @@ class Listed:
 def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:
     corpus = Listed([candidate("a", "my SECRET", "your SECRET"), candidate("b", satisfaction=1), candidate("c", part="dev")])
 
-    output = snapshot(corpus, Select(), tmp_path, SELECTOR)
+    output = snapshot(corpus, Select(), tmp_path, SELECTOR, now=START)
 
     assert (output.received, output.clean, output.examples, output.dev) == (5, 3, 1, 1)
     assert output.left_out == {"low_satisfaction": 1} and output.rejected == {"gibberish": 2}
     assert "SECRET" not in (tmp_path / "items.jsonl").read_text()
-    assert preview(corpus, Select(), SELECTOR) == output
+    assert preview(corpus, Select(), SELECTOR, now=START) == output
     assert [item.conversation for item in read_items(tmp_path / "items.jsonl")] == ["a", "b", "c"]
+
+
+def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_path: Path) -> None:
+    rated = [
+        asked("a", "Where is Vell?", ("North of SECRET.", up("u")), ("South.", down("v"))),
+        asked("b", "Who rules Orm?", ("Nobody.", up("u")), part="heldout"), asked("c", "Why?", ("So.", up("w") + down("v"))),
+    ]  # fmt: skip
+
+    output = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START)
+
+    told = output.feedback
+    assert (told.received, told.used, told.held_out, told.dropped) == (5, {"siblings": 2}, {"lone": 1}, {"tied": 2})
+    assert (told.pairs, told.good, told.bad, told.heldout, told.cap.active) == ({"siblings": 1}, 0, 0, 1, False)
+    assert {item.source for item in read_preferences(tmp_path / output.preferences)} == {"siblings", "lone"}
+    assert len(read_fates(tmp_path / output.fates)) == 5
+    assert all("SECRET" not in path.read_text() for path in tmp_path.iterdir())
+    assert preview(Listed(rated), Select(), SELECTOR, now=START) == output
+
+
+def test_a_vote_that_changed_changes_the_digest(tmp_path: Path) -> None:
+    digests = {
+        preview(Listed([asked("a", "q", ("x", votes))]), Select(), SELECTOR, now=START).digest
+        for votes in (up("u"), up("v"), down("u"), ())
+    }
+
+    assert len(digests) == 4
+
+
+def test_a_dropped_up_vote_teaches_sft_nothing_and_a_dropped_down_still_masks() -> None:
+    young = Select.model_validate({"feedback": {"min_account_days": 1000}})
+    pool = [asked("a", "q", ("x", up("u"))), asked("b", "r", ("y", down("u")), satisfaction=5)]
+
+    output = preview(Listed(pool), young, SELECTOR, now=START)
+
+    assert output.left_out == {"all_turns_flawed": 1, "unrated": 1} and output.feedback.dropped == {"young_account": 2}
 
 
 def test_the_same_candidates_give_the_same_bytes(tmp_path: Any) -> None:
@@ -332,7 +437,7 @@ def test_the_same_candidates_give_the_same_bytes(tmp_path: Any) -> None:
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
         corpus = Listed([candidate(str(n), day=n) for n in range(5)])
-        digests.add(snapshot(corpus, Select(), tmp_path / name, SELECTOR).digest)
+        digests.add(snapshot(corpus, Select(), tmp_path / name, SELECTOR, now=START).digest)
 
     assert len(digests) == 1
     assert (tmp_path / "x" / "items.jsonl").read_bytes() == (tmp_path / "y" / "items.jsonl").read_bytes()

@@ -1,0 +1,99 @@
+"""Conversations with feedback, as tests of weighing and of preferences need them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pipelines.records import Candidate, Comparison, Correction, MessageKey, RatedMessage, Rating
+
+START = datetime(2026, 9, 1, tzinfo=UTC)
+NOW = START + timedelta(days=100)
+
+
+def at(day: float) -> datetime:
+    return START + timedelta(days=day)
+
+
+def rating(rater: str, value: int = 1, day: float = 0, since: float = -100) -> Rating:
+    return Rating.model_validate({"rater": rater, "value": value, "at": at(day), "since": at(since)})
+
+
+def up(*raters: str, day: float = 0) -> tuple[Rating, ...]:
+    return tuple(rating(rater, 1, day) for rater in raters)
+
+
+def down(*raters: str, day: float = 0) -> tuple[Rating, ...]:
+    return tuple(rating(rater, -1, day) for rater in raters)
+
+
+def message(name: str, role: str, text: str, parent: str | None, ratings: Sequence[Rating] = (), **more: Any) -> RatedMessage:
+    ups = sum(one.value > 0 for one in ratings)
+    return RatedMessage.model_validate({
+        "key": MessageKey(message=name, revision=1), "role": role, "parent": parent, "text": text, "up": ups,
+        "down": len(ratings) - ups, "ratings": tuple(ratings), **more,
+    })  # fmt: skip
+
+
+def correction(name: str, of: str, text: str, parent: str, rater: str = "r", day: float = 1, **more: Any) -> RatedMessage:
+    made = Correction(of=of, rater=rater, at=at(day), since=at(-100))
+    return message(name, "assistant", text, parent, corrects=made, **more)
+
+
+def comparison(chosen: str, rejected: str, rater: str = "r", day: float = 1) -> Comparison:
+    return Comparison(chosen=chosen, rejected=rejected, rater=rater, at=at(day), since=at(-100))
+
+
+def conversation(name: str, *messages: RatedMessage, day: float = 0, **more: Any) -> Candidate:
+    return Candidate.model_validate({
+        "conversation": name, "person": "p-" + name, "app": "app", "occurred_at": at(day), "consent": True,
+        "satisfaction": None, "language": "en", "topic": "general", "prompt_cluster": "q-" + name,
+        "pair_cluster": "qa-" + name, "part": "train", "seen": False, "messages": messages, **more,
+    })  # fmt: skip
+
+
+def asked(name: str, question: str, *answers: tuple[str, Sequence[Rating]], day: float = 0, **more: Any) -> Candidate:
+    """A question with sibling answers named `name`.a, `name`.b and so on."""
+    given = [
+        message(f"{name}.{'abcdefgh'[place]}", "assistant", text, f"{name}.q", ratings)
+        for place, (text, ratings) in enumerate(answers)
+    ]
+    return conversation(name, message(f"{name}.q", "user", question, None), *given, day=day, **more)
+
+
+PROMPTS = ("Where is Vell?", "where is  vell", "Who rules Orm?", "Say something nice", "무엇을 먹을까요?")
+TEXTS = ("It is Tarn.", "It is Osk.", "A fine day to you", "no", "그것은 타른이에요")
+
+
+@st.composite
+def pools(draw: st.DrawFn) -> list[Candidate]:
+    """Conversations that collide in every way: prompts, answers, raters, votes, corrections, comparisons, consent."""
+    raters = st.sampled_from([f"r{n}" for n in range(8)])
+    pool = []
+    for n in range(draw(st.integers(0, 14))):
+        prompt = draw(st.integers(0, len(PROMPTS) - 1))
+        day = draw(st.integers(0, 60))
+        messages = [message(f"{n}.q", "user", PROMPTS[prompt], None)]
+        names = []
+        for place in range(draw(st.integers(1, 3))):
+            votes = draw(st.dictionaries(raters, st.sampled_from([1, -1]), max_size=3))
+            names.append(f"{n}.{place}")
+            messages.append(message(
+                names[-1], "assistant", draw(st.sampled_from(TEXTS)), f"{n}.q",
+                [rating(rater, value, day + draw(st.integers(0, 9))) for rater, value in votes.items()],
+                complete=draw(st.sampled_from([True, True, False])),
+            ))  # fmt: skip
+        for place in range(draw(st.integers(0, 2))):
+            of, rater = draw(st.sampled_from(names)), draw(raters)
+            text = draw(st.sampled_from(TEXTS))
+            messages.append(correction(f"{n}.c{place}", of, text, f"{n}.q", rater, day + draw(st.integers(1, 30))))
+        pairs = st.tuples(st.sampled_from(names), st.sampled_from([*names, "gone"]), raters)
+        chosen = draw(st.lists(pairs, max_size=2, unique=True))
+        pool.append(conversation(
+            str(n), *messages, day=day, consent=draw(st.sampled_from([True, True, None])),
+            app=draw(st.sampled_from(["a", "b"])), prompt_cluster=f"q{0 if prompt == 1 else prompt}",
+            part=draw(st.sampled_from(["train", "train", "dev", "heldout"])),
+            comparisons=tuple(comparison(one, other, rater, day + 1) for one, other, rater in chosen),
+        ))  # fmt: skip
+    return pool
