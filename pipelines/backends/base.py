@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
 
 from pipelines.errors import MissingDependency, ModelError
 from pipelines.recipe import Base, Preference, Train
@@ -121,6 +123,21 @@ class PreferOutput(Record):
     desirable: float
     undesirable: float
     choices: Mapping[str, str]
+
+
+class TrainJob(Record):
+    """What the child process is asked to do, told apart by `kind`."""
+
+    kind: Literal["train"] = "train"
+    request: TrainRequest
+
+
+class PreferJob(Record):
+    kind: Literal["prefer"] = "prefer"
+    request: PreferRequest
+
+
+Job = Annotated[TrainJob | PreferJob, Field(discriminator="kind")]
 
 
 class Backend(Protocol):
