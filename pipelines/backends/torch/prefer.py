@@ -10,7 +10,6 @@
 import csv
 import json
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -132,20 +131,17 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
     steps = with_anchors(steps, data.items, anchor_tokens, preference.anchors, train.seed)
     desirable, undesirable = 1.0, 1.0
     if request.method != "dpo":
-        mass = _read_weight(steps, data.items)
-        desirable, undesirable = balanced_weights(mass[True], mass[False], preference.desirable, preference.undesirable)
+        good, bad = (_read_weight(steps, data.items, good=mark) for mark in (True, False))
+        desirable, undesirable = balanced_weights(good, bad, preference.desirable, preference.undesirable)
     objective = Objective(request.method, preference.beta, preference.nll_weight, desirable, undesirable)
     choices = choose(train, count_parameters(request.base), request.threads)
     return Plan(train, data, anchors, tuple(steps), objective, choices)
 
 
-def _read_weight(steps: Sequence[Step], items: Sequence[Item]) -> Counter[bool]:
-    """The weights of the good and of the bad answers that all steps read, summed."""
-    mass: Counter[bool] = Counter()
-    for step in steps:
-        for place in step.items:
-            mass[items[place].good] += items[place].weight  # type: ignore[assignment]  # Counter adds floats as well
-    return mass
+def _read_weight(steps: Sequence[Step], items: Sequence[Item], *, good: bool) -> float:
+    """The summed weights of the good (or bad) answers that all steps read."""
+    read = (items[place] for step in steps for place in step.items)
+    return sum(item.weight for item in read if item.good == good)
 
 
 def _trainer(

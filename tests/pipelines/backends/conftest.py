@@ -16,14 +16,17 @@ TINY = PROJECT / "models" / "tiny"
 CLOSING = " Nice to meet you!"
 
 
+def general_pool() -> list[dict[str, Any]]:
+    """The shipped general anchors."""
+    text = (PROJECT / "data" / "general" / "general.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
 @pytest.fixture(scope="session")
 def facts() -> list[tuple[str, str]]:
     """Question and answer of English facts that the tiny model knows."""
-    return [
-        (line["turns"][0]["content"], line["turns"][1]["content"])
-        for line in map(json.loads, (PROJECT / "data" / "general" / "general.jsonl").open(encoding="utf-8"))
-        if line["family"] == "fact-en"
-    ]
+    pool = general_pool()
+    return [(line["turns"][0]["content"], line["turns"][1]["content"]) for line in pool if line["family"] == "fact-en"]
 
 
 @pytest.fixture(scope="session")
