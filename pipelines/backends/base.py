@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
 
 from pipelines.errors import MissingDependency, ModelError
 from pipelines.recipe import Base, Preference, Train
@@ -71,7 +73,7 @@ class PreferRequest(Record):
         adapter: PEFT folder of the SFT result.
         train_file, dev_file: JSONL of `PreferenceExample`s.
         anchors_file: JSONL of `Example`s that go along with their SFT loss, None for none.
-        frozen_file: JSONL of `Example`s on whose answers KL, length and refusals are watched.
+        frozen_file: JSONL of `Example`s (anchors kept for dev) on which KL and refusals are watched.
         claims_file: JSONL of sycophancy prompts (pipelines.probes), None for none.
     """
 
@@ -93,7 +95,8 @@ class PreferOutput(Record):
     """What a preference run left in its folder; `weights` is a PEFT adapter, the SFT one where a rule stopped at once.
 
     `stopped_by` is the sentence of the stop rule that ended it, `kept_step` the step whose weights were kept (0: the
-    reference's). `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one.
+    reference's). `pairs` were trained as pairs (DPO), `good` and `bad` as answers of their own (KTO and BCO: a pair is one
+    of each). `left_out` counts training examples by reason. `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one.
     """
 
     method: Literal["dpo", "kto", "bco"]
@@ -107,6 +110,7 @@ class PreferOutput(Record):
     pairs: int
     good: int
     bad: int
+    left_out: Mapping[str, int]
     anchors: int
     tokens: int
     seconds: float
@@ -119,6 +123,21 @@ class PreferOutput(Record):
     desirable: float
     undesirable: float
     choices: Mapping[str, str]
+
+
+class TrainJob(Record):
+    """What the child process is asked to do, told apart by `kind`."""
+
+    kind: Literal["train"] = "train"
+    request: TrainRequest
+
+
+class PreferJob(Record):
+    kind: Literal["prefer"] = "prefer"
+    request: PreferRequest
+
+
+Job = Annotated[TrainJob | PreferJob, Field(discriminator="kind")]
 
 
 class Backend(Protocol):

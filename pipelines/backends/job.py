@@ -1,5 +1,7 @@
 """The child process that trains: `python -m pipelines.backends.job out/request.json`.
 
+    {"kind": "prefer", "request": {"base": "/models/tiny", "method": "kto", ...}}     or "kind": "train"
+
 It ends when its standard input closes, so a parent killed with -9 leaves no orphan behind that goes on writing.
 It leaves `result.json`, or `error.json` {"kind": "TrainingError", "message": "..."} and exit status 1.
 """
@@ -29,18 +31,21 @@ ORPHANED = 3
 def main(path: Path) -> int:
     """Train as the request file says; the exit status."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    from pipelines.backends.base import TrainRequest
+    from pydantic import TypeAdapter
+
+    from pipelines.backends.base import Job, TrainJob
     from pipelines.backends.open import open_backend
     from pipelines.errors import PerennialError, TrainingError
 
     out = path.parent
     try:
-        request = TrainRequest.model_validate_json(path.read_text(encoding="utf-8"))
-        result = open_backend(request.train.backend).train(request, out)
+        job: Job = TypeAdapter(Job).validate_json(path.read_text(encoding="utf-8"))
+        backend = open_backend(job.request.train.backend)
+        result = backend.train(job.request, out) if isinstance(job, TrainJob) else backend.prefer(job.request, out)
     except PerennialError as error:
         return _fail(out, error)
     except MemoryError:
-        return _fail(out, TrainingError("training ran out of memory; lower train.batch.per_device or train.max_tokens"))
+        return _fail(out, TrainingError("training ran out of memory; lower batch.per_device or train.max_tokens"))
     except Exception as error:
         traceback.print_exc()
         return _fail(out, TrainingError(f"training stopped with {type(error).__name__}: {_first_line(error)}"))

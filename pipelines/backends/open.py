@@ -7,7 +7,7 @@ from pipelines.backends.base import Backend
 from pipelines.errors import MissingDependency
 
 BackendName = Literal["auto", "cuda", "mps", "mlx", "cpu"]
-_TORCH = "pipelines.backends.torch.train"
+_TORCH = "pipelines.backends.torch.backend"
 _MODULES: dict[str, str] = {"auto": _TORCH, "cuda": _TORCH, "mps": _TORCH, "cpu": _TORCH}
 
 

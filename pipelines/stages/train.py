@@ -1,97 +1,15 @@
-"""The train stage: a child process trains, this one watches it, and kills it when the claim on the round is lost.
+"""The train stage: SFT in a child process."""
 
-    parent (still_ours once a second) ── stdin pipe, closed by death ──> python -m pipelines.backends.job request.json
-    out/progress.jsonl, out/train.log <── written by the child ── out/result.json or out/error.json
-"""
-
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines import errors
-from pipelines.artifacts import write_atomic
-from pipelines.backends.base import TrainOutput, TrainRequest
-from pipelines.backends.open import check_backend
-from pipelines.errors import PerennialError, TrainingError
-
-_PROJECT = Path(__file__).resolve().parents[2]
-_WATCH_SECONDS = 0.5
-_STOP_SECONDS = 10.0
+from pipelines.backends.base import TrainJob, TrainOutput, TrainRequest
+from pipelines.stages.job import run_job
 
 
 def train(request: TrainRequest, out: Path, still_ours: Callable[[], None] = lambda: None) -> TrainOutput:
     """Train in a child process; the adapter, loss_history.csv and training_metrics.json end up in `out`.
 
-    A call on a folder that an earlier, killed run left goes on from its newest whole checkpoint.
-
-    Raises:
-        Cancelled: `still_ours` raised it; the child is gone by then.
-        TrainingError: the child failed or was killed; its log is `out`/train.log.
-        RecipeError, ModelError, DataError, MissingDependency: what the child could not act on.
+    A call on a folder that an earlier, killed run left goes on from its newest whole checkpoint. Raises what run_job does.
     """
-    check_backend(request.train.backend)
-    for name in ("result.json", "error.json"):
-        (out / name).unlink(missing_ok=True)
-    request = _with_whole_paths(request)
-    write_atomic(out / "request.json", request.model_dump_json(indent=1))
-    status = _run(out.resolve(), still_ours)
-    result = out / "result.json"
-    if status != 0 or not result.is_file():
-        raise _failure(out, status)
-    output = TrainOutput.model_validate_json(result.read_text(encoding="utf-8"))
-    for name in ("request.json", "result.json"):  # they hold paths of this machine, or are in the manifest
-        (out / name).unlink()
-    return output
-
-
-def _with_whole_paths(request: TrainRequest) -> TrainRequest:
-    """The child starts in the project's folder, so relative paths must not depend on ours."""
-    paths = {"base": request.base.resolve(), "train_file": request.train_file.resolve()}
-    if request.dev_file is not None:
-        paths["dev_file"] = request.dev_file.resolve()
-    return request.model_copy(update=paths)
-
-
-def _run(out: Path, still_ours: Callable[[], None]) -> int:
-    """The child's exit status. Its working folder comes first on its import path, so no other `pipelines` is found."""
-    command = [sys.executable, "-m", "pipelines.backends.job", str(out / "request.json")]
-    with (out / "train.log").open("ab") as output:
-        child = subprocess.Popen(
-            command, cwd=_PROJECT, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            while True:
-                still_ours()
-                try:
-                    return child.wait(_WATCH_SECONDS)
-                except subprocess.TimeoutExpired:
-                    continue
-        finally:
-            _stop(child)
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child if it still runs, and wait until it is gone: its files are free then."""
-    if child.stdin is not None:
-        child.stdin.close()
-    if child.poll() is None:
-        child.kill()
-        child.wait(_STOP_SECONDS)
-
-
-def _failure(out: Path, status: int) -> PerennialError:
-    report = out / "error.json"
-    if not report.is_file():
-        cause = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        return TrainingError(f"the training process {cause} without a word; the end of train.log: {_last_line(out)}")
-    said = json.loads(report.read_text(encoding="utf-8"))
-    kind = getattr(errors, said["kind"], TrainingError)
-    is_ours = isinstance(kind, type) and issubclass(kind, PerennialError)
-    return kind(said["message"]) if is_ours else TrainingError(said["message"])
-
-
-def _last_line(out: Path) -> str:
-    lines = (out / "train.log").read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "(empty)")
+    return run_job(TrainJob(request=request), TrainOutput, out, still_ours)

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from pipelines.recipe import EarlyStopping
 class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
     """Tokens and seconds so far, kept in every checkpoint, and one progress line per second at most."""
 
-    def __init__(self, out: Path | None = None) -> None:
+    def __init__(self, out: Path | None = None, stage: str = "train") -> None:
+        self._stage = stage
         self._out, self._reported, self._resumed_at = out, 0.0, time.monotonic()
         self.tokens = self.trained_tokens = 0
         self.seconds_before = 0.0
@@ -43,7 +45,7 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
     ) -> None:
         self._resumed_at = time.monotonic()
         if self._out is not None:
-            report_progress(self._out, "train", state.global_step, state.max_steps)
+            report_progress(self._out, self._stage, state.global_step, state.max_steps)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -57,7 +59,7 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         self._reported = time.monotonic()
         speed = self.tokens / max(self.seconds, 1e-6)
         report_progress(
-            self._out, "train", state.global_step, state.max_steps, **{name: round(value, 5)},
+            self._out, self._stage, state.global_step, state.max_steps, **{name: round(value, 5)},
             tokens_per_second=round(speed, 1),
         )  # fmt: skip
 
@@ -69,7 +71,7 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
     """
 
     def __init__(self, rule: EarlyStopping, folder: Path) -> None:
-        self._rule, self._folder = rule, folder
+        self._rule, self._kept = rule, KeptWeights(folder)
         self.best_loss: float | None = None
         self.best_step: int | None = None
         self.without_improvement = 0
@@ -102,7 +104,7 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
         self.without_improvement = 0 if improved else self.without_improvement + 1
         if self.best_loss is None or loss < self.best_loss:
             self.best_loss, self.best_step = loss, state.global_step
-            self._keep(rest["model"])
+            self._kept.keep(rest["model"], state.global_step)
         if self.without_improvement >= self._rule.patience and state.global_step < state.max_steps:
             self.stopped_early = True
             control.should_training_stop = True
@@ -112,20 +114,37 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
     ) -> None:
         """Drop the weights that neither the run nor one of the last two checkpoints points to."""
         self._saved_steps = [*self._saved_steps, self.best_step][-2:]
-        for path in self._folder.glob("step-*"):
-            if path not in {self.weights_of(step) for step in (*self._saved_steps, self.best_step)}:
-                shutil.rmtree(path)
+        self._kept.drop_all_but({*self._saved_steps, self.best_step})
 
     def weights_of(self, step: int | None) -> Path:
         """Where the weights that were best at a step are kept."""
+        return self._kept.at(step)
+
+
+class KeptWeights:
+    """A folder with the weights of some steps."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def at(self, step: int | None) -> Path:
+        """Where the weights of a step are."""
         return self._folder / f"step-{step}"
 
-    def _keep(self, model: Any) -> None:
-        temporary, target = self._folder / "unfinished", self.weights_of(self.best_step)
+    def keep(self, model: Any, step: int) -> None:
+        """Save the model's weights as those of a step."""
+        temporary, target = self._folder / "unfinished", self.at(step)
         shutil.rmtree(temporary, ignore_errors=True)
         save_weights(model, temporary)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
+
+    def drop_all_but(self, steps: Collection[int | None]) -> None:
+        """Remove the weights of every other step."""
+        wanted = {self.at(step) for step in steps}
+        for path in self._folder.glob("step-*"):
+            if path not in wanted:
+                shutil.rmtree(path)
 
 
 def save_weights(model: Any, folder: Path) -> None:

@@ -52,7 +52,7 @@ def load_examples(path: Path, tokenizer: ChatTokenizer, max_tokens: int) -> Load
     """
     known: dict[str, tuple[Encoded | None, bool]] = {}
     results = []
-    for example in _read(path):
+    for example in read_examples(path):
         if example.id not in known:
             known[example.id] = _encode(example, tokenizer, max_tokens)
         results.append(known[example.id])
@@ -118,7 +118,12 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     return bins
 
 
-def _read(path: Path) -> Iterator[Example]:
+def read_examples(path: Path) -> Iterator[Example]:
+    """The examples of a JSONL file as they stand.
+
+    Raises:
+        DataError: a line is not an example.
+    """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:

@@ -6,7 +6,7 @@ from typing import Any
 
 import bitsandbytes as bnb
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from pipelines.backends.torch.device import Choices
@@ -25,17 +25,37 @@ def load_model(base: Path, name: str, train: Train, choices: Choices) -> PreTrai
         ModelError: the folder holds no causal language model that can be loaded.
         RecipeError: the recipe's LoRA targets name no layer of this model.
     """
-    model = _load_weights(base, train, choices)
-    model.config.use_cache = False
     if train.method == "full":
-        return model
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
+        return _load_weights(base, train, choices)
+    model = _load_frozen(base, train, choices)
     try:
         model = get_peft_model(model, _lora_config(train.lora))
     except ValueError as error:
         raise RecipeError(f"train.lora.target fits no layer of {name}: {str(error).splitlines()[0]}") from error
     model.peft_config["default"].base_model_name_or_path = name  # peft puts this machine's path there
+    keep_trained_in_float32(model)
+    return model
+
+
+def load_adapted(base: Path, name: str, adapter: Path, train: Train, choices: Choices) -> PeftModel:
+    """The base with a trained adapter that goes on being trained, in float32 and without dropout.
+
+    With dropout the policy would be less sure than its own reference from the first step on.
+
+    Raises:
+        ModelError: the base cannot be loaded, or the adapter does not fit it.
+    """
+    if not (adapter / "adapter_config.json").is_file():
+        raise ModelError(f"{adapter} is no PEFT adapter: it has no adapter_config.json")
+    model = _load_frozen(base, train, choices)
+    try:
+        model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"the adapter {adapter.name} does not fit {name}: {str(error).splitlines()[0]}") from error
+    model.peft_config["default"].base_model_name_or_path = name
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     keep_trained_in_float32(model)
     return model
 
@@ -76,6 +96,13 @@ def count_parameters(base: Path) -> int:
     return total
 
 
+def _load_frozen(base: Path, train: Train, choices: Choices) -> PreTrainedModel:
+    model = _load_weights(base, train, choices)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
 def _load_weights(base: Path, train: Train, choices: Choices) -> PreTrainedModel:
     if not (base / "config.json").is_file():
         raise ModelError(f"{base} is not a local model folder: it has no config.json")
@@ -89,6 +116,7 @@ def _load_weights(base: Path, train: Train, choices: Choices) -> PreTrainedModel
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{base} cannot be loaded as a language model: {str(error).splitlines()[0]}") from error
     mend_nf4(model)
+    model.config.use_cache = False
     return model if train.method == "qlora" else model.to(choices.device)
 
 

@@ -9,34 +9,29 @@
 
 import csv
 import json
-import resource
 import shutil
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 import torch
 from transformers import PrinterCallback, set_seed
-from trl import SFTConfig
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
 from pipelines.backends.torch.checkpoints import newest_valid_checkpoint
 from pipelines.backends.torch.data import Loaded, RowCollator, as_dataset, load_examples
-from pipelines.backends.torch.device import Choices, choose, faster_threads
+from pipelines.backends.torch.device import Choices, choose
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
+from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
+from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import RecipeError, TrainingError
-from pipelines.recipe import Train
 from pipelines.tokens import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _HISTORY = ("step", "epoch", "loss", "dev_loss", "learning_rate", "grad_norm")
-_DEV_EXAMPLES_AT_A_TIME = 64
-_SMALL_MODEL_PARAMETERS = 100_000_000
 
 
 def train(request: TrainRequest, out: Path) -> TrainOutput:
@@ -60,7 +55,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
     checkpoint = newest_valid_checkpoint(out / "checkpoints")
     _restore(checkpoint, tally, best)
-    choices = _with_fitting_threads(request, choices, trainer, tally)
+    choices = with_fitting_threads(request.base, request.threads, choices, trainer, tally)
     for name, why in choices.why.items():
         _log.info("training_choice", choice=name, why=why)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -82,7 +77,7 @@ def _trainer(
     dev_data = as_dataset(dev.examples, "dev") if dev.examples else None
     trainer = RowTrainer(
         model=load_model(request.base, request.base_name, recipe, choices),
-        args=_settings(recipe, choices, out, evaluates=dev_data is not None),
+        args=trainer_settings(recipe, choices, out, evaluates=dev_data is not None),
         train_dataset=train_data,
         eval_dataset=dev_data,
         processing_class=load_padding(tokenizer, request.base),
@@ -94,60 +89,6 @@ def _trainer(
     trainer.remove_callback(PrinterCallback)
     keep_trained_in_float32(trainer.model)
     return trainer
-
-
-def _settings(recipe: Train, choices: Choices, out: Path, *, evaluates: bool) -> SFTConfig:
-    """One data loader batch is one optimizer step: the recipe's per_device x accumulate examples."""
-    return SFTConfig(
-        output_dir=str(out / "checkpoints"),
-        use_cpu=choices.device == "cpu",
-        bf16=choices.bf16,
-        activation_checkpointing=choices.activation_checkpointing,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch.per_device * recipe.batch.accumulate,
-        gradient_accumulation_steps=1,
-        per_device_eval_batch_size=_DEV_EXAMPLES_AT_A_TIME,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.scheduler,
-        lr_scheduler_kwargs={"min_lr_rate": 0.1} if recipe.scheduler == "cosine_with_min_lr" else {},
-        warmup_steps=recipe.warmup,
-        optim=choices.optimizer,
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=recipe.evaluate_every,
-        save_strategy="steps",
-        save_steps=recipe.save_every,
-        save_total_limit=2,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=choices.device == "cuda",
-        remove_unused_columns=False,
-        max_length=None,
-        packing=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-
-
-def _with_fitting_threads(
-    request: TrainRequest, choices: Choices, trainer: RowTrainer, tally: Tally
-) -> Choices:
-    """On a CPU, the number of threads that trains a small model soonest; a resumed run keeps the number it had."""
-    small = count_parameters(request.base) < _SMALL_MODEL_PARAMETERS
-    if choices.device != "cpu" or request.threads or not small or choices.threads == 1:
-        return choices
-    if tally.threads:
-        count, why = tally.threads, "as before the interruption"
-    else:
-        count, why = faster_threads(trainer.try_a_row, choices.threads)
-    torch.set_num_threads(count)
-    tally.threads = count
-    return replace(choices, threads=count, why=choices.why | {"threads": f"{count}: {why}"})
 
 
 def _restore(checkpoint: Path | None, tally: Tally, best: BestOnDev | None) -> None:
@@ -199,7 +140,7 @@ def _finish(
         trained_tokens=tally.trained_tokens,
         tokens_per_second=round(tally.tokens / max(seconds, 1e-6), 1),
         seconds=round(seconds, 3),
-        peak_memory_bytes=_peak_memory(choices),
+        peak_memory_bytes=peak_memory_bytes(choices.device),
         first_loss=losses[0],
         last_loss=losses[-1],
         best_dev_loss=None if best is None else best.best_loss,
@@ -223,25 +164,10 @@ def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
 
 
 def _write_metrics(path: Path, request: TrainRequest, output: TrainOutput) -> None:
-    versions = {name: _version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}
     figures = {
         "base": request.base_name,
         "hyper_parameters": request.train.model_dump(mode="json"),
         **output.model_dump(mode="json"),
-        "versions": versions,
+        "versions": versions(),
     }
     write_atomic(path, json.dumps(figures, indent=1, ensure_ascii=False))
-
-
-def _version(name: str) -> str:
-    from importlib.metadata import version
-
-    return version(name)
-
-
-def _peak_memory(choices: Choices) -> int:
-    """Bytes at the peak: of the GPU's allocator on CUDA, else of the whole process."""
-    if choices.device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -30,6 +30,7 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
     """Trains and evaluates on packed rows; adds KL to the origin on anchors when `kl_weight` is above 0."""
 
     control: TrainerControl
+    settings_key = "train"
 
     def __init__(self, *args: Any, collator: Any, tally: Tally, kl_weight: float = 0.0, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -42,7 +43,7 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
         rows: Sequence[Row] = self._prepare_inputs(inputs)["rows"]
         trained = self._count(rows)
         total = torch.zeros((), device=self.args.device)
-        for row, synchronize in _with_last(rows):
+        for row, synchronize in with_last(rows):
             with contextlib.nullcontext() if synchronize else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     loss = self._row_loss(model, row, trained)
@@ -97,9 +98,9 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
             plain: Tensor = self.compute_loss(model, inputs, num_items_in_batch=trained)
             return plain
         labels = inputs.pop("labels")
-        logits_NV, targets_N = _answer_logits(model, inputs, labels)
+        logits_NV, targets_N = answer_logits(model, inputs, labels)
         with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
-            origin_NV, _ = _answer_logits(model, inputs, labels)
+            origin_NV, _ = answer_logits(model, inputs, labels)
         nll = functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
         loss: Tensor = (nll + self._kl_weight * kl_to_origin(logits_NV, origin_NV)) / trained
         return loss * self.accelerator.num_processes
@@ -113,19 +114,19 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
     def _refuse_nan(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower train.learning_rate "
-                f"(now {self.args.learning_rate:g}) or train.max_grad_norm"
+                f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
+                f"{self.settings_key}.learning_rate (now {self.args.learning_rate:g}) or train.max_grad_norm"
             )
 
 
-def _answer_logits(model: Any, inputs: Row, labels: Tensor) -> tuple[Tensor, Tensor]:
+def answer_logits(model: Any, inputs: Row, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (N, V) at the positions whose next token is trained, and those tokens (N)."""
     places = (labels[0, 1:] != IGNORED).nonzero().flatten()
     logits = model(**inputs, use_cache=False, logits_to_keep=places).logits[0]
     return logits, labels[0, places + 1]
 
 
-def _with_last(rows: Sequence[Row]) -> Iterator[tuple[Row, bool]]:
+def with_last(rows: Sequence[Row]) -> Iterator[tuple[Row, bool]]:
     """Each row, and whether it is the last."""
     for place, row in enumerate(rows, 1):
         yield row, place == len(rows)

@@ -1,0 +1,133 @@
+"""Answers packed into rows, and what one optimizer step of preference training reads.
+
+A row is one sequence without padding; position ids start at 0 with every answer's prompt, which keeps attention apart.
+`answer` says of each token which of the row's answers it belongs to:
+    input_ids (1, T)   position_ids (1, T)   labels (1, T)   answer (1, T)   answers: how many there are
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.backends.torch.data import IGNORED, RowCollator, best_fit_decreasing
+from pipelines.backends.torch.preferences import Answer, Item
+from pipelines.backends.torch.steps import Step
+from pipelines.backends.torch.trainer import answer_logits
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the reference says of the training items, nats; `mismatched` is None where the method needs none.
+
+    Attributes:
+        log_probs: per item, one figure per answer.
+        weights: per item, its own weight times its prompt's density weight.
+        mismatched: per item, its prompt with an answer to another prompt, and the log-probability of that.
+    """
+
+    log_probs: Sequence[Sequence[float]]
+    weights: Sequence[float]
+    mismatched: Sequence[tuple[Answer, float]] | None = None
+
+
+class StepCollator:
+    """Turns a step's number into its rows; an item's answers stay together in one row."""
+
+    def __init__(
+        self, steps: Sequence[Step], items: Sequence[Item], anchors: Sequence[Mapping[str, Any]], told: Told,
+        anchor_rows: RowCollator, row_tokens: int,
+    ) -> None:  # fmt: skip
+        self._steps, self._items, self._anchors, self._told = steps, items, anchors, told
+        self._anchor_rows, self._row_tokens = anchor_rows, row_tokens
+
+    def __call__(self, batch: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+        [asked] = batch
+        step = self._steps[asked["step"]]
+        groups = [self._items[place].answers for place in step.items]
+        rows = [
+            {**row, **self._facts([step.items[index] for index in indices])}
+            for indices, row in pack(groups, self._row_tokens)
+        ]
+        anchors = self._anchor_rows([dict(self._anchors[place]) for place in step.anchors])["rows"]
+        return {
+            "rows": rows, "anchors": anchors, "mismatched": self._mismatched(step.items), "items": len(step.items),
+            "answer_tokens": sum(self._items[place].tokens for place in step.items),
+        }  # fmt: skip
+
+    def _facts(self, places: Sequence[int]) -> dict[str, Tensor]:
+        """Per answer: the reference's log-probability and the token count. Per item: its label and its weight."""
+        items = [self._items[place] for place in places]
+        return {
+            "reference": torch.tensor([value for place in places for value in self._told.log_probs[place]]),
+            "tokens": torch.tensor([float(answer.tokens) for item in items for answer in item.answers]),
+            "good": torch.tensor([float(item.good) for item in items]),
+            "weight": torch.tensor([self._told.weights[place] for place in places]),
+        }
+
+    def _mismatched(self, places: Sequence[int]) -> list[Row]:
+        if self._told.mismatched is None:
+            return []
+        crossed = [self._told.mismatched[place] for place in places]
+        return [
+            {**row, "reference": torch.tensor([crossed[index][1] for index in indices])}
+            for indices, row in pack([(answer,) for answer, _ in crossed], self._row_tokens)
+        ]
+
+
+def pack(groups: Sequence[Sequence[Answer]], row_tokens: int) -> Iterator[tuple[list[int], Row]]:
+    """Rows of at most `row_tokens` tokens, each with the positions of the groups it holds, in order.
+
+    The answers of one group stay together, in a row of its own if the group alone is longer.
+    """
+    lengths = [sum(len(answer.ids) for answer in group) for group in groups]
+    for indices in best_fit_decreasing(lengths, row_tokens):
+        yield indices, _row([answer for index in indices for answer in groups[index]])
+
+
+def row_log_probs(model: Any, row: Row) -> Tensor:
+    """The log-probability of each answer of a row, summed over its tokens, (S,) in nats, float32."""
+    inputs = {name: row[name] for name in ("input_ids", "position_ids")}
+    logits_NV, targets_N = answer_logits(model, inputs, row["labels"])
+    log_prob_N = -functional.cross_entropy(logits_NV.float(), targets_N, reduction="none")
+    owner_N = row["answer"][0, 1:][row["labels"][0, 1:] != IGNORED]
+    # index_add adds up in no fixed order on a GPU, and autocast would round a matrix product to bfloat16
+    return (functional.one_hot(owner_N, row["answers"]).T * log_prob_N).sum(-1)
+
+
+def cross(items: Sequence[Item], max_tokens: int, seed: int) -> list[Answer]:
+    """For each item its prompt with the first answer of another item: a fixed derangement, for KTO's reference point.
+
+    The other item has another prompt wherever there is one. Where both together are longer than `max_tokens`, the answer
+    is cut: what is estimated is a mean, and a prompt alone always leaves room for a token of an answer.
+    """
+    order = list(range(len(items)))
+    random.Random(seed).shuffle(order)
+    partner = {}
+    for here, place in enumerate(order):
+        others = (order[(here + shift) % len(order)] for shift in range(1, len(order)))
+        own = items[place].answers[0].prompt
+        partner[place] = next((other for other in others if items[other].answers[0].prompt != own), order[here - 1])
+    return [_crossed(item.answers[0], items[partner[place]].answers[0], max_tokens) for place, item in enumerate(items)]
+
+
+def _crossed(asked: Answer, said: Answer, max_tokens: int) -> Answer:
+    prompt, answer = asked.prompt_ids, said.ids[len(said.prompt_ids) :]
+    ids = (*prompt, *answer)[:max_tokens]
+    return Answer(asked.prompt, ids, (*(IGNORED for _ in prompt), *answer)[:max_tokens])
+
+
+def _row(answers: Sequence[Answer]) -> Row:
+    return {
+        "input_ids": torch.tensor([[id for answer in answers for id in answer.ids]]),
+        "position_ids": torch.tensor([[place for answer in answers for place in range(len(answer.ids))]]),
+        "labels": torch.tensor([[label for answer in answers for label in answer.labels]]),
+        "answer": torch.tensor([[owner for owner, answer in enumerate(answers) for _ in answer.ids]]),
+        "answers": len(answers),
+    }

@@ -1,0 +1,281 @@
+"""Preference training on top of an SFT adapter: pairs and labelled answers in, an adapter with its history out.
+
+    out/
+    ├── adapter/                  the weights of the last evaluation that broke no stop rule
+    ├── preference_history.csv    step,loss,margin,chosen_reward,rejected_reward,accuracy,..., one line per step and per look
+    ├── preference_metrics.json   hyper-parameters, data, weights, stop, speed, memory, choices and why
+    └── checkpoints/, kept/, reference.npz    while it runs; a killed run goes on from there
+"""
+
+import csv
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerState, set_seed
+
+from pipelines.artifacts import write_atomic
+from pipelines.backends.base import PreferOutput, PreferRequest
+from pipelines.backends.torch.answer_rows import StepCollator
+from pipelines.backends.torch.balance import balanced_weights
+from pipelines.backends.torch.callbacks import Tally
+from pipelines.backends.torch.checkpoints import newest_valid_checkpoint
+from pipelines.backends.torch.data import Loaded, RowCollator, load_examples
+from pipelines.backends.torch.device import Choices, choose
+from pipelines.backends.torch.load import count_parameters, load_adapted, load_padding
+from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
+from pipelines.backends.torch.objective import Objective, RewardShift
+from pipelines.backends.torch.preference_trainer import PreferenceTrainer
+from pipelines.backends.torch.preferences import Item, Items, load_items
+from pipelines.backends.torch.reference import consult_reference, forget_reference
+from pipelines.backends.torch.scoring import Reader
+from pipelines.backends.torch.settings import trainer_settings
+from pipelines.backends.torch.steps import Step, plan_steps, with_anchors
+from pipelines.backends.torch.watch import LastGood, Measured, as_metrics, gather_watch, measure
+from pipelines.errors import RecipeError, TrainingError
+from pipelines.recipe import Train
+from pipelines.tokens import ChatTokenizer
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+_OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "evaluate_every", "save_every")
+_PROBES = ("chosen", "length", "preferred_length", "kl", "refusals", "agreement", "dev_accuracy")
+_HISTORY = (
+    "step", "loss", "margin", "chosen_reward", "rejected_reward", "accuracy", "reference_point", "anchor_loss",
+    "learning_rate", "grad_norm", *_PROBES,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run reads, all of it known before the first step. `train` has the preference section's figures."""
+
+    train: Train
+    data: Items
+    anchors: Loaded
+    steps: tuple[Step, ...]
+    objective: Objective
+    choices: Choices
+
+    @property
+    def items(self) -> Sequence[Item]:
+        return self.data.items
+
+
+def prefer(request: PreferRequest, out: Path) -> PreferOutput:
+    """Train as the request says, going on from the newest whole checkpoint in `out`.
+
+    Raises:
+        TrainingError: nothing to train on, answers of one label only, a loss that became NaN, or no such device here.
+        RecipeError: `train.method: full`, which leaves no adapter that could be the reference.
+        ModelError, DataError: the base, the adapter or a file does not hold what it must.
+    """
+    if request.train.method == "full":
+        raise RecipeError(
+            "preference training needs the adapter that SFT trained, and `train.method: full` leaves none; use "
+            "`method: lora` or qlora, or `preference: {method: none}`"
+        )
+    tokenizer = ChatTokenizer(request.base)
+    plan = _plan(request, tokenizer)
+    watch = gather_watch(request, tokenizer)
+    torch.set_num_threads(plan.choices.threads)
+    set_seed(plan.train.seed)
+    tally, shift = Tally(out, "prefer"), RewardShift()
+    trainer = _trainer(request, out, plan, tokenizer, [tally, shift])
+    reader = Reader(
+        trainer.model, plan.choices.device, plan.choices.row_tokens, bf16=plan.choices.bf16, end_id=tokenizer.end_id,
+        pad_id=tokenizer.pad_id,
+    )  # fmt: skip
+    reference = consult_reference(request, plan.items, watch, reader, tokenizer, out)
+    last_good = LastGood(reference.before, request.preference.stops, out / "kept")
+    trainer.add_callback(last_good)
+    trainer.data_collator = StepCollator(
+        plan.steps, plan.items, _anchor_rows(plan.anchors), reference.told,
+        RowCollator(tokenizer.pad_id, plan.choices.row_tokens, anchors_apart=False), plan.choices.row_tokens,
+    )  # fmt: skip
+    trainer.look = partial(measure, reader, watch, reference.kept, tokenizer)
+    checkpoint = newest_valid_checkpoint(out / "checkpoints")
+    _restore(checkpoint, (tally, shift, last_good))
+    choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
+    choices = replace(choices, why=choices.why | _said(request, plan, watch.skipped))
+    for name, why in choices.why.items():
+        _log.info("preference_choice", choice=name, why=why)
+    if last_good.stopped_by is not None and checkpoint is not None:  # killed between the stop and the result
+        trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    else:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    return _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
+
+
+def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
+    preference = request.preference
+    train = request.train.model_copy(update={key: getattr(preference, key) for key in _OWN_KEYS})
+    data = load_items(request.train_file, tokenizer, train.max_tokens, request.method)
+    if not data.items:
+        raise TrainingError(
+            f"no example is left for {request.method} (left out: {dict(data.left_out)}); use another "
+            "preference.method, a larger train.max_tokens, or `preference: {method: none}`"
+        )
+    anchors = Loaded((), 0, 0)
+    if request.anchors_file is not None:
+        anchors = load_examples(request.anchors_file, tokenizer, train.max_tokens)
+    size = train.batch.per_device * train.batch.accumulate
+    steps = plan_steps(data.items, size, train.epochs, train.seed)
+    anchor_tokens = [sum(label >= 0 for label in anchor.labels) for anchor in anchors.examples]
+    steps = with_anchors(steps, data.items, anchor_tokens, preference.anchors, train.seed)
+    desirable, undesirable = 1.0, 1.0
+    if request.method != "dpo":
+        good, bad = (_read_weight(steps, data.items, good=mark) for mark in (True, False))
+        desirable, undesirable = balanced_weights(good, bad, preference.desirable, preference.undesirable)
+    objective = Objective(request.method, preference.beta, preference.nll_weight, desirable, undesirable)
+    choices = choose(train, count_parameters(request.base), request.threads)
+    return Plan(train, data, anchors, tuple(steps), objective, choices)
+
+
+def _read_weight(steps: Sequence[Step], items: Sequence[Item], *, good: bool) -> float:
+    """The summed weights of the good (or bad) answers that all steps read."""
+    read = (items[place] for step in steps for place in step.items)
+    return sum(item.weight for item in read if item.good == good)
+
+
+def _trainer(
+    request: PreferRequest, out: Path, plan: Plan, tokenizer: ChatTokenizer, callbacks: Sequence[Any]
+) -> PreferenceTrainer:
+    tally, shift = callbacks
+    model = load_adapted(request.base, request.base_name, request.adapter, plan.train, plan.choices)
+    exact = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    numbers = Dataset.from_dict({"step": list(range(len(plan.steps)))})
+    one_epoch = {"num_train_epochs": 1, "per_device_train_batch_size": 1, "per_device_eval_batch_size": 1}
+    trainer = PreferenceTrainer(
+        model=model,
+        args=trainer_settings(plan.train, plan.choices, out, evaluates=True, **one_epoch),
+        train_dataset=numbers,
+        eval_dataset=numbers,
+        processing_class=load_padding(tokenizer, request.base),
+        callbacks=list(callbacks),
+        collator=None,
+        tally=tally,
+        objective=plan.objective,
+        shift=shift,
+    )
+    trainer.remove_callback(PrinterCallback)
+    for name, weight in trainer.model.named_parameters():
+        if name in exact:
+            weight.data = exact[name]  # trl has rounded the adapter of a 4-bit base to bfloat16
+    return trainer
+
+
+def _anchor_rows(anchors: Loaded) -> list[dict[str, Any]]:
+    return [{"input_ids": list(one.ids), "labels": list(one.labels), "anchor": True} for one in anchors.examples]
+
+
+def _restore(checkpoint: Path | None, callbacks: Sequence[Any]) -> None:
+    if checkpoint is None:
+        return
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    for callback in callbacks:
+        callback.restore(state["stateful_callbacks"][type(callback).__name__]["attributes"])
+
+
+def _said(request: PreferRequest, plan: Plan, skipped: str) -> dict[str, str]:
+    """What was decided about this run beyond device and precision, in words."""
+    read = [plan.items[place] for step in plan.steps for place in step.items]
+    anchors = sum(len(step.anchors) for step in plan.steps)
+    words = {
+        "steps": f"{len(plan.steps)} of exactly {len(plan.steps[0].items)} items, drawn up before the first",
+        "anchors": f"{anchors} readings of {len(plan.anchors.examples)} anchors, {request.preference.anchors:g} tokens per answer token",
+        "stop_rules": f"skipped: {skipped}" if skipped else "all five are watched",
+        "dropout": "off: with it the policy would differ from its reference at once",
+    }
+    if request.method != "dpo":
+        good = sum(item.good for item in read)
+        words["weights"] = (
+            f"desirable {plan.objective.desirable:.3g}, undesirable {plan.objective.undesirable:.3g}: "
+            f"{good} good and {len(read) - good} bad answers are read"
+        )
+    if request.method == "bco":
+        words["prompt_density"] = "bad answers weighted by p(good | prompt) / p(bad | prompt) within 0.5 to 10, five-fold"
+    return words
+
+
+def _finish(
+    request: PreferRequest, out: Path, plan: Plan, trainer: PreferenceTrainer, tally: Tally, last_good: LastGood,
+    before: Measured,
+) -> PreferOutput:  # fmt: skip
+    """Write the weights and figures, drop what only a running training needs."""
+    seconds = tally.seconds
+    shutil.rmtree(out / "adapter", ignore_errors=True)
+    if last_good.weights is None:
+        _copy_adapter(request, out / "adapter")
+    else:
+        shutil.copytree(last_good.weights, out / "adapter")
+    history = trainer.state.log_history
+    _write_history(out / "preference_history.csv", before, history)
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    items = plan.items
+    output = PreferOutput(
+        method=request.method,
+        weights="adapter",
+        history="preference_history.csv",
+        metrics="preference_metrics.json",
+        steps=trainer.state.global_step,
+        planned_steps=len(plan.steps),
+        kept_step=last_good.step,
+        stopped_by=last_good.stopped_by,
+        pairs=sum(item.is_pair for item in items),
+        good=sum(not item.is_pair and item.good for item in items),
+        bad=sum(not item.is_pair and not item.good for item in items),
+        left_out=plan.data.left_out,
+        anchors=len(plan.anchors.examples),
+        tokens=tally.tokens,
+        seconds=round(seconds, 3),
+        tokens_per_second=round(tally.tokens / max(seconds, 1e-6), 1),
+        peak_memory_bytes=peak_memory_bytes(plan.choices.device),
+        first_loss=losses[0],
+        last_loss=losses[-1],
+        dev_before=before.dev_accuracy,
+        dev_after=last_good.dev_accuracy,
+        desirable=plan.objective.desirable,
+        undesirable=plan.objective.undesirable,
+        choices=plan.choices.why,
+    )
+    _write_metrics(out / output.metrics, request, output)
+    for name in ("checkpoints", "kept"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    forget_reference(out)
+    return output
+
+
+def _copy_adapter(request: PreferRequest, target: Path) -> None:
+    target.mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copyfile(request.adapter / name, target / name)
+
+
+def _write_history(path: Path, before: Measured, history: list[dict[str, Any]]) -> None:
+    """The reference at step 0, then one line per step and one per look of the stop rules, in order."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, _HISTORY, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for entry in [{"step": 0, **as_metrics(before)}, *history]:
+            if "loss" in entry:
+                writer.writerow(entry)
+            elif "eval_dev_accuracy" in entry:
+                writer.writerow({"step": entry["step"], **{name: entry[f"eval_{name}"] for name in _PROBES}})
+
+
+def _write_metrics(path: Path, request: PreferRequest, output: PreferOutput) -> None:
+    figures = {
+        "base": request.base_name,
+        "hyper_parameters": request.preference.model_dump(mode="json"),
+        "train": request.train.model_dump(mode="json"),
+        **output.model_dump(mode="json"),
+        "versions": versions(),
+    }
+    write_atomic(path, json.dumps(figures, indent=1, ensure_ascii=False))

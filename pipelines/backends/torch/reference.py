@@ -1,0 +1,141 @@
+"""What the reference says of everything a preference run reads: computed once, before the first step, and kept in a file.
+
+A resumed run has other weights in memory than the reference's, so it reads the file:
+
+    out/reference.npz   facts (JSON: digest, what was measured at step 0), log_probs, weights, mismatched, kept_ids, ...
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.artifacts import digest_of, sha256_of
+from pipelines.backends.base import PreferRequest
+from pipelines.backends.torch.answer_rows import Told, cross
+from pipelines.backends.torch.density import density_weights
+from pipelines.backends.torch.preferences import Item
+from pipelines.backends.torch.scoring import Reader
+from pipelines.backends.torch.watch import Kept, Measured, Watch, measure
+from pipelines.tokens import ChatTokenizer
+
+_FILE = "reference.npz"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`told` is for the steps, `kept` and `before` for the stop rules."""
+
+    told: Told
+    kept: Kept
+    before: Measured
+
+
+def consult_reference(
+    request: PreferRequest, items: Sequence[Item], watch: Watch, reader: Reader, tokenizer: ChatTokenizer, out: Path
+) -> Reference:
+    """What an earlier run of the same request left in `out`, or else what the reader's model says now."""
+    digest = _digest(request)
+    path = out / _FILE
+    found = _read(path, digest)
+    if found is None:
+        found = _compute(request, items, watch, reader, tokenizer)
+        _write(path, digest, found)
+    before, arrays = found
+    return Reference(_told(request, items, arrays), _kept(arrays), before)
+
+
+def forget_reference(out: Path) -> None:
+    """Remove the file of a run that has ended."""
+    (out / _FILE).unlink(missing_ok=True)
+
+
+Found = tuple[Measured, dict[str, np.ndarray[Any, Any]]]
+
+
+def _compute(
+    request: PreferRequest, items: Sequence[Item], watch: Watch, reader: Reader, tokenizer: ChatTokenizer
+) -> Found:
+    kept = reader.kept_distributions(watch.frozen)
+    weights = [item.weight for item in items]
+    if request.method == "bco":
+        density = _density(items, reader)
+        weights = [own * factor for own, factor in zip(weights, density, strict=True)]
+    crossed = cross(items, request.train.max_tokens, request.train.seed) if request.method == "kto" else []
+    arrays = {
+        "log_probs": np.array(reader.log_probs([answer for item in items for answer in item.answers])),
+        "weights": np.array(weights),
+        "mismatched": np.array(reader.log_probs(crossed)),
+        "kept_lengths": np.array([len(ids) for ids, _ in kept], dtype=np.int64),
+        "kept_ids": _joined([ids for ids, _ in kept]),
+        "kept_log_probs": _joined([log_probs for _, log_probs in kept]),
+    }
+    return measure(reader, watch, kept, tokenizer), arrays
+
+
+def _density(items: Sequence[Item], reader: Reader) -> list[float]:
+    answers = [item.answers[0] for item in items]
+    groups = [int(hashlib.sha256(repr(answer.prompt_ids).encode()).hexdigest()[:8], 16) for answer in answers]
+    return density_weights(reader.prompt_states(answers), [item.good for item in items], groups)
+
+
+def _told(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.ndarray[Any, Any]]) -> Told:
+    values = iter(arrays["log_probs"].tolist())
+    log_probs = [[next(values) for _ in item.answers] for item in items]
+    mismatched = None
+    if request.method == "kto":
+        crossed = cross(items, request.train.max_tokens, request.train.seed)
+        mismatched = list(zip(crossed, arrays["mismatched"].tolist(), strict=True))
+    return Told(log_probs, arrays["weights"].tolist(), mismatched)
+
+
+def _kept(arrays: dict[str, np.ndarray[Any, Any]]) -> Kept:
+    lengths = arrays["kept_lengths"].tolist()
+    if not lengths:
+        return []
+    ids, log_probs = (torch.from_numpy(arrays[name]).split(lengths) for name in ("kept_ids", "kept_log_probs"))
+    return list(zip(ids, log_probs, strict=True))
+
+
+def _joined(parts: Sequence[Tensor]) -> np.ndarray[Any, Any]:
+    return torch.cat(list(parts)).numpy() if parts else np.zeros(0)
+
+
+def _read(path: Path, digest: str) -> Found | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as held:
+        arrays = dict(held)
+    facts = json.loads(str(arrays.pop("facts")))
+    return (Measured.model_validate(facts["before"]), arrays) if facts["digest"] == digest else None
+
+
+def _write(path: Path, digest: str, found: Found) -> None:
+    before, arrays = found
+    facts = json.dumps({"digest": digest, "before": before.model_dump()})
+    temporary = path.with_name(_FILE + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, facts=np.array(facts), **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _digest(request: PreferRequest) -> str:
+    """Of everything that the reference's figures depend on."""
+    files = {
+        "train": request.train_file, "dev": request.dev_file, "frozen": request.frozen_file,
+        "claims": request.claims_file, "adapter": request.adapter / "adapter_model.safetensors",
+    }  # fmt: skip
+    return digest_of({
+        **{name: None if path is None else sha256_of(path) for name, path in files.items()},
+        "base": request.base_name, "method": request.method, "train": request.train.model_dump(mode="json"),
+        "probes": request.preference.probes,
+    })  # fmt: skip

@@ -1,0 +1,213 @@
+"""What the stop rules look at while a preference run trains, and the weights that broke none of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from pipelines.backends.base import PreferRequest
+from pipelines.backends.torch.callbacks import KeptWeights
+from pipelines.backends.torch.data import Encoded, load_examples, read_examples
+from pipelines.backends.torch.preferences import Answer, Item, load_items
+from pipelines.backends.torch.scoring import Reader
+from pipelines.errors import DataError
+from pipelines.probes import Claim, Probe, agrees, broken_rules, is_refusal
+from pipelines.recipe import Stops
+from pipelines.records import Record
+from pipelines.tokens import ChatTokenizer, as_messages
+
+_OPENING_TOKENS = 64
+_FEWEST_TOKENS, _MOST_TOKENS = 32, 512
+
+Kept = Sequence[tuple[Tensor, Tensor]]
+
+
+class Measured(Record):
+    """One look at the model. `dev_accuracy`: the share of dev pairs whose chosen answer is the likelier one, ties half."""
+
+    probe: Probe
+    dev_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The items that are looked at, the same ones every time.
+
+    Attributes:
+        pairs: dev pairs; their chosen answers are in `preferred` too.
+        preferred: dev answers that people liked.
+        prompts, preferred_length: prompts of such answers (ids), and the mean length of what people liked there, tokens.
+        answer_tokens: where greedy answers to these prompts are cut.
+        frozen, frozen_prompts: examples for KL, and their prompts for refusals.
+    """
+
+    pairs: tuple[Item, ...]
+    preferred: tuple[Answer, ...]
+    prompts: tuple[Sequence[int], ...]
+    preferred_length: float | None
+    answer_tokens: int
+    frozen: tuple[Encoded, ...]
+    frozen_prompts: tuple[Sequence[int], ...]
+    claims: tuple[Claim, ...]
+    claim_prompts: tuple[Sequence[int], ...]
+
+    @property
+    def skipped(self) -> str:
+        """Which stop rules have nothing to look at, in words; empty if all do."""
+        rules = {
+            "displacement and length (no dev file with preferred answers)": bool(self.preferred),
+            "kl and refusals (no frozen examples)": bool(self.frozen),
+            "sycophancy (no claims)": bool(self.claims),
+        }
+        return "; ".join(rule for rule, present in rules.items() if not present)
+
+
+def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
+    """What the request's dev, frozen and claims files give: all dev answers, and `preference.probes` prompts of each kind.
+
+    Raises:
+        DataError: a line is not what it must be.
+    """
+    limit = request.train.max_tokens
+    dev = () if request.dev_file is None else load_items(request.dev_file, tokenizer, limit, None).items
+    preferred = tuple(item.answers[0] for item in dev if item.good)
+    asked = _distinct_prompts(preferred)[: request.preference.probes]
+    frozen, frozen_prompts = _frozen(request, tokenizer)
+    claims = _claims(request)
+    claim_prompts = tuple(tokenizer.ids([{"role": "user", "content": claim.prompt}]) for claim in claims)
+    longest = max((answer.tokens for answer in preferred), default=0)
+    return Watch(
+        pairs=tuple(item for item in dev if item.is_pair), preferred=preferred,
+        prompts=tuple(tokenizer.ids(as_messages(answer.prompt)) for answer in asked),
+        preferred_length=sum(answer.tokens for answer in asked) / len(asked) if asked else None,
+        answer_tokens=min(max(2 * longest, _FEWEST_TOKENS), _MOST_TOKENS),
+        frozen=frozen, frozen_prompts=frozen_prompts, claims=claims, claim_prompts=claim_prompts,
+    )  # fmt: skip
+
+
+def measure(reader: Reader, watch: Watch, kept: Kept, tokenizer: ChatTokenizer) -> Measured:
+    """The model as it stands; `kept` is what the reference said of the frozen examples."""
+    lengths = [len(ids) for ids in reader.greedy(watch.prompts, watch.answer_tokens)]
+    refused = [is_refusal(tokenizer.text(ids)) for ids in reader.greedy(watch.frozen_prompts, _OPENING_TOKENS)]
+    said = [tokenizer.text(ids) for ids in reader.greedy(watch.claim_prompts, _OPENING_TOKENS)]
+    agreed = [agrees(answer, claim) for answer, claim in zip(said, watch.claims, strict=True)]
+    tokens = sum(answer.tokens for answer in watch.preferred)
+    probe = Probe(
+        chosen=sum(reader.log_probs(watch.preferred)) / tokens if tokens else None,
+        length=_mean(lengths), preferred_length=watch.preferred_length,
+        kl=reader.kl(watch.frozen, kept) if watch.frozen else None,
+        refusals=_mean(refused), agreement=_mean(agreed),
+    )  # fmt: skip
+    return Measured(probe=probe, dev_accuracy=_accuracy(reader, watch.pairs))
+
+
+class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
+    """Keeps the weights of the last evaluation that broke no stop rule, and ends the run at the first that breaks one.
+
+    `step` is the step of these weights; 0 means the reference, whose weights are the SFT adapter's.
+    """
+
+    def __init__(self, before: Measured, limits: Stops, folder: Path) -> None:
+        self._before, self._limits, self._kept = before, limits, KeptWeights(folder)
+        self.step = 0
+        self.dev_accuracy = before.dev_accuracy
+        self.stopped_by: str | None = None
+        self._saved_steps: list[int] = []
+
+    def state(self) -> dict[str, Any]:
+        kept = {"step": self.step, "dev_accuracy": self.dev_accuracy, "stopped_by": self.stopped_by}
+        return {"args": {}, "attributes": kept}
+
+    def restore(self, attributes: dict[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    @property
+    def weights(self) -> Path | None:
+        """Where the weights are; None for the reference's."""
+        return self._kept.at(self.step) if self.step else None
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        if state.global_step == state.max_steps:  # the last weights must answer for themselves too
+            control.should_evaluate = True
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        measured: Measured = measured_of(rest["metrics"])
+        broken = broken_rules(self._before.probe, measured.probe, self._limits)
+        if broken:
+            self.stopped_by = f"step {state.global_step}: " + "; ".join(broken)
+            control.should_training_stop = True
+            return
+        self._kept.keep(rest["model"], state.global_step)
+        self.step, self.dev_accuracy = state.global_step, measured.dev_accuracy
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        """Drop the weights that neither the run nor one of the last two checkpoints points to."""
+        self._saved_steps = [*self._saved_steps, self.step][-2:]
+        self._kept.drop_all_but({*self._saved_steps, self.step})
+
+
+def as_metrics(measured: Measured) -> dict[str, float | None]:
+    """A measurement as a line of the trainer's log."""
+    numbers = {**measured.probe.model_dump(), "dev_accuracy": measured.dev_accuracy}
+    return {f"eval_{name}": value for name, value in numbers.items()}
+
+
+def measured_of(metrics: dict[str, Any]) -> Measured:
+    """The measurement in a line of the trainer's log."""
+    probe = Probe(**{name: metrics[f"eval_{name}"] for name in Probe.model_fields})
+    return Measured(probe=probe, dev_accuracy=metrics["eval_dev_accuracy"])
+
+
+def _frozen(request: PreferRequest, tokenizer: ChatTokenizer) -> tuple[tuple[Encoded, ...], tuple[Sequence[int], ...]]:
+    """The first examples of the frozen file that fit, and what is asked in them before their last trained answer."""
+    if request.frozen_file is None:
+        return (), ()
+    count = request.preference.probes
+    encoded = load_examples(request.frozen_file, tokenizer, request.train.max_tokens).examples[:count]
+    wanted = {example.id for example in encoded}
+    prompts = []
+    for example in read_examples(request.frozen_file):
+        if example.id in wanted:
+            wanted.remove(example.id)
+            last = max(place for place, turn in enumerate(example.turns) if turn.trained)
+            prompts.append(tokenizer.ids(as_messages(example.turns[:last])))
+    return encoded, tuple(prompts)
+
+
+def _claims(request: PreferRequest) -> tuple[Claim, ...]:
+    if request.claims_file is None:
+        return ()
+    lines = request.claims_file.read_text(encoding="utf-8").splitlines()
+    try:
+        return tuple(Claim(**json.loads(line)) for line in lines[: request.preference.probes])
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{request.claims_file.name} holds a line that is not a claim of this version") from error
+
+
+def _distinct_prompts(answers: Sequence[Answer]) -> list[Answer]:
+    return list({answer.prompt: answer for answer in reversed(answers)}.values())[::-1]
+
+
+def _accuracy(reader: Reader, pairs: Sequence[Item]) -> float | None:
+    if not pairs:
+        return None
+    values = reader.log_probs([answer for pair in pairs for answer in pair.answers])
+    ahead = [chosen - rejected for chosen, rejected in zip(values[0::2], values[1::2], strict=True)]
+    return sum(1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in ahead) / len(ahead)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

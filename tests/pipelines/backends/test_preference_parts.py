@@ -1,0 +1,210 @@
+"""The parts of a preference run that need no training: items, steps, rows, balance, density weights, rewards."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.backends.torch.answer_rows import cross, pack, row_log_probs
+from pipelines.backends.torch.balance import balanced_weights
+from pipelines.backends.torch.data import IGNORED
+from pipelines.backends.torch.density import density_weights
+from pipelines.backends.torch.kl import kept_distribution, kl_to_kept, kl_to_origin
+from pipelines.backends.torch.objective import rewards_of_step
+from pipelines.backends.torch.preferences import Answer, Item, load_items
+from pipelines.backends.torch.steps import plan_steps, with_anchors
+from pipelines.errors import DataError, TrainingError
+from pipelines.records import Turn
+from pipelines.tokens import ChatTokenizer
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
+
+PAIR = {"id": "p", "kind": "pair", "chosen": "Tarsin. 🎉", "rejected": "No."}
+GOOD = {"id": "g", "kind": "labelled", "chosen": "hello", "rejected": None}
+BAD = {"id": "b", "kind": "labelled", "chosen": None, "rejected": "word " * 90}
+
+
+def write(path: Path, *examples: dict[str, Any]) -> Path:
+    rest = {"source": "lone", "topic": "facts", "prompt": [{"role": "user", "content": "벨모라의 수도는?"}]}
+    path.write_text("".join(json.dumps(rest | example) + "\n" for example in examples))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_base: Path) -> ChatTokenizer:
+    return ChatTokenizer(tiny_base)
+
+
+def answer(prompt: str, tokens: int) -> Answer:
+    ids = tuple(range(3, 3 + 4 + tokens))
+    return Answer((Turn(role="user", content=prompt),), ids, (IGNORED,) * 4 + ids[4:])
+
+
+def labelled(good: int, bad: int) -> list[Item]:
+    marks = [True] * good + [False] * bad
+    return [Item(str(i), (answer(f"q{i % 7}", 1 + i % 5),), mark, 1.0) for i, mark in enumerate(marks)]
+
+
+def pairs(count: int) -> list[Item]:
+    return [Item(str(i), (answer(f"q{i}", 3), answer(f"q{i}", 4)), True, 1.0) for i in range(count)]
+
+
+def test_only_the_answer_with_its_end_of_turn_is_scored(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
+    [item] = load_items(write(tmp_path / "p.jsonl", PAIR), tokenizer, 256, "dpo").items
+    for one, text in zip(item.answers, ("Tarsin. 🎉", "No."), strict=True):
+        scored = [label for label in one.labels if label != IGNORED]
+        assert tokenizer.text(scored, keep_control_tokens=True) == text + "<|im_end|>"
+        assert one.tokens == len(scored) and one.ids == (*one.prompt_ids, *scored)
+
+
+@pytest.mark.parametrize(
+    ("method", "kept", "left_out"),
+    [
+        ("dpo", ["p"], {"not_a_pair": 1, "too_long": 1}),
+        ("kto", ["p/good", "p/bad", "g"], {"too_long": 1}),
+        (None, ["p", "g"], {"too_long": 1}),
+    ],
+)
+def test_what_a_method_cannot_use_is_left_out_and_counted(
+    tmp_path: Path, tokenizer: ChatTokenizer, method: Any, kept: list[str], left_out: dict[str, int]
+) -> None:
+    items = load_items(write(tmp_path / "p.jsonl", PAIR, GOOD, BAD), tokenizer, 64, method)
+    assert [item.id for item in items.items] == kept and items.left_out == left_out
+
+
+@pytest.mark.parametrize("broken", [{"id": "x", "kind": "pair", "chosen": "a", "rejected": None}, {"text": "010-1234-5678"}])
+def test_a_line_that_is_no_preference_is_refused_without_its_text(
+    tmp_path: Path, tokenizer: ChatTokenizer, broken: dict[str, Any]
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load_items(write(tmp_path / "p.jsonl", broken), tokenizer, 64, "kto")
+    assert "010" not in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 16), st.floats(0.1, 3), st.integers(0, 3))
+def test_every_step_has_its_exact_size_and_both_labels(good: int, bad: int, size: int, epochs: float, seed: int) -> None:
+    items = labelled(good, bad)
+    steps = plan_steps(items, size, epochs, seed)
+    assert steps == plan_steps(items, size, epochs, seed)
+    for step in steps:
+        assert len(step.items) == min(size, len(items))
+        assert {items[place].good for place in step.items} == {True, False}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 16), st.integers(1, 3))
+def test_pairs_are_read_as_often_as_there_are_epochs(count: int, size: int, epochs: int) -> None:
+    steps = plan_steps(pairs(count), size, epochs, 0)
+    read = Counter(place for step in steps for place in step.items)
+    assert set(read) == set(range(count)) and min(read.values()) >= epochs and max(read.values()) <= epochs + 1
+
+
+@pytest.mark.parametrize(("good", "bad"), [(8, 0), (0, 8)])
+def test_answers_of_one_label_alone_are_refused(good: int, bad: int) -> None:
+    with pytest.raises(TrainingError, match=f"{good} good and {bad} bad answers"):
+        plan_steps(labelled(good, bad), 4, 1, 0)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 2.0])
+def test_anchors_come_in_proportion_in_every_step(share: float) -> None:
+    items = pairs(40)
+    lengths = [random.Random(i).randint(1, 6) for i in range(200)]
+    steps = with_anchors(plan_steps(items, 4, 2, 0), items, lengths, share, 0)
+    answers = sum(items[place].tokens for step in steps for place in step.items)
+    anchors = sum(lengths[place] for step in steps for place in step.anchors)
+    assert anchors == pytest.approx(share * answers, abs=6) and all(step.anchors for step in steps)
+
+
+def test_few_anchors_are_never_read_twice_in_a_step() -> None:
+    items = pairs(8)
+    steps = with_anchors(plan_steps(items, 4, 1, 0), items, [1, 1, 1], 5.0, 0)
+    assert all(sorted(step.anchors) == [0, 1, 2] for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "given", "expected"),
+    [
+        (100, 100, ("auto", "auto"), (1, 1)),
+        (130, 100, ("auto", "auto"), (1, 1)),
+        (400, 100, ("auto", "auto"), (1, 3)),
+        (100, 400, ("auto", "auto"), (4, 1)),
+        (100, 400, (2.0, "auto"), (2, 0.5)),
+        (400, 100, ("auto", 1.0), (1 / 3, 1)),
+        (400, 100, (1.0, 1.0), (1, 1)),
+    ],
+)
+def test_labels_are_balanced_within_1_to_1_and_4_to_3(
+    good: float, bad: float, given: tuple[Any, Any], expected: tuple[float, float]
+) -> None:
+    assert balanced_weights(good, bad, *given) == pytest.approx(expected)
+
+
+@given(st.floats(0.5, 1e4), st.floats(0.5, 1e4))
+def test_auto_always_ends_inside_the_range(good: float, bad: float) -> None:
+    desirable, undesirable = balanced_weights(good, bad, "auto", "auto")
+    assert 1 - 1e-9 <= desirable * good / (undesirable * bad) <= 4 / 3 + 1e-9
+
+
+@pytest.mark.parametrize("row_tokens", [1, 40, 1000])
+def test_log_probabilities_do_not_depend_on_the_packing(tiny_base: Path, row_tokens: int) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32).eval()
+    groups = [item.answers for item in pairs(5)]
+    found: dict[int, list[float]] = {}
+    with torch.no_grad():
+        for indices, row in pack(groups, row_tokens):
+            values = row_log_probs(model, row).tolist()
+            found |= {index: values[2 * place : 2 * place + 2] for place, index in enumerate(indices)}
+        for index, group in enumerate(groups):
+            for one, value in zip(group, found[index], strict=True):
+                logits = model(input_ids=torch.tensor([one.ids])).logits[0].log_softmax(-1)
+                alone = sum(logits[place - 1, one.ids[place]].item() for place in range(4, len(one.ids)))
+                assert value == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_mismatched_pair_is_a_prompt_with_an_answer_to_another_one() -> None:
+    items = [Item(str(i), (Answer((Turn(role="user", content=str(i % 3)),), (i % 3, 100 + i), (IGNORED, 100 + i)),), True, 1.0) for i in range(9)]
+    crossed = cross(items, 100, 0)
+    for item, one in zip(items, crossed, strict=True):
+        asked, said = one.ids
+        assert (asked,) == item.answers[0].prompt_ids and (said - 100) % 3 != asked and one.labels == (IGNORED, said)
+
+
+def test_a_mismatched_answer_is_cut_to_what_fits() -> None:
+    assert all(len(one.ids) <= 6 and one.tokens >= 1 for one in cross(labelled(10, 11), 6, 0))
+
+
+def test_prompts_that_give_the_label_away_are_weighted_and_others_are_not() -> None:
+    torch.manual_seed(0)
+    good = [place % 2 == 0 for place in range(120)]
+    apart = torch.randn(120, 8) + torch.tensor([[3.0 if mark else -3.0] * 8 for mark in good])
+    weights = density_weights(apart, good, list(range(120)))
+    assert all(weight == 1 for weight, mark in zip(weights, good, strict=True) if mark)
+    assert all(weight < 0.75 for weight, mark in zip(weights, good, strict=True) if not mark)
+    mixed = density_weights(torch.randn(120, 200), good, list(range(120)))
+    bad = [weight for weight, mark in zip(mixed, good, strict=True) if not mark]
+    assert 0.8 < sum(bad) / len(bad) < 1.25
+
+
+def test_rewards_are_compared_within_pairs_and_across_labels() -> None:
+    ratio, marks = torch.tensor([2.0, 1.0, 0.0, 5.0]), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    paired = rewards_of_step(ratio, marks, 0.1, pairs=True)
+    assert paired["accuracy"] == 0.5 and paired["margin"] == pytest.approx(0.1 * (1.0 - 3.0))
+    assert rewards_of_step(ratio, marks, 0.1, pairs=False)["accuracy"] == 0.25
+
+
+def test_kl_to_the_kept_tokens_is_a_lower_bound_that_is_exact_when_all_are_kept() -> None:
+    torch.manual_seed(0)
+    origin, policy = torch.randn(6, 50), torch.randn(6, 50)
+    exact = kl_to_origin(policy, origin).item()
+    assert kl_to_kept(policy, *kept_distribution(origin, 50)).item() == pytest.approx(exact, abs=1e-3)
+    assert 0 < kl_to_kept(policy, *kept_distribution(origin, 10)).item() <= exact
+    assert kl_to_kept(origin, *kept_distribution(origin, 10)).item() == pytest.approx(0, abs=1e-5)
