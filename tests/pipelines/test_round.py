@@ -9,7 +9,7 @@ import pytest
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
 from pipelines.errors import ArtifactError, Cancelled
-from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe import Preference, Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
 from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.remedies import next_recipe
@@ -152,6 +152,18 @@ def test_after_forgetting_twice_the_origin_is_held_on_to() -> None:
     once = next_recipe(recipe(), failed("guard", "min_gain"), 1)
 
     assert next_recipe(once, failed("margin"), 2).train.kl.weight > 0
+
+
+def test_after_a_broken_stop_rule_only_preferences_are_held_closer() -> None:
+    given = recipe(preference=Preference(learning_rate=4e-6, beta=0.1))
+    guard = [Check(suite="preference", criterion="guard", outcome="fail", reason="kl")]
+
+    changed = next_recipe(given, guard, 1)
+
+    assert changed.preference is not None
+    assert (changed.preference.learning_rate, changed.preference.beta) == (2e-6, 0.2)
+    assert (changed.train, changed.mixture) == (given.train, given.mixture)
+    assert next_recipe(given, [*guard, *failed("margin")], 1).mixture.user < given.mixture.user
 
 
 def test_a_recipe_without_anchors_gets_some() -> None:
