@@ -93,7 +93,8 @@ class PreferOutput(Record):
     """What a preference run left in its folder; `weights` is a PEFT adapter, the SFT one where a rule stopped at once.
 
     `stopped_by` is the sentence of the stop rule that ended it, `kept_step` the step whose weights were kept (0: the
-    reference's). `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one.
+    reference's). `pairs` were trained as pairs (DPO), `good` and `bad` as answers of their own (KTO and BCO: a pair is one
+    of each). `left_out` counts training examples by reason. `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one.
     """
 
     method: Literal["dpo", "kto", "bco"]
@@ -107,6 +108,7 @@ class PreferOutput(Record):
     pairs: int
     good: int
     bad: int
+    left_out: Mapping[str, int]
     anchors: int
     tokens: int
     seconds: float

@@ -17,6 +17,7 @@ from pipelines.stages.candidate import Candidate
 from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.mix import MixOutput, ShareLine
+from pipelines.stages.preference_report import PreferenceTold
 from pipelines.stages.report import ReportInput, report
 from pipelines.stages.snapshot import SnapshotOutput
 from pipelines.steps import Steps
@@ -285,6 +286,20 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
     for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
                  "champion `tiny-r0001-a1`", "over_round_budget", "| candidate | 20 | 99.0 % |", "adapter scale 0.5"):  # fmt: skip
         assert said in text, said
+
+
+def test_the_report_tells_of_preferences_where_there_was_such_a_stage(tmp_path: Path) -> None:
+    import json
+
+    for name, text in (("loss", "step,loss,dev_loss\n1,2.0,\n"), ("preference", "step,loss,margin\n1,0.7,0.0\n2,0.6,0.2\n")):
+        (tmp_path / f"{name}.csv").write_text(text)
+    learned = told().model_copy(update={"preference": PreferenceTold(method="kto", why="Few pairs.", used={"lone": 5})})
+
+    made = report(learned, tmp_path / "loss.csv", tmp_path, tmp_path / "preference.csv")
+
+    assert made.pictures == ("loss.png", "preference.png", "scores.png")
+    assert json.loads((tmp_path / "report.json").read_text())["preference"]["curve"][1]["margin"] == 0.2
+    assert "## Preferences\n\nMethod: **kto**. Few pairs." in (tmp_path / "report.md").read_text()
 
 
 def test_every_conversation_of_the_funnel_is_accounted_for() -> None:
