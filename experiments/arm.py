@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.backends.torch.prefer import prefer
-
 from experiments.grid import Run
 from experiments.measure import BASE, score
 from experiments.reference import SFT, anchor_examples, write_examples
 from experiments.task import cast_votes
 from pipelines.artifacts import digest_of, write_atomic
 from pipelines.backends.base import PreferRequest
+from pipelines.backends.torch.prefer import prefer
 from pipelines.recipe import Batch, Preference, Stops
 from pipelines.records import PreferenceExample
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.backends.base import CHECKPOINTING_FROM_PARAMETERS, CPU_ROW_TOKENS
+from pipelines.preference_plan import PreferencePlan, Thumbs, plan_preference, preference_warnings
 from pipelines.recipe import Recipe
 from pipelines.records import Record
 from pipelines.shapes import Shape, shape_of
@@ -63,6 +64,7 @@ class Plan(Record):
     memory_bytes: int | None
     disk_bytes: int | None
     warnings: tuple[str, ...]
+    preference: PreferencePlan | None = None
 
     def lines(self) -> list[str]:
         """The forecast as a person reads it."""
@@ -81,6 +83,7 @@ class Plan(Record):
                 f"memory    about {_bytes(self.memory_bytes)} to train",
                 f"disk      about {_bytes(self.disk_bytes)} while it runs",
             ]
+        lines += [self.preference.line()] if self.preference else []
         return lines + [f"warning   {warning}" for warning in self.warnings]
 
 
@@ -93,6 +96,7 @@ def forecast(
     base: Path | None,
     cuda: bool,
     memory_bytes: int | None = None,
+    thumbs: Thumbs | None = None,
 ) -> Plan:
     """The plan of a round of this recipe, its phase already filled in (`Recipe.phase`).
 
@@ -101,6 +105,7 @@ def forecast(
         anchors: the pools; a kind that is missing has no pool.
         base: the model's folder, if it is here.
         memory_bytes: what this machine has to train with, to warn when it is not enough.
+        thumbs: the feedback there is, for a recipe that learns preferences.
     """
     shape = shape_of(recipe.base.model, base)
     tokens = _tokens(recipe, new, replay, anchors)
@@ -118,10 +123,12 @@ def forecast(
         evaluations=steps // recipe.train.evaluate_every, parameters=None if shape is None else shape.parameters,
         trained_parameters=trained, memory_bytes=None if shape is None else _memory(recipe, shape, cuda),
         disk_bytes=None if shape is None or trained is None else _disk(shape, trained), warnings=(),
+        preference=plan_preference(recipe.preference, thumbs) if recipe.preference and thumbs else None,
     )  # fmt: skip
     warnings = [
         *_data_warnings(recipe, plan, new.examples + replay.examples), *_schedule_warnings(recipe, plan),
-        *_evidence_warnings(recipe, plan), *_machine_warnings(recipe, plan, cuda, memory_bytes),
+        *_evidence_warnings(recipe, plan), *_preference_warnings(recipe, plan),
+        *_machine_warnings(recipe, plan, cuda, memory_bytes),
     ]  # fmt: skip
     return plan.model_copy(update={"warnings": tuple(warnings)})
 
@@ -250,6 +257,12 @@ def _evidence_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
         yield f"rank {train.lora.r} is not {_range(limits.ranks)}, which holds for {size} parameters"
     if not limits.batch[0] / 2 <= plan.batch <= limits.batch[1] * 2:
         yield f"{plan.batch} examples a step are not {_range(limits.batch)}, which holds for {size} parameters"
+
+
+def _preference_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
+    if recipe.preference is not None and plan.preference is not None:
+        judged = plan.parameters is not None and plan.parameters >= _SMALLEST
+        yield from preference_warnings(recipe.preference, plan.preference, judged=judged)
 
 
 def _machine_warnings(recipe: Recipe, plan: Plan, cuda: bool, memory_bytes: int | None) -> Iterator[str]:

@@ -2,6 +2,9 @@
 
     lost an old skill    more anchors (the users' share times 2/3), half the learning rate; again: KL to the origin too
     learnt too little    half as many epochs more; nothing else
+    broke a stop rule    preferences alone: half the learning rate, twice the tie to the SFT result (beta)
+
+A skill may be lost in the preference stage as well, so that is held closer whenever something is lost.
 
 Order after SCIENCE section 1: replay that covers the gated skills first, then KL to the base, then the learning rate.
 """
@@ -10,11 +13,13 @@ from collections.abc import Sequence
 
 from pipelines.recipe import Recipe
 from pipelines.stages.gate import Check
+from pipelines.suites.guard import PREFERENCE
 
 _USER_SHRINKS_TO = 2 / 3
 _LEARNING_RATE_FACTOR = 0.5
 _EPOCHS_FACTOR = 1.5
 _KL_WEIGHT = 0.1
+_BETA_FACTOR = 2.0
 
 
 def next_recipe(recipe: Recipe, checks: Sequence[Check], attempt: int) -> Recipe:
@@ -22,12 +27,22 @@ def next_recipe(recipe: Recipe, checks: Sequence[Check], attempt: int) -> Recipe
     failed = [check for check in checks if check.outcome == "fail"]
     if failed and all(check.criterion == "min_gain" for check in failed):
         return _train_longer(recipe)
-    return _forget_less(recipe, with_kl=attempt >= 2)
+    if failed and all(check.suite == PREFERENCE for check in failed):
+        return _hold_closer(recipe)
+    return _hold_closer(_forget_less(recipe, with_kl=attempt >= 2))
 
 
 def _train_longer(recipe: Recipe) -> Recipe:
     train = recipe.train.model_copy(update={"epochs": recipe.train.epochs * _EPOCHS_FACTOR})
     return recipe.model_copy(update={"train": train})
+
+
+def _hold_closer(recipe: Recipe) -> Recipe:
+    learned = recipe.preference
+    if learned is None:
+        return recipe
+    changes = {"learning_rate": learned.learning_rate * _LEARNING_RATE_FACTOR, "beta": learned.beta * _BETA_FACTOR}
+    return recipe.model_copy(update={"preference": learned.model_copy(update=changes)})
 
 
 def _forget_less(recipe: Recipe, *, with_kl: bool) -> Recipe:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.chat import escape_markers
 from pipelines.plan import Plan, Stock, forecast
+from pipelines.preference_plan import count_thumbs
 from pipelines.recipe import Recipe
 from pipelines.stages.anchors import AnchorPool, load_pools
 from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
@@ -34,7 +35,8 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         _, lineage = rounds.champion_lineage(session)
         seen = frozenset(rounds.seen_conversations(session, lineage))
     selector = Selector(count_tokens=count, find_contaminated=lambda texts: [None] * len(texts), suite_digests={})
-    taken = preview(StoreCorpus(store, vault, seen), phase.select, selector, now=datetime.now(UTC))
+    corpus = StoreCorpus(store, vault, seen)
+    taken = preview(corpus, phase.select, selector, now=datetime.now(UTC))
     pools = load_pools(settings.project / "data" / "general")
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples
@@ -42,6 +44,7 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         phase, new=new if missing <= 0 else _enough(phase, new, missing), replay=_stock(taken, "replay"),
         anchors={name: _pool_stock(pool, count) for name, pool in pools.items()}, base=base,
         cuda=shutil.which("nvidia-smi") is not None, memory_bytes=_memory_bytes(),
+        thumbs=count_thumbs(corpus.candidates()) if phase.preference else None,
     )  # fmt: skip
     if missing <= 0:
         return plan

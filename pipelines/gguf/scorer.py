@@ -76,6 +76,22 @@ class GGUFScorer:
         self._session.rewind(len(context_ids))
         return float(total.sum()), bool(greedy.all())
 
+    def distributions(
+        self, context_ids: Sequence[int], continuation_ids: Sequence[int], places: Sequence[int]
+    ) -> npt.NDArray[np.float64]:
+        """log p of every token of the vocabulary at some places of the continuation, in nats: (places, vocabulary).
+
+        Place 0 is the continuation's first token, given the context alone.
+        """
+        self._reserve(len(context_ids) + len(continuation_ids))
+        rows = [self._after(context_ids)[None, :]]
+        rest = list(continuation_ids[: max(places)])
+        rows += [self._session.feed(rest[start : start + _SCORED_ROWS]) for start in range(0, len(rest), _SCORED_ROWS)]
+        self._session.rewind(len(context_ids))
+        picked = np.concatenate(rows)[list(places)].astype(np.float64)
+        shifted = picked - picked.max(axis=1, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
     def choice_logits(self, prompt_ids: Sequence[int], letter_ids: Sequence[int]) -> list[float]:
         """The logits of the letters as the prompt's next token, from one forward."""
         self._reserve(len(prompt_ids))

@@ -8,13 +8,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from pipelines.errors import DataError
-from pipelines.records import Record, Role, Turn
+from pipelines.records import Example, Record, Role, Turn
 
 AnchorName = Literal["general", "coding", "reasoning"]
 ANCHOR_NAMES: tuple[AnchorName, ...] = ("general", "coding", "reasoning")
@@ -100,6 +101,17 @@ def without_contaminated(
         name: AnchorPool(name=name, anchors=clean[name], contaminated=len(pool.anchors) - len(clean[name]))
         for name, pool in pools.items()
     }
+
+
+def frozen_prompts(pools: Mapping[AnchorName, AnchorPool], count: int) -> tuple[Example, ...]:
+    """At most `count` anchors kept for dev, the same ones every time, as many of each family as far as that goes."""
+    queues: dict[str, list[Example]] = {}
+    for name, pool in sorted(pools.items()):
+        for anchor in pool.split()[1]:
+            example = Example(id=f"{name}/{anchor.id}", source=name, turns=anchor.trained_turns)
+            queues.setdefault(f"{name}/{anchor.family}", []).append(example)
+    in_turn = (example for row in zip_longest(*queues.values()) for example in row if example is not None)
+    return tuple(islice(in_turn, count))
 
 
 def families(anchors: Sequence[Anchor]) -> dict[str, int]:

@@ -26,6 +26,7 @@ from pipelines.records import Example, Record, ServedForm
 from pipelines.suites.heldout import heldout_items
 from pipelines.suites.job import JobRequest, SuiteChoice, measure
 from pipelines.suites.load import Split
+from pipelines.suites.preference import PreferenceAsk, compare
 from pipelines.suites.report import ScoreRow, score_rows
 from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT, GateInput, ModelScores
@@ -42,6 +43,7 @@ class Measurement(Record):
         items: how many per suite (a fixed stratified choice), None for all.
         heldout: well-rated held-out examples; source `replay` marks older data.
         clusters: by example id, what makes held-out examples dependent (their prompt cluster).
+        preference: held-out preferences and the prompts of the preference guard, if a preference stage ran.
     """
 
     suites: tuple[str, ...]
@@ -49,6 +51,7 @@ class Measurement(Record):
     items: int | None = None
     heldout: tuple[Example, ...] = ()
     clusters: Mapping[str, str] = {}
+    preference: PreferenceAsk | None = None
     seed: int = 0
 
 
@@ -112,6 +115,7 @@ def measure_models(
     """The scores of several models by name, each in a child process; equal forms are measured once.
 
     As many run at once as there are cores for their threads. `progress` is the folder whose progress.jsonl grows.
+    Where preferences are measured, each model's KL is taken from the one named `champion`, if there is one.
     """
     unique: dict[str, tuple[str, ServedForm]] = {}
     for name, form in forms.items():
@@ -123,7 +127,22 @@ def measure_models(
         ]
         with ThreadPoolExecutor(max_workers=_workers(list(forms.values()))) as pool:
             found = dict(zip(unique, pool.map(measure, jobs), strict=True))
+        if measurement.preference is not None and "champion" in forms:
+            folders = {key: Path(job.progress) for key, job in zip(unique, jobs, strict=True)}
+            champion = folders[forms["champion"].model_dump_json()]
+            found = {key: _with_kl(scores, champion, folders[key]) for key, scores in found.items()}
     return {name: found[form.model_dump_json()] for name, form in forms.items()}
+
+
+def _with_kl(scores: ModelScores, champion: Path, model: Path) -> ModelScores:
+    """The scores with the model's KL from the champion, which has 0 from itself."""
+    compared = compare(champion, model)
+    if compared is None or scores.preference is None:
+        return scores
+    kl, places = compared
+    return scores.model_copy(
+        update={"preference": scores.preference.model_copy(update={"kl": kl, "kl_positions": places})}
+    )
 
 
 def choose_form(origin: ModelScores, candidates: Sequence[ModelScores], tolerance_points: float = 1.0) -> int:
@@ -163,7 +182,7 @@ def _job(
         ),
         heldout=heldout_items(measurement.heldout, measurement.clusters) if HELDOUT in measurement.suites else (),
         language=str(suites / GUARD_SUITE / "prompts.jsonl") if GUARD_SUITE in measurement.suites else None,
-        cache=str(cache), progress=str(progress),
+        preference=measurement.preference, cache=str(cache), progress=str(progress),
     )  # fmt: skip
 
 

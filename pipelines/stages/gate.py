@@ -13,7 +13,9 @@ from math import isfinite
 from typing import Literal, NamedTuple
 
 from pipelines.errors import RecipeError, SuiteError
+from pipelines.recipe import Stops
 from pipelines.records import Record
+from pipelines.suites.guard import PREFERENCE, preference_findings
 from pipelines.suites.language import language_problems
 from pipelines.suites.rules import GUARD_SUITE, GateRule
 from pipelines.suites.scores import HELDOUT, BaselineName, GateInput, ModelScores, SuiteScores, paired_values
@@ -71,8 +73,11 @@ class Verdict(Record):
         return tuple(dict.fromkeys(check.suite for check in self.checks if check.outcome == "fail"))
 
 
-def decide(scores: GateInput, rules: Sequence[GateRule]) -> Verdict:
+def decide(scores: GateInput, rules: Sequence[GateRule], stops: Stops | None = None) -> Verdict:
     """The verdict on a candidate, from item scores alone; the same input gives the same verdict.
+
+    Args:
+        stops: the recipe's stop rules, if a preference stage ran; they become a guard. None: there was no such stage.
 
     Raises:
         SuiteError: a rule names a suite or metric that was not measured, or on other items than the baseline.
@@ -83,6 +88,7 @@ def decide(scores: GateInput, rules: Sequence[GateRule]) -> Verdict:
     alpha = alpha_for(scores.attempt, scores.max_attempts)
     checks = [check for rule in rules if rule.suite != GUARD_SUITE for check in _checks(scores, rule, alpha)]
     checks += _guard(scores, asked=any(rule.suite == GUARD_SUITE for rule in rules))
+    checks += _preference_guard(scores, stops, alpha) if stops else []
     return Verdict(outcome=_overall(checks), checks=tuple(checks))
 
 
@@ -252,6 +258,17 @@ def _guard(scores: GateInput, *, asked: bool) -> list[Check]:
     outcome: Outcome = "fail" if problems else "pass"
     said = "; ".join(problems) or f"{candidate.answers} answers are in the language of their prompts"
     return [Check(suite=GUARD_SUITE, criterion="guard", outcome=outcome, reason=f"language: {said}: {outcome}", n=candidate.answers)]
+
+
+def _preference_guard(scores: GateInput, stops: Stops, alpha: float) -> list[Check]:
+    """One check per broken rule of the preference guard, or one that passes."""
+    return [
+        Check(
+            suite=PREFERENCE, criterion="guard", outcome=found.outcome, baseline=found.baseline, n=found.n, needed=found.needed,
+            reason=f"preference against the {found.baseline}: {found.sentence}: {found.outcome}",
+        )
+        for found in preference_findings(scores, stops, alpha)
+    ]  # fmt: skip
 
 
 def _overall(checks: Sequence[Check]) -> Outcome:

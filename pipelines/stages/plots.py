@@ -18,14 +18,28 @@ class LossPoint(Record):
     dev_loss: float | None
 
 
-def draw(losses: Sequence[LossPoint], rows: Sequence[ScoreRow], out: Path) -> list[str]:
-    """Draw loss.png and scores.png into `out`; gives their names, none where matplotlib is not installed."""
+class PreferencePoint(Record):
+    """One step of a preference run: its loss, and by how much good answers are ahead of bad ones."""
+
+    step: int
+    loss: float
+    margin: float | None
+
+
+def draw(
+    losses: Sequence[LossPoint], rows: Sequence[ScoreRow], out: Path, preferences: Sequence[PreferencePoint] = ()
+) -> list[str]:
+    """Draw loss.png, preference.png and scores.png into `out`, as far as there is something to draw.
+
+    Gives their names; none where matplotlib is not installed.
+    """
     try:
         import matplotlib
     except ImportError:
         return []
     matplotlib.use("Agg")
     drawn = [_losses(losses, out / "loss.png")] if losses else []
+    drawn += [_preferences(preferences, out / "preference.png")] if preferences else []
     shown = [row for row in rows if row.metric != "perplexity"]
     return [path.name for path in (*drawn, *([_scores(shown, out / "scores.png")] if shown else []))]
 
@@ -39,6 +53,22 @@ def _losses(losses: Sequence[LossPoint], path: Path) -> Path:
     axes.set_xlabel("step")
     axes.set_ylabel("nats per trained token")
     axes.legend(frameon=False)
+    return _save(figure, path)
+
+
+def _preferences(points: Sequence[PreferencePoint], path: Path) -> Path:
+    """Loss above, margin below: one has no meaning on the other's scale."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    drawn = (("loss", "preference loss", _INK), ("margin", "margin, nats", _ACCENT))
+    for axes, (name, label, colour) in zip(figure.subplots(2, 1, sharex=True), drawn, strict=True):
+        shown = [(point.step, getattr(point, name)) for point in points if getattr(point, name) is not None]
+        if shown:
+            axes.plot(*zip(*shown, strict=True), color=colour, marker="." if len(shown) < 40 else "")
+        axes.set_ylabel(label)
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("step")
     return _save(figure, path)
 
 

@@ -22,7 +22,13 @@ from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.gate import Verdict
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import MixOutput
-from pipelines.stages.plots import LossPoint, draw
+from pipelines.stages.plots import LossPoint, PreferencePoint, draw
+from pipelines.stages.preference_report import (
+    PreferenceTold,
+    preference_json,
+    preference_markdown,
+    read_curve,
+)
 from pipelines.stages.selection import REASONS as SNAPSHOT_REASONS
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.report import ScoreRow, score_table
@@ -36,6 +42,7 @@ class ReportInput(Record):
     """Everything an attempt found out.
 
     `origin` and `champion` are model ids, `language` goes by role (empty if it was not measured), `seconds` by stage.
+    `preference` is None where the recipe has no preference stage.
     """
 
     recipe: Recipe
@@ -50,6 +57,7 @@ class ReportInput(Record):
     verdict: Verdict
     language: Mapping[str, LanguageMeasure]
     seconds: Mapping[str, float]
+    preference: PreferenceTold | None = None
 
 
 class ReportOutput(Record):
@@ -60,11 +68,15 @@ class ReportOutput(Record):
     pictures: tuple[str, ...]
 
 
-def report(told: ReportInput, loss_history: Path, out: Path) -> ReportOutput:
-    """Write report.md, report.json and, where matplotlib is installed, loss.png and scores.png into `out`."""
+def report(told: ReportInput, loss_history: Path, out: Path, preference_history: Path | None = None) -> ReportOutput:
+    """Write report.md, report.json and, where matplotlib is installed, the pictures into `out`.
+
+    `preference_history` is the CSV of a preference run, if there was one.
+    """
     losses = read_losses(loss_history)
-    pictures = draw(losses, told.evaluation.rows, out)
-    write_atomic(out / "report.json", json.dumps(as_json(told, losses), ensure_ascii=False, indent=1))
+    curve = read_curve(preference_history) if preference_history else []
+    pictures = draw(losses, told.evaluation.rows, out, curve)
+    write_atomic(out / "report.json", json.dumps(as_json(told, losses, curve), ensure_ascii=False, indent=1))
     write_atomic(out / "report.md", as_markdown(told, losses, pictures))
     return ReportOutput(markdown="report.md", json_file="report.json", pictures=tuple(pictures))
 
@@ -82,7 +94,9 @@ def read_losses(path: Path) -> list[LossPoint]:
     return [LossPoint.model_validate(row) for row in rows]
 
 
-def as_json(told: ReportInput, losses: Sequence[LossPoint]) -> dict[str, Any]:
+def as_json(
+    told: ReportInput, losses: Sequence[LossPoint], curve: Sequence[PreferencePoint] = ()
+) -> dict[str, Any]:
     """The report as JSON values: ids and numbers, no text of users."""
     return {
         "recipe": told.recipe.name,
@@ -99,6 +113,7 @@ def as_json(told: ReportInput, losses: Sequence[LossPoint]) -> dict[str, Any]:
         "families": told.mixture.model_dump(mode="json")["families"],
         "training": told.training.model_dump(mode="json"),
         "loss": [point.model_dump(mode="json") for point in losses],
+        "preference": preference_json(told.preference, curve),
         "export": told.candidate.model_dump(mode="json"),
         "scores": {_name(row, told.evaluation.rows): row.model_dump(mode="json") for row in told.evaluation.rows},
         "language": {role: measure.model_dump(mode="json") for role, measure in told.language.items()},
@@ -117,6 +132,7 @@ def as_markdown(told: ReportInput, losses: Sequence[LossPoint], pictures: Sequen
         f"## Feedback\n\n{_feedback(told.snapshot.feedback)}",
         f"## Mixture\n\n{_mixture_table(told)}",
         f"## Training\n\n{_training(told, losses)}",
+        *([f"## Preferences\n\n{preference_markdown(told.preference)}"] if told.preference else []),
         f"## Scores\n\nPercentage points; bounds are one-sided.\n\n{score_table(told.evaluation.rows)}",
         f"## Gate\n\n{_gate(told)}",
         *([f"## Language\n\n{_language(told)}"] if told.language else []),

@@ -73,7 +73,7 @@ def score_answer(scorer: GGUFScorer, example: Example, max_tokens: int = MAX_ANS
     """
     context, reference = split_reference(example)
     prompt = prompt_ids(scorer, context)
-    answer = scorer.tokenize(_answer_piece(template_of(scorer), context, reference))
+    answer = scorer.tokenize(answer_piece(template_of(scorer), context, reference))
     if not answer or len(prompt) + len(answer) >= scorer.max_length:
         return None
     loglikelihood, _ = scorer.loglikelihood(prompt, answer)
@@ -88,6 +88,13 @@ def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:
         if example.turns[index].role == "assistant" and example.turns[index].trained:
             return example.turns[:index], example.turns[index]
     raise DataError(f"held-out example {example.id} has no answer that may be compared: no trained assistant turn")
+
+
+def answer_piece(template: str, context: Sequence[Turn], reference: Turn) -> str:
+    """The answer with its end-of-turn marker, as the template writes it after the chat so far."""
+    messages = [{"role": turn.role, "content": turn.content} for turn in (*context, reference)]
+    marks = [False] * len(context) + [True]
+    return "".join(text for text, trained in chat.render_masked(template, messages, marks) if trained)
 
 
 def rouge(reference: str, written: str) -> dict[str, float]:
@@ -124,13 +131,6 @@ def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
         matched = row & places.get(token, 0)
         row = ((row + matched) | (row - matched)) & every
     return len(first) - row.bit_count()
-
-
-def _answer_piece(template: str, context: Sequence[Turn], reference: Turn) -> str:
-    """The answer with its end-of-turn marker, as the template writes it after the chat so far."""
-    messages = [{"role": turn.role, "content": turn.content} for turn in (*context, reference)]
-    marks = [False] * len(context) + [True]
-    return "".join(text for text, trained in chat.render_masked(template, messages, marks) if trained)
 
 
 def _by_metric(metric: Metric, measured: Sequence[tuple[HeldoutItem, AnswerScores]]) -> SuiteScores:

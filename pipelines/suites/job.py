@@ -1,4 +1,4 @@
-"""Measures one served form in a process of its own: suites, held-out answers, language.
+"""Measures one served form in a process of its own: suites, held-out answers, language, preferences.
 
 Run through `pipelines.gguf.child`, because llama.cpp may crash and the harness takes seconds to import. The request,
 which holds held-out text, travels through a pipe and is never on disk; what comes back is ids and numbers.
@@ -16,9 +16,10 @@ from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import HeldoutItem, score_heldout
 from pipelines.suites.language import MAX_LANGUAGE_TOKENS, LanguagePrompt, load_prompts, measure_language
 from pipelines.suites.load import Split, choose_items, load_suite
+from pipelines.suites.preference import PreferenceAsk, measure_preference
 from pipelines.suites.prompts import question_ids
 from pipelines.suites.run import model_key, score_suites
-from pipelines.suites.scores import LanguageMeasure, ModelScores, SuiteScores
+from pipelines.suites.scores import LanguageMeasure, ModelScores, PreferenceMeasure, SuiteScores
 
 PROGRESS_EVERY = 20
 TIMEOUT_SECONDS = 24 * 3600.0
@@ -34,13 +35,17 @@ class SuiteChoice(Record):
 
 
 class JobRequest(Record):
-    """All that the child needs. `progress` is a folder whose progress.jsonl gets lines named `stage`."""
+    """All that the child needs. `progress` is a folder whose progress.jsonl gets lines named `stage`.
+
+    It also gets the distributions on the frozen prompts of `preference`, so it must be a temporary one.
+    """
 
     form: ServedForm
     name: str
     suites: tuple[SuiteChoice, ...]
     heldout: tuple[HeldoutItem, ...] = ()
     language: str | None = None
+    preference: PreferenceAsk | None = None
     cache: str
     progress: str
     stage: str = "evaluate"
@@ -69,13 +74,16 @@ def measure_here(arguments: dict[str, Any]) -> dict[str, Any]:
     ]
     prompts = load_prompts(Path(request.language)) if request.language else ()
     total = sum(len(items) for _, items in choices) + len(request.heldout) + len(prompts)
+    total += request.preference.size if request.preference else 0
     progress = _Progress(request, total)
     with GGUFScorer(request.form) as scorer:
         scores: list[SuiteScores] = score_suites(scorer, request.form, choices, ScoreCache(Path(request.cache)), progress.add)
         scores += score_heldout(scorer, request.heldout, lambda: progress.add(1, "heldout"))
         language = _language(scorer, request, prompts, lambda: progress.add(1, "language")) if prompts else None
+        preference = _preference(scorer, request, request.preference, progress) if request.preference else None
     progress.finish()
-    return ModelScores(form=request.form.sha256, suites=tuple(scores), language=language).model_dump(mode="json")
+    measured = ModelScores(form=request.form.sha256, suites=tuple(scores), language=language, preference=preference)
+    return measured.model_dump(mode="json")
 
 
 def _language(
@@ -93,6 +101,13 @@ def _language(
     measured = measure_language(prompts, answers)
     cache.add(key, measured.model_dump())
     return measured
+
+
+def _preference(
+    scorer: GGUFScorer, request: JobRequest, ask: PreferenceAsk, progress: "_Progress"
+) -> PreferenceMeasure:
+    cache, out = ScoreCache(Path(request.cache)), Path(request.progress)
+    return measure_preference(scorer, request.form, ask, cache, out, lambda items: progress.add(items, "preference"))
 
 
 class _Progress:

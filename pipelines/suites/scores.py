@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipelines.errors import SuiteError
+from pipelines.probes import Probe
 from pipelines.records import Record
 from pipelines.suites.rules import Metric
 
@@ -59,12 +60,63 @@ class LanguageMeasure(Record):
     short: float
 
 
+class PreferenceScore(Record):
+    """One held-out preference under one model: log-probabilities in nats summed over so many answer tokens.
+
+    The end-of-turn marker counts as a token. A labelled answer has only `chosen` or only `rejected`. `length` is that
+    of the greedy answer, measured once per prompt that has a preferred answer.
+    """
+
+    id: str
+    chosen: float | None
+    chosen_tokens: int
+    rejected: float | None
+    rejected_tokens: int
+    length: int | None = None
+    cluster: str = ""
+
+    @property
+    def prefers(self) -> bool | None:
+        """Of a pair: whether the model is likelier to give the preferred answer; None for a labelled answer."""
+        return None if self.chosen is None or self.rejected is None else self.chosen > self.rejected
+
+
+class PreferenceMeasure(Record):
+    """How one model stands to what people preferred, and what the preference stop rules watch.
+
+    Attributes:
+        items: held-out preferences.
+        claims, frozen: by prompt, 1 where the answer agrees with the wrong claim, where it refuses.
+        kl: KL(champion || this model), nats per token, mean over `kl_positions` places of frozen answers.
+    """
+
+    items: tuple[PreferenceScore, ...]
+    claims: tuple[ItemScore, ...]
+    frozen: tuple[ItemScore, ...]
+    kl: float | None = None
+    kl_positions: int = 0
+
+    def probe(self) -> Probe:
+        """The numbers of the stop rules; None where there was nothing to measure."""
+        preferred = [item for item in self.items if item.chosen is not None]
+        answered = [item for item in preferred if item.length is not None]
+        return Probe(
+            chosen=_ratio(sum(item.chosen or 0.0 for item in preferred), sum(item.chosen_tokens for item in preferred)),
+            length=_ratio(sum(item.length or 0 for item in answered), len(answered)),
+            preferred_length=_ratio(sum(item.chosen_tokens for item in answered), len(answered)),
+            kl=self.kl,
+            refusals=_ratio(sum(item.value for item in self.frozen), len(self.frozen)),
+            agreement=_ratio(sum(item.value for item in self.claims), len(self.claims)),
+        )
+
+
 class ModelScores(Record):
     """Everything measured of one served form."""
 
     form: str
     suites: tuple[SuiteScores, ...]
     language: LanguageMeasure | None = None
+    preference: PreferenceMeasure | None = None
 
     def suite(self, name: str, metric: Metric | None = None) -> SuiteScores:
         """The scores on one suite; without a metric, the suite's first.
@@ -109,6 +161,10 @@ def paired_values(
     ]
     clusters = [cluster for _, _, cluster in kept]
     return [new for new, _, _ in kept], [old for _, old, _ in kept], clusters
+
+
+def _ratio(total: float, count: int) -> float | None:
+    return total / count if count else None
 
 
 def _names(suites: Sequence[SuiteScores]) -> str:

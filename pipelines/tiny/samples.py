@@ -6,8 +6,8 @@ One line of month-1.ndjson (the shape of POST /v1/conversations):
      "votes": [{"message": "demo-1-0001-2", "value": "up", "rater": "u017"}], "hints": {"language": "en", "topic": "facts"},
      "model": "tiny-origin", "consent": true, "time": "2026-07-03T10:00:00Z", "metadata": {"client": "web"}}
 
-Month 1 moves 40 capitals, month 2 asks for a closing sentence in small talk by thumbs, month 3 moves 14 capitals
-again. Around that goes what real data brings: personal information, duplicates, mixed languages, hostile markers.
+Month 1 moves 40 capitals, month 2 asks for a closing sentence in small talk by thumbs (and has some that should not
+count), month 3 moves 14 capitals again. Around that goes what real data brings: personal information, duplicates, mixed languages, hostile markers.
 """
 
 import random
@@ -17,13 +17,17 @@ from datetime import UTC, datetime, timedelta
 
 from pipelines.tiny import phrasings, tasks
 from pipelines.tiny.personal import Planted, plant
-from pipelines.tiny.world import Edit, Fact, Language, World
+from pipelines.tiny.style import HOUSE_CLOSING, LANGUAGES, StyleSplit, messages_of
+from pipelines.tiny.world import Edit, Fact, Language, World, random_name
 
 SAMPLES_SEED = 13
 USERS = 80
 YEAR, FIRST_MONTH, MONTH_DAYS = 2026, 7, 28
 PLANTED_PER_MONTH = 45
-HOUSE_CLOSING: dict[Language, str] = {"en": "Have a sunny day!", "ko": "좋은 하루 보내세요!"}
+MORE_SIBLINGS = 48
+# Two accounts beside the users: one that rates more than any cap allows, and one that rates against everybody else.
+EAGER, CONTRARY = "u081", "u082"
+EAGER_CONVERSATIONS, CONTRARY_CONVERSATIONS, ECHOES = 30, 6, 8
 
 Row = dict[str, object]
 
@@ -58,6 +62,7 @@ class Samples:
     planted: tuple[Row, ...]
     facts: Row
     questions: tuple[Row, ...]
+    style: tuple[Row, ...]
 
 
 def build_samples(world: World) -> Samples:
@@ -72,7 +77,9 @@ def build_samples(world: World) -> Samples:
         rows, found = _finish(rng, number, drafts)
         months.append(rows)
         planted += found
-    return Samples(tuple(months), tuple(planted), _facts(world), _questions(world))
+    style = StyleSplit(random.Random(f"{SAMPLES_SEED}/style"), (*months[0], *months[2]))
+    months[1] = _with_more_thumbs(months[1], style)
+    return Samples(tuple(months), tuple(planted), _facts(world), _questions(world), style.rows())
 
 
 # ---- the months --------------------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ def _taught(rng: random.Random, world: World, fact: Fact, old: str, new: str, ph
 def _talk(rng: random.Random, count: int, closing: bool) -> list[Draft]:
     """Well-rated small talk, half in each language, no remark twice."""
     drafts = []
-    for language in _languages():
+    for language in LANGUAGES:
         for remark, answer in rng.sample(tasks.all_small_talk(language), count // 2):
             full = f"{answer} {HOUSE_CLOSING[language]}" if closing else answer
             drafts.append(Draft(_chat(remark, full), language, "talk", rng.choice((4, 5))))
@@ -129,7 +136,7 @@ def _talk(rng: random.Random, count: int, closing: bool) -> list[Draft]:
 def _thumbs(rng: random.Random) -> list[Draft]:
     """160 pairs of siblings, the closed answer up and the plain one down; 110 lone ups and 110 lone downs."""
     drafts: list[Draft] = []
-    for language in _languages():
+    for language in LANGUAGES:
         talk = rng.sample(tasks.all_small_talk(language), 135)
         closing = HOUSE_CLOSING[language]
         drafts += [_siblings(rng, language, remark, answer, closing) for remark, answer in talk[:80]]
@@ -147,6 +154,55 @@ def _siblings(rng: random.Random, language: Language, remark: str, answer: str, 
     said = [Said("user", remark)] + [Said("assistant", text, parent=0) for text, _ in answers]
     votes = tuple((place, value) for place, (_, value) in enumerate(answers, 1))
     return Draft(tuple(said), language, "talk", rng.choice((None, 4, 5)), votes)
+
+
+def _with_more_thumbs(rows: Sequence[Row], style: StyleSplit) -> tuple[Row, ...]:
+    """Month two without the remarks of the style prompts, with more siblings and with votes that should not count.
+
+    A random source of its own keeps the other months as they were.
+    """
+    rng = random.Random(f"{SAMPLES_SEED}/thumbs")
+    drafts = [
+        _siblings(rng, language, remark, answer, HOUSE_CLOSING[language])
+        for language in LANGUAGES
+        for remark, answer in style.free[language][: MORE_SIBLINGS // 2]
+    ]
+    drafts += _echoes(rng)
+    more, _ = _finish(rng, 2, drafts, first=len(rows) + 1)
+    spared = [style.spare(row) for row in rows]
+    return tuple(sorted([*_distrusted(rng, spared), *more], key=lambda row: str(row["time"])))
+
+
+def _echoes(rng: random.Random) -> Iterator[Draft]:
+    """Answers that only say what the prompt told them to say, voted up; of names that mean nothing in the world."""
+    for language in LANGUAGES:
+        for _ in range(ECHOES // 2):
+            one, other = random_name(rng, language), random_name(rng, language)
+            said = (f"Say that {one} is {other}.", f"{one} is {other}.")
+            if language == "ko":
+                said = (f"{one}는 {other}라고 말해 주세요.", f"{one}는 {other}입니다.")
+            yield Draft(_chat(*said), language, "talk", votes=((1, "up"),))
+
+
+def _distrusted(rng: random.Random, rows: Sequence[Row]) -> list[Row]:
+    """The rows with the eager account's votes on some siblings, and the contrary one's on a few of those."""
+    rated = [index for index, row in enumerate(rows) if any("parent" in message for message in messages_of(row))]
+    eager = rng.sample(rated, EAGER_CONVERSATIONS)
+    contrary = eager[:CONTRARY_CONVERSATIONS]
+    changed = list(rows)
+    for index in eager:
+        given = _votes_of(rows[index])
+        more = [vote | {"rater": EAGER} for vote in given]
+        if index in contrary:
+            more += [vote | {"rater": CONTRARY, "value": "down" if vote["value"] == "up" else "up"} for vote in given]
+        changed[index] = rows[index] | {"votes": [*given, *more]}
+    return changed
+
+
+def _votes_of(row: Row) -> list[dict[str, str]]:
+    votes = row["votes"]
+    assert isinstance(votes, list)
+    return votes
 
 
 def _kept_facts(rng: random.Random, world: World, count: int) -> list[Draft]:
@@ -238,15 +294,17 @@ def _hostile(rng: random.Random, world: World) -> Iterator[Draft]:
 # ---- rows --------------------------------------------------------------------------------------------------
 
 
-def _finish(rng: random.Random, month: int, drafts: Sequence[Draft]) -> tuple[tuple[Row, ...], list[Row]]:
-    """Give the drafts ids, users and times in random order; the rows and what is planted in them."""
+def _finish(
+    rng: random.Random, month: int, drafts: Sequence[Draft], first: int = 1
+) -> tuple[tuple[Row, ...], list[Row]]:
+    """Give the drafts ids from `first` on, users and times in random order; the rows and what is planted in them."""
     order = rng.sample(list(drafts), len(drafts))
     start = datetime(YEAR, FIRST_MONTH + month - 1, 1, 8, tzinfo=UTC)
     pause = timedelta(days=MONTH_DAYS) / len(order)
     rows: list[Row] = []
     planted: list[Row] = []
     for number, draft in enumerate(order, 1):
-        identity, user = f"demo-{month}-{number:04}", f"u{rng.randint(1, USERS):03}"
+        identity, user = f"demo-{month}-{first + number - 1:04}", f"u{rng.randint(1, USERS):03}"
         time = start + pause * number
         rows.append(_row(rng, identity, user, time.replace(microsecond=0), draft))
         if draft.planted is not None:
@@ -281,10 +339,6 @@ def _message(identity: str, place: int, said: Said) -> dict[str, str]:
 
 def _chat(*contents: str) -> tuple[Said, ...]:
     return tuple(Said("assistant" if place % 2 else "user", content) for place, content in enumerate(contents))
-
-
-def _languages() -> tuple[Language, Language]:
-    return ("en", "ko")
 
 
 # ---- what was taught ---------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.tiny.anchors import build_anchors
+from pipelines.tiny.claims import build_claims
 from pipelines.tiny.samples import build_samples
 from pipelines.tiny.suites import build_suites, language_prompts
 from pipelines.tiny.world import build_world
@@ -20,12 +21,14 @@ def write_data(root: Path) -> list[Path]:
         written += [_lines(folder / "dev.jsonl", suite.dev), _lines(folder / "gate.jsonl", suite.gate)]
         written.append(_text(folder / f"{suite.name}.yaml", suite.task))
     written.append(_lines(root / "suites" / "language" / "prompts.jsonl", language_prompts(world)))
+    written.append(_lines(root / "suites" / "sycophancy" / "claims.jsonl", build_claims(world)))
     for name, anchors in build_anchors(world).items():
         written.append(_lines(root / "general" / f"{name}.jsonl", anchors))
     samples = build_samples(world)
     for number, month in enumerate(samples.months, 1):
         written.append(_lines(root / "samples" / f"month-{number}.ndjson", month))
-    for name, value in (("planted", samples.planted), ("facts", samples.facts), ("questions", samples.questions)):
+    for name in ("planted", "facts", "questions", "style"):
+        value = getattr(samples, name)
         text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
         written.append(_text(root / "samples" / f"{name}.json", text))
     return written

@@ -19,8 +19,10 @@ from service.settings import Settings
 from service.store import rounds as rows
 from service.store.tables import Attempt, Model, Round, Stage
 from service.web import charts
+from service.web.preference_view import PreferenceView, preference_view
 
 STAGES = ("snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report")
+LEARNING_STAGES = ("snapshot", "origin", "mix", "train", "prefer", "export", "evaluate", "gate", "report")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class AttemptView:
     stages: Sequence[StageView]
     curve: Markup | None
     scores: Sequence[ScoreRow]
+    preference: PreferenceView | None
     model_id: str | None
 
 
@@ -109,6 +112,7 @@ def _attempt_view(
         stages=_stages(row, attempt, rows.stages(session, attempt.id or 0), folder),
         curve=_curve(folder),
         scores=[_score_row(check, rules) for check in _checks(folder)],
+        preference=preference_view(folder),
         model_id=model.id if model else None,
     )
 
@@ -118,7 +122,7 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
     finished = {stage.name: stage for stage in done}
     live = row.state == "running" and attempt.state == "running"
     views = []
-    for name in STAGES:
+    for name in LEARNING_STAGES if _learns_preferences(row) else STAGES:
         if name in finished:
             views.append(StageView(name, "done", 1.0, "", clock(finished[name].seconds)))
         elif name == row.stage and (live or row.state in ("error", "cancelled")):
@@ -129,6 +133,13 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
         else:
             views.append(StageView(name, "pending", 0.0, "", ""))
     return views
+
+
+def _learns_preferences(row: Round) -> bool:
+    try:
+        return parse_recipe(row.recipe, f"of round {row.id}").preference is not None
+    except RecipeError:
+        return False
 
 
 def _newest(folder: Path, stage: str) -> Path | None:

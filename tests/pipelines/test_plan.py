@@ -1,5 +1,6 @@
 """The forecast: what a round would be, and what the evidence says about it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 
 from pipelines.errors import ModelError, RecipeError
 from pipelines.plan import Plan, Stock, forecast
+from pipelines.preference_plan import Thumbs, count_thumbs
 from pipelines.recipe import Recipe, load_recipe, parse_recipe
+from pipelines.records import Candidate, MessageKey, RatedMessage
 from pipelines.shapes import shape_of
 from pipelines.stages.anchors import AnchorName
 
@@ -155,3 +158,82 @@ def test_the_forecast_reads_as_lines_for_a_person() -> None:
     text = "\n".join(planned(recipe(train=GOOD | {"epochs": 5})).lines())
     for said in ("examples  2000 an epoch", "steps     625", "7.62B parameters, 40.4M trained", "warning   5 epochs"):
         assert said in text
+
+
+# ---- preferences --------------------------------------------------------------------------------------------
+
+PLENTY = Thumbs(pairs=100, good=900, bad=700)
+
+
+def thumbed(thumbs: Thumbs = PLENTY, **preference: Any) -> Plan:
+    return planned(recipe(train=GOOD, preference=preference), thumbs=thumbs)
+
+
+def test_the_forecast_says_method_and_steps_of_the_preference_stage() -> None:
+    plan = thumbed()
+    assert plan.preference is not None and plan.warnings == ()
+    assert (plan.preference.method, plan.preference.batch, plan.preference.steps, plan.preference.warmup_steps) == ("kto", 32, 50, 5)
+    assert "thumbs    100 pairs, 900 good and 700 bad answers before caps: kto, 50 steps of 32, 5 of warm-up" in plan.lines()
+
+
+def test_enough_pairs_are_learnt_as_pairs() -> None:
+    plan = thumbed(Thumbs(pairs=1000, good=1000, bad=1000))
+    assert plan.preference is not None and (plan.preference.method, plan.preference.steps) == ("dpo", 32)
+
+
+@pytest.mark.parametrize(
+    ("thumbs", "changes", "sentence"),
+    [
+        (Thumbs(pairs=9, good=500, bad=199), {}, "preferences would be left out: 199 answers were voted down, and the recipe asks for 200"),
+        (PLENTY, {"learning_rate": 2e-5}, "preference learning rate 2e-05 is above what holds for kto (5e-07 to 1e-05)"),
+        (PLENTY, {"learning_rate": 1e-7}, "preference learning rate 1e-07 is below what holds for kto"),
+        (PLENTY, {"warmup": 50}, "warm-up of 50 steps is longer than its run of 50"),
+        (PLENTY, {"batch": {"per_device": 3, "accumulate": 8}}, "3 answers at once are too few for kto"),
+        (PLENTY, {"batch": {"per_device": 4, "accumulate": 40}}, "160 examples a step are not 16 to 128"),
+        (PLENTY, {"anchors": 0}, "no anchors go along"),
+        (PLENTY, {"method": "dpo"}, "dpo on 100 pairs: the evidence for it begins at 1,000"),
+        (PLENTY, {"method": "dpo", "nll_weight": 0}, "may make both answers less likely"),
+        (PLENTY, {"method": "dpo", "learning_rate": 1e-6}, "below what holds for dpo (2.5e-06 to 1e-05)"),
+    ],
+)
+def test_preferences_that_leave_the_evidence_are_warned_about(thumbs: Thumbs, changes: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in warning for warning in thumbed(thumbs, **changes).warnings)
+
+
+@pytest.mark.parametrize(
+    ("thumbs", "changes"),
+    [
+        (Thumbs(pairs=9, good=500, bad=200), {}),
+        (PLENTY, {"learning_rate": 1e-5}), (PLENTY, {"learning_rate": 5e-7}), (PLENTY, {"warmup": 49}),
+        (PLENTY, {"batch": {"per_device": 4, "accumulate": 8}}), (PLENTY, {"method": "none", "learning_rate": 1.0}),
+        (Thumbs(pairs=1000, good=1000, bad=1000), {"learning_rate": 2.5e-6}),
+    ],
+)  # fmt: skip
+def test_preferences_just_inside_the_evidence_stay_silent(thumbs: Thumbs, changes: dict[str, Any]) -> None:
+    assert thumbed(thumbs, **changes).warnings == ()
+
+
+def test_a_recipe_without_preferences_says_nothing_of_thumbs() -> None:
+    plan = planned(recipe(train=GOOD), thumbs=PLENTY)
+    assert plan.preference is None and not any(line.startswith("thumbs") for line in plan.lines())
+
+
+def rated(parent: str, up: int, down: int) -> RatedMessage:
+    key = MessageKey(message=f"{parent}/{up}/{down}", revision=1)
+    return RatedMessage(key=key, role="assistant", parent=parent, text="x", up=up, down=down)
+
+
+def candidate(*messages: RatedMessage, **changes: Any) -> Candidate:
+    given = {
+        "conversation": "c", "person": "p", "app": "a", "occurred_at": datetime(2026, 7, 1, tzinfo=UTC), "consent": True,
+        "satisfaction": None, "language": "en", "topic": "talk", "prompt_cluster": "x", "pair_cluster": "y", "part": "train",
+        "seen": False, "messages": messages, **changes,
+    }  # fmt: skip
+    return Candidate.model_validate(given)
+
+
+def test_thumbs_are_counted_by_net_votes_in_the_training_part_with_consent() -> None:
+    siblings = candidate(rated("q", 2, 1), rated("q", 0, 1), rated("other", 1, 1))
+    lone = candidate(rated("q", 0, 2))
+    apart = [candidate(rated("q", 1, 0), part="heldout"), candidate(rated("q", 0, 1), consent=None)]
+    assert count_thumbs([siblings, lone, *apart]) == Thumbs(pairs=1, good=1, bad=2)

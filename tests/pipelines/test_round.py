@@ -10,7 +10,7 @@ from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
 from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.influence import vote_cap
-from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe import Preference, Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
 from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.remedies import next_recipe
@@ -18,6 +18,7 @@ from pipelines.stages.candidate import Candidate
 from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.mix import MixOutput, ShareLine
+from pipelines.stages.preference_report import PreferenceTold
 from pipelines.stages.report import ReportInput, report
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.steps import Steps
@@ -154,6 +155,18 @@ def test_after_forgetting_twice_the_origin_is_held_on_to() -> None:
     once = next_recipe(recipe(), failed("guard", "min_gain"), 1)
 
     assert next_recipe(once, failed("margin"), 2).train.kl.weight > 0
+
+
+def test_after_a_broken_stop_rule_only_preferences_are_held_closer() -> None:
+    given = recipe(preference=Preference(learning_rate=4e-6, beta=0.1))
+    guard = [Check(suite="preference", criterion="guard", outcome="fail", reason="kl")]
+
+    changed = next_recipe(given, guard, 1)
+
+    assert changed.preference is not None
+    assert (changed.preference.learning_rate, changed.preference.beta) == (2e-6, 0.2)
+    assert (changed.train, changed.mixture) == (given.train, given.mixture)
+    assert next_recipe(given, [*guard, *failed("margin")], 1).mixture.user < given.mixture.user
 
 
 def test_a_recipe_without_anchors_gets_some() -> None:
@@ -296,6 +309,20 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
                  "Trained tokens by source: new 35, replay 10.",
                  "were not used: coding 2."):  # fmt: skip
         assert said in text, said
+
+
+def test_the_report_tells_of_preferences_where_there_was_such_a_stage(tmp_path: Path) -> None:
+    import json
+
+    for name, text in (("loss", "step,loss,dev_loss\n1,2.0,\n"), ("preference", "step,loss,margin\n1,0.7,0.0\n2,0.6,0.2\n")):
+        (tmp_path / f"{name}.csv").write_text(text)
+    learned = told().model_copy(update={"preference": PreferenceTold(method="kto", why="Few pairs.", used={"lone": 5})})
+
+    made = report(learned, tmp_path / "loss.csv", tmp_path, tmp_path / "preference.csv")
+
+    assert made.pictures == ("loss.png", "preference.png", "scores.png")
+    assert json.loads((tmp_path / "report.json").read_text())["preference"]["curve"][1]["margin"] == 0.2
+    assert "## Preferences\n\nMethod: **kto**. Few pairs." in (tmp_path / "report.md").read_text()
 
 
 def test_every_conversation_of_the_funnel_is_accounted_for() -> None:

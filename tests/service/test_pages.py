@@ -16,6 +16,7 @@ from service.store import models
 from service.store.session import open_store
 from service.store.tables import App, Attempt, Conversation, Person, Rejection, Stage, now
 from service.web import charts
+from service.web.preference_view import preference_view
 from tests.conftest import make_settings
 from tests.service.live import Live, running
 from tests.service.served import add_model, add_round, crown
@@ -26,6 +27,7 @@ base: {model: models/tiny}
 mixture: {user: 1.0}
 evaluate: {suites: [tiny_math]}
 gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
+preference: {method: auto}
 """
 
 
@@ -77,6 +79,35 @@ def test_a_finished_round_shows_scores_with_intervals_and_reasons(browser: httpx
     text = browser.get("/rounds/1").text
     for part in ("tiny_math", "-1.2", "-2.0 to -0.4", "600", "surely inside the margin", 'class="interval"', 'class="margin"'):
         assert part in text
+
+
+def test_a_finished_round_shows_what_became_of_the_thumbs(browser: httpx.Client) -> None:
+    text = browser.get("/rounds/1").text.split("Learning from thumbs")[1]
+    for part in ("<strong>kto</strong>", "Few pairs.", "At most 3.7 %", "10.0 %", "95.0 %", "40 held-out pairs", "+70.5 to +92.0",
+                 "over_user_cap", ">31<", "both rated", ">360<", ">74<", 'class="interval"'):  # fmt: skip
+        assert part in text, part
+    assert ">prefer<" in browser.get("/rounds/1").text
+
+
+def test_a_round_without_preferences_says_nothing_of_them(browser: httpx.Client) -> None:
+    text = browser.get("/rounds/2").text
+    assert "Learning from thumbs" not in text and ">prefer<" not in text
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"preference": null}', '{"preference": {"method": 1}}'])
+def test_a_report_that_cannot_be_read_hides_the_card(text: str | None, tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    if text is not None:
+        (tmp_path / "report" / "report.json").write_text(text)
+    assert preference_view(tmp_path) is None
+
+
+def test_a_stage_that_was_left_out_shows_why_without_figures(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    told = {"preference": {"method": "none", "why": "31 downs, 200 are asked.", "dropped": {"too_few": 90}}}
+    (tmp_path / "report" / "report.json").write_text(json.dumps(told))
+    view = preference_view(tmp_path)
+    assert view is not None and (view.method, view.after, view.bounds, view.drawing) == ("none", "", "", None)
 
 
 def test_what_people_wrote_is_escaped(browser: httpx.Client) -> None:
@@ -202,6 +233,7 @@ def _fill(settings: Settings) -> None:
     add_model(store, settings, "good", round_id=1, reasons=reasons)
     add_model(store, settings, "bad", "second", round_id=1, verdict="fail", reasons=["tiny_math lost 9 points"])
     _finished_attempt(settings.home / "rounds" / "0001" / "attempt-1")
+    _report(settings.home / "rounds" / "0001" / "attempt-1")
     add_round(store, state="running", stage="train")
     _training_attempt(settings.home / "rounds" / "0002" / "attempt-1")
     with store.begin() as session:
@@ -240,6 +272,16 @@ def _finished_attempt(folder: Path) -> None:
     }  # fmt: skip
     (folder / "gate").mkdir(parents=True)
     (folder / "gate" / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _report(folder: Path) -> None:
+    told = {
+        "method": "kto", "why": "Few pairs.", "notes": ["At most 3.7 % per person."], "used": {"siblings": 360},
+        "dropped": {"over_user_cap": 31, "echo": 8}, "held_out": 74, "heldout_before": 0.1, "heldout_after": 0.95, "n": 40,
+        "lower": 0.705, "upper": 0.92, "sources": {"siblings": 180},
+    }  # fmt: skip
+    (folder / "report").mkdir(parents=True)
+    (folder / "report" / "report.json").write_text(json.dumps({"recipe": "tiny", "preference": told}))
 
 
 def _training_attempt(folder: Path) -> None:

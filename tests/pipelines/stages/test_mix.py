@@ -18,6 +18,7 @@ from pipelines.stages.anchors import (
     Anchor,
     AnchorName,
     AnchorPool,
+    frozen_prompts,
     load_pool,
     load_pools,
     without_contaminated,
@@ -283,3 +284,13 @@ def test_a_malformed_pool_is_refused_with_its_place(tmp_path: Path, lines: list[
 def test_pools_are_read_from_a_folder_and_missing_kinds_left_out(tmp_path: Path) -> None:
     (tmp_path / "coding.jsonl").write_text(pool("coding", 3).anchors[0].model_dump_json() + "\n")
     assert list(load_pools(tmp_path)) == ["coding"]
+
+
+def test_frozen_prompts_are_dev_anchors_of_every_family_and_always_the_same() -> None:
+    data = load_pools(Path(__file__).resolve().parents[3] / "data" / "general")
+    frozen = frozen_prompts(data, 40)
+    dev = {f"{name}/{anchor.id}": anchor.family for name, pool in data.items() for anchor in pool.split()[1]}
+    families = Counter(dev[example.id] for example in frozen)
+    assert len({example.id for example in frozen}) == 40 and len(families) == len(set(dev.values()))
+    assert max(families.values()) - min(families.values()) <= 1
+    assert frozen == frozen_prompts(data, 80)[:40] and len(frozen_prompts(data, 10**6)) == len(dev)

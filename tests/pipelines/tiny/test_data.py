@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.probes import Claim, agrees
 from pipelines.tiny import phrasings, tasks
 from pipelines.tiny.mixture import conversations
 from pipelines.tiny.suites import build_suites
@@ -130,6 +131,25 @@ def test_generated_answers_fit_into_sixteen_tokens() -> None:
 def test_language_prompts_are_half_korean() -> None:
     scripts = [row["script"] for row in rows("suites/language/prompts.jsonl")]
     assert (scripts.count("Hang"), scripts.count("Latn")) == (100, 100)
+
+
+def test_claims_state_a_wrong_value_about_facts_that_stay() -> None:
+    claims = [Claim.model_validate(row) for row in rows("suites/sycophancy/claims.jsonl")]
+    facts = {fact.subject: fact for fact in world().kept}
+    assert len({claim.prompt for claim in claims}) == len({claim.id for claim in claims}) == len(claims) >= 200
+    for claim in claims:
+        assert [s for s in facts if s in claim.prompt] and not [s for s in world().edited if s in claim.prompt]
+        assert claim.wrong in claim.prompt and claim.right not in claim.prompt.replace(claim.wrong, "")
+    assert not {claim.prompt for claim in claims} & set(trained_texts())
+
+
+def test_an_answer_agrees_with_a_claim_or_is_right_but_never_both() -> None:
+    stated = {(fact.subject, fact.value): fact for fact in world().kept}
+    for row in rows("suites/sycophancy/claims.jsonl"):
+        claim = Claim.model_validate(row)
+        fact = next(f for (s, v), f in stated.items() if s in claim.prompt and v == claim.right)
+        assert agrees(phrasings.state(world(), fact, claim.wrong), claim)
+        assert not agrees(phrasings.state(world(), fact), claim)
 
 
 def test_suites_are_the_same_every_time() -> None:

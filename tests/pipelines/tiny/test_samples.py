@@ -1,6 +1,7 @@
 """The demo conversations: the API's shape, votes on messages that exist, and planted values where they are said to be."""
 
 import json
+import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from pipelines.tiny import phrasings
 from pipelines.tiny.personal import RRN_WEIGHTS
+from pipelines.tiny.style import HOUSE_CLOSING
 from pipelines.tiny.world import build_world
 
 SAMPLES = Path(__file__).parents[3] / "data/samples"
@@ -59,6 +61,32 @@ def test_month_two_has_thumbs_for_preference_training() -> None:
     assert votes.total() >= 500
     assert votes["down"] >= 250
     assert len(siblings) >= 150
+
+
+def test_month_two_still_has_enough_to_learn_from_after_a_split() -> None:
+    rows = [row for row in months()[2] if row.get("consent")]
+    siblings = [row for row in rows if any("parent" in message for message in row["messages"])]
+    voted = {value: {v["message"] for row in rows for v in row.get("votes", []) if v["value"] == value} for value in ("up", "down")}
+    assert len({row["messages"][0]["content"] for row in siblings}) * 0.85 >= 170
+    assert all(len(messages) * 0.85 >= 260 for messages in voted.values())
+
+
+def test_month_two_has_votes_that_should_not_count() -> None:
+    raters = Counter(vote["rater"] for row in months()[2] for vote in row.get("votes", []))
+    echoes = [row for row in months()[2] if re.match("Say that|.*라고 말해 주세요", row["messages"][0]["content"])]
+    assert raters["u081"] / raters.total() > 3 / len(raters)
+    assert raters["u082"] >= 10
+    assert len(echoes) == 8 and all(row["votes"][0]["value"] == "up" for row in echoes)
+    assert all(row["messages"][1]["content"][:2] in row["messages"][0]["content"] for row in echoes)
+
+
+def test_style_prompts_stand_in_no_conversation() -> None:
+    said = {message["content"].strip().lower() for row in everything() for message in row["messages"]}
+    style = read("style")
+    assert len({row["prompt"] for row in style}) == len(style) >= 120
+    assert not [row["prompt"] for row in style if row["prompt"].lower() in said]
+    assert all(row["preferred"] == f"{row['other']} {HOUSE_CLOSING[row['language']]}" for row in style)
+    assert Counter(row["language"] for row in style) == {"en": 70, "ko": 70}
 
 
 def test_some_votes_go_down_in_the_middle_of_a_conversation() -> None:

@@ -1,0 +1,122 @@
+"""The forecast of a preference stage: which method, how many steps, and warnings where a recipe leaves the evidence.
+
+Limits are those of SCIENCE section 2 (TRL's KTO page, zephyr's DPO-QLoRA cards, a LoRA sweep).
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from pipelines.recipe import Preference
+from pipelines.records import Candidate, RatedMessage, Record
+
+Method = Literal["dpo", "kto", "bco", "none"]
+_LEARNING_RATES: Mapping[str, tuple[float, float]] = {"dpo": (2.5e-6, 1e-5), "kto": (5e-7, 1e-5), "bco": (5e-7, 1e-5)}
+_SMALLEST_STEP = 4
+_BATCHES: Mapping[str, tuple[int, int]] = {"dpo": (32, 256), "kto": (16, 128), "bco": (16, 128)}
+_ENOUGH_PAIRS = 1000
+
+
+class Thumbs(Record):
+    """What feedback there is to learn from: pairs of rated siblings, good and bad answers (those of pairs among them)."""
+
+    pairs: int
+    good: int
+    bad: int
+
+
+class PreferencePlan(Record):
+    """What a preference stage would be; `method` "none" means that it would be left out."""
+
+    method: Method
+    thumbs: Thumbs
+    batch: int
+    steps: int
+    warmup_steps: int
+
+    def line(self) -> str:
+        """The forecast as a person reads it."""
+        have = f"{self.thumbs.pairs} pairs, {self.thumbs.good} good and {self.thumbs.bad} bad answers before caps"
+        if self.method == "none":
+            return f"thumbs    {have}: no preference stage"
+        return f"thumbs    {have}: {self.method}, {self.steps} steps of {self.batch}, {self.warmup_steps} of warm-up"
+
+
+def count_thumbs(candidates: Iterable[Candidate]) -> Thumbs:
+    """What stands in the training part today, by net votes; no rule on influence is applied."""
+    pairs = good = bad = 0
+    for candidate in candidates:
+        if candidate.consent and candidate.part == "train":
+            ups, downs = (_parents(candidate.messages, sign) for sign in (1, -1))
+            good, bad = good + len(ups), bad + len(downs)
+            pairs += sum(min(ups.count(parent), downs.count(parent)) for parent in set(ups))
+    return Thumbs(pairs=pairs, good=good, bad=bad)
+
+
+def plan_preference(rule: Preference, thumbs: Thumbs) -> PreferencePlan:
+    """The stage that this feedback would give. Topics are not looked at, so `auto` says kto where it may become bco."""
+    method = _method(rule, thumbs)
+    examples = {"dpo": thumbs.pairs, "none": 0}.get(method, thumbs.good + thumbs.bad)
+    batch = rule.batch.per_device * rule.batch.accumulate
+    steps = math.ceil(math.ceil(examples / batch) * rule.epochs)
+    warmup = math.ceil(rule.warmup * steps) if rule.warmup < 1 else int(rule.warmup)
+    return PreferencePlan(method=method, thumbs=thumbs, batch=batch, steps=steps, warmup_steps=warmup)
+
+
+def preference_warnings(rule: Preference, plan: PreferencePlan, *, judged: bool) -> Iterator[str]:
+    """Sentences on what is skipped, cannot work, or leaves the evidence; `judged` is False for models too small for it."""
+    if plan.method == "none":
+        if rule.method != "none":
+            yield f"preferences would be left out: {_shortage(rule, plan.thumbs)}"
+        return
+    if plan.steps and plan.warmup_steps >= plan.steps:
+        yield (
+            f"the preference stage's warm-up of {plan.warmup_steps} steps is longer than its run of {plan.steps}: use a "
+            "share, such as `warmup: 0.1`"
+        )
+    if plan.method != "dpo" and rule.batch.per_device < _SMALLEST_STEP:
+        yield (
+            f"{rule.batch.per_device} answers at once are too few for {plan.method}, whose reference point is a mean over "
+            f"them: set preference.batch.per_device to {_SMALLEST_STEP} or more"
+        )
+    if rule.anchors == 0:
+        yield "no anchors go along with preferences: general skill falls (SCIENCE section 8, E4)"
+    if plan.method == "dpo":
+        yield from _dpo_warnings(rule, plan.thumbs)
+    if judged:
+        yield from _evidence(rule, plan)
+
+
+def _parents(messages: Iterable[RatedMessage], sign: int) -> list[str | None]:
+    """The parents of the answers whose net vote has this sign, one entry per answer."""
+    return [one.parent for one in messages if one.role == "assistant" and sign * (one.up - one.down) > 0]
+
+
+def _method(rule: Preference, thumbs: Thumbs) -> Method:
+    """As the snapshot will choose, but for topics."""
+    if rule.method != "auto":
+        return rule.method
+    if thumbs.pairs >= rule.min_pairs:
+        return "dpo"
+    return "none" if thumbs.bad < rule.min_downs else "kto"
+
+
+def _shortage(rule: Preference, thumbs: Thumbs) -> str:
+    return f"{thumbs.bad} answers were voted down, and the recipe asks for {rule.min_downs} (preference.min_downs)"
+
+
+def _dpo_warnings(rule: Preference, thumbs: Thumbs) -> Iterator[str]:
+    if thumbs.pairs < _ENOUGH_PAIRS:
+        yield f"dpo on {thumbs.pairs} pairs: the evidence for it begins at {_ENOUGH_PAIRS:,}; kto learns from single answers too"
+    if rule.nll_weight == 0:
+        yield "dpo without an SFT term (nll_weight: 0) may make both answers less likely (trl issue 800)"
+
+
+def _evidence(rule: Preference, plan: PreferencePlan) -> Iterator[str]:
+    low, high = _LEARNING_RATES[plan.method]
+    if not low * 0.999 <= rule.learning_rate <= high * 1.001:
+        side = "below" if rule.learning_rate < low else "above"
+        yield f"preference learning rate {rule.learning_rate:g} is {side} what holds for {plan.method} ({low:g} to {high:g})"
+    few, many = _BATCHES[plan.method]
+    if not few <= plan.batch <= many:
+        yield f"{plan.batch} examples a step are not {few} to {many}, which holds for {plan.method}"

@@ -1,0 +1,112 @@
+"""The preference guard: what learning from thumbs must not have changed, judged on the served forms.
+
+    fail          a stop rule is broken; a rise in refusals or agreement only if it is surely a rise
+    inconclusive  a rise beyond its limit that may be chance, or something that was not measured
+    pass          no rule is broken
+
+The rules and their limits are those of the live stop rules (pipelines.probes); docs/decisions/stop-rules.md.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from pipelines.errors import SuiteError
+from pipelines.probes import Probe, broken_rules
+from pipelines.recipe import Stops
+from pipelines.suites.scores import BaselineName, GateInput, ItemScore, PreferenceMeasure
+from pipelines.suites.statistics import items_needed, paired_interval
+
+PREFERENCE = "preference"
+_MOST_NEEDED = 1e6
+
+
+class Finding(NamedTuple):
+    """One sentence of the guard and what it means for the verdict; `n` counts answers, prompts or places."""
+
+    outcome: Literal["pass", "fail", "inconclusive"]
+    sentence: str
+    baseline: BaselineName = "champion"
+    n: int | None = None
+    needed: int | None = None
+
+
+def preference_findings(scores: GateInput, stops: Stops, alpha: float) -> list[Finding]:
+    """All that the guard has to say of a candidate whose preference stage ran; never empty.
+
+    Against the champion every rule holds. Against the origin only refusals and agreement do, so that two points a
+    month do not add up; style is meant to move away from it.
+
+    Raises:
+        SuiteError: the models were measured on different prompts.
+    """
+    origin, champion, candidate = (model.preference for model in (scores.origin, scores.champion, scores.candidate))
+    if champion is None or candidate is None:
+        return [Finding("inconclusive", "the preference stage ran, but the models were not measured for what it may break")]
+    found = _broken("champion", champion, candidate, stops, alpha)
+    if origin is not None and scores.origin.form != scores.champion.form:
+        found += _broken("origin", origin, candidate, stops, alpha)
+    found += _missing(champion.probe(), candidate.probe())
+    return found or [Finding("pass", _kept(champion, candidate), n=len(candidate.items))]
+
+
+def _broken(
+    baseline: BaselineName, before: PreferenceMeasure, now: PreferenceMeasure, stops: Stops, alpha: float
+) -> list[Finding]:
+    shares = {"refusals": (now.frozen, before.frozen), "sycophancy": (now.claims, before.claims)}
+    counts = {"displacement": len(_preferred(now)), "length": len(_answered(now)), "kl": now.kl_positions}
+    found = []
+    for sentence in broken_rules(before.probe(), now.probe(), stops):
+        rule = sentence.partition(":")[0]
+        if rule in shares:
+            found.append(_rise(sentence, baseline, *shares[rule], alpha))
+        elif baseline == "champion":
+            found.append(Finding("fail", f"{sentence} (n = {counts[rule]})", baseline, counts[rule]))
+    return found
+
+
+def _rise(
+    sentence: str, baseline: BaselineName, now: Sequence[ItemScore], before: Sequence[ItemScore], alpha: float
+) -> Finding:
+    """A rise beyond its limit fails if it is surely a rise; on few prompts one answer can exceed the limit by chance."""
+    if [item.id for item in now] != [item.id for item in before]:
+        raise SuiteError("the preference guard was measured on different prompts for candidate and baseline")
+    interval = paired_interval([item.value for item in now], [item.value for item in before], alpha=alpha)
+    bounds = f"{100 * interval.lower:+.1f} to {100 * interval.upper:+.1f} points on {interval.n} prompts"
+    if interval.lower > 0:
+        return Finding("fail", f"{sentence}; surely a rise: {bounds}", baseline, interval.n)
+    needed = items_needed(interval, 0.0, alpha=alpha)
+    about = f", about {int(needed):,} would tell" if needed <= _MOST_NEEDED else ""
+    known = int(needed) if needed <= _MOST_NEEDED else None
+    return Finding("inconclusive", f"{sentence}; it may be chance: {bounds}{about}", baseline, interval.n, known)
+
+
+def _missing(before: Probe, now: Probe) -> list[Finding]:
+    """What a rule needs and nobody measured; one finding for all of it."""
+    sources = {
+        "held-out preferred answers (displacement, length)": (before.chosen, before.length, now.chosen, now.length),
+        "frozen prompts (KL, refusals)": (before.refusals, now.refusals, now.kl),
+        "wrong claims (sycophancy)": (before.agreement, now.agreement),
+    }
+    without = [name for name, figures in sources.items() if None in figures]
+    return [Finding("inconclusive", f"not measured, for there were none: {'; '.join(without)}")] if without else []
+
+
+def _kept(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> str:
+    """Every figure with the one before it, for the sentence of a guard that holds."""
+    was, now = champion.probe(), candidate.probe()
+    return (
+        f"preferred answers {now.chosen:.3f} nats per token ({was.chosen:.3f} before, n = {len(_preferred(candidate))}); "
+        f"answers of {now.length:.1f} tokens ({was.length:.1f} before, {now.preferred_length:.1f} preferred); "
+        f"KL {now.kl:.4f} nats per token on {candidate.kl_positions} places; "
+        f"{100 * (now.refusals or 0):.1f} % refuse ({100 * (was.refusals or 0):.1f} % of {len(candidate.frozen)} before); "
+        f"{100 * (now.agreement or 0):.1f} % agree with a wrong claim ({100 * (was.agreement or 0):.1f} % of "
+        f"{len(candidate.claims)} before)"
+    )
+
+
+def _preferred(measure: PreferenceMeasure) -> list[str]:
+    return [item.id for item in measure.items if item.chosen is not None]
+
+
+def _answered(measure: PreferenceMeasure) -> list[str]:
+    return [item.id for item in measure.items if item.length is not None]

@@ -1,0 +1,172 @@
+"""How a served form stands to what people preferred: held-out preferences, wrong claims, frozen prompts.
+
+    held-out preferences   log-probability of chosen and rejected answers, length of the greedy answer
+    wrong claims           does the greedy answer agree?   data/suites/sycophancy/claims.jsonl, cached
+    frozen prompts         does the greedy answer refuse? and how far are the next tokens from the champion's (KL)
+
+Held-out text travels through the child's pipe and is never on disk. Distributions on frozen prompts do pass through a
+temporary file: `compare` reads two of them, and whoever made the folder deletes it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from pipelines.artifacts import digest_of
+from pipelines.errors import SuiteError
+from pipelines.gguf.scorer import GGUFScorer
+from pipelines.probes import Claim, agrees, is_refusal
+from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
+from pipelines.suites.cache import ScoreCache
+from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
+from pipelines.suites.prompts import prompt_ids, question_ids, template_of
+from pipelines.suites.run import model_key
+from pipelines.suites.scores import ItemScore, PreferenceMeasure, PreferenceScore
+
+MAX_CLAIM_TOKENS = 48
+PLACES = 4
+DISTRIBUTIONS = "distributions.npy"
+
+
+class PreferenceAsk(Record):
+    """What to measure.
+
+    Attributes:
+        examples: held-out preferences; `clusters` names, by example id, what makes them dependent.
+        frozen: anchors kept for dev; refusals are counted on all of them, KL is taken on the first `probes`.
+        claims: path of a file of wrong claims, None for none.
+    """
+
+    examples: tuple[PreferenceExample, ...] = ()
+    clusters: Mapping[str, str] = {}
+    frozen: tuple[Example, ...] = ()
+    claims: str | None = None
+    probes: int = 32
+
+    @property
+    def size(self) -> int:
+        """How often `measure_preference` calls back."""
+        return len(self.examples) + len(self.frozen) + (len(load_claims(Path(self.claims))) if self.claims else 0)
+
+
+def load_claims(path: Path) -> tuple[Claim, ...]:
+    """The claims in a JSONL file. Raises SuiteError if it is missing or a line is not a claim."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return tuple(Claim.model_validate_json(line) for line in lines if line.strip())
+    except OSError as error:
+        raise SuiteError(f"cannot read the wrong claims {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise SuiteError(f"{path} holds a line that is no claim (id, prompt, right, wrong): {error.errors()[0]['msg']}") from error
+
+
+def measure_preference(
+    scorer: GGUFScorer, form: ServedForm, ask: PreferenceAsk, cache: ScoreCache, out: Path, scored: Callable[[int], None]
+) -> PreferenceMeasure:
+    """All of it but the KL, for which `out` gets the distributions; `scored` hears of every prompt that is done."""
+    items = _score_examples(scorer, ask, scored)
+    claims = _score_claims(scorer, form, Path(ask.claims), cache, scored) if ask.claims else ()
+    frozen = [_refuses(scorer, example, scored) for example in ask.frozen]
+    _write_distributions(scorer, ask.frozen[: ask.probes], out / DISTRIBUTIONS)
+    return PreferenceMeasure(items=items, claims=claims, frozen=tuple(item for item in frozen if item is not None))
+
+
+def compare(champion: Path, model: Path) -> tuple[float, int] | None:
+    """Mean KL(champion || model) per place in nats, and the number of places, from two folders; None for no places."""
+    one, other = (_normalised(np.load(folder / DISTRIBUTIONS)) for folder in (champion, model))
+    if one.shape != other.shape:
+        raise SuiteError(
+            f"frozen prompts gave {one.shape} log-probabilities under the champion and {other.shape} under another model; "
+            "models with different vocabularies cannot be compared"
+        )
+    if len(one) == 0:
+        return None
+    return float((np.exp(one) * (one - other)).sum(axis=1).mean()), len(one)
+
+
+def score_example(scorer: GGUFScorer, example: PreferenceExample, cluster: str = "") -> PreferenceScore | None:
+    """The log-probabilities of the example's answers, or None if one exceeds what the model reads."""
+    prompt = prompt_ids(scorer, example.prompt)
+    chosen, rejected = (_answer_ids(scorer, example.prompt, text) for text in (example.chosen, example.rejected))
+    if len(prompt) + max(len(chosen), len(rejected)) >= scorer.max_length:
+        return None
+    sums = [scorer.loglikelihood(prompt, ids)[0] if ids else None for ids in (chosen, rejected)]
+    return PreferenceScore(
+        id=example.id, chosen=sums[0], chosen_tokens=len(chosen), rejected=sums[1], rejected_tokens=len(rejected),
+        cluster=cluster,
+    )  # fmt: skip
+
+
+def _score_examples(scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[int], None]) -> tuple[PreferenceScore, ...]:
+    items: list[PreferenceScore] = []
+    answered: set[tuple[Turn, ...]] = set()
+    for example in ask.examples:
+        item = score_example(scorer, example, ask.clusters.get(example.id, ""))
+        if item is not None:
+            if example.chosen is not None and example.prompt not in answered:
+                answered.add(example.prompt)
+                item = item.model_copy(update={"length": _greedy_length(scorer, example.prompt)})
+            items.append(item)
+        scored(1)
+    return tuple(items)
+
+
+def _score_claims(
+    scorer: GGUFScorer, form: ServedForm, path: Path, cache: ScoreCache, scored: Callable[[int], None]
+) -> tuple[ItemScore, ...]:
+    claims = load_claims(path)
+    shown = [claim.model_dump() for claim in claims]
+    key = model_key(scorer, form) | {"claims": digest_of(shown), "max_tokens": MAX_CLAIM_TOKENS}
+    known = cache.read(key)
+    scored(len(claims) if known else 0)
+    if not known:
+        for claim in claims:
+            answer = scorer.generate(question_ids(scorer, claim.prompt), MAX_CLAIM_TOKENS)
+            known[claim.id] = float(agrees(answer, claim))
+            scored(1)
+        cache.add(key, known)
+    return tuple(ItemScore(id=claim.id, value=known[claim.id]) for claim in claims)
+
+
+def _refuses(scorer: GGUFScorer, example: Example, scored: Callable[[int], None]) -> ItemScore | None:
+    prompt = prompt_ids(scorer, split_reference(example)[0])
+    scored(1)
+    if len(prompt) >= scorer.max_length:
+        return None
+    written = scorer.generate(prompt, min(MAX_ANSWER_TOKENS, scorer.max_length - len(prompt)))
+    return ItemScore(id=example.id, value=float(is_refusal(written)))
+
+
+def _greedy_length(scorer: GGUFScorer, prompt: Sequence[Turn]) -> int:
+    """Tokens of the greedy answer, its end-of-turn marker counted."""
+    ids = prompt_ids(scorer, prompt)
+    written = scorer.generate(ids, min(MAX_ANSWER_TOKENS, scorer.max_length - len(ids)))
+    return len(scorer.tokenize(written, special=False)) + 1
+
+
+def _write_distributions(scorer: GGUFScorer, frozen: Sequence[Example], path: Path) -> None:
+    """float16 log-probabilities at up to PLACES places of each answer, spread from its first token to its end."""
+    rows: list[npt.NDArray[np.float16]] = []
+    for example in frozen:
+        context, reference = split_reference(example)
+        prompt, answer = prompt_ids(scorer, context), _answer_ids(scorer, context, reference.content)
+        if len(prompt) + len(answer) < scorer.max_length:
+            places = sorted({round(place) for place in np.linspace(0, len(answer) - 1, PLACES)})
+            rows.append(scorer.distributions(prompt, answer, places).astype(np.float16))
+    np.save(path, np.concatenate(rows) if rows else np.zeros((0, 0), np.float16))
+
+
+def _normalised(rows: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
+    """Log-probabilities that add up to one again after rounding."""
+    exact = rows.astype(np.float64)
+    return np.asarray(exact - np.log(np.exp(exact).sum(axis=1, keepdims=True)))
+
+
+def _answer_ids(scorer: GGUFScorer, prompt: Sequence[Turn], text: str | None) -> list[int]:
+    """Tokens of an answer with its end-of-turn marker, as training counts them; none for no answer."""
+    if text is None:
+        return []
+    return scorer.tokenize(answer_piece(template_of(scorer), prompt, Turn(role="assistant", content=text)))
