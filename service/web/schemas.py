@@ -52,6 +52,22 @@ class VoteStatus(BaseModel):
     changed: bool
 
 
+class CorrectionStatus(BaseModel):
+    """`id` names the text that stands, as a message id too; `changed` is false if it stood so already."""
+
+    id: str | None
+    message: str
+    changed: bool
+
+
+class ComparisonStatus(BaseModel):
+    """The comparison as it stands, by message ids; null where it was taken back."""
+
+    chosen: str | None
+    rejected: str | None
+    changed: bool
+
+
 class VoteCounts(BaseModel):
     up: int
     down: int

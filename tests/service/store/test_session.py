@@ -82,7 +82,7 @@ def test_processes_that_start_together_migrate_once(postgresql: str, tmp_path: P
     assert [child.exitcode for child in children] == [0, 0, 0]
     store = open_store(settings)
     with store.read() as session:
-        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0001",)]
+        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0002",)]
     store.close()
 
 
