@@ -2,6 +2,9 @@
 
 Any number of workers may do this at once: each leases what it takes, and a result is stored only if the conversation
 still waits for just this revision. What could not be checked is quarantined; nothing is ever passed on unchecked.
+
+Corrections are curated as messages of their conversation, so a name gets one surrogate in both. One that curation
+refuses is left out with its rule and never costs the conversation (docs/decisions/corrections.md).
 """
 
 import os
@@ -17,6 +20,7 @@ from typing import Any, Protocol
 
 from sqlmodel import Session
 
+from pipelines.curate import quality
 from pipelines.curate.cluster import same_cluster
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.process import CuratorProcess
@@ -30,16 +34,27 @@ from pipelines.records import (
 )
 from service.ingest.incoming import read_meta
 from service.settings import Settings
-from service.store import clusters, curating, health, people
+from service.store import clusters, corrections, curating, health, people
+from service.store.corrections import Held
 from service.store.session import Store
 from service.store.tables import Conversation as ConversationRow
 from service.store.tables import Message as MessageRow
 from service.store.tables import Quarantine, Rejection, new_id, now
-from service.vault import PersonKey, PersonKeys, Vault, clean_place, meta_place, raw_place, secret_place
+from service.vault import (
+    PersonKey,
+    PersonKeys,
+    TextKey,
+    Vault,
+    clean_place,
+    meta_place,
+    raw_place,
+    secret_place,
+)
 
 LEASE_SECONDS = 60.0
 STORE_EVERY_SECONDS = 1.0
 SECRET_BYTES = 32
+MAX_CORRECTIONS = 50  # of one conversation, the newest: each may cost a curation of its own
 
 
 class Curates(Protocol):
@@ -50,12 +65,27 @@ class Curates(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A leased conversation: which revision, its text, its surrogate secret, its person's key, its row ids."""
+    """A leased conversation: which revision, its text, its surrogate secret, its person's key, its row ids.
+
+    `corrections` are the keys of the corrections that stand in it, by message, oldest first; `skipped` are those beyond
+    MAX_CORRECTIONS.
+    """
 
     row: ConversationRow
     conversation: Conversation
     secret: bytes
     key: PersonKey
+    corrections: Mapping[str, TextKey]
+    skipped: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What curation made of a conversation, and the rule by which each correction was left out of it (None: it was not)."""
+
+    job: _Job
+    result: Curated
+    refused: Mapping[str, str | None]
 
 
 @contextmanager
@@ -78,10 +108,10 @@ def curate_due(store: Store, vault: Vault, curator: Curates, limit: int = 32) ->
     """
     health.beat(store, f"{socket.gethostname()}:{os.getpid()}")
     counts: Counter[str] = Counter()
-    done: list[tuple[_Job, Curated]] = []
+    done: list[_Done] = []
     stored_at = time.monotonic()
     for job in _claim(store, vault, limit):
-        done.append((job, curator.curate(job.conversation, job.secret, vault.cluster_key)))
+        done.append(_curate(curator, job, vault.cluster_key))
         if time.monotonic() - stored_at > STORE_EVERY_SECONDS:
             counts += _store(store, vault, done)
             done, stored_at = [], time.monotonic()
@@ -113,54 +143,107 @@ def _claim(store: Store, vault: Vault, limit: int) -> list[_Job]:
     with store.begin() as session:
         due = curating.claim_due(session, limit, time.time(), LEASE_SECONDS)
         keys = PersonKeys(vault, people.wrapped_key, session)
-        messages = curating.raw_messages(session, [row.id for row in due])
+        ids = [row.id for row in due]
+        messages, history = curating.raw_messages(session, ids), corrections.held(session, ids)
         jobs = []
         for row in due:
-            key = keys(row.person_id)
-            if key is not None:
-                jobs.append(_job(row, messages[row.id], key))
+            job = _job(row, messages[row.id], history.get(row.id, []), keys)
+            if job is not None:
+                jobs.append(job)
                 session.add(row)
         return jobs
 
 
-def _job(row: ConversationRow, messages: Sequence[MessageRow], key: PersonKey) -> _Job:
+def _job(
+    row: ConversationRow, messages: Sequence[MessageRow], history: Sequence[Held], keys: PersonKeys
+) -> _Job | None:
+    """The conversation with the corrections that stand in it; None if its person was forgotten."""
+    key = keys(row.person_id)
+    if key is None:
+        return None
     secret = token_bytes(SECRET_BYTES)
     if row.sealed_secret is None:
         row.sealed_secret = key.seal(secret, secret_place(row.id))
     else:
         secret = key.unseal(row.sealed_secret, secret_place(row.id))
-    return _Job(row, raw_conversation(row, messages, key), secret, key)
+    standing = corrections.standing(history)
+    opened = [(one.message_id, keys.of_text(row.person_id, one.person_id)) for one in standing[-MAX_CORRECTIONS:]]
+    kept = {message: opener for message, opener in opened if opener is not None}
+    others = {one.message_id for one in history} - set(kept)
+    conversation = _raw_conversation(row, [m for m in messages if m.id not in others], key, kept)
+    return _Job(row, conversation, secret, key, kept, [one.message_id for one in standing[:-MAX_CORRECTIONS]])
 
 
-def raw_conversation(row: ConversationRow, messages: Sequence[MessageRow], key: PersonKey) -> Conversation:
+def _raw_conversation(
+    row: ConversationRow, messages: Sequence[MessageRow], key: PersonKey, corrections: Mapping[str, TextKey]
+) -> Conversation:
     """The conversation as it came in, with the database's ids; its messages must still have their text."""
     hints = read_meta(key.unseal(row.sealed_meta, meta_place(row.id))).hints or {}
     return Conversation(
         id=row.id,
         messages=tuple(
-            Message(id=m.id, role=m.role, content=_text(m, key), parent=m.parent_id) for m in messages
+            Message(id=m.id, role=m.role, content=_text(m, corrections.get(m.id, key)), parent=m.parent_id) for m in messages
         ),
         language=hints.get("language"),
         topic=hints.get("topic"),
     )
 
 
-def _text(message: MessageRow, key: PersonKey) -> str:
+def _text(message: MessageRow, key: TextKey) -> str:
     assert message.sealed is not None, "raw text is deleted only after curation"
     return key.unseal(message.sealed, raw_place(message.id)).decode()
 
 
-def _store(store: Store, vault: Vault, done: Sequence[tuple[_Job, Curated]]) -> Counter[str]:
+def _curate(curator: Curates, job: _Job, cluster_key: bytes) -> _Done:
+    """The conversation with its corrections if all of them pass, else with those that do."""
+    result = curator.curate(job.conversation, job.secret, cluster_key)
+    skipped: dict[str, str | None] = dict.fromkeys(job.skipped, "too_many_corrections")
+    if all(_refusal(result, correction) is None for correction in job.corrections):
+        return _Done(job, result, skipped | dict.fromkeys(job.corrections))
+    plain = curator.curate(_with_corrections(job, ()), job.secret, cluster_key)
+    if not isinstance(plain, CleanConversation):
+        return _Done(job, plain, skipped)
+    result, refused = plain, skipped
+    kept: list[str] = []
+    for correction in job.corrections:
+        tried = curator.curate(_with_corrections(job, [*kept, correction]), job.secret, cluster_key)
+        refused[correction] = _refusal(tried, correction)
+        if refused[correction] is None:
+            kept.append(correction)
+            result = tried
+    return _Done(job, result, refused)
+
+
+def _with_corrections(job: _Job, kept: Sequence[str]) -> Conversation:
+    """The conversation with these of its corrections only."""
+    messages = [m for m in job.conversation.messages if m.id not in job.corrections or m.id in kept]
+    return job.conversation.model_copy(update={"messages": tuple(messages)})
+
+
+def _refusal(result: Curated, correction: str) -> str | None:
+    """The rule that a correction breaks: the conversation's with it, or one of quality by itself."""
+    if isinstance(result, Rejected):
+        return result.rule
+    if not isinstance(result, CleanConversation):
+        return f"quarantined:{result.reason}"
+    text = [message.text for message in result.messages if message.id == correction]
+    if quality.is_gibberish(text):
+        return "gibberish"
+    return "repetition" if quality.is_repetition(text) else None
+
+
+def _store(store: Store, vault: Vault, done: Sequence[_Done]) -> Counter[str]:
     counts: Counter[str] = Counter()
     if not done:
         return counts
     with store.begin() as session:
         store.lock(session, "clusters")
         # in one order everywhere, so that two workers never wait for each other's rows
-        for job, result in sorted(done, key=lambda pair: pair[0].row.id):
-            row = curating.still_due(session, job.row.id, job.row.revision)
+        for one in sorted(done, key=lambda one: one.job.row.id):
+            row = curating.still_due(session, one.job.row.id, one.job.row.revision)
             if row is not None:
-                counts[_store_one(session, vault, job, row, result)] += 1
+                counts[_store_one(session, vault, one.job, row, one.result)] += 1
+                corrections.settle(session, one.refused)
     return counts
 
 
@@ -188,7 +271,9 @@ def _store_clean(
                 "message_id": message.id,
                 "revision": row.revision,
                 "conversation_id": row.id,
-                "sealed": job.key.seal(message.text.encode(), clean_place(message.id, row.revision)),
+                "sealed": job.corrections.get(message.id, job.key).seal(
+                    message.text.encode(), clean_place(message.id, row.revision)
+                ),
                 "features": message.features.model_dump(mode="json"),
             }
             for message in result.messages
@@ -244,15 +329,16 @@ def explain(store: Store, vault: Vault, curator: Explains, row: ConversationRow)
     """Why curation came to its result. Without the raw text (erased, or past retention) there are no steps."""
     with store.read() as session:
         rejection, quarantine = session.get(Rejection, row.id), session.get(Quarantine, row.id)
-        key = PersonKeys(vault, people.wrapped_key, session)(row.person_id)
+        keys = PersonKeys(vault, people.wrapped_key, session)
         messages = curating.raw_messages(session, [row.id])[row.id]
+        history = corrections.held(session, [row.id]).get(row.id, [])
+        job = None if row.raw_deleted_at is not None else _job(row, messages, history, keys)
     reason = None
     if rejection is not None:
         reason = f"{rejection.rule}: {rejection.detail}"
     elif quarantine is not None:
         reason = quarantine.reason
-    if key is None or row.raw_deleted_at is not None:
+    if job is None:
         return Explanation(row.state, reason, ())
-    job = _job(row, messages, key)
     steps = curator.explain(job.conversation, job.secret, vault.cluster_key)
     return Explanation(row.state, reason, tuple(step.model_dump(exclude_defaults=True) for step in steps))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session
 
 from pipelines.errors import NotFound
-from service.store import erasing
+from service.store import erasing, fates
 from service.store.people import app_id
 from service.store.session import Store
 from service.store.tables import Audit, ErasureReceipt, Person, now
@@ -33,7 +33,7 @@ class Receipt:
 def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") -> Receipt:
     """Makes everything that a user of an app ever sent unreadable, for good, and records it without their name.
 
-    Their text, ids, votes and hashes go; models that learned from them are marked as tainted and rounds that are
+    Their text, ids, votes, corrections, comparisons and hashes go, also those in conversations of others; models that learned from them are marked as tainted and rounds that are
     learning from them cancelled. What they send later begins anew under a new key.
 
     Raises:
@@ -59,17 +59,19 @@ def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:
         session.flush()
     conversations, learned = (
         erasing.count_conversations(session, person.id),
-        erasing.learned_from(session, person.id),
+        erasing.learned_from(session, person.id, hmac),
     )
+    corrections = erasing.erase_corrections(session, person.id)
     erasing.erase_text(session, person.id)
     erasing.erase_key(session, person, at)
+    fates.rename_rater(session, hmac, person.id)
     cancelled = erasing.cancel_rounds(session, learned.rounds)
     erasing.taint(session, learned.models, at)
     receipt = ErasureReceipt(
         person_id=person.id, at=at, conversations=conversations, rounds=learned.rounds, models=learned.models
     )
     session.add(receipt)
-    counts = {"conversations": conversations, "ratings": ratings} | learned._asdict()
+    counts = {"conversations": conversations, "ratings": ratings, "corrections": corrections} | learned._asdict()
     session.add(Audit(at=at, actor=actor, action="person_forgotten", subject=person.id, detail=counts))
     return Receipt(
         receipt.id,

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from pipelines import artifacts, remedies
 from pipelines.errors import Cancelled, Conflict, MissingDependency, PerennialError
 from pipelines.recipe import Recipe
-from pipelines.records import Record
+from pipelines.records import FeedbackFate, Record
 from pipelines.stages.candidate import Candidate
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import LeftOut
@@ -26,7 +26,7 @@ from service.promotion import promote
 from service.rounds import Claim, recipe_of
 from service.selection import StoreCorpus
 from service.settings import Settings
-from service.store import models, tables
+from service.store import fates, models, tables
 from service.store import rounds as rows
 from service.store.files import served
 from service.store.session import Store
@@ -246,11 +246,12 @@ class _Attempt:
             _log.warning("claim_lost", round=self._claim.round_id, fence=self._claim.fence)
 
     def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest) -> None:
-        """The snapshot's decisions, once per round; and what the mixture then left out of them."""
+        """The snapshot's decisions, on feedback too, once per round; and what the mixture then left out of them."""
         folder = self._path / stage
         if stage == "snapshot" and rows.get_snapshot(session, self._claim.round_id) is None:
             items = read_items(folder / "items.jsonl")
             rows.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
+            fates.add_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
         if stage == "mix":
             lines = (folder / "left_out.jsonl").read_text(encoding="utf-8").splitlines()
             left_out = [LeftOut.model_validate_json(line) for line in lines]
@@ -269,6 +270,13 @@ class _Attempt:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(first, temporary)
         temporary.rename(mine)
+
+
+def _read_fates(path: Path) -> list[FeedbackFate]:
+    """What the snapshot made of feedback; nothing where its recipe asked for none."""
+    if not path.is_file():
+        return []
+    return [FeedbackFate.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _promote(settings: Settings, store: Store, round_id: int) -> None:

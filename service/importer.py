@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import msgspec
@@ -22,6 +22,7 @@ import msgspec
 from pipelines.artifacts import write_atomic
 from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from service.ingest import DEFAULT_APP, Writer, parse_conversation, prepare
+from service.ingest.incoming import Result
 from service.ingest.stream import BOM
 from service.store.session import Store
 from service.store.tables import now
@@ -32,7 +33,6 @@ MAX_PROBLEMS = 1_000
 RETRY_SECONDS = 60.0
 _HEAD_BYTES = 1 << 16
 
-Result = Literal["created", "unchanged", "appended", "conflict", "invalid"]
 Post = Callable[[Sequence[bytes]], Sequence[tuple[Result, str | None]]]
 Progress = Callable[[int, int], None]
 

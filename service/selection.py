@@ -1,6 +1,7 @@
-"""What the snapshot reads: clean conversations with their votes as they stand, and clean text by key.
+"""What the snapshot reads: clean conversations with the feedback on them as it stands, and clean text by key.
 
-The rules of selection are pipelines/stages/snapshot.py; here the rows become its records, and text is unsealed.
+The rules of selection are pipelines/stages/snapshot.py; here the rows become its records, and text is unsealed. A rater
+is known by the id of a person, which says nothing once the person is forgotten.
 """
 
 from collections import defaultdict
@@ -9,11 +10,15 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import and_, case, func
+from sqlalchemy import and_, func
 from sqlmodel import Session, col, select
 
 from pipelines.errors import Cancelled
-from pipelines.records import Candidate, MessageKey, RatedMessage
+from pipelines.records import Candidate, Comparison, Correction, MessageKey, RatedMessage, Rating
+from service.store import comparisons, corrections, raters
+from service.store.comparisons import Standing
+from service.store.corrections import Held
+from service.store.raters import Rater
 from service.store.session import Store
 from service.store.tables import (
     CleanMessage,
@@ -25,16 +30,18 @@ from service.store.tables import (
     Satisfaction,
     Vote,
 )
-from service.vault import PersonKey, PersonKeys, Vault, clean_place
+from service.store.tables import Correction as CorrectionRow
+from service.vault import PersonKeys, TextKey, Vault, clean_place
 
 _CHUNK = 400  # rows per query: below every database's limit on bound values
 _Item = TypeVar("_Item")
 
 
 class _Votes(NamedTuple):
-    up: int
-    down: int
-    at: datetime | None
+    """The votes that stand on one message; `at` is the time of the last change, retractions included."""
+
+    ratings: tuple[Rating, ...]
+    at: datetime
 
 
 class StoreCorpus:
@@ -53,8 +60,9 @@ class StoreCorpus:
         with self._store.read() as session:
             self._outcomes = _outcomes(session)
             keys = PersonKeys(self._vault, _wrapped_key, session)
+            known = raters.all_raters(session)
             for chunk in _chunks(_clean_conversations(session)):
-                yield from self._rated(session, keys, chunk)
+                yield from self._rated(session, keys, known, chunk)
 
     def outcomes(self) -> Mapping[str, int]:
         """Conversations that are not clean, by rule; of the same moment as the last `candidates`."""
@@ -79,20 +87,34 @@ class StoreCorpus:
             raise Cancelled(f"{missing} messages of this round are gone: a person was erased after the snapshot")
         return found
 
-    def _rated(self, session: Session, keys: PersonKeys, chunk: Sequence[Conversation]) -> Iterator[Candidate]:
+    def _rated(
+        self, session: Session, keys: PersonKeys, known: Mapping[str, Rater], chunk: Sequence[Conversation]
+    ) -> Iterator[Candidate]:
         ids = [conversation.id for conversation in chunk]
-        messages, votes, satisfaction = _messages(session, ids), _votes(session, ids), _satisfaction(session, ids)
+        messages, satisfaction = _messages(session, ids), _satisfaction(session, ids)
+        # raters are those of any feedback at all: without them there is nothing more to read
+        votes = _votes(session, known, ids) if known else {}
+        history = corrections.held(session, ids) if known else {}
+        pairs = _pairs(session, ids) if known else {}
         for conversation in chunk:
-            key = keys(conversation.person_id)
-            if key is None:
-                continue
-            rated = tuple(_rated_message(key, m, clean, votes.get(m.id)) for m, clean in messages[conversation.id])
+            rows, held = messages[conversation.id], history.get(conversation.id, [])
+            standing = {one.message_id: one for one in corrections.standing(held) if one.refused is None}
+            hidden = {one.message_id for one in held} - set(standing)
+            rated = []
+            for message, clean in rows:
+                correction = standing.get(message.id)
+                key = keys.of_text(conversation.person_id, correction.person_id if correction else None)
+                if key is not None and message.id not in hidden:
+                    rated.append(_rated_message(key, message, clean, votes.get(message.id), _corrects(correction, known)))
             if rated:
-                yield self._candidate(conversation, satisfaction.get(conversation.id), rated)
+                shown = {message.client_hmac: message.id for message, _ in rows if message.id not in hidden}
+                compared = _comparisons(shown, pairs, known) if pairs else ()
+                yield self._candidate(conversation, satisfaction.get(conversation.id), tuple(rated), compared)
 
     def _candidate(
-        self, conversation: Conversation, satisfaction: int | None, messages: tuple[RatedMessage, ...]
-    ) -> Candidate:
+        self, conversation: Conversation, satisfaction: int | None, messages: tuple[RatedMessage, ...],
+        compared: tuple[Comparison, ...],
+    ) -> Candidate:  # fmt: skip
         prompt = conversation.prompt_cluster_id or conversation.id
         return Candidate(
             conversation=conversation.id, person=conversation.person_id, app=conversation.app_id,
@@ -100,6 +122,7 @@ class StoreCorpus:
             language=conversation.language or "unknown", topic=conversation.topic or "unknown", prompt_cluster=prompt,
             pair_cluster=conversation.pair_cluster_id or conversation.id, part=self._vault.part_of(prompt),
             seen=conversation.id in self._seen, messages=messages,
+            comparisons=compared,
         )  # fmt: skip
 
 
@@ -128,21 +151,50 @@ def _messages(session: Session, conversations: Sequence[str]) -> dict[str, list[
     return found
 
 
-def _votes(session: Session, conversations: Sequence[str]) -> dict[str, _Votes]:
+def _votes(session: Session, known: Mapping[str, Rater], conversations: Sequence[str]) -> dict[str, _Votes]:
     """Votes by message id; retracted ones count for nothing."""
     query = (
-        select(
-            col(Message.id),
-            func.sum(case((col(Vote.value) > 0, 1), else_=0)),
-            func.sum(case((col(Vote.value) < 0, 1), else_=0)),
-            func.max(col(Vote.updated_at)),
-        )
+        select(Message.id, Vote.rater_hmac, Vote.value, Vote.updated_at)
         .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
         .join(Vote, and_(col(Vote.app_id) == col(Conversation.app_id), col(Vote.message_hmac) == col(Message.client_hmac)))
         .where(col(Message.conversation_id).in_(conversations))
-        .group_by(col(Message.id))
+        .order_by(col(Vote.updated_at), col(Vote.rater_hmac))
     )
-    return {message: _Votes(int(up), int(down), at) for message, up, down, at in session.exec(query).all()}
+    ratings: dict[str, list[Rating]] = defaultdict(list)
+    last: dict[str, datetime] = {}
+    for message, hmac, value, at in session.exec(query).all():
+        last[message] = at
+        if value:
+            ratings[message].append(Rating(rater=known[hmac].id, value=1 if value > 0 else -1, at=at, since=known[hmac].since))
+    return {message: _Votes(tuple(ratings[message]), at) for message, at in last.items()}
+
+
+def _corrects(held: Held | None, known: Mapping[str, Rater]) -> Correction | None:
+    if held is None:
+        return None
+    return Correction(of=held.corrected_id, rater=held.person_id, at=held.at, since=known[held.person_id].since)
+
+
+def _pairs(session: Session, conversations: Sequence[str]) -> dict[str, list[Standing]]:
+    """The comparisons that stand on these conversations, by the keyed id of the better answer."""
+    found: dict[str, list[Standing]] = defaultdict(list)
+    for one in comparisons.standing_on(session, conversations):
+        found[one.chosen_hmac].append(one)
+    return found
+
+
+def _comparisons(
+    shown: Mapping[str, str], pairs: Mapping[str, Sequence[Standing]], known: Mapping[str, Rater]
+) -> tuple[Comparison, ...]:
+    """Those whose two answers are both shown; `shown` are message ids by keyed client id."""
+    found = [one for hmac in shown for one in pairs.get(hmac, ()) if one.rejected_hmac in shown]
+    return tuple(
+        Comparison(
+            chosen=shown[one.chosen_hmac], rejected=shown[one.rejected_hmac], rater=known[one.rater_hmac].id, at=one.at,
+            since=known[one.rater_hmac].since,
+        )
+        for one in found
+    )  # fmt: skip
 
 
 def _satisfaction(session: Session, conversations: Sequence[str]) -> dict[str, int]:
@@ -150,32 +202,36 @@ def _satisfaction(session: Session, conversations: Sequence[str]) -> dict[str, i
     return dict(session.exec(query.where(col(Satisfaction.conversation_id).in_(conversations))).all())
 
 
-def _rated_message(key: PersonKey, message: Message, clean: CleanMessage, votes: _Votes | None) -> RatedMessage:
+def _rated_message(
+    key: TextKey, message: Message, clean: CleanMessage, votes: _Votes | None, corrects: Correction | None
+) -> RatedMessage:
+    ratings = votes.ratings if votes else ()
     return RatedMessage.model_validate({
         "key": MessageKey(message=message.id, revision=clean.revision), "role": message.role,
-        "parent": message.parent_id, "text": _open(key, clean), "up": votes.up if votes else 0,
-        "down": votes.down if votes else 0, "mixing": clean.features.get("mixing", 0.0),
-        "voted_at": votes.at if votes else None, "complete": message.complete,
+        "parent": message.parent_id, "text": _open(key, clean), "up": sum(one.value > 0 for one in ratings),
+        "down": sum(one.value < 0 for one in ratings), "mixing": clean.features.get("mixing", 0.0),
+        "voted_at": votes.at if votes else None, "complete": message.complete, "ratings": ratings, "corrects": corrects,
     })  # fmt: skip
 
 
 def _unsealed(session: Session, people: PersonKeys, keys: Sequence[MessageKey]) -> dict[MessageKey, str]:
     wanted = set(keys)
     query = (
-        select(CleanMessage, Conversation.person_id)
+        select(CleanMessage, Conversation.person_id, CorrectionRow.person_id)
         .join(Conversation, col(Conversation.id) == col(CleanMessage.conversation_id))
+        .join(CorrectionRow, col(CorrectionRow.message_id) == col(CleanMessage.message_id), isouter=True)
         .where(col(CleanMessage.message_id).in_({key.message for key in keys}))
     )
     found = {}
-    for clean, person in session.exec(query).all():
+    for clean, person, writer in session.exec(query).all():
         named = MessageKey(message=clean.message_id, revision=clean.revision)
-        key = people(person) if named in wanted else None
+        key = people.of_text(person, writer) if named in wanted else None
         if key is not None:
             found[named] = _open(key, clean)
     return found
 
 
-def _open(key: PersonKey, clean: CleanMessage) -> str:
+def _open(key: TextKey, clean: CleanMessage) -> str:
     return key.unseal(clean.sealed, clean_place(clean.message_id, clean.revision)).decode()
 
 

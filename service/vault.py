@@ -6,7 +6,8 @@
     │   └── keys the digests of messages
     └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters
 
-Forgetting a person's wrapped key makes everything sealed under it unreadable.
+Forgetting a person's wrapped key makes everything sealed under it unreadable. A correction that somebody wrote into
+another person's conversation is sealed under the key of its writer and then under the key of the conversation's person.
 """
 
 import base64
@@ -69,6 +70,31 @@ class PersonKey:
         if self._digest_key is None:
             self._digest_key = hmac.digest(self.raw, b"perennial digest", "sha256")
         return _keyed_hash(self._digest_key, parts)
+
+
+class JointKey:
+    """Two people's keys, one inside the other: what they sealed is gone as soon as either of the two is forgotten."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, outer: PersonKey, inner: PersonKey) -> None:
+        self._outer, self._inner = outer, inner
+
+    def seal(self, plain: bytes, aad: str) -> bytes:
+        """Like PersonKey.seal, twice."""
+        return self._outer.seal(self._inner.seal(plain, aad), aad)
+
+    def unseal(self, sealed: bytes, aad: str) -> bytes:
+        """Like PersonKey.unseal, twice."""
+        return self._inner.unseal(self._outer.unseal(sealed, aad), aad)
+
+
+TextKey = PersonKey | JointKey
+
+
+def text_key(owner: PersonKey, writer: PersonKey) -> TextKey:
+    """The key of a text that `writer` left in a conversation of `owner`."""
+    return owner if owner.raw == writer.raw else JointKey(owner, writer)
 
 
 class Vault:
@@ -209,6 +235,14 @@ class PersonKeys:
                 None if wrapped is None else self._vault.open_person_key(person_id, wrapped)
             )
         return self._open[person_id]
+
+    def of_text(self, owner: str, writer: str | None) -> TextKey | None:
+        """The key of a text in a conversation of `owner`, whoever wrote it; None if either was forgotten."""
+        outer = self(owner)
+        if writer is None or writer == owner or outer is None:
+            return outer
+        inner = self(writer)
+        return None if inner is None else text_key(outer, inner)
 
 
 def _master_key(settings: Settings, may_create: bool) -> bytes:

@@ -4,12 +4,21 @@ import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from starlette.testclient import TestClient
 
-from service.ingest import Incoming, Outcome, Writer, parse_conversation, prepare
+from service.ingest import (
+    Incoming,
+    NewComparison,
+    NewCorrection,
+    NewVote,
+    Outcome,
+    Writer,
+    parse_conversation,
+    prepare,
+)
 from service.settings import Settings
 from service.store.session import Store
 from service.store.tables import now
@@ -50,6 +59,24 @@ def put(store: Store, vault: Vault, *given: dict[str, Any]) -> list[Outcome]:
     """Stores conversations and waits until they are committed."""
     with Writer(store, vault) as writer:
         return writer.submit([incoming(one) for one in given]).result(30)
+
+
+def correct(store: Store, vault: Vault, message: str, content: str | None, user: str = "u-1") -> Outcome:
+    """Corrects a stored answer by its client id, or takes the correction back, and waits until that is committed."""
+    with Writer(store, vault) as writer:
+        return writer.submit_corrections([NewCorrection("default", message, user, content)]).result(30)[0]
+
+
+def compare(store: Store, vault: Vault, chosen: str, rejected: str, user: str = "u-1") -> Outcome:
+    """Prefers one answer to another by their client ids, and waits until that is committed."""
+    with Writer(store, vault) as writer:
+        return writer.submit_comparisons([NewComparison("default", chosen, rejected, user)]).result(30)[0]
+
+
+def vote(store: Store, vault: Vault, message: str, value: Literal[1, -1, 0], user: str = "u-1") -> Outcome:
+    """Votes on an answer by its client id, or takes the vote back, and waits until that is committed."""
+    with Writer(store, vault) as writer:
+        return writer.submit_votes([NewVote("default", message, user, value)]).result(30)[0]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Commands about models: models, promote, rollback, gc, base."""
+"""Commands about models: models, why, promote, rollback, gc."""
 
 from typing import Annotated
 
@@ -7,12 +7,16 @@ from rich.table import Table
 
 from service import gc as collector
 from service import promotion
+from service import why as reasons
 from service.cli.home import console, open_home, whoami
+from service.ingest import DEFAULT_APP
 from service.store import models as rows
+from service.why import Contribution, Influence
 
 
 def register(app: typer.Typer) -> None:
     app.command()(models)
+    app.command()(why)
     app.command()(promote)
     app.command()(rollback)
     app.command()(gc)
@@ -29,6 +33,20 @@ def models() -> None:
         verdict = (one.model.verdict or "") + (" tainted" if one.model.tainted_at else "")
         table.add_row(mark, one.model.id, one.model.kind, verdict, f"{one.model.created_at:%Y-%m-%d %H:%M}", size)
     console.print(table)
+
+
+def why(
+    model_id: Annotated[str, typer.Argument(help="the model's id, from `perennial models`")],
+    user: Annotated[str | None, typer.Option(help="the app's id of a user; without it, whom the model owes the most")] = None,
+    app: Annotated[str, typer.Option(help="the app that the user belongs to")] = DEFAULT_APP,
+    top: Annotated[int, typer.Option(help="how many people to list", min=1)] = 20,
+) -> None:
+    """What a user contributed to a model and those it was trained on, or the people who contributed the most."""
+    home = open_home()
+    if user is None:
+        _ranking(reasons.most_influential(home.store, model_id, top), model_id)
+    else:
+        _contribution(reasons.contribution(home.store, home.vault, model_id, app, user), model_id)
 
 
 def promote(
@@ -60,3 +78,28 @@ def gc(
     for one in gone:
         console.print(f"{'would delete' if dry_run else 'deleted'} {one.path} ({one.size_bytes / 1e6:.1f} MB): {one.reason}")
     console.print(f"{sum(one.size_bytes for one in gone) / 1e6:.1f} MB in {len(gone)} files")
+
+
+def _ranking(people: list[Influence], model_id: str) -> None:
+    if not people:
+        console.print(f"{model_id} has learned from nobody: no round made it")
+        return
+    table = Table("person", "tokens", "share", "feedback weight", "share")
+    for one in people:
+        shares = f"{one.token_share:.1%}", f"{one.weight_share:.1%}"
+        table.add_row(one.person, str(one.tokens), shares[0], f"{one.weight:.1f}", shares[1])
+    console.print(table)
+
+
+def _contribution(found: Contribution, model_id: str) -> None:
+    if not found.conversations and not found.feedback:
+        console.print(f"person {found.person} contributed nothing to {model_id}")
+        return
+    console.print(f"person {found.person}: {found.token_share:.1%} of the tokens, {found.weight_share:.1%} of the feedback")
+    for use in found.conversations:
+        tokens = f", {use.tokens} tokens" if use.outcome == "used" else ""
+        what = f"{use.conversations} conversations {use.outcome} ({use.reason}){tokens}"
+        console.print(f"round {use.round_id}: {what}", markup=False)
+    for one in found.feedback:
+        what = f"{one.count} {one.kind}s {one.outcome} ({one.rule}), weight {one.weight:.2f}"
+        console.print(f"round {one.round_id}: {what}", markup=False)

@@ -1,8 +1,8 @@
-"""One group of conversations and votes, made true in one transaction.
+"""One group of conversations and what people say about them, made true in one transaction.
 
 The client's id makes a conversation idempotent. The same messages again change nothing, further messages append,
-changed earlier text is a conflict; votes, satisfaction and consent are updates whatever the messages say, and never
-conflicts themselves.
+changed earlier text is a conflict; votes, comparisons, satisfaction and consent are updates whatever the messages say,
+and never conflicts themselves. A correction is one only where the text that it corrects is gone.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.ingest.incoming import Incoming, NewVote, Outcome
+from service.ingest.feedback import add_raters, apply_comparisons, apply_corrections, open_people
+from service.ingest.incoming import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.ingest.work import Work, vote_key, whole_digest, work_on
 from service.store import conversations as stored
 from service.store import people
@@ -64,6 +65,7 @@ def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> lis
         else:
             standing[key] = changes[key] = vote.value
             outcomes.append(Outcome(vote.message, "created"))
+    add_raters(session, vault, {(key.app_id, key.rater_hmac) for key in changes})
     record_votes(session, changes)
     return outcomes
 
@@ -79,6 +81,8 @@ class _Wave:
     messages: list[dict[str, Any]] = field(default_factory=list)
     votes: dict[VoteKey, int] = field(default_factory=dict)
     satisfactions: dict[str, int] = field(default_factory=dict)
+    corrections: list[NewCorrection] = field(default_factory=list)
+    comparisons: list[NewComparison] = field(default_factory=list)
     consents: list[tuple[str, bool]] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
 
@@ -104,18 +108,8 @@ class _Wave:
         self, app: str, wave: Sequence[Work], known: dict[str, stored.Stored]
     ) -> dict[str, tuple[str, PersonKey]]:
         """Id and open key of everybody who is known or sends something new, by keyed hash."""
-        people_known = people.people_by_hash(self.session, app, sorted({work.person_hmac for work in wave}))
-        keys = {
-            hmac: (id, self.vault.open_person_key(id, wrapped))
-            for hmac, (id, wrapped) in people_known.items()
-        }
-        added = {}
-        for hmac in sorted({work.person_hmac for work in wave if work.hmac not in known} - set(keys)):
-            id = new_id()
-            key, wrapped = self.vault.new_person_key(id)
-            keys[hmac], added[hmac] = (id, key), (id, wrapped)
-        people.add_people(self.session, app, added)
-        return keys
+        new = {work.person_hmac for work in wave if work.hmac not in known}
+        return open_people(self.session, self.vault, app, {work.person_hmac for work in wave}, new)
 
     def _create(self, work: Work, person_id: str, key: PersonKey) -> Outcome:
         refusal = work.refuse_unknown_parent(()) or self._refuse_taken(work, range(len(work.messages)))
@@ -140,6 +134,8 @@ class _Wave:
         if row.digest != whole_digest(person[1], work.messages, digests):
             outcome = self._append(work, row, person[1], digests)
         if outcome.status == 200:
+            outcome = self._refuse_corrections(work, row) or outcome
+        if outcome.status == 200:
             if work.given.consent is not None and work.given.consent != row.consent:
                 self.consents.append((row.id, work.given.consent))
             self._note_feedback(work, row.id)
@@ -159,7 +155,8 @@ class _Wave:
         if refusal:
             return refusal
         ids = {message.client_hmac: message.id for message in before}
-        self.messages += work.message_rows(row.id, key, new, digests, ids)
+        position = stored.next_position(self.session, row.id)
+        self.messages += work.message_rows(row.id, key, new, digests, ids, position)
         hmacs = [*ids, *(work.messages[index] for index in new)]
         whole = whole_digest(key, hmacs, [m.digest for m in before] + [digests[index] for index in new])
         meta = work.conversation_row(row.id, row.person_id, key, whole, self.now)["sealed_meta"]
@@ -181,6 +178,14 @@ class _Wave:
         self.taken |= stored.taken_hashes(self.session, [work.messages[index] for index in new])
         return work.refuse_unknown_parent(known) or self._refuse_taken(work, new)
 
+    def _refuse_corrections(self, work: Work, row: stored.Stored) -> Outcome | None:
+        """The refusal of corrections that come after the raw text went; those that are stored already are welcome."""
+        if not work.given.corrections or not row.raw_deleted:
+            return None
+        tried = apply_corrections(self.session, self.vault, work.given.corrections, self.now)
+        refused = next((outcome for outcome in tried if outcome.status >= 400), None)
+        return None if refused is None else work.outcome(refused.result, refused.detail)
+
     def _refuse_taken(self, work: Work, indices: Sequence[int]) -> Outcome | None:
         """A message id names one message of an app: a vote on it must not reach another."""
         for index in indices:
@@ -197,6 +202,8 @@ class _Wave:
     def _note_feedback(self, work: Work, conversation_id: str) -> None:
         if work.given.votes:
             self.votes |= work.votes(self.vault)
+        self.corrections += work.given.corrections
+        self.comparisons += work.given.comparisons
         if work.given.satisfaction is not None:
             self.satisfactions[conversation_id] = work.given.satisfaction
 
@@ -205,6 +212,11 @@ class _Wave:
         stored.add_messages(self.session, self.messages)
         stored.set_consent(self.session, self.consents)
         if self.votes:
+            add_raters(self.session, self.vault, {(key.app_id, key.rater_hmac) for key in self.votes})
             record_votes(self.session, self.votes)
+        if self.corrections:
+            apply_corrections(self.session, self.vault, self.corrections, self.now)
+        if self.comparisons:
+            apply_comparisons(self.session, self.vault, self.comparisons)
         if self.satisfactions:
             record_satisfaction(self.session, self.satisfactions)

@@ -1,15 +1,16 @@
-"""What ingest stores: a checked conversation or vote, whether it came over HTTP, from a file or from our own chat."""
+"""What ingest stores: a checked conversation, vote, correction or comparison, whether it came over HTTP, from a file or from our own chat."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
 
 from pipelines.errors import DataError
-from service.ingest.shapes import ConversationIn, MessageIn
+from service.ingest.shapes import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn
 
-Result = Literal["created", "appended", "unchanged", "conflict", "invalid"]
+Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
 DEFAULT_APP = "default"
 _STATUS: dict[Result, int] = {
     "created": 201,
@@ -17,6 +18,7 @@ _STATUS: dict[Result, int] = {
     "unchanged": 200,
     "conflict": 409,
     "invalid": 422,
+    "not_found": 404,
 }
 _FUTURE = timedelta(days=1)  # clocks of phones are wrong by hours, not by days
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -45,6 +47,27 @@ class NewVote:
 
 
 @dataclass(frozen=True, slots=True)
+class NewCorrection:
+    """What a person writes in place of an answer; None takes back what they wrote before."""
+
+    app: str
+    message: str
+    rater: str
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewComparison:
+    """One answer preferred to another; taken back where `stands` is false."""
+
+    app: str
+    chosen: str
+    rejected: str
+    rater: str
+    stands: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Incoming:
     """A conversation to store. `is_list`: the messages were sent without parents, so they start at the first one.
 
@@ -61,11 +84,13 @@ class Incoming:
     votes: tuple[NewVote, ...] = ()
     satisfaction: int | None = None
     consent: bool | None = None
+    corrections: tuple[NewCorrection, ...] = ()
+    comparisons: tuple[NewComparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one conversation or vote; `detail` is a sentence where it was refused."""
+    """What became of one thing; `detail` is a sentence where it was refused. A stored correction's `id` is its own."""
 
     id: str
     result: Result
@@ -80,8 +105,8 @@ def prepare(given: ConversationIn, app: str, now: datetime) -> Incoming:
     """The conversation with every message named and linked to its parent.
 
     Raises:
-        DataError: two messages with one id, a parent that comes later, a vote on no assistant message of it, or a
-            time that lies in the future or before the year 2000.
+        DataError: two messages with one id, a parent that comes later, a vote, correction or comparison of what is
+            no answer of it, or a time that lies in the future or before the year 2000.
     """
     is_list = all(message.parent is None for message in given.messages)
     messages = _link(given, is_list)
@@ -97,7 +122,38 @@ def prepare(given: ConversationIn, app: str, now: datetime) -> Incoming:
         votes=tuple(_votes(given, app, messages, roles)) if given.votes else (),
         satisfaction=given.satisfaction,
         consent=given.consent,
+        corrections=tuple(_corrections(given, app, messages)) if given.corrections else (),
+        comparisons=tuple(_comparisons(given, app, messages)) if given.comparisons else (),
     )
+
+
+def prepare_comparison(given: WholeComparisonIn, app: str, now: datetime) -> Incoming:
+    """The conversation that a comparison brings along: its prompt, the rejected answer, and the chosen one beside it.
+
+    An answer without an id is named by its text, so that preferring the other one next time changes the comparison
+    and not the conversation.
+
+    Raises:
+        DataError: like `prepare`, and where the answers are the same or the prompt ends with an answer.
+    """
+    names = [_answer_name(given.id, answer) for answer in (given.rejected, given.chosen)]
+    if names[0] == names[1] or given.rejected.content == given.chosen.content:
+        raise DataError("chosen and rejected are the same answer; compare two different ones")
+    if given.prompt[-1].role not in ("user", "tool"):
+        raise DataError(f"prompt: its last message is of the role {given.prompt[-1].role!r}; end it with what was answered, a user's")
+    asked = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.prompt)]
+    parents = [None, *asked]
+    messages = [
+        *(MessageIn(m.role, m.content, asked[at], parents[at]) for at, m in enumerate(given.prompt)),
+        MessageIn("assistant", given.rejected.content, names[0], asked[-1]),
+        MessageIn("assistant", given.chosen.content, names[1], asked[-1]),
+    ]
+    whole = ConversationIn(
+        id=given.id, user=given.user, messages=tuple(messages), app=given.app, hints=given.hints, model=given.model,
+        consent=given.consent, time=given.time, metadata=given.metadata,
+        comparisons=(ComparisonIn(names[1], names[0]),),
+    )  # fmt: skip
+    return prepare(whole, app, now)
 
 
 def describe(client_id: str, hints: Any = None, model: str | None = None, metadata: Any = None) -> bytes:
@@ -146,17 +202,59 @@ def _votes(
 ) -> list[NewVote]:
     found = []
     for number, vote in enumerate(given.votes):
-        name = vote.message
-        if isinstance(name, int):
-            if not 0 <= name < len(messages):
-                raise DataError(f"votes[{number}].message: there is no message at position {str(name)[:20]}")
-            name = messages[name].id
+        name = _named(vote.message, messages, f"votes[{number}].message")
         if roles.get(name, "assistant") != "assistant":
             raise DataError(
                 f"votes[{number}].message: {name[:80]!r} is a {roles[name]} message; vote on an assistant's"
             )
         found.append(NewVote(app, name, vote.rater or given.user, 1 if vote.value == "up" else -1))
     return found
+
+
+def _corrections(given: ConversationIn, app: str, messages: tuple[NewMessage, ...]) -> list[NewCorrection]:
+    """The last one of each person for each answer, so that the same row again changes nothing."""
+    found = {}
+    for number, correction in enumerate(given.corrections):
+        answer = _answer(correction.message, messages, f"corrections[{number}].message")
+        rater = correction.rater or given.user
+        found[answer.id, rater] = NewCorrection(app, answer.id, rater, correction.content)
+    return list(found.values())
+
+
+def _comparisons(given: ConversationIn, app: str, messages: tuple[NewMessage, ...]) -> list[NewComparison]:
+    found = []
+    for number, comparison in enumerate(given.comparisons):
+        chosen = _answer(comparison.chosen, messages, f"comparisons[{number}].chosen")
+        rejected = _answer(comparison.rejected, messages, f"comparisons[{number}].rejected")
+        if chosen is rejected or chosen.parent != rejected.parent or chosen.parent is None:
+            raise DataError(
+                f"comparisons[{number}]: {chosen.id[:80]!r} and {rejected.id[:80]!r} are not two answers to one message"
+            )
+        found.append(NewComparison(app, chosen.id, rejected.id, comparison.rater or given.user))
+    return found
+
+
+def _answer(given: str | int, messages: tuple[NewMessage, ...], place: str) -> NewMessage:
+    name = _named(given, messages, place)
+    found = next((message for message in messages if message.id == name), None)
+    if found is None:
+        raise DataError(f"{place}: {name[:80]!r} is not a message of this conversation; send that message along")
+    if found.role != "assistant":
+        raise DataError(f"{place}: {name[:80]!r} is a {found.role} message; name an assistant's")
+    return found
+
+
+def _named(given: str | int, messages: tuple[NewMessage, ...], place: str) -> str:
+    """The message's id, where its position may be given instead."""
+    if isinstance(given, str):
+        return given
+    if not 0 <= given < len(messages):
+        raise DataError(f"{place}: there is no message at position {str(given)[:20]}")
+    return messages[given].id
+
+
+def _answer_name(conversation_id: str, answer: AnswerIn) -> str:
+    return answer.id or f"{conversation_id}:{sha256(answer.content.encode()).hexdigest()[:32]}"
 
 
 def _in_utc(time: datetime | None, now: datetime) -> datetime:

@@ -5,10 +5,18 @@
                   {"id": "m-2", "role": "assistant", "content": "Hello!"},
                   {"id": "m-3", "role": "assistant", "content": "Good day!", "parent": "m-1"}],
      "votes": [{"message": "m-3", "value": "up", "rater": "u-4"}],
+     "corrections": [{"message": "m-2", "content": "Hello, Ana!", "rater": "u-4"}],
+     "comparisons": [{"chosen": "m-3", "rejected": "m-2", "rater": "u-4"}],
      "hints": {"language": "en", "topic": "small talk"}, "model": "tiny-origin", "time": "2026-11-20T12:00:00Z",
      "app": "default", "metadata": {"screen": "home"}}
 
-Without ids a message is called `<conversation id>:<position>`, positions from 0; a vote may name the position instead.
+Without ids a message is called `<conversation id>:<position>`, positions from 0; votes, corrections and comparisons may
+name the position instead. Corrections and comparisons are about messages of the same row.
+
+A comparison that brings its own prompt (POST /v1/comparisons):
+
+    {"id": "p-8", "user": "u-4", "consent": true, "prompt": [{"role": "user", "content": "Hi"}],
+     "chosen": {"content": "Good day!"}, "rejected": {"content": "Yo."}}
 """
 
 import difflib
@@ -27,6 +35,7 @@ MAX_BATCH = 1_000
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
 Label = Annotated[str, Meta(max_length=256)]
+Text = Annotated[str, Meta(min_length=1, max_length=MAX_CHARACTERS)]
 
 
 class MessageIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +48,18 @@ class MessageIn(Struct, frozen=True, forbid_unknown_fields=True):
 class VoteIn(Struct, frozen=True, forbid_unknown_fields=True):
     message: Identifier | int
     value: Literal["up", "down"]
+    rater: Identifier | None = None
+
+
+class CorrectionIn(Struct, frozen=True, forbid_unknown_fields=True):
+    message: Identifier | int
+    content: Text
+    rater: Identifier | None = None
+
+
+class ComparisonIn(Struct, frozen=True, forbid_unknown_fields=True):
+    chosen: Identifier | int
+    rejected: Identifier | int
     rater: Identifier | None = None
 
 
@@ -59,6 +80,8 @@ class ConversationIn(Struct, frozen=True, forbid_unknown_fields=True):
     consent: bool | None = None
     time: datetime | None = None
     metadata: dict[str, Any] | None = None
+    corrections: Annotated[tuple[CorrectionIn, ...], Meta(max_length=MAX_MESSAGES)] = ()
+    comparisons: Annotated[tuple[ComparisonIn, ...], Meta(max_length=MAX_MESSAGES)] = ()
 
 
 class VoteChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +100,50 @@ class RetractionIn(Struct, frozen=True, forbid_unknown_fields=True):
     value: Literal["up", "down"] | None = None
 
 
+class CorrectionChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/messages/{id}/corrections."""
+
+    content: Text
+    user: Identifier
+    app: Identifier | None = None
+
+
+class ComparisonChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST and DELETE /v1/comparisons about two answers by their message ids."""
+
+    chosen: Identifier
+    rejected: Identifier
+    user: Identifier
+    app: Identifier | None = None
+
+
+class AnswerIn(Struct, frozen=True, forbid_unknown_fields=True):
+    content: Text
+    id: Identifier | None = None
+
+
+class PromptMessageIn(Struct, frozen=True, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
+    id: Identifier | None = None
+
+
+class WholeComparisonIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST and DELETE /v1/comparisons that brings prompt and answers along; `id` names the conversation."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=200)]
+    user: Identifier
+    prompt: Annotated[tuple[PromptMessageIn, ...], Meta(min_length=1, max_length=MAX_MESSAGES - 2)]
+    chosen: AnswerIn
+    rejected: AnswerIn
+    app: Identifier | None = None
+    hints: HintsIn | None = None
+    model: Label | None = None
+    consent: bool | None = None
+    time: datetime | None = None
+    metadata: dict[str, Any] | None = None
+
+
 class Malformed(DataError):
     """What was sent is not JSON at all."""
 
@@ -84,6 +151,10 @@ class Malformed(DataError):
 _conversation = msgspec.json.Decoder(ConversationIn)
 _vote = msgspec.json.Decoder(VoteChangeIn)
 _retraction = msgspec.json.Decoder(RetractionIn)
+_correction = msgspec.json.Decoder(CorrectionChangeIn)
+_comparison = msgspec.json.Decoder(ComparisonChangeIn)
+_whole_comparison = msgspec.json.Decoder(WholeComparisonIn)
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -110,6 +181,25 @@ def parse_retraction(body: bytes) -> RetractionIn:
     """Whose vote to take back, from JSON; raises like parse_conversation."""
     found = _parse(_retraction, body, RetractionIn)
     assert isinstance(found, RetractionIn)
+    return found
+
+
+def parse_correction(body: bytes) -> CorrectionChangeIn:
+    """A correction from JSON; raises like parse_conversation."""
+    found = _parse(_correction, body, CorrectionChangeIn)
+    assert isinstance(found, CorrectionChangeIn)
+    return found
+
+
+def parse_comparison(body: bytes) -> ComparisonChangeIn | WholeComparisonIn:
+    """A comparison from JSON, with its prompt if there is one; raises like parse_conversation."""
+    is_whole = "prompt" in _parse(_keys, body, dict)
+    if is_whole:
+        whole = _parse(_whole_comparison, body, WholeComparisonIn)
+        assert isinstance(whole, WholeComparisonIn)
+        return whole
+    found = _parse(_comparison, body, ComparisonChangeIn)
+    assert isinstance(found, ComparisonChangeIn)
     return found
 
 
@@ -165,7 +255,10 @@ def _sentence(message: str, kind: type) -> str:
 
 
 def _known_fields(kind: type, path: str) -> list[str]:
-    inner = {"messages": MessageIn, "votes": VoteIn, "hints": HintsIn}
+    inner = {
+        "messages": MessageIn, "votes": VoteIn, "hints": HintsIn, "corrections": CorrectionIn,
+        "comparisons": ComparisonIn, "prompt": PromptMessageIn, "chosen": AnswerIn, "rejected": AnswerIn,
+    }  # fmt: skip
     found = inner.get(re.split(r"[.\[]", path)[0], kind) if path else kind
     return (
         [field.name for field in msgspec.structs.fields(found)] if hasattr(found, "__struct_fields__") else []

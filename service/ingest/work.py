@@ -70,11 +70,12 @@ class Work:
         indices: Sequence[int],
         digests: Sequence[str],
         stored: Mapping[str, str],
+        first_position: int = 0,
     ) -> list[dict[str, Any]]:
         """Rows of the messages at these indices; `stored` are the row ids of earlier messages by keyed hash."""
         ids = dict(stored)
         rows = []
-        for position, index in enumerate(indices, len(stored)):
+        for position, index in enumerate(indices, first_position):
             message, row_id = self.given.messages[index], new_id()
             ids[self.messages[index]] = row_id
             parent = self.parents[index]

@@ -20,7 +20,8 @@ from sqlmodel import Session
 
 from pipelines.errors import Busy
 from service.ingest.apply import apply_conversations, apply_votes
-from service.ingest.incoming import Incoming, NewVote, Outcome
+from service.ingest.feedback import apply_comparisons, apply_corrections
+from service.ingest.incoming import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.store.session import Store, is_unavailable
 from service.store.tables import KeyCheck, now
 from service.vault import Vault
@@ -34,28 +35,34 @@ _log = structlog.get_logger(__name__)
 class _Job:
     conversations: Sequence[Incoming] = ()
     votes: Sequence[NewVote] = ()
+    corrections: Sequence[NewCorrection] = ()
+    comparisons: Sequence[NewComparison] = ()
     probe: bool = False
     done: "Future[list[Outcome]]" = field(default_factory=Future)
 
     @property
     def size(self) -> int:
-        return len(self.conversations) + len(self.votes)
+        return len(self.conversations) + len(self.votes) + len(self.corrections) + len(self.comparisons)
 
     @property
     def rows(self) -> int:
-        return self.size + sum(len(conversation.messages) for conversation in self.conversations)
+        return self.size + sum(len(c.messages) + len(c.corrections) for c in self.conversations)
 
     @property
     def characters(self) -> int:
-        return sum(len(c.meta) + sum(len(m.content) for m in c.messages) for c in self.conversations)
+        corrections = [*self.corrections, *(one for c in self.conversations for one in c.corrections)]
+        texts = sum(len(c.meta) + sum(len(m.content) for m in c.messages) for c in self.conversations)
+        return texts + sum(len(one.content or "") for one in corrections)
 
     def parts(self) -> "list[_Job]":
         each = [_Job(conversations=(c,)) for c in self.conversations]
-        return each + [_Job(votes=(v,)) for v in self.votes]
+        each += [_Job(votes=(v,)) for v in self.votes]
+        each += [_Job(corrections=(c,)) for c in self.corrections]
+        return each + [_Job(comparisons=(c,)) for c in self.comparisons]
 
 
 class Writer:
-    """Accepts conversations and votes from any thread. Start it before the first submit; close it to drain."""
+    """Accepts conversations and feedback from any thread. Start it before the first submit; close it to drain."""
 
     def __init__(self, store: Store, vault: Vault, max_waiting: int = 20_000) -> None:
         self._store, self._vault, self._max_waiting = store, vault, max_waiting
@@ -91,7 +98,7 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Conversations and votes that are not committed yet."""
+        """Conversations and pieces of feedback that are not committed yet."""
         return self._waiting
 
     def submit(self, conversations: Sequence[Incoming]) -> "Future[list[Outcome]]":
@@ -105,6 +112,14 @@ class Writer:
     def submit_votes(self, votes: Sequence[NewVote]) -> "Future[list[Outcome]]":
         """Like `submit`, for votes: `created` means that the vote changed."""
         return self._put(_Job(votes=votes))
+
+    def submit_corrections(self, corrections: Sequence[NewCorrection]) -> "Future[list[Outcome]]":
+        """Like `submit`, for corrections; the outcome of one that is stored has the correction's id."""
+        return self._put(_Job(corrections=corrections))
+
+    def submit_comparisons(self, comparisons: Sequence[NewComparison]) -> "Future[list[Outcome]]":
+        """Like `submit_votes`, for comparisons."""
+        return self._put(_Job(comparisons=comparisons))
 
     def probe(self) -> "Future[list[Outcome]]":
         """Resolves once a row was really written and committed; how /healthz knows that the database takes writes."""
@@ -196,16 +211,28 @@ class Writer:
 
 
 def apply_jobs(session: Session, vault: Vault, group: Sequence[_Job], at: datetime) -> list[list[Outcome]]:
-    """The outcomes of each job, in order; conversations go before votes."""
+    """The outcomes of each job, in order; conversations go before what is said about them."""
     if any(job.probe for job in group):
         session.execute(update(KeyCheck).values(sealed=KeyCheck.sealed))
-    stored = iter(apply_conversations(session, vault, [c for job in group for c in job.conversations], at))
-    outcomes = [[next(stored) for _ in job.conversations] for job in group]
-    votes = [vote for job in group for vote in job.votes]
+    stored = iter(apply_conversations(session, vault, [one for job in group for one in job.conversations], at))
+    votes = [one for job in group for one in job.votes]
+    corrections = [one for job in group for one in job.corrections]
+    comparisons = [one for job in group for one in job.comparisons]
     voted = iter(apply_votes(session, vault, votes) if votes else [])
-    return [before + [next(voted) for _ in job.votes] for before, job in zip(outcomes, group, strict=True)]
+    corrected = iter(apply_corrections(session, vault, corrections, at) if corrections else [])
+    compared = iter(apply_comparisons(session, vault, comparisons) if comparisons else [])
+    return [
+        [
+            *(next(stored) for _ in job.conversations),
+            *(next(voted) for _ in job.votes),
+            *(next(corrected) for _ in job.corrections),
+            *(next(compared) for _ in job.comparisons),
+        ]
+        for job in group
+    ]
 
 
 def _refused(job: _Job) -> Outcome:
-    name = job.conversations[0].id if job.conversations else job.votes[0].message
+    about = [*(c.id for c in job.conversations), *(v.message for v in job.votes), *(c.message for c in job.corrections)]
+    name = about[0] if about else job.comparisons[0].chosen
     return Outcome(name, "invalid", "the database refused this; a text or number in it cannot be stored")

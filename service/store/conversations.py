@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
 from service.store.tables import (
     Conversation,
+    Correction,
     Message,
     Quarantine,
     Rejection,
@@ -51,13 +52,20 @@ def stored_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[st
 
 
 def stored_messages(session: Session, conversation_id: str) -> list[StoredMessage]:
-    """A conversation's messages by position."""
+    """The messages that an app sent of a conversation, by position; corrections are none of them."""
     query = (
         select(Message.id, Message.client_hmac, Message.digest)
-        .where(Message.conversation_id == conversation_id)
+        .join(Correction, col(Correction.message_id) == col(Message.id), isouter=True)
+        .where(Message.conversation_id == conversation_id, col(Correction.id).is_(None))
         .order_by(col(Message.position))
     )
     return [StoredMessage(*row) for row in session.exec(query).all()]
+
+
+def next_position(session: Session, conversation_id: str) -> int:
+    """The position that the next message of a conversation gets."""
+    query = select(func.max(Message.position)).where(Message.conversation_id == conversation_id)
+    return (session.exec(query).one() or 0) + 1
 
 
 def taken_hashes(session: Session, hashes: Sequence[str]) -> set[str]:

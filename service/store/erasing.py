@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, update
+from sqlalchemy import ColumnElement, and_, delete, or_, update
 from sqlmodel import Session, col, func, select
 
-from service.store import clusters
+from service.store import clusters, corrections
 from service.store.tables import (
     CleanMessage,
+    Comparison,
+    ComparisonEvent,
     Conversation,
+    Correction,
+    FeedbackFate,
     Message,
     Model,
     Person,
@@ -18,12 +22,14 @@ from service.store.tables import (
     Rejection,
     Round,
     Satisfaction,
+    Snapshot,
     SnapshotItem,
     Vote,
     VoteEvent,
 )
 
 OPEN_ROUNDS = ("requested", "running")
+_CHUNK = 400  # rows per statement: below every database's limit on bound values
 
 
 class Learned(NamedTuple):
@@ -51,9 +57,9 @@ def erase_text(session: Session, person: str) -> None:
     )
     touched = {cluster for row in session.exec(used).all() for cluster in row if cluster is not None}
     mine = col(Message.conversation_id).in_(ids)
-    hashes = select(Message.client_hmac).where(mine)
-    session.execute(delete(Vote).where(col(Vote.message_hmac).in_(hashes)))
-    session.execute(delete(VoteEvent).where(col(VoteEvent.message_hmac).in_(hashes)))
+    _erase_ratings_on(session, mine)
+    theirs = select(Message.id).where(mine)
+    session.execute(delete(Correction).where(col(Correction.corrected_message_id).in_(theirs)))
     for table in (CleanMessage, Rejection, Quarantine, Satisfaction):
         session.execute(delete(table).where(col(table.conversation_id).in_(ids)))
     # an id of its own instead of the hash, so that the app may send the message again after consenting anew
@@ -66,14 +72,37 @@ def erase_text(session: Session, person: str) -> None:
     clusters.forget_unused(session, touched)
 
 
-def erase_ratings(session: Session, app: str, rater_hmac: str) -> int:
-    """Deletes every vote that the person cast, on whosever messages; returns how many stood."""
-    mine = col(Vote.app_id) == app, col(Vote.rater_hmac) == rater_hmac
-    count = session.exec(select(func.count()).select_from(Vote).where(*mine)).one()
-    session.execute(delete(Vote).where(*mine))
-    session.execute(
-        delete(VoteEvent).where(col(VoteEvent.app_id) == app, col(VoteEvent.rater_hmac) == rater_hmac)
+def erase_corrections(session: Session, person: str) -> int:
+    """Deletes every text that the person wrote in place of an answer, in whosever conversation; returns how many.
+
+    The conversations of others are curated again without them where their own raw text is still there.
+    """
+    query = select(Correction.message_id, Message.conversation_id).join(
+        Message, col(Message.id) == col(Correction.message_id)
     )
+    rows = list(session.exec(query.where(Correction.person_id == person)).all())
+    texts = col(Message.id).in_(select(Correction.message_id).where(Correction.person_id == person))
+    _erase_ratings_on(session, texts)
+    session.execute(
+        delete(CleanMessage).where(
+            col(CleanMessage.message_id).in_(select(Correction.message_id).where(Correction.person_id == person))
+        )
+    )
+    session.execute(delete(Correction).where(col(Correction.person_id) == person))
+    for chunk in _chunks([message for message, _ in rows]):
+        session.execute(delete(Message).where(col(Message.id).in_(chunk)))
+    _forget_texts(session, sorted({conversation for _, conversation in rows}))
+    return len(rows)
+
+
+def erase_ratings(session: Session, app: str, rater_hmac: str) -> int:
+    """Deletes every vote and comparison of the person, on whosever messages; returns how many stood."""
+    count = 0
+    for standing in (Vote, Comparison):
+        mine = col(standing.app_id) == app, col(standing.rater_hmac) == rater_hmac
+        count += session.exec(select(func.count()).select_from(standing).where(*mine)).one()
+    for table in (Vote, VoteEvent, Comparison, ComparisonEvent):
+        session.execute(delete(table).where(col(table.app_id) == app, col(table.rater_hmac) == rater_hmac))
     return count
 
 
@@ -83,12 +112,28 @@ def erase_key(session: Session, person: Person, at: datetime) -> None:
     session.add(person)
 
 
-def learned_from(session: Session, person: str) -> Learned:
-    """Which rounds trained on the person, and which models hold that: theirs, and every model trained on top of those."""
-    query = select(SnapshotItem.round_id).where(
-        SnapshotItem.person_id == person, SnapshotItem.outcome == "used"
-    )
-    rounds = set(session.exec(query.distinct()).all())
+def learned_from(session: Session, person: str, hmac: str) -> Learned:
+    """Which rounds trained on the person, and which models hold that: theirs, and every model trained on top of those.
+
+    A round trained on somebody if it used a conversation of theirs, feedback on one, feedback that they gave (known by
+    their id, or once by their hash), or a conversation in which a correction of theirs stood.
+    """
+    used = [
+        select(SnapshotItem.round_id).where(SnapshotItem.person_id == person, SnapshotItem.outcome == "used"),
+        select(FeedbackFate.round_id).where(
+            FeedbackFate.outcome == "used",
+            or_(
+                col(FeedbackFate.rater).in_((person, hmac)),
+                col(FeedbackFate.conversation_id).in_(select(Conversation.id).where(Conversation.person_id == person)),
+            ),
+        ),
+        select(SnapshotItem.round_id)
+        .join(Snapshot, col(Snapshot.round_id) == col(SnapshotItem.round_id))
+        .join(Message, col(Message.conversation_id) == col(SnapshotItem.conversation_id))
+        .join(Correction, and_(col(Correction.message_id) == col(Message.id), col(Correction.at) <= col(Snapshot.at)))
+        .where(Correction.person_id == person, SnapshotItem.outcome == "used"),
+    ]
+    rounds = {round_id for query in used for round_id in session.exec(query.distinct()).all()}
     models = list(session.exec(select(Model)).all())
     tainted = {model.id for model in models if model.round_id in rounds}
     grew = True
@@ -115,3 +160,29 @@ def taint(session: Session, models: Sequence[str], at: datetime) -> None:
     session.execute(
         update(Model).where(col(Model.id).in_(models), col(Model.tainted_at).is_(None)).values(tainted_at=at)
     )
+
+
+def _erase_ratings_on(session: Session, chosen: ColumnElement[bool]) -> None:
+    """Deletes all votes and comparisons, and their history, on the messages of a condition."""
+    hashes = select(Message.client_hmac).where(chosen)
+    for table in (Vote, VoteEvent):
+        session.execute(delete(table).where(col(table.message_hmac).in_(hashes)))
+    for pairs in (Comparison, ComparisonEvent):
+        session.execute(
+            delete(pairs).where(or_(col(pairs.first_hmac).in_(hashes), col(pairs.second_hmac).in_(hashes)))
+        )
+
+
+def _forget_texts(session: Session, conversations: Sequence[str]) -> None:
+    """Conversations that lost a text lose the cluster of their texts too, and are curated again if they can be."""
+    touched: set[str] = set()
+    for chunk in _chunks(conversations):
+        rows = session.exec(select(Conversation).where(col(Conversation.id).in_(chunk))).all()
+        touched |= {row.pair_cluster_id for row in rows if row.pair_cluster_id is not None}
+        session.execute(update(Conversation).where(col(Conversation.id).in_(chunk)).values(pair_cluster_id=None))
+        corrections.curate_again(session, [row.id for row in rows if row.raw_deleted_at is None])
+    clusters.forget_unused(session, touched)
+
+
+def _chunks(items: Sequence[str]) -> list[Sequence[str]]:
+    return [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]

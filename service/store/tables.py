@@ -161,6 +161,51 @@ class VoteEvent(SQLModel, table=True):
     at: datetime = Field(default_factory=now)
 
 
+class Correction(SQLModel, table=True):
+    """A better text that a person wrote in place of an answer. All are kept; a person's newest for an answer counts.
+
+    `message_id` is the message that holds the text, a sibling of the corrected one; found by the keyed hash of `id`.
+    `refused` is the rule by which curation left it out of its conversation.
+    """
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    app_id: str = Field(foreign_key="app.id")
+    corrected_message_id: str = Field(foreign_key="message.id", index=True)
+    message_id: str = Field(foreign_key="message.id", unique=True)
+    person_id: str = Field(foreign_key="person.id", index=True)
+    at: datetime = Field(default_factory=now)
+    retracted_at: datetime | None = None
+    refused: str | None = None
+
+
+class Comparison(SQLModel, table=True):
+    """As it stands now, by the keyed client ids of two answers, the smaller hash first; it may come before them."""
+
+    __table_args__ = (UniqueConstraint("app_id", "rater_hmac", "first_hmac", "second_hmac"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    app_id: str = Field(foreign_key="app.id")
+    rater_hmac: str
+    first_hmac: str = Field(index=True)
+    second_hmac: str = Field(index=True)
+    value: int  # 1 the first is better, -1 the second is, 0 retracted
+    updated_at: datetime = Field(default_factory=now)
+
+
+class ComparisonEvent(SQLModel, table=True):
+    """Append-only history of comparisons."""
+
+    __tablename__ = "comparison_event"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    app_id: str = Field(foreign_key="app.id")
+    rater_hmac: str
+    first_hmac: str = Field(index=True)
+    second_hmac: str = Field(index=True)
+    value: int
+    at: datetime = Field(default_factory=now)
+
+
 class Satisfaction(SQLModel, table=True):
     conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
     value: int
@@ -325,6 +370,23 @@ class SnapshotItem(SQLModel, table=True):
     source: str | None = None
     tokens: int = 0
     digest: str = ""
+
+
+class FeedbackFate(SQLModel, table=True):
+    """What a round made of one vote, correction or comparison. `rater` is a person's id, never a hash of their name."""
+
+    __tablename__ = "feedback_fate"
+
+    id: int | None = Field(default=None, primary_key=True)
+    round_id: int = Field(foreign_key="round.id", index=True)
+    conversation_id: str = Field(index=True)
+    message_id: str
+    rater: str = Field(index=True)
+    kind: str  # vote | correction | comparison
+    value: int
+    outcome: str  # used | held_out | dropped
+    rule: str  # the source it was used in, or why it was dropped
+    weight: float
 
 
 # ---- models -----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Queries about votes and satisfaction. A vote is kept by the keyed hash of its message, which may come later."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,17 @@ def count_votes(session: Session, conversation_id: str) -> dict[str, int]:
     )
     by_value = dict(session.exec(query).all())
     return {"up": by_value.get(1, 0), "down": by_value.get(-1, 0)}
+
+
+def votes_by_message(session: Session, conversation_id: str) -> Counter[tuple[str, int]]:
+    """How many votes of each value stand on each message of a conversation."""
+    query = (
+        select(Message.id, Vote.value, func.count())
+        .join(Vote, col(Vote.message_hmac) == col(Message.client_hmac))
+        .where(Message.conversation_id == conversation_id)
+        .group_by(col(Message.id), col(Vote.value))
+    )
+    return Counter({(message, value): count for message, value, count in session.exec(query).all()})
 
 
 def _columns(key: VoteKey) -> dict[str, str]:

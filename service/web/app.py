@@ -13,7 +13,7 @@ from service.store.session import open_store
 from service.vault import open_vault
 from service.web import openapi, pages, problems
 from service.web.guard import Guard
-from service.web.routes import chat, conversations, health, models, rounds, votes
+from service.web.routes import chat, conversations, feedback, health, models, rounds, votes
 
 IMPORT_PATH = "/v1/conversations/import"
 
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     problems.register(app)
     openapi.describe(app)
-    for module in (health, conversations, votes, chat, models, rounds, pages):
+    for module in (health, conversations, votes, feedback, chat, models, rounds, pages):
         app.include_router(module.router)
     # the busiest route goes past FastAPI's machinery, which costs as much as our own work; the router's documents it
     path = conversations.router.prefix

@@ -6,7 +6,13 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.ingest.shapes import ConversationIn, VoteChangeIn
+from service.ingest.shapes import (
+    ComparisonChangeIn,
+    ConversationIn,
+    CorrectionChangeIn,
+    VoteChangeIn,
+    WholeComparisonIn,
+)
 from service.web.schemas import Problem
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -36,6 +42,11 @@ CONVERSATIONS_BODY = _body(
 SECURITY: dict[str, list[dict[str, list[str]]]] = {"security": [{"HTTPBearer": []}, {"APIKeyHeader": []}]}
 NDJSON_BODY = _body("application/x-ndjson", {"type": "string", "description": "one conversation per line"})
 VOTE_BODY = _body("application/json", {"$ref": _REFERENCE.format(name="VoteChangeIn")})
+CORRECTION_BODY = _body("application/json", {"$ref": _REFERENCE.format(name="CorrectionChangeIn")})
+COMPARISON_BODY = _body(
+    "application/json",
+    {"anyOf": [{"$ref": _REFERENCE.format(name=name)} for name in ("ComparisonChangeIn", "WholeComparisonIn")]},
+)
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {"model": Problem, "description": "one clear sentence, as application/problem+json"}
 }
@@ -50,7 +61,8 @@ def describe(app: FastAPI) -> None:
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
             _, components = msgspec.json.schema_components(
-                (ConversationIn, VoteChangeIn), ref_template=_REFERENCE
+                (ConversationIn, VoteChangeIn, CorrectionChangeIn, ComparisonChangeIn, WholeComparisonIn),
+                ref_template=_REFERENCE,
             )
             found.setdefault("components", {}).setdefault("schemas", {}).update(components)
             app.openapi_schema = found

@@ -52,21 +52,73 @@ class VoteStatus(BaseModel):
     changed: bool
 
 
+class CorrectionStatus(BaseModel):
+    """`id` names the text that stands, as a message id too; `changed` is false if it stood so already."""
+
+    id: str | None
+    message: str
+    changed: bool
+
+
+class ComparisonStatus(BaseModel):
+    """The comparison as it stands, by message ids; null where it was taken back."""
+
+    chosen: str | None
+    rejected: str | None
+    changed: bool
+
+
 class VoteCounts(BaseModel):
     up: int
     down: int
 
 
+class MessageFeedback(BaseModel):
+    """What people say about one answer as it stands. Positions count the messages from 0, in the order they came.
+
+    A correction stands as a message of its own: `corrects` is the position of the answer it replaces, `id` its id, and
+    `state` says whether it counts; `rule` is why curation refused it. `preferred` and `passed_over` count comparisons
+    with another answer to the same message; `not_comparable` those with one that is not here, or answers another.
+    """
+
+    position: int
+    up: int = 0
+    down: int = 0
+    corrections: int = 0
+    preferred: int = 0
+    passed_over: int = 0
+    not_comparable: int = 0
+    corrects: int | None = None
+    id: str | None = None
+    state: Literal["stands", "superseded", "retracted", "refused"] | None = None
+    rule: str | None = None
+
+
+class FeedbackUse(BaseModel):
+    """What one round made of one vote, correction or comparison: `rule` is where it was used, or why it was dropped."""
+
+    position: int | None
+    kind: Literal["vote", "correction", "comparison"]
+    value: int
+    outcome: Literal["used", "held_out", "dropped"]
+    rule: str
+    weight: float
+
+
 class Use(BaseModel):
-    """What one round decided about a conversation."""
+    """What one round decided about a conversation, and about each piece of feedback on it."""
 
     round: int
     outcome: Literal["used", "held_out", "left_out"]
     reason: str
+    feedback: list[FeedbackUse] = []
 
 
 class ConversationStatus(BaseModel):
-    """Where a conversation stands. `rule` is set if it was rejected, `reason` if it is quarantined."""
+    """Where a conversation stands. `rule` is set if it was rejected, `reason` if it is quarantined.
+
+    `messages` are its answers and corrections.
+    """
 
     id: str
     state: Literal["received", "clean", "rejected", "quarantined", "erased"]
@@ -74,6 +126,7 @@ class ConversationStatus(BaseModel):
     consent: bool | None
     satisfaction: int | None
     votes: VoteCounts
+    messages: list[MessageFeedback] = []
     language: str | None = None
     topic: str | None = None
     part: Literal["train", "dev", "heldout"] | None = None

@@ -16,10 +16,11 @@ from service.store.people import app_id
 from service.store.tables import Conversation, now
 from service.store.votes import count_votes
 from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
+from service.web.conversation_views import messages_of, uses_of
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
 from service.web.openapi import CONVERSATIONS_BODY, NDJSON_BODY, PROBLEMS, SECURITY
 from service.web.problems import problem, status_of
-from service.web.schemas import ConversationStatus, ImportSummary, ItemStatus, LineProblem, Use, VoteCounts
+from service.web.schemas import ConversationStatus, ImportSummary, ItemStatus, LineProblem, VoteCounts
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"], responses=PROBLEMS)
 _LARGE_BYTES = 256 << 10  # parsing more than this on the event loop would be felt by other requests
@@ -78,10 +79,8 @@ def get_conversation(
             **_facts(conversation_id, row),
             satisfaction=rows.satisfaction_of(session, row.id),
             votes=VoteCounts(**count_votes(session, row.id)),
-            rounds=[
-                Use(round=u.round_id, outcome=u.outcome, reason=u.reason)
-                for u in rows.uses_of(session, row.id)
-            ],
+            messages=messages_of(session, row.id),
+            rounds=uses_of(session, row.id),
         )
     if row.state == "rejected" and rejection is not None:
         return status.model_copy(update={"rule": rejection.rule, "detail": rejection.detail})

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlmodel import select
 
+from alembic import command
 from pipelines.errors import InputError
 from service.settings import Settings
+from service.store.migrate import alembic_config
 from service.store.session import Store, checked_url, migrate, open_store
 from service.store.tables import App, SQLModel
+from service.vault import open_vault
 from tests.conftest import create_database, make_settings
+from tests.factories import conversation, correct, put
 
 
 def test_migrations_make_exactly_the_tables_that_the_code_declares(store: Store) -> None:
@@ -82,7 +86,7 @@ def test_processes_that_start_together_migrate_once(postgresql: str, tmp_path: P
     assert [child.exitcode for child in children] == [0, 0, 0]
     store = open_store(settings)
     with store.read() as session:
-        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0001",)]
+        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0002",)]
     store.close()
 
 
@@ -115,3 +119,23 @@ def test_a_wal_is_emptied_by_scrub(sqlite_settings: Settings) -> None:
     assert sqlite3.connect(sqlite_settings.home / "perennial.db").execute(
         "SELECT count(*) FROM app"
     ).fetchone() == (1,)
+
+
+def test_the_tables_of_feedback_come_and_go_without_their_texts(
+    postgresql: str, tmp_path: Path, database: str
+) -> None:
+    url = None if database == "sqlite" else create_database(postgresql, f"d{tmp_path.name[-20:]}".replace("-", "_"))
+    settings = make_settings(tmp_path, url)
+    migrate(settings)
+    store = open_store(settings)
+    vault = open_vault(settings, store)
+    put(store, vault, conversation(id="c"))
+    correct(store, vault, "c:1", "Good day!", user="u-2")
+    with store.engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
+        command.downgrade(alembic_config(connection), "0001")
+    assert not {"correction", "comparison", "feedback_fate"} & set(inspect(store.engine).get_table_names())
+    migrate(settings)
+    with store.read() as session:
+        assert session.execute(text("SELECT count(*) FROM message")).scalar() == 2
+    assert correct(store, vault, "c:1", "Good day!", user="u-2").result == "created"
+    store.close()

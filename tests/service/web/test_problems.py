@@ -37,7 +37,7 @@ def body(**fields: Any) -> bytes:
         (body(messages=[{"role": "user"}]), 422, "messages[0]: object missing required field `content`"),
         (body(messages=[MESSAGE | {"text": "y"}]), 422, "unknown field 'text' in messages[0]"),
         (body(conset=True), 422, "unknown field 'conset'; did you mean 'consent'?"),
-        (body(zzz=True), 422, "known are app, consent"),
+        (body(zzz=True), 422, "known are app, comparisons, consent"),
         (body(satisfaction=6), 422, "satisfaction: expected `int` <= 5"),
         (body(satisfaction=4.5), 422, "satisfaction: expected `int | null`, got `float`"),
         (body(messages=[{"role": "user", "content": "a\0b"}]), 422, "NUL character"),

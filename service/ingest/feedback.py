@@ -1,0 +1,227 @@
+"""Corrections and comparisons made true in the writer's transaction, and the people who gave them.
+
+A correction becomes a message beside the answer that it replaces, under the same parent, and its conversation is
+curated again. Whoever rates is a person with a key, so that selection knows raters by an id that says nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session
+
+from service.ingest.incoming import NewComparison, NewCorrection, Outcome
+from service.store import comparisons, conversations, corrections, people
+from service.store.comparisons import ComparisonKey, Place
+from service.store.corrections import Newest, Target
+from service.store.tables import new_id
+from service.vault import PersonKey, PersonKeys, Vault, raw_place, text_key
+
+ORIGINAL_GONE = (
+    "the original text of this conversation is gone (rule original_gone), so a correction cannot be anonymized alike; "
+    "send it as a new conversation"
+)
+
+
+def open_people(
+    session: Session, vault: Vault, app: str, hashes: Collection[str], new: Collection[str]
+) -> dict[str, tuple[str, PersonKey]]:
+    """Id and open key of everybody of an app who is known or new, by keyed hash; those in `new` are made if need be."""
+    known = people.people_by_hash(session, app, sorted(hashes))
+    keys = {hmac: (id, vault.open_person_key(id, wrapped)) for hmac, (id, wrapped) in known.items()}
+    added = {}
+    for hmac in sorted(set(new) - set(keys)):
+        id = new_id()
+        key, wrapped = vault.new_person_key(id)
+        keys[hmac], added[hmac] = (id, key), (id, wrapped)
+    people.add_people(session, app, added)
+    return keys
+
+
+def add_raters(session: Session, vault: Vault, raters: Iterable[tuple[str, str]]) -> None:
+    """Makes a person of each rater (app, keyed hash) who is none yet."""
+    by_app: dict[str, set[str]] = defaultdict(set)
+    for app, hmac in raters:
+        by_app[app].add(hmac)
+    for app, hashes in sorted(by_app.items()):
+        known = people.people_by_hash(session, app, sorted(hashes))
+        fresh = [(hmac, new_id()) for hmac in sorted(hashes - set(known))]
+        people.add_people(session, app, {hmac: (id, vault.new_person_key(id)[1]) for hmac, id in fresh})
+
+
+# ---- corrections ------------------------------------------------------------------------------------------
+
+
+def apply_corrections(
+    session: Session, vault: Vault, given: Sequence[NewCorrection], at: datetime
+) -> list[Outcome]:
+    """What became of each correction, in the order given: its own id where it is stored, else the message's."""
+    apps = people.app_ids(session, {one.app for one in given})
+    asked = [_Asked(one, apps[one.app], vault) for one in given]
+    targets = corrections.targets(session, sorted({one.message for one in asked}))
+    refused = [_refusal(one, targets.get(one.message)) for one in asked]
+    good = [(one, targets[one.message]) for one, refusal in zip(asked, refused, strict=True) if refusal is None]
+    done = iter(_Corrections(session, vault, at, good).apply())
+    return [refusal or next(done) for refusal in refused]
+
+
+class _Asked:
+    """A correction with the ids in it hashed."""
+
+    def __init__(self, given: NewCorrection, app: str, vault: Vault) -> None:
+        self.given, self.app = given, app
+        self.message, self.rater = vault.message_hash(app, given.message), vault.person_hash(app, given.rater)
+
+    def outcome(self, result: Any, detail: str | None = None) -> Outcome:
+        return Outcome(self.given.message, result, detail)
+
+
+def _refusal(asked: _Asked, target: Target | None) -> Outcome | None:
+    name = asked.given.message[:80]
+    if target is None:
+        return asked.outcome("not_found", f"the app {asked.given.app!r} never sent a message with the id {name!r}")
+    if target.is_correction:
+        return asked.outcome("invalid", f"message {name!r} is a correction itself; correct the original answer")
+    if target.role != "assistant":
+        return asked.outcome("invalid", f"message {name!r} is a {target.role} message; correct an assistant's")
+    if target.state == "erased":
+        return asked.outcome("conflict", "this conversation was erased with its user")
+    return None
+
+
+@dataclass(frozen=True)
+class _Corrections:
+    """Corrections of stored answers, one after the other, and the rows that they become."""
+
+    session: Session
+    vault: Vault
+    at: datetime
+    given: Sequence[tuple[_Asked, Target]]
+
+    def apply(self) -> list[Outcome]:
+        if not self.given:
+            return []
+        raters = self._raters()
+        owners = PersonKeys(self.vault, people.wrapped_key, self.session)
+        known = corrections.newest(self.session, sorted({target.message_id for _, target in self.given}))
+        positions = corrections.next_positions(self.session, [target.conversation_id for _, target in self.given])
+        outcomes = []
+        rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        for asked, target in self.given:
+            rater, before = raters.get((asked.app, asked.rater)), None
+            if rater is not None:
+                before = known.get((target.message_id, rater[0]))
+            if asked.given.content is None:
+                outcomes.append(self._retract(asked, before))
+                if rater is not None and before is not None:
+                    known[target.message_id, rater[0]] = Newest(before.id, before.digest, is_retracted=True)
+                continue
+            owner = owners(target.person_id)
+            assert rater is not None and owner is not None, "a conversation that is not erased has its person's key"
+            digest = rater[1].digest(target.message_id, asked.given.content)
+            if before is not None and before.digest == digest and not before.is_retracted:
+                outcomes.append(Outcome(before.id, "unchanged"))
+            elif target.raw_deleted:
+                outcomes.append(asked.outcome("conflict", ORIGINAL_GONE))
+            else:
+                at = self.at + timedelta(microseconds=len(rows))  # the newest counts, also of one group
+                row = self._rows(asked, target, rater, owner, digest, positions[target.conversation_id], at)
+                positions[target.conversation_id] += 1
+                known[target.message_id, rater[0]] = Newest(row[1]["id"], digest, is_retracted=False)
+                rows.append(row)
+                outcomes.append(Outcome(row[1]["id"], "created"))
+        conversations.add_messages(self.session, [message for message, _ in rows])
+        corrections.add_corrections(self.session, [correction for _, correction in rows])
+        corrections.curate_again(self.session, {message["conversation_id"] for message, _ in rows})
+        return outcomes
+
+    def _raters(self) -> dict[tuple[str, str], tuple[str, PersonKey]]:
+        found: dict[tuple[str, str], tuple[str, PersonKey]] = {}
+        for app in sorted({asked.app for asked, _ in self.given}):
+            here = [asked for asked, _ in self.given if asked.app == app]
+            new = {asked.rater for asked in here if asked.given.content is not None}
+            opened = open_people(self.session, self.vault, app, {asked.rater for asked in here}, new)
+            found |= {(app, hmac): person for hmac, person in opened.items()}
+        return found
+
+    def _retract(self, asked: _Asked, before: Newest | None) -> Outcome:
+        if before is None or before.is_retracted:
+            return asked.outcome("unchanged")
+        corrections.retract(self.session, before.id, self.at)
+        return Outcome(before.id, "created")
+
+    def _rows(
+        self, asked: _Asked, target: Target, rater: tuple[str, PersonKey], owner: PersonKey, digest: str,
+        position: int, at: datetime,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+        """The message that holds the text, under both people's keys, and the correction that says what it is."""
+        message, correction = new_id(), new_id()
+        text = (asked.given.content or "").encode()
+        return {
+            "id": message,
+            "conversation_id": target.conversation_id,
+            "client_hmac": self.vault.message_hash(asked.app, correction),
+            "parent_id": target.parent_id,
+            "position": position,
+            "role": "assistant",
+            "served_by": None,
+            "complete": True,
+            "digest": digest,
+            "sealed": text_key(owner, rater[1]).seal(text, raw_place(message)),
+        }, {
+            "id": correction,
+            "app_id": asked.app,
+            "corrected_message_id": target.message_id,
+            "message_id": message,
+            "person_id": rater[0],
+            "at": at,
+        }
+
+
+# ---- comparisons ------------------------------------------------------------------------------------------
+
+
+def apply_comparisons(session: Session, vault: Vault, given: Sequence[NewComparison]) -> list[Outcome]:
+    """What became of each comparison; one of messages that are not stored yet is kept for them."""
+    apps = people.app_ids(session, {one.app for one in given})
+    keys = [_key(vault, apps[one.app], one) for one in given]
+    places = comparisons.places(session, sorted({hmac for key, _ in keys for hmac in (key.first_hmac, key.second_hmac)}))
+    standing = comparisons.standing_values(session, [key for key, _ in keys])
+    outcomes, changes = [], {}
+    for one, (key, value) in zip(given, keys, strict=True):
+        problem = _not_comparable(key, places) if value else None
+        if problem is not None:
+            outcomes.append(Outcome(one.chosen, "invalid", problem))
+        elif standing.get(key, 0) == value:
+            outcomes.append(Outcome(one.chosen, "unchanged"))
+        else:
+            standing[key] = changes[key] = value
+            outcomes.append(Outcome(one.chosen, "created"))
+    add_raters(session, vault, {(key.app_id, key.rater_hmac) for key in changes})
+    comparisons.record_comparisons(session, changes)
+    return outcomes
+
+
+def _key(vault: Vault, app: str, given: NewComparison) -> tuple[ComparisonKey, int]:
+    """The unordered pair, and the value that says which of the two is better."""
+    chosen, rejected = vault.message_hash(app, given.chosen), vault.message_hash(app, given.rejected)
+    first, second = sorted((chosen, rejected))
+    value = (1 if chosen == first else -1) if given.stands else 0
+    return ComparisonKey(app, vault.person_hash(app, given.rater), first, second), value
+
+
+def _not_comparable(key: ComparisonKey, places: Mapping[str, Place]) -> str | None:
+    """Why what is stored of the two messages cannot be compared; None if it can, or is not known yet."""
+    if key.first_hmac == key.second_hmac:
+        return "chosen and rejected are the same message; compare two different answers"
+    known = [places[hmac] for hmac in (key.first_hmac, key.second_hmac) if hmac in places]
+    wrong = next((place.role for place in known if place.role != "assistant"), None)
+    if wrong is not None:
+        return f"one of these is a {wrong} message; compare two answers of the assistant"
+    if any(place.parent_id is None for place in known):
+        return "one of these answers stands under no message; compare answers to one prompt"
+    if len(known) == 2 and known[0] != known[1]:
+        return "these are answers to different messages; compare two answers to one, siblings under one parent"
+    return None

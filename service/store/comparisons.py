@@ -1,0 +1,106 @@
+"""Queries about comparisons. Like a vote, one is kept by the keyed hashes of its messages, which may come later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, update
+from sqlmodel import Session, col, select
+
+from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.tables import Comparison, ComparisonEvent, Conversation, Message, new_id, now
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonKey:
+    """Who of which app compared which two answers, ids hashed, the smaller hash first."""
+
+    app_id: str
+    rater_hmac: str
+    first_hmac: str
+    second_hmac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stored message stands."""
+
+    conversation_id: str
+    parent_id: str | None
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A comparison that is not retracted, by the keyed client ids of its answers."""
+
+    chosen_hmac: str
+    rejected_hmac: str
+    rater_hmac: str
+    at: datetime
+
+
+def record_comparisons(session: Session, values: Mapping[ComparisonKey, int]) -> None:
+    """Makes these comparisons stand (1 the first is better, -1 the second, 0 retracted); changes leave an event each."""
+    standing = standing_values(session, list(values))
+    changed = {key: value for key, value in values.items() if standing.get(key) != value}
+    at = now()
+    added = [
+        {"id": new_id(), **_columns(key), "value": value, "updated_at": at}
+        for key, value in changed.items()
+        if key not in standing
+    ]
+    insert_ignoring_conflicts(session.connection(), Comparison, added)
+    for key, value in changed.items():
+        if key in standing:
+            session.execute(update(Comparison).filter_by(**_columns(key)).values(value=value, updated_at=at))
+    events = [{"id": new_id(), **_columns(key), "value": value, "at": at} for key, value in changed.items()]
+    insert_ignoring_conflicts(session.connection(), ComparisonEvent, events)
+
+
+def standing_values(session: Session, keys: Sequence[ComparisonKey]) -> dict[ComparisonKey, int]:
+    """Every comparison known on these first messages, retracted ones (0) included."""
+    found: dict[ComparisonKey, int] = {}
+    sql = (
+        "SELECT rater_hmac, first_hmac, second_hmac, value "
+        'FROM "comparison" WHERE app_id = {mark} AND first_hmac {in_values}'
+    )
+    for app in {key.app_id for key in keys}:
+        messages = sorted({key.first_hmac for key in keys if key.app_id == app})
+        for rater, first, second, value in fetch_where_in(session.connection(), sql, messages, app):
+            found[ComparisonKey(app, rater, first, second)] = value
+    return found
+
+
+def places(session: Session, hashes: Sequence[str]) -> dict[str, Place]:
+    """Where those messages stand that are stored, by keyed client id."""
+    sql = 'SELECT client_hmac, conversation_id, parent_id, role FROM "message" WHERE client_hmac {in_values}'
+    return {row[0]: Place(row[1], row[2], row[3]) for row in fetch_where_in(session.connection(), sql, hashes)}
+
+
+def standing_on(session: Session, conversations: Sequence[str]) -> list[Standing]:
+    """The comparisons that stand on a message of these conversations, oldest first, each once."""
+    query = (
+        select(Comparison)
+        .join(Message, or_(col(Message.client_hmac) == col(Comparison.first_hmac),
+                           col(Message.client_hmac) == col(Comparison.second_hmac)))
+        .join(Conversation, (col(Conversation.id) == col(Message.conversation_id))
+                            & (col(Conversation.app_id) == col(Comparison.app_id)))
+        .where(col(Message.conversation_id).in_(conversations), col(Comparison.value) != 0)
+        .distinct()
+        .order_by(col(Comparison.updated_at), col(Comparison.id))
+    )  # fmt: skip
+    return [_standing(row) for row in session.exec(query).all()]
+
+
+def _standing(row: Comparison) -> Standing:
+    chosen, rejected = row.first_hmac, row.second_hmac
+    if row.value < 0:
+        chosen, rejected = rejected, chosen
+    return Standing(chosen, rejected, row.rater_hmac, row.updated_at)
+
+
+def _columns(key: ComparisonKey) -> dict[str, str]:
+    return {
+        "app_id": key.app_id, "rater_hmac": key.rater_hmac, "first_hmac": key.first_hmac, "second_hmac": key.second_hmac,
+    }  # fmt: skip

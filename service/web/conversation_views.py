@@ -1,0 +1,82 @@
+"""What people say about a conversation's messages, and what rounds made of it, without saying who said it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from sqlmodel import Session
+
+from service.store import comparisons, conversations, corrections, curating, fates, votes
+from service.store.comparisons import Standing
+from service.store.corrections import Held
+from service.store.tables import FeedbackFate, Message
+from service.web.schemas import FeedbackUse, MessageFeedback, Use
+
+
+def messages_of(session: Session, conversation_id: str) -> list[MessageFeedback]:
+    """The feedback on each answer and correction of a conversation, by position."""
+    messages = curating.raw_messages(session, [conversation_id])[conversation_id]
+    history = corrections.held(session, [conversation_id]).get(conversation_id, [])
+    stands = {one.message_id for one in corrections.standing(history)}
+    written = {one.message_id: one for one in history}
+    counts = votes.votes_by_message(session, conversation_id)
+    corrected = Counter(one.corrected_id for one in history if one.message_id in stands)
+    compared = _compared(messages, comparisons.standing_on(session, [conversation_id]))
+    positions = {message.id: message.position for message in messages}
+    return [
+        MessageFeedback(
+            position=message.position,
+            up=counts[message.id, 1],
+            down=counts[message.id, -1],
+            corrections=corrected[message.id],
+            **compared[message.client_hmac],
+            **_correction(written.get(message.id), stands, positions),
+        )
+        for message in messages
+        if message.role == "assistant"
+    ]
+
+
+def uses_of(session: Session, conversation_id: str) -> list[Use]:
+    """What each round decided about a conversation and the feedback on it, oldest round first."""
+    messages = curating.raw_messages(session, [conversation_id])[conversation_id]
+    positions = {message.id: message.position for message in messages}
+    by_round: dict[int, list[FeedbackFate]] = defaultdict(list)
+    for fate in fates.fates_of(session, conversation_id):
+        by_round[fate.round_id].append(fate)
+    return [
+        Use.model_validate({
+            "round": use.round_id, "outcome": use.outcome, "reason": use.reason,
+            "feedback": [_fate(fate, positions.get(fate.message_id)) for fate in by_round[use.round_id]],
+        })
+        for use in conversations.uses_of(session, conversation_id)
+    ]  # fmt: skip
+
+
+def _fate(fate: FeedbackFate, position: int | None) -> FeedbackUse:
+    return FeedbackUse.model_validate({
+        "position": position, "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule,
+        "weight": fate.weight,
+    })  # fmt: skip
+
+
+def _compared(messages: Iterable[Message], standing: Sequence[Standing]) -> dict[str, Counter[str]]:
+    """Comparisons by the keyed id of each message: preferred, passed_over, not_comparable."""
+    parents = {message.client_hmac: message.parent_id for message in messages}
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in standing:
+        sides = [one.chosen_hmac, one.rejected_hmac]
+        siblings = all(side in parents for side in sides) and len({parents[side] for side in sides}) == 1
+        for side, name in zip(sides, ("preferred", "passed_over"), strict=True):
+            found[side][name if siblings else "not_comparable"] += 1
+    return found
+
+
+def _correction(
+    held: Held | None, stands: set[str], positions: dict[str, int]
+) -> dict[str, int | str | None]:
+    if held is None:
+        return {}
+    state = "retracted" if held.is_retracted else "superseded"
+    if held.message_id in stands:
+        state = "refused" if held.refused else "stands"
+    return {"corrects": positions[held.corrected_id], "id": held.id, "state": state, "rule": held.refused}

@@ -1,0 +1,116 @@
+"""What people give beyond votes: better answers of their own, and one answer preferred to another.
+
+POST, DELETE /v1/messages/{message id}/corrections      POST, DELETE /v1/comparisons
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from pipelines.errors import Conflict, DataError, NotFound
+from service.ingest import (
+    ComparisonChangeIn,
+    NewComparison,
+    NewCorrection,
+    Outcome,
+    WholeComparisonIn,
+    Writer,
+    parse_comparison,
+    parse_correction,
+    prepare_comparison,
+)
+from service.keys import Caller
+from service.store.tables import now
+from service.web.auth import IngestCaller, app_of
+from service.web.deps import WriterDep
+from service.web.openapi import COMPARISON_BODY, CORRECTION_BODY, PROBLEMS
+from service.web.schemas import ComparisonStatus, CorrectionStatus
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS)
+_CORRECTIONS = "/messages/{message_id:path}/corrections"
+
+
+@router.post(
+    _CORRECTIONS, summary="Write a better answer in place of an assistant's", tags=["corrections"],
+    openapi_extra=CORRECTION_BODY, responses={201: {"model": CorrectionStatus, "description": "stored"}},
+)  # fmt: skip
+async def correct(
+    message_id: str, request: Request, response: Response, caller: IngestCaller, writer: WriterDep
+) -> CorrectionStatus:
+    """A user's newest correction of a message counts; the same text again is 200. It is sealed, anonymized with the
+    surrogates of its conversation, and may be voted on and compared by the id that is answered. After COMMIT."""
+    given = parse_correction(await request.body())
+    correction = NewCorrection(app_of(caller, given.app), _checked(message_id), given.user, given.content)
+    outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
+    response.status_code = outcome.status
+    return CorrectionStatus(id=outcome.id, message=message_id, changed=outcome.result == "created")
+
+
+@router.delete(_CORRECTIONS, summary="Take a correction back", tags=["corrections"])
+async def take_back(
+    message_id: str,
+    caller: IngestCaller,
+    writer: WriterDep,
+    user: Annotated[str, Query(min_length=1, max_length=256)],
+    app: str | None = None,
+) -> CorrectionStatus:
+    """`changed` is false where none of this user stands. An earlier one does not come back."""
+    correction = NewCorrection(app_of(caller, app), _checked(message_id), _checked(user), None)
+    outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
+    return CorrectionStatus(id=None, message=message_id, changed=outcome.result == "created")
+
+
+@router.post(
+    "/comparisons", summary="Prefer one answer to another", tags=["comparisons"], openapi_extra=COMPARISON_BODY,
+    responses={201: {"model": ComparisonStatus, "description": "stored"}},
+)  # fmt: skip
+async def compare(request: Request, response: Response, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
+    """Of two answers to one message, by their ids, also before they are stored; or with prompt and answers in the
+    body, which are stored as a conversation. One comparison per user and pair; a second replaces the first."""
+    given = parse_comparison(await request.body())
+    comparison = _comparison(given, caller)
+    stored = isinstance(given, WholeComparisonIn) and await _store_conversation(given, comparison.app, writer)
+    outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
+    changed = stored or outcome.result == "created"
+    response.status_code = 201 if changed else 200
+    return ComparisonStatus(chosen=comparison.chosen, rejected=comparison.rejected, changed=changed)
+
+
+@router.delete("/comparisons", summary="Take a comparison back", tags=["comparisons"], openapi_extra=COMPARISON_BODY)
+async def take_comparison_back(request: Request, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
+    """With the body that stored it, whichever answer is called the chosen one; a conversation stored with it stays."""
+    comparison = replace(_comparison(parse_comparison(await request.body()), caller), stands=False)
+    outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
+    return ComparisonStatus(chosen=None, rejected=None, changed=outcome.result == "created")
+
+
+def _comparison(given: ComparisonChangeIn | WholeComparisonIn, caller: Caller) -> NewComparison:
+    app = app_of(caller, given.app)
+    if isinstance(given, WholeComparisonIn):
+        return prepare_comparison(given, app, now()).comparisons[0]
+    return NewComparison(app, given.chosen, given.rejected, given.user)
+
+
+async def _store_conversation(given: WholeComparisonIn, app: str, writer: Writer) -> bool:
+    """Stores prompt and answers; whether they are new. What broke off before the comparison is mended by sending again."""
+    incoming = replace(prepare_comparison(given, app, now()), comparisons=())
+    return _accepted((await asyncio.wrap_future(writer.submit([incoming])))[0]).status == 201
+
+
+def _accepted(outcome: Outcome) -> Outcome:
+    """The outcome if it is no refusal."""
+    if outcome.result == "not_found":
+        raise NotFound(outcome.detail or "")
+    if outcome.result == "conflict":
+        raise Conflict(outcome.detail or "")
+    if outcome.result == "invalid":
+        raise DataError(outcome.detail or "")
+    return outcome
+
+
+def _checked(name: str) -> str:
+    if not 1 <= len(name) <= 256 or "\0" in name:
+        raise DataError("ids have 1 to 256 characters and no NUL")
+    return name

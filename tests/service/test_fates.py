@@ -1,0 +1,248 @@
+"""What rounds made of feedback: recorded with the snapshot, shown to apps, asked about by person, tainting when forgotten."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import select
+from typer.testing import CliRunner
+
+from pipelines import artifacts
+from pipelines.artifacts import Attempt
+from pipelines.curate.config import CurationConfig
+from pipelines.curate.curate import Curator
+from pipelines.errors import NotFound
+from pipelines.recipe import Recipe
+from pipelines.records import Corpus, FeedbackFate, ServedForm
+from pipelines.stages.gate import Check, Verdict
+from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
+from pipelines.steps import Steps
+from pipelines.turn import Baseline, Journal, RoundResult, Surroundings
+from service import rounds, why
+from service.cli import app
+from service.curation import curate_due
+from service.erasure import forget
+from service.execution import execute
+from service.settings import Settings
+from service.store import tables
+from service.store.session import Store, open_store
+from service.vault import Vault, open_vault
+from tests.factories import compare, conversation, correct, put, vote, web
+from tests.service.test_rounds import RECIPE
+
+CHAT = [
+    {"id": "q", "role": "user", "content": "What is the capital of Velmora?"},
+    {"id": "a", "role": "assistant", "content": "It is Tarsin.", "parent": "q"},
+    {"id": "b", "role": "assistant", "content": "It is Osk.", "parent": "q"},
+]
+
+
+class Told:
+    """A run_round that takes the real snapshot and says of every vote, correction and comparison what became of it.
+
+    Ups and corrections are used, comparisons held out, downs dropped.
+    """
+
+    def __init__(self, stop_at: str | None = None) -> None:
+        self.stop_at = stop_at
+
+    def __call__(
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+    ) -> RoundResult:
+        step = Steps(attempt, journal)
+        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
+        if self.stop_at == "snapshot":
+            raise SystemExit("killed")
+        check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
+        return RoundResult(
+            outcome="pass", reasons=(check.reason,), counts=taken.sizes, adapter=str(attempt.folder / "train"),
+            origin=Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf")),
+            candidate=_form(attempt.folder / "export" / "model.gguf"), verdict=Verdict(outcome="pass", checks=(check,)),
+        )  # fmt: skip
+
+
+def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
+    selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
+    lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one)]
+    (out / "feedback.jsonl").write_text("".join(line + "\n" for line in lines))
+    return snapshot(corpus, recipe.select, out, selector)
+
+
+def _fates(one: Any) -> list[FeedbackFate]:
+    def fate(message: str, rater: str, kind: Any, value: Any, outcome: Any, rule: str, weight: float) -> FeedbackFate:
+        return FeedbackFate(
+            conversation=one.conversation, message=message, rater=rater, kind=kind, value=value, outcome=outcome,
+            rule=rule, weight=weight,
+        )  # fmt: skip
+
+    ratings = [
+        fate(m.key.message, r.rater, "vote", r.value, *(("used", "siblings", 0.5) if r.value > 0 else ("dropped", "echo", 0.0)))
+        for m in one.messages
+        for r in m.ratings
+    ]
+    written = [
+        fate(m.corrects.of, m.corrects.rater, "correction", 1, "used", "correction", 1.0) for m in one.messages if m.corrects
+    ]
+    compared = [fate(c.chosen, c.rater, "comparison", 1, "held_out", "comparison", 1.0) for c in one.comparisons]
+    return ratings + written + compared
+
+
+def _form(path: Path) -> ServedForm:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(str(path).encode())
+    return ServedForm(kind="merged", path=str(path), sha256=artifacts.sha256_of(path))
+
+
+def learn(settings: Settings, store: Store, vault: Vault, run: Told | None = None) -> str:
+    """One round over what is stored: u-1's chat, a vote up of u-2, down of u-3, and a correction of u-4."""
+    put(store, vault, conversation(id="c", messages=CHAT, consent=True, satisfaction=5))
+    vote(store, vault, "a", 1, "u-2")
+    vote(store, vault, "b", -1, "u-3")
+    correct(store, vault, "b", "Tarsin, of course.", "u-4")
+    compare(store, vault, "a", "b", "u-5")
+    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    rounds.request_round(store, RECIPE, "test")
+    return go_on(settings, store, vault, run or Told())
+
+
+def go_on(settings: Settings, store: Store, vault: Vault, run: Told) -> str:
+    claimed = rounds.claim_round(store, "host:1:a", 60 if run.stop_at is None else -1)
+    assert claimed is not None
+    return execute(settings, store, vault, claimed[1], run)
+
+
+def fates(store: Store) -> list[tables.FeedbackFate]:
+    with store.read() as session:
+        return list(session.exec(select(tables.FeedbackFate)))
+
+
+def test_a_rounds_fates_are_recorded_once_though_it_was_killed(settings: Settings, store: Store, vault: Vault) -> None:
+    with pytest.raises(SystemExit):
+        learn(settings, store, vault, Told(stop_at="snapshot"))
+    assert go_on(settings, store, vault, Told()) == "passed"
+    told = sorted((fate.kind, fate.value, fate.outcome, fate.rule, fate.weight) for fate in fates(store))
+    assert told == [
+        ("comparison", 1, "held_out", "comparison", 1.0), ("correction", 1, "used", "correction", 1.0),
+        ("vote", -1, "dropped", "echo", 0.0), ("vote", 1, "used", "siblings", 0.5),
+    ]  # fmt: skip
+
+
+def test_an_app_can_look_up_what_became_of_every_piece(settings: Settings, store: Store, vault: Vault) -> None:
+    learn(settings, store, vault)
+    with store.read() as session:
+        people = set(session.exec(select(tables.Person.id))) | set(session.exec(select(tables.Person.hmac)))
+    with web(settings) as client:
+        answer = client.get("/v1/conversations/c")
+    found = answer.json()
+    by_position = {one["position"]: one for one in found["messages"]}
+    assert (by_position[1]["up"], by_position[1]["preferred"], by_position[2]["passed_over"]) == (1, 1, 1)
+    assert (by_position[2]["down"], by_position[2]["corrections"]) == (1, 1)
+    assert (by_position[3]["corrects"], by_position[3]["state"]) == (2, "stands")
+    told = {(one["position"], one["kind"], one["outcome"], one["rule"]) for one in found["rounds"][0]["feedback"]}
+    assert told == {
+        (1, "vote", "used", "siblings"), (2, "vote", "dropped", "echo"), (2, "correction", "used", "correction"),
+        (1, "comparison", "held_out", "comparison"),
+    }  # fmt: skip
+    assert not any(name in answer.text for name in people)
+
+
+def test_corrections_that_do_not_count_say_why(settings: Settings, store: Store, vault: Vault) -> None:
+    put(store, vault, conversation(id="c", messages=CHAT))
+    for text, user in (("One.", "u-2"), ("Two.", "u-2"), ("qwz xkcv bnmp sdfg " * 20, "u-3"), ("Three.", "u-4"), (None, "u-4")):
+        correct(store, vault, "a", text, user)
+    compare(store, vault, "a", "unheard of")
+    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    with web(settings) as client:
+        messages = client.get("/v1/conversations/c").json()["messages"]
+    states = [(one["state"], one["rule"]) for one in messages if one["corrects"] is not None]
+    assert states == [("superseded", None), ("stands", None), ("refused", "gibberish"), ("retracted", None)]
+    assert messages[0]["not_comparable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "rounds_named", "kept"),
+    [("u-2", (1,), 4), ("u-3", (), 4), ("u-4", (1,), 4), ("u-5", (), 4), ("u-1", (1,), 4)],
+    ids=["voted up", "voted down in vain", "corrected", "compared, held out", "chatted"],
+)
+def test_forgetting_somebody_taints_what_used_them_and_keeps_the_fates(
+    settings: Settings, store: Store, vault: Vault, user: str, rounds_named: tuple[int, ...], kept: int
+) -> None:
+    learn(settings, store, vault)
+    with store.read() as session:
+        app_id = session.exec(select(tables.App.id)).one()
+    hmac = vault.person_hash(app_id, user)
+    receipt = forget(store, vault, "default", user)
+    assert receipt.rounds == rounds_named and receipt.models == (("small-r0001-a1",) if rounds_named else ())
+    assert len(fates(store)) == kept and hmac not in {fate.rater for fate in fates(store)}
+    with store.read() as session:
+        assert session.exec(select(tables.Vote).where(tables.Vote.rater_hmac == hmac)).all() == []
+        assert hmac not in set(session.exec(select(tables.Person.hmac)))
+
+
+def test_forgetting_who_only_voted_stops_a_round_that_uses_the_vote(settings: Settings, store: Store, vault: Vault) -> None:
+    with pytest.raises(SystemExit):
+        learn(settings, store, vault, Told(stop_at="snapshot"))
+    assert forget(store, vault, "default", "u-2").cancelled == (1,)
+
+
+def test_a_fate_of_a_rater_from_before_raters_were_people_loses_its_hash(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    learn(settings, store, vault)
+    with store.begin() as session:
+        app_id = session.exec(select(tables.App.id)).one()
+        hmac = vault.person_hash(app_id, "old")
+        session.add(tables.Vote(app_id=app_id, message_hmac="m", rater_hmac=hmac, value=1))
+        session.add(tables.FeedbackFate(round_id=1, conversation_id="c", message_id="m", rater=hmac, kind="vote",
+                                        value=1, outcome="used", rule="lone", weight=1.0))  # fmt: skip
+    assert why.contribution(store, vault, "small-r0001-a1", "default", "old").weight_share == 0.4
+    assert forget(store, vault, "default", "old").rounds == (1,)
+    assert hmac not in {fate.rater for fate in fates(store)}
+
+
+# ---- perennial why ----------------------------------------------------------------------------------------
+
+
+def test_why_tells_what_a_user_contributed_to_a_model(settings: Settings, store: Store, vault: Vault) -> None:
+    learn(settings, store, vault)
+    author, voter, critic, stranger = (
+        why.contribution(store, vault, "small-r0001-a1", "default", user) for user in ("u-1", "u-2", "u-3", "u-5")
+    )
+    assert [(use.outcome, use.conversations) for use in author.conversations] in ([("used", 1)], [("held_out", 1)])
+    assert [(one.kind, one.outcome, one.rule, one.count, one.weight) for one in voter.feedback] == [("vote", "used", "siblings", 1, 0.5)]
+    assert (round(voter.weight_share, 2), voter.conversations, critic.weight_share) == (0.33, (), 0.0)
+    assert [one.rule for one in critic.feedback] == ["echo"] and [one.outcome for one in stranger.feedback] == ["held_out"]
+
+
+def test_why_ranks_people_by_their_larger_share(settings: Settings, store: Store, vault: Vault) -> None:
+    learn(settings, store, vault)
+    ranked = why.most_influential(store, "small-r0001-a1")
+    shares = [max(one.token_share, one.weight_share) for one in ranked]
+    assert shares == sorted(shares, reverse=True) and round(sum(one.weight_share for one in ranked), 6) == 1.0
+    assert why.most_influential(store, "tiny-origin-1") == []
+
+
+def test_why_refuses_what_it_does_not_know_in_a_sentence(settings: Settings, store: Store, vault: Vault) -> None:
+    learn(settings, store, vault)
+    for model, app_name, user, sentence in (
+        ("nobody", "default", "u-1", "no model is called 'nobody'"),
+        ("small-r0001-a1", "default", "stranger", "nothing is stored for the user 'stranger' of the app 'default'"),
+        ("small-r0001-a1", "no app", "u-1", "nothing is stored for the user 'u-1' of the app 'no app'"),
+    ):
+        with pytest.raises(NotFound, match=sentence):
+            why.contribution(store, vault, model, app_name, user)
+
+
+def test_why_speaks_on_the_command_line(sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(sqlite_settings)
+    vault = open_vault(sqlite_settings, store)
+    learn(sqlite_settings, store, vault)
+    store.close()
+    monkeypatch.setenv("PERENNIAL_HOME", str(sqlite_settings.home))
+
+    def told(*words: str) -> str:
+        return " ".join(CliRunner().invoke(app, ["why", *words]).output.split())
+
+    assert "round 1: 1 votes used (siblings), weight 0.50" in told("small-r0001-a1", "--user", "u-2")
+    assert "learned from nobody" in told("tiny-origin-1") and "1 votes dropped (echo)" in told("small-r0001-a1", "--user", "u-3")
+    assert "feedback weight" in told("small-r0001-a1") and "contributed nothing" in told("tiny-origin-1", "--user", "u-2")
