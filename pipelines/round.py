@@ -1,6 +1,6 @@
-"""One turn of the wheel: snapshot, mix, train, export, evaluate, gate, report. This file is the process, top to bottom.
+"""One turn of the wheel: snapshot, mix, train, prefer, export, evaluate, gate, report. This file is the process.
 
-    var/rounds/0007/attempt-1/{snapshot,origin,mix,train,export,evaluate,gate,report}/manifest.json
+    var/rounds/0007/attempt-1/{snapshot,origin,mix,train,prefer,export,evaluate,gate,report}/manifest.json
 """
 
 from datetime import UTC, datetime
@@ -16,6 +16,8 @@ from pipelines.stages.gate import Verdict, decide
 from pipelines.stages.materialise import MixedText, materialise
 from pipelines.stages.mix import MixOutput, mix
 from pipelines.stages.origin import prepare_origin
+from pipelines.stages.preference import Preferred, read_preferences
+from pipelines.stages.preference_report import told_of
 from pipelines.stages.report import ReportInput, ReportOutput, language_of, report
 from pipelines.stages.snapshot import SnapshotOutput, read_items, snapshot
 from pipelines.stages.train import train
@@ -76,6 +78,17 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     trained = step("train", TrainOutput, train_adapter, mixed.text_sha256, recipe.train, origin.id)
     weights = step.folder("train") / trained.weights
 
+    # Learning from thumbs, against the result so far; left out, with the reason, where there are too few.
+    thumbs = tools.preference(read_preferences(step.folder("snapshot") / taken.preferences), corpus, champion, attempt.scratch)
+
+    def learn_from_thumbs(out: Path) -> Preferred:
+        return thumbs.run(tools.training_base(attempt.scratch), weights, out, attempt.still_ours)
+
+    preferred = step("prefer", Preferred, learn_from_thumbs, taken.digest, thumbs.rule, step.digest("train"), champion.form.sha256)
+    if preferred.trained:
+        weights = step.folder("prefer") / preferred.trained.weights
+        gate_items = gate_items.model_copy(update={"preference": thumbs.ask()})
+
     # The exact bytes that would be served; dev items choose the adapter's scale.
     def export(out: Path) -> Candidate:
         whole = trained.kind == "full"
@@ -85,7 +98,8 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
             choose=lambda forms: tools.best_on_dev(forms, origin, items, corpus, out),
         )  # fmt: skip
 
-    exported = step("export", Candidate, export, step.digest("train"), recipe.export, recipe.evaluate.dev_items)
+    learned = (step.digest("train"), step.digest("prefer"))
+    exported = step("export", Candidate, export, learned, recipe.export, recipe.evaluate.dev_items)
     candidate = exported.form_in(step.folder("export"))
 
     # Three models, the same items, the same engine and settings as in serving.
@@ -100,17 +114,21 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
 
     # The decision, and the story of it.
     def judge(out: Path) -> Verdict:
-        return decide(read_scores(step.folder("evaluate"), measured), recipe.gates)
+        return decide(read_scores(step.folder("evaluate"), measured), recipe.gates, stops)
 
-    verdict = step("gate", Verdict, judge, step.digest("evaluate"), recipe.model_dump(mode="json")["gates"])
+    stops = thumbs.rule.stops if preferred.trained else None
+    verdict = step("gate", Verdict, judge, step.digest("evaluate"), recipe.model_dump(mode="json")["gates"], stops)
 
     def tell(out: Path) -> ReportOutput:
+        scores = read_scores(step.folder("evaluate"), measured)
         told = ReportInput(
             recipe=recipe, attempt=around.attempt, origin=origin.id, champion=champion.id, snapshot=taken,
             mixture=mixed, training=trained, candidate=exported, evaluation=measured, verdict=verdict,
-            language=language_of(read_scores(step.folder("evaluate"), measured)), seconds=step.seconds,
+            language=language_of(scores), seconds=step.seconds,
+            preference=told_of(preferred, taken.feedback, scores) if recipe.preference else None,
         )  # fmt: skip
-        return report(told, step.folder("train") / trained.loss_history, out)
+        history = step.folder("prefer") / preferred.trained.history if preferred.trained else None
+        return report(told, step.folder("train") / trained.loss_history, out, history)
 
     step("report", ReportOutput, tell, step.digest("gate"))
     attempt.clear_scratch()

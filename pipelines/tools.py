@@ -10,12 +10,13 @@ from pipelines.artifacts import digest_of, sha256_of
 from pipelines.chat import render
 from pipelines.errors import RecipeError
 from pipelines.gguf.child import run_in_child
-from pipelines.recipe import Recipe
-from pipelines.records import Corpus, Example, Part, ServedForm, SnapshotItem, Turn
+from pipelines.recipe import Preference, Recipe
+from pipelines.records import Corpus, Example, Part, PreferenceItem, ServedForm, SnapshotItem, Turn
 from pipelines.stages.anchors import AnchorName, AnchorPool, load_pools, without_contaminated
 from pipelines.stages.evaluate import Measurement, choose_form, measure_models
 from pipelines.stages.gate import check_floors
 from pipelines.stages.materialise import MixedText
+from pipelines.stages.preference import Prefer, greedy_answers
 from pipelines.stages.snapshot import Selector, open_selector
 from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT, ModelScores
@@ -82,6 +83,17 @@ class Tools:
             asked = {"base": str(self.base), "out": str(merged), "adapters": adapters}
             run_in_child("pipelines.stages.export_job:merge_here", asked, timeout_seconds=_MERGE_SECONDS)
         return merged
+
+    def preference(
+        self, items: Sequence[PreferenceItem], corpus: Corpus, champion: Baseline, scratch: Path
+    ) -> Prefer:
+        """The preference step; a recipe without a section of that name leaves it out."""
+        rule = self.recipe.preference or Preference(method="none")
+        claims = self.suites / "sycophancy" / "claims.jsonl"
+        return Prefer(
+            recipe=self.recipe, rule=rule, items=items, corpus=corpus, pools=self.pools, count_tokens=self.count_trained,
+            scratch=scratch, claims=claims if claims.is_file() else None, sample=partial(greedy_answers, champion.form),
+        )  # fmt: skip
 
     def prompts(self, text: MixedText) -> list[str]:
         """Rendered prompts on which an export is compared with what was trained: dev examples, then training ones."""

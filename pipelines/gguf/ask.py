@@ -7,24 +7,32 @@
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from pipelines import chat
 from pipelines.errors import GGUFError
 from pipelines.gguf.scorer import GGUFScorer
-from pipelines.records import ServedForm
+from pipelines.records import ServedForm, Turn
+from pipelines.tokens import as_messages
 
 
-def answers(form: ServedForm, prompts: Sequence[str], max_tokens: int) -> list[str]:
-    """One greedy answer per prompt, each a chat of its own under the model's own template."""
+def answers(form: ServedForm, prompts: Sequence[Sequence[Turn]], max_tokens: int) -> list[str]:
+    """One greedy answer per chat, under the model's own template."""
     scorer = GGUFScorer(form)
     template = scorer.chat_template
     if template is None:
         raise GGUFError(f"{form.path} holds no chat template; export it again from a model that has one")
-    rendered = [chat.render(template, [{"role": "user", "content": p}], generate=True) for p in prompts]
+    rendered = [chat.render(template, as_messages(prompt), generate=True) for prompt in prompts]
     return [scorer.generate(scorer.tokenize(text), max_tokens).strip() for text in rendered]
+
+
+def answer_here(arguments: dict[str, Any]) -> dict[str, Any]:
+    """`answers` for pipelines.gguf.child; a prompt is a list of turns."""
+    prompts = [[Turn.model_validate(turn) for turn in prompt] for prompt in arguments["prompts"]]
+    return {"answers": answers(ServedForm.model_validate(arguments["form"]), prompts, arguments["max_tokens"])}
 
 
 if __name__ == "__main__":
     request = json.load(sys.stdin)
-    form = ServedForm.model_validate(request["form"])
-    json.dump(answers(form, request["prompts"], request["max_tokens"]), sys.stdout, ensure_ascii=False)
+    request["prompts"] = [[{"role": "user", "content": prompt}] for prompt in request["prompts"]]
+    json.dump(answer_here(request)["answers"], sys.stdout, ensure_ascii=False)

@@ -15,6 +15,8 @@ from pipelines.backends.base import PreferOutput
 from pipelines.probes import Probe
 from pipelines.records import Record
 from pipelines.stages.plots import PreferencePoint
+from pipelines.stages.preference import Preferred
+from pipelines.stages.snapshot import FeedbackSummary
 from pipelines.suites.scores import GateInput, PreferenceMeasure, PreferenceScore
 from pipelines.suites.statistics import paired_interval
 
@@ -72,6 +74,18 @@ class HeldoutPreference(Record):
     upper: float | None
     labelled: int
     moved: float | None
+
+
+def told_of(preferred: Preferred, feedback: FeedbackSummary, scores: GateInput) -> PreferenceTold:
+    """What the report tells of a preference step."""
+    sources = {**feedback.pairs, "lone": feedback.good + feedback.bad}
+    if preferred.resampled:
+        sources |= {"resample": preferred.resampled, "lone": sources["lone"] - preferred.resampled}
+    return PreferenceTold(
+        method=preferred.choice.method, why=preferred.choice.why, sources={name: n for name, n in sources.items() if n},
+        used=feedback.used, dropped=feedback.dropped, held_out=sum(feedback.held_out.values()), notes=(feedback.cap.why,),
+        training=preferred.trained, measures=preference_measures(scores),
+    )  # fmt: skip
 
 
 def preference_measures(scores: GateInput) -> dict[str, PreferenceMeasure]:

@@ -1,0 +1,118 @@
+"""The preference step of a round: which loss, on what, and the training itself where there is enough to learn from.
+
+    preferences.jsonl of the snapshot ──> method ──> fresh answers to bad ones, where a verifier can tell ──> text in scratch
+    SFT adapter (the reference) ────────────────────────────────────────────────────────────────> train ──> adapter
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.backends.base import PreferOutput, PreferRequest
+from pipelines.gguf.child import run_in_child
+from pipelines.method import Choice, choose_method
+from pipelines.recipe import Preference, Recipe
+from pipelines.records import Corpus, Example, PreferenceExample, PreferenceItem, Record, ServedForm, Turn
+from pipelines.stages.anchors import AnchorName, AnchorPool
+from pipelines.stages.prefer import prefer
+from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples
+from pipelines.suites.preference import PreferenceAsk
+from pipelines.verifiers import resampled_pairs, verify
+
+_SAMPLE_TOKENS = 256
+_SAMPLE_SECONDS = 6 * 3600.0
+
+
+class Preferred(Record):
+    """How the step ended. `trained` is None where it was left out; `resampled` pairs came from fresh answers.
+
+    `text_sha256` is of the text that was learnt from and that the gate measures on.
+    """
+
+    choice: Choice
+    resampled: int = 0
+    text_sha256: str = ""
+    anchors: Mapping[str, int] = {}
+    trained: PreferOutput | None = None
+
+
+@dataclass(frozen=True)
+class Prefer:
+    """What the step works with. `sample` gives the champion's greedy answers to prompts."""
+
+    recipe: Recipe
+    rule: Preference
+    items: Sequence[PreferenceItem]
+    corpus: Corpus
+    pools: Mapping[AnchorName, AnchorPool]
+    count_tokens: Callable[[Sequence[Turn]], int]
+    scratch: Path
+    claims: Path | None
+    sample: Callable[[Sequence[Sequence[Turn]]], Sequence[str]]
+
+    def run(self, base: Path, adapter: Path, out: Path, still_ours: Callable[[], None]) -> Preferred:
+        """Train on top of the SFT `adapter`, or say why not.
+
+        Raises:
+            RecipeError: `train.method: full` has no adapter to prefer with. TrainingError, Cancelled: see prefer.
+        """
+        choice = choose_method(self.items, self.rule)
+        if choice.method == "none":
+            return Preferred(choice=choice)
+        resampled = self._resample()
+        text = self.text(resampled)
+        request = PreferRequest(
+            base=base, base_name=self.recipe.base.model, train=self.recipe.train, preference=self.rule, method=choice.method,
+            adapter=adapter, train_file=text.train, dev_file=text.dev if text.counts["dev"] else None,
+            anchors_file=text.anchors_file if text.counts["anchors"] else None, frozen_file=text.frozen, claims_file=self.claims,
+        )  # fmt: skip
+        trained = prefer(request, out, still_ours)
+        return Preferred(
+            choice=choice, resampled=len(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained
+        )
+
+    def text(self, resampled: Sequence[PreferenceExample] = ()) -> PreferenceText:
+        """The text of everything that the step and its measurement read, in scratch."""
+        return prefer_data(
+            self.items, self.corpus, self.pools, self.recipe, self.count_tokens, self.scratch, resampled=resampled
+        )
+
+    def ask(self) -> PreferenceAsk:
+        """What is measured of the served forms: held-out preferences, frozen prompts, wrong claims."""
+        text = self.text()
+        people = {item.id: item.conversations[0] for item in self.items}
+        examples = [PreferenceExample.model_validate_json(line) for line in _lines(text.heldout)]
+        return PreferenceAsk(
+            examples=tuple(examples), clusters={one.id: people[one.id] for one in examples}, probes=self.rule.probes,
+            frozen=tuple(Example.model_validate_json(line) for line in _lines(text.frozen)),
+            claims=str(self.claims) if self.claims else None,
+        )  # fmt: skip
+
+    def _resample(self) -> list[PreferenceExample]:
+        """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right."""
+        lone = [item for item in self.items if item.part == "train" and item.kind == "labelled" and not item.good]
+        downs = [one for one in preference_examples(lone, self.corpus) if verify(one.prompt, one.rejected or "") is False]
+        if not downs:
+            return []
+        answers = self.sample([down.prompt for down in downs])
+        return resampled_pairs(downs, {down.id: said for down, said in zip(downs, answers, strict=True)}, verify)
+
+
+def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str]:
+    """What a served form says to these prompts, from a child process."""
+    asked = {
+        "form": form.model_dump(mode="json"), "max_tokens": _SAMPLE_TOKENS,
+        "prompts": [[turn.model_dump(mode="json") for turn in prompt] for prompt in prompts],
+    }  # fmt: skip
+    found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)
+    return list(found["answers"])
+
+
+def read_preferences(path: Path) -> list[PreferenceItem]:
+    """The items of a snapshot's preferences.jsonl, in its order."""
+    return [PreferenceItem.model_validate_json(line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]
