@@ -164,7 +164,7 @@ def _content(text: str) -> frozenset[str]:
 
 def _stem(word: str) -> str:
     """A Korean word without its particles and endings."""
-    if len(word) > _LONGEST_WORD or not re.search("[가-힣]", word) or word in _NEGATIONS:
+    if word.isascii() or len(word) > _LONGEST_WORD or word in _NEGATIONS or not re.search("[가-힣]", word):
         return word
     while len(word) > 1 and (shorter := _ENDINGS.sub("", word)) != word and shorter:
         word = shorter

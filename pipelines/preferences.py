@@ -457,10 +457,10 @@ def _matched(
     bad = sorted((label for label in members if not label.good), key=rank)
     drafts = []
     for good in sorted((label for label in members if label.good), key=rank):
-        fit = (label for label in bad if label.answer.text != good.answer.text and may_pair(good, label))
-        partner = next(fit, None)
-        if partner is not None:
-            bad.remove(partner)
+        fit = (place for place, label in enumerate(bad) if label.answer.text != good.answer.text and may_pair(good, label))
+        place = next(fit, None)
+        if place is not None:
+            partner = bad.pop(place)
             labels.pop(good.answer.name)
             labels.pop(partner.answer.name)
             weight = min(good.weight, partner.weight)

@@ -89,7 +89,7 @@ def test_an_answer_that_shares_words_with_its_question_is_none(prompts: list[str
     assert not is_echo(prompts, answer)
 
 
-def test_no_shipped_anchor_and_no_demo_answer_is_taken_for_an_echo() -> None:
+def test_no_shipped_anchor_of_every_seventh_is_taken_for_an_echo() -> None:
     data = Path(__file__).parents[2] / "data"
     for name in ("general", "coding", "reasoning"):
         for line in (data / "general" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[::7]:
