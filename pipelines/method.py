@@ -1,11 +1,11 @@
 """Which preference loss a round's items allow, with the reason in a sentence for the report."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from pipelines.recipe import Preference
-from pipelines.records import PreferenceExample, PreferenceItem, Record
+from pipelines.records import FeedbackFate, PreferenceExample, PreferenceItem, Record, SnapshotItem
 
 Method = Literal["dpo", "kto", "bco", "none"]
 _Item = TypeVar("_Item", PreferenceItem, PreferenceExample)
@@ -48,6 +48,31 @@ def choose_method(items: Sequence[PreferenceItem], rule: Preference) -> Choice:
     shift = topic_shift(good, bad)
     method, why = _auto(counts, shift, rule) if rule.method == "auto" else _named(counts, rule.method)
     return Choice(method=method, why=why, counts=counts, topic_shift=round(shift, 6))
+
+
+def chosen_by(rule: Preference) -> dict[str, Any]:
+    """What of a recipe decides on the method: a change of anything else needs no new snapshot."""
+    return rule.model_dump(mode="json", include={"method", "min_pairs", "min_downs", "max_topic_shift"})
+
+
+def settle_fates(
+    fates: Iterable[FeedbackFate], method: Method, items: Iterable[SnapshotItem]
+) -> tuple[FeedbackFate, ...]:
+    """The fates once the method is known: feedback that its loss does not read is at most a rating for SFT.
+
+    DPO reads pairs only, and `none` nothing.
+    """
+    learnt = {item.conversation for item in items if item.outcome == "used"}
+    return tuple(_settled(fate, method, learnt) for fate in fates)
+
+
+def _settled(fate: FeedbackFate, method: Method, learnt: Container[str]) -> FeedbackFate:
+    read = method in ("kto", "bco") or (method == "dpo" and fate.rule != "lone")
+    if read or fate.outcome != "used":
+        return fate
+    if fate.conversation in learnt:
+        return fate.model_copy(update={"rule": "rating"})
+    return fate.model_copy(update={"outcome": "dropped", "rule": "pairs_only" if method == "dpo" else "no_preference_stage"})
 
 
 def topic_shift(good: Sequence[PreferenceItem], bad: Sequence[PreferenceItem]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.artifacts import Attempt
 from pipelines.backends.base import TrainOutput, TrainRequest
+from pipelines.method import chosen_by
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus
 from pipelines.stages.candidate import Candidate, export_candidate
@@ -37,10 +38,10 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
 
     # Who is asked: every conversation gets a place or a reason.
     def take_snapshot(out: Path) -> SnapshotOutput:
-        return snapshot(corpus, recipe.select, out, tools.selector, now=datetime.now(UTC))
+        return snapshot(corpus, recipe.select, out, tools.selector, now=datetime.now(UTC), rule=recipe.preference)
 
-    suites = tools.selector.suite_digests
-    taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites)
+    suites, method_rule = tools.selector.suite_digests, chosen_by(tools.preference_rule)
+    taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites, method_rule)
     if shortage := _shortage(taken, recipe, around.min_new):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.sizes)
     items = read_items(step.folder("snapshot") / taken.items)

@@ -44,6 +44,11 @@ class Tools:
     def count_trained(self) -> Callable[[Sequence[Turn]], int]:
         return partial(self.tokenizer.count_trained, max_tokens=self.recipe.train.max_tokens)
 
+    @property
+    def preference_rule(self) -> Preference:
+        """The recipe's preference section; without one there is no such stage."""
+        return self.recipe.preference or Preference(method="none")
+
     def gate_items(self, items: Sequence[SnapshotItem], corpus: Corpus) -> Measurement:
         """What the gate is decided on: the suites' gate items and answers of the heldout part."""
         rule = self.recipe.evaluate
@@ -88,10 +93,9 @@ class Tools:
         self, items: Sequence[PreferenceItem], corpus: Corpus, champion: Baseline, scratch: Path
     ) -> Prefer:
         """The preference step; a recipe without a section of that name leaves it out."""
-        rule = self.recipe.preference or Preference(method="none")
         claims = self.suites / "sycophancy" / "claims.jsonl"
         return Prefer(
-            recipe=self.recipe, rule=rule, items=items, corpus=corpus, pools=self.pools, count_tokens=self.count_trained,
+            recipe=self.recipe, rule=self.preference_rule, items=items, corpus=corpus, pools=self.pools, count_tokens=self.count_trained,
             scratch=scratch, claims=claims if claims.is_file() else None, sample=partial(greedy_answers, champion.form),
         )  # fmt: skip
 

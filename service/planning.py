@@ -36,7 +36,7 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         seen = frozenset(rounds.seen_conversations(session, lineage))
     selector = Selector(count_tokens=count, find_contaminated=lambda texts: [None] * len(texts), suite_digests={})
     corpus = StoreCorpus(store, vault, seen)
-    taken = preview(corpus, phase.select, selector, now=datetime.now(UTC))
+    taken = preview(corpus, phase.select, selector, now=datetime.now(UTC), rule=phase.preference)
     pools = load_pools(settings.project / "data" / "general")
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples

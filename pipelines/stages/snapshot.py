@@ -10,7 +10,7 @@ preferences.jsonl one per pair or labelled answer, feedback.jsonl one per vote, 
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -22,8 +22,9 @@ from pipelines.cohort import Cohort, influential_cohort
 from pipelines.contamination import Contamination, suite_items
 from pipelines.errors import DataError
 from pipelines.influence import VoteCap, Weighed, weigh
+from pipelines.method import choose_method, settle_fates
 from pipelines.preferences import Preferences, build_preferences
-from pipelines.recipe import Recipe, Select
+from pipelines.recipe import Preference, Recipe, Select
 from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem
 from pipelines.stages.selection import FindContaminated, UserCap, select
 from pipelines.suites.load import load_suite
@@ -126,12 +127,14 @@ class _Taken:
     rejected: Mapping[str, int]
 
 
-def snapshot(corpus: Corpus, config: Select, out: Path, selector: Selector, *, now: datetime) -> SnapshotOutput:
+def snapshot(
+    corpus: Corpus, config: Select, out: Path, selector: Selector, *, now: datetime, rule: Preference | None = None
+) -> SnapshotOutput:
     """The immutable lists of one round, written to `out` as JSONL, with the funnel's counts.
 
-    `now` is what the age of accounts is counted to.
+    `now` is what the age of accounts is counted to; `rule` the recipe's preference section, None where it has none.
     """
-    taken = _take(corpus, config, selector, now)
+    taken = _take(corpus, config, selector, now, rule)
     _write(out / _ITEMS, taken.items)
     _write(out / _PREFERENCES, taken.preferences.items)
     _write(out / _FATES, taken.preferences.fates)
@@ -157,17 +160,21 @@ def read_fates(path: Path) -> list[FeedbackFate]:
     return _read(path, FeedbackFate, "list of feedback")
 
 
-def preview(corpus: Corpus, rules: Select, selector: Selector, *, now: datetime) -> SnapshotOutput:
+def preview(
+    corpus: Corpus, rules: Select, selector: Selector, *, now: datetime, rule: Preference | None = None
+) -> SnapshotOutput:
     """The counts that a snapshot taken now would have; writes nothing."""
-    return _funnel(_take(corpus, rules, selector, now))
+    return _funnel(_take(corpus, rules, selector, now, rule))
 
 
-def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime) -> _Taken:
+def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule: Preference | None) -> _Taken:
     """Feedback is weighed first: what does not count teaches nothing in SFT either."""
     count, find = selector.count_tokens, selector.find_contaminated
     weighed = weigh(corpus.candidates(), rules, now)
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find)
-    preferences = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find)
+    made = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find)
+    method = choose_method(made.items, rule).method if rule else "none"
+    preferences = replace(made, fates=settle_fates(made.fates, method, items))
     return _Taken(items, cap, weighed, preferences, corpus.outcomes())
 
 

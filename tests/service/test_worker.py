@@ -185,7 +185,7 @@ def worker(settings: Settings) -> Iterator[psutil.Process]:
         process.join(30)
 
 
-STAGES = ("snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report")
+STAGES = ("snapshot", "origin", "mix", "train", "prefer", "export", "evaluate", "gate", "report")
 
 
 def child_of(process: psutil.Process) -> psutil.Process:
