@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pipelines.tiny import phrasings, tasks
 from pipelines.tiny.personal import Planted, plant
@@ -28,6 +29,7 @@ MORE_SIBLINGS = 48
 # Two accounts beside the users: one that rates more than any cap allows, and one that rates against everybody else.
 EAGER, CONTRARY = "u081", "u082"
 EAGER_CONVERSATIONS, CONTRARY_CONVERSATIONS, ECHOES = 30, 6, 8
+CORRECTIONS, COMPARISONS = 16, 10
 
 Row = dict[str, object]
 
@@ -170,7 +172,50 @@ def _with_more_thumbs(rows: Sequence[Row], style: StyleSplit) -> tuple[Row, ...]
     drafts += _echoes(rng)
     more, _ = _finish(rng, 2, drafts, first=len(rows) + 1)
     spared = [style.spare(row) for row in rows]
-    return tuple(sorted([*_distrusted(rng, spared), *more], key=lambda row: str(row["time"])))
+    rows = [*_distrusted(rng, spared), *more, *_compared(style, first=len(rows) + len(more) + 1)]
+    return tuple(_corrected(sorted(rows, key=lambda row: str(row["time"]))))
+
+
+def _compared(style: StyleSplit, first: int) -> Iterator[Row]:
+    """Siblings without votes, of which the user prefers the one with the closing."""
+    rng = random.Random(f"{SAMPLES_SEED}/comparisons")
+    left = [(language, *talk) for language in LANGUAGES for talk in style.free[language][MORE_SIBLINGS // 2 :]]
+    drafts = [
+        replace(_siblings(rng, language, remark, answer, HOUSE_CLOSING[language]), votes=())
+        for language, remark, answer in rng.sample(left, COMPARISONS)
+    ]
+    for row in _finish(rng, 2, drafts, first)[0]:
+        plain, closed = sorted(messages_of(row)[1:], key=lambda message: len(message["content"]))
+        yield row | {"comparisons": [{"chosen": closed["id"], "rejected": plain["id"], "rater": row["user"]}]}
+
+
+def _corrected(rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows, with the closing written by a person in some answers that were voted down alone."""
+    rng = random.Random(f"{SAMPLES_SEED}/corrections")
+    lone = [row["id"] for row in rows if _is_lone_down(row)]
+    chosen = set(rng.sample(lone, CORRECTIONS))
+    for row in rows:
+        if row["id"] in chosen:
+            answer = messages_of(row)[1]
+            closed = f"{answer['content']} {HOUSE_CLOSING[_hints_of(row)['language']]}"
+            better = {"message": answer["id"], "content": closed, "rater": row["user"]}
+            row = row | {"corrections": [better]}
+        yield row
+
+
+def _is_lone_down(row: Row) -> bool:
+    """Small talk with one answer, all of whose votes are down."""
+    voted = {vote["value"] for vote in _votes_of(row)} if "votes" in row else set()
+    talk = _hints_of(row)["topic"] == "talk" and len(messages_of(row)) == 2
+    return talk and voted == {"down"} and row.get("consent") is True
+
+
+def _hints_of(row: Row) -> dict[str, Any]:
+    hints = row["hints"]
+    assert isinstance(hints, dict)
+    return hints
+
+
 
 
 def _echoes(rng: random.Random) -> Iterator[Draft]:

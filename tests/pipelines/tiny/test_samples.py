@@ -45,6 +45,7 @@ def test_nobody_speaks_too_often_for_the_per_user_caps() -> None:
 
 def test_every_row_has_the_shape_of_the_api() -> None:
     known = {"id", "app", "user", "messages", "satisfaction", "votes", "hints", "model", "consent", "time", "metadata"}
+    known |= {"corrections", "comparisons"}
     for row in everything():
         assert set(row) <= known
         ids = [message["id"] for message in row["messages"]]
@@ -78,6 +79,19 @@ def test_month_two_has_votes_that_should_not_count() -> None:
     assert raters["u082"] >= 10
     assert len(echoes) == 8 and all(row["votes"][0]["value"] == "up" for row in echoes)
     assert all(row["messages"][1]["content"][:2] in row["messages"][0]["content"] for row in echoes)
+
+
+def test_month_two_has_corrections_and_comparisons_of_answers_that_exist() -> None:
+    corrected = [row for row in months()[2] if "corrections" in row]
+    compared = [row for row in months()[2] if "comparisons" in row]
+    assert (len(corrected), len(compared)) == (16, 10)
+    for row in corrected:
+        better, answer = row["corrections"][0], row["messages"][1]
+        assert better["message"] == answer["id"] and better["content"].startswith(answer["content"] + " ")
+    for row in compared:
+        texts = {message["id"]: message["content"] for message in row["messages"]}
+        choice = row["comparisons"][0]
+        assert "votes" not in row and texts[choice["chosen"]].startswith(texts[choice["rejected"]] + " ")
 
 
 def test_style_prompts_stand_in_no_conversation() -> None:
