@@ -20,8 +20,8 @@ ANCHORS = 600
 # The grid is to show what happens beyond the limits, too: no stop rule ends a run.
 _NEVER = Stops(displacement=1e9, length=1e9, kl=1e9, refusal=100, sycophancy=100)
 SETTINGS = {
-    "dpo": Preference(method="dpo", learning_rate=3e-4, epochs=2, batch=Batch(per_device=16, accumulate=1), stops=_NEVER),
-    "kto": Preference(method="kto", learning_rate=6e-4, epochs=3, batch=Batch(per_device=16, accumulate=1), stops=_NEVER),
+    "dpo": Preference(method="dpo", learning_rate=2e-4, epochs=1, batch=Batch(per_device=16, accumulate=1), stops=_NEVER),
+    "kto": Preference(method="kto", learning_rate=2e-4, epochs=3, batch=Batch(per_device=16, accumulate=1), stops=_NEVER),
 }
 
 

@@ -17,10 +17,10 @@ from pipelines.stages.gate import Verdict, decide
 from pipelines.stages.materialise import MixedText, materialise
 from pipelines.stages.mix import MixOutput, mix
 from pipelines.stages.origin import prepare_origin
-from pipelines.stages.preference import Preferred, read_preferences
+from pipelines.stages.preference import Preferred
 from pipelines.stages.preference_report import told_of
 from pipelines.stages.report import ReportInput, ReportOutput, language_of, report
-from pipelines.stages.snapshot import SnapshotOutput, read_items, snapshot
+from pipelines.stages.snapshot import SnapshotOutput, read_items, read_preferences, snapshot
 from pipelines.stages.train import train
 from pipelines.steps import Steps
 from pipelines.tools import gather_tools

@@ -3,7 +3,7 @@
     scratch/preference/
     ├── train.jsonl, dev.jsonl, heldout.jsonl    PreferenceExamples
     ├── anchors.jsonl                            Examples of the pools' train slice, in the mixture's proportions
-    └── frozen.jsonl                             Examples of the pools' dev slice, `probes` of each kind
+    └── frozen.jsonl                             Examples of the pools' dev slice, `probes` times as many as kinds, evenly over families
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from pipelines.records import (
     Record,
     Turn,
 )
-from pipelines.stages.anchors import Anchor, AnchorName, AnchorPool
+from pipelines.stages.anchors import Anchor, AnchorName, AnchorPool, frozen_prompts
 from pipelines.stages.quotas import Countable, repeated_draw
 
 CountTokens = Callable[[Sequence[Turn]], int]
@@ -80,14 +80,15 @@ def prefer_data(
     rule = recipe.preference or Preference()
     folder = scratch / "preference"
     folder.mkdir(mode=0o700, exist_ok=True)
+    shares = _shares(recipe)
     texts = {part: _examples(items, part, corpus) for part in _PARTS}
     train = _with_resampled(list(texts["train"]), resampled)
     answers = sum(_answer_tokens(example, count_tokens) for example in train)
     drawn, missing = draw_anchors(pools, recipe, rule.anchors * answers, count_tokens)
     lists: dict[str, Iterable[Record]] = {
         "train": train, "dev": texts["dev"], "heldout": texts["heldout"],
-        "anchors": [_example(name, anchor, place) for place, (name, anchor) in enumerate(drawn)],
-        "frozen": [_example(name, anchor) for name, anchor in frozen_anchors(pools, recipe, rule.probes)],
+        "anchors": [_repeatable(name, anchor, place) for place, (name, anchor) in enumerate(drawn)],
+        "frozen": frozen_prompts({name: _pool(pools, name) for name in shares}, rule.probes * len(shares)),
     }  # fmt: skip
     paths = {name: folder / f"{name}.jsonl" for name in lists}
     counts = {name: _write(paths[name], records) for name, records in lists.items()}
@@ -121,19 +122,6 @@ def draw_anchors(
         by_id = {anchor.id: anchor for anchor in train}
         drawn += [(name, by_id[id]) for id in chosen]
     return sorted(drawn, key=lambda one: _rank(recipe.train.seed, f"{one[0]}/{one[1].id}")), missing
-
-
-def frozen_anchors(
-    pools: Mapping[AnchorName, AnchorPool], recipe: Recipe, each: int
-) -> list[tuple[AnchorName, Anchor]]:
-    """`each` anchors of every kind in the mixture that are never trained on, evenly over families."""
-    frozen: list[tuple[AnchorName, Anchor]] = []
-    for name in _shares(recipe):
-        _, dev = _pool(pools, name).split()
-        by_id = {anchor.id: anchor for anchor in dev}
-        pool = [Countable(anchor.id, anchor.family, 1) for anchor in dev]
-        frozen += [(name, by_id[id]) for id in repeated_draw(pool, each, 1, recipe.train.seed)]
-    return frozen
 
 
 def preference_examples(items: Sequence[PreferenceItem], corpus: Corpus) -> Iterator[PreferenceExample]:
@@ -186,10 +174,9 @@ def _pool(pools: Mapping[AnchorName, AnchorPool], name: AnchorName) -> AnchorPoo
     return pools[name]
 
 
-def _example(name: AnchorName, anchor: Anchor, place: int | None = None) -> Example:
+def _repeatable(name: AnchorName, anchor: Anchor, place: int) -> Example:
     """An anchor as an example; `place` tells repeats apart."""
-    id = f"{name}/{anchor.id}" if place is None else f"{name}/{anchor.id}/{place}"
-    return Example(id=id, source=name, turns=anchor.trained_turns)
+    return Example(id=f"{name}/{anchor.id}/{place}", source=name, turns=anchor.trained_turns)
 
 
 def _rank(seed: int, name: str) -> str:

@@ -13,13 +13,14 @@ from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.gguf.child import run_in_child
 from pipelines.method import Choice, choose_method
 from pipelines.recipe import Preference, Recipe
-from pipelines.records import Corpus, Example, PreferenceExample, PreferenceItem, Record, ServedForm, Turn
-from pipelines.stages.anchors import AnchorName, AnchorPool
+from pipelines.records import Corpus, PreferenceExample, PreferenceItem, Record, ServedForm, Turn
+from pipelines.stages.anchors import AnchorName, AnchorPool, frozen_prompts
 from pipelines.stages.prefer import prefer
 from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples
 from pipelines.suites.preference import PreferenceAsk
 from pipelines.verifiers import resampled_pairs, verify
 
+_FROZEN = 200  # enough that one refusal is half a point
 _SAMPLE_TOKENS = 256
 _SAMPLE_SECONDS = 6 * 3600.0
 
@@ -85,7 +86,7 @@ class Prefer:
         examples = [PreferenceExample.model_validate_json(line) for line in _lines(text.heldout)]
         return PreferenceAsk(
             examples=tuple(examples), clusters={one.id: people[one.id] for one in examples}, probes=self.rule.probes,
-            frozen=tuple(Example.model_validate_json(line) for line in _lines(text.frozen)),
+            frozen=frozen_prompts(self.pools, _FROZEN),
             claims=str(self.claims) if self.claims else None,
         )  # fmt: skip
 
@@ -107,11 +108,6 @@ def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[
     }  # fmt: skip
     found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)
     return list(found["answers"])
-
-
-def read_preferences(path: Path) -> list[PreferenceItem]:
-    """The items of a snapshot's preferences.jsonl, in its order."""
-    return [PreferenceItem.model_validate_json(line) for line in _lines(path)]
 
 
 def _lines(path: Path) -> list[str]:

@@ -10,6 +10,7 @@ temporary file: `compare` reads two of them, and whoever made the folder deletes
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +99,13 @@ def score_example(scorer: GGUFScorer, example: PreferenceExample, cluster: str =
         id=example.id, chosen=sums[0], chosen_tokens=len(chosen), rejected=sums[1], rejected_tokens=len(rejected),
         cluster=cluster,
     )  # fmt: skip
+
+
+def prefer_here(arguments: dict[str, Any]) -> dict[str, Any]:
+    """For pipelines.gguf.child: of `examples` (pairs), whether `form` is likelier to give the chosen answer."""
+    with GGUFScorer(ServedForm.model_validate(arguments["form"])) as scorer:
+        scored = [score_example(scorer, PreferenceExample.model_validate(one)) for one in arguments["examples"]]
+    return {"prefers": [bool(score and score.prefers) for score in scored]}
 
 
 def _score_examples(scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[int], None]) -> tuple[PreferenceScore, ...]:

@@ -1,4 +1,4 @@
-"""Did the round learn? Questions in phrasings that no training text used, asked of the served bytes."""
+"""Did the rounds learn? Questions in phrasings that no training text used, and a style that people prefer."""
 
 import json
 import subprocess
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ArtifactError
+from pipelines.gguf.child import run_in_child
+from pipelines.records import PreferenceExample, Turn
 from service.store.tables import ServedForm
 
 _ANSWER_TOKENS = 32
+_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,24 @@ def read_questions(path: Path) -> list[Question]:
     """The held-out questions of data/samples/facts.json."""
     facts = json.loads(path.read_text(encoding="utf-8"))
     return [Question(row["prompt"], row["match"]) for row in facts["questions"]]
+
+
+def read_style(path: Path) -> list[PreferenceExample]:
+    """The held-out style prompts of data/samples/style.json: a preferred answer and the other one."""
+    return [
+        PreferenceExample(
+            id=row["id"], kind="pair", source="siblings", topic="talk", prompt=(Turn(role="user", content=row["prompt"]),),
+            chosen=row["preferred"], rejected=row["other"],
+        )
+        for row in json.loads(path.read_text(encoding="utf-8"))
+    ]  # fmt: skip
+
+
+def share_preferred(home: Path, form: ServedForm, style: Sequence[PreferenceExample]) -> float:
+    """The share of prompts whose preferred answer is the likelier one under a served form, from a child process."""
+    asked = {"form": _record(home, form), "examples": [one.model_dump(mode="json") for one in style]}
+    found = run_in_child("pipelines.suites.preference:prefer_here", asked, timeout_seconds=_SECONDS)["prefers"]
+    return sum(found) / len(found)
 
 
 def ask(home: Path, form: ServedForm, prompts: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 
 def funnel(console: Console, counts: Mapping[str, Any]) -> None:
-    table = Table("step", "conversations", title="Funnel of month one")
+    table = Table("step", "conversations", title="Funnel")
     for step in ("received", "clean", "examples"):
         table.add_row(step, str(counts[step]))
     for reason, count in sorted(counts["left_out"].items(), key=lambda pair: -pair[1]):
@@ -34,6 +34,18 @@ def side_by_side(console: Console, rows: Sequence[tuple[str, str, str]]) -> None
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def feedback(console: Console, told: Mapping[str, Any]) -> None:
+    """What became of the thumbs, and what was done with those that count."""
+    table = Table("feedback", "pieces", title="Votes, corrections and comparisons of month two")
+    for rule, count in told["used"].items():
+        table.add_row(f"used: {rule}", str(count))
+    table.add_row("held out", str(told["held_out"]))
+    for rule, count in told["dropped"].items():
+        table.add_row(f"  dropped: {rule}", str(count), style="dim")
+    console.print(table)
+    console.print(told["why"], markup=False)
 
 
 def privacy(console: Console, counts: Mapping[str, Any]) -> None:

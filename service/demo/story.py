@@ -1,11 +1,9 @@
-"""The demo, top to bottom: month one comes in, a round learns from it, the gate judges, the champion changes."""
+"""The demo, top to bottom: month one comes in, a round learns from it, the gate judges, the champion changes; month two."""
 
 import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +12,15 @@ from rich.console import Console
 from pipelines.artifacts import write_atomic
 from pipelines.errors import NotFound, PerennialError
 from pipelines.recipe import load_recipe
-from service.demo import learned, privacy, show
+from service.demo import privacy
+from service.demo.months import SAMPLES, Clock, Wheel
 from service.demo.processes import Service, environment, free_port, fresh_home, start_service
-from service.demo.steps import (
-    ask_over_http,
-    import_month,
-    prepare_origin,
-    promote,
-    run_round,
-    served_form,
-    wait_for_curation,
-)
-from service.settings import load_settings
+from service.demo.steps import prepare_origin
+from service.settings import Settings, load_settings
 
-SAMPLES = Path("data/samples")
 _PORT = 8600
 _LEARNED_BEFORE_AT_MOST, _LEARNED_AFTER_AT_LEAST, _QUESTIONS_AT_LEAST = 0.2, 0.8, 100
-
-
-class Clock:
-    """Seconds per step of the story."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._start = time.monotonic()
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - started, 1)
-
-    def all(self) -> dict[str, float]:
-        return self.seconds | {"total": round(time.monotonic() - self._start, 1)}
+_PREFERRED_AFTER_AT_LEAST = 0.8
 
 
 def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo")) -> bool:
@@ -89,7 +63,7 @@ def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Pa
 def is_good(summary: dict[str, Any]) -> bool:
     """The demo's own pass: verdict, promotion and learning, as the README promises."""
     took = summary["learned"]
-    return bool(
+    return _second_is_good(summary) and bool(
         summary["verdict"] == "pass"
         and summary["promoted"]
         and took["n"] >= _QUESTIONS_AT_LEAST
@@ -100,57 +74,27 @@ def is_good(summary: dict[str, Any]) -> bool:
     )
 
 
+def _second_is_good(summary: dict[str, Any]) -> bool:
+    """True if month two's round passed, kept month one and took over the style; or if there was no such round to do."""
+    if "second" not in summary:
+        return summary["preference"] is None
+    second, style = summary["second"], summary["preference"]
+    return bool(
+        second["verdict"] == "pass"
+        and second["promoted"]
+        and second["learned_month_one"]["after"] >= _LEARNED_AFTER_AT_LEAST
+        and style["heldout_after"] >= _PREFERRED_AFTER_AT_LEAST
+    )
+
+
 def _turn(
-    service: Service, settings: Any, recipe_path: Path, origin: str, clock: Clock, console: Console
+    service: Service, settings: Settings, recipe_path: Path, origin: str, clock: Clock, console: Console
 ) -> dict[str, Any]:
-    month = SAMPLES / "month-1.ndjson"
-    with clock.step("import"):
-        console.print(f"Month one comes in over HTTP: {import_month(service.api, month, console)}")
-    with clock.step("curate"):
-        wait_for_curation(settings, console)
-    ten = [row["prompt"] for row in json.loads((SAMPLES / "questions.json").read_text(encoding="utf-8"))]
-    with clock.step("ask before"), console.status("asking the old champion"):
-        before_ten = ask_over_http(service.api, origin, ten)
-    with clock.step("round"):
-        round_row = run_round(settings, service.api, recipe_path.read_text(encoding="utf-8"), console)
-    report = round_row["report"]
-    clock.seconds |= {f"round/{stage}": seconds for stage, seconds in report["seconds"].items()}
-    show.funnel(console, report["funnel"])
-    show.gate(console, report["scores"], report["verdict"], report["reasons"])
-    candidate = round_row["model"]
-    with clock.step("promote"):
-        promoted = promote(service.api, candidate, console)
-    questions = learned.read_questions(SAMPLES / "facts.json")
-    with clock.step("ask after"), console.status("asking questions in phrasings that nobody trained on"):
-        prompts = [question.prompt for question in questions]
-        before, after = (
-            learned.share_right(questions, learned.ask(settings.home, served_form(settings, model), prompts))
-            for model in (origin, candidate)
-        )
-        after_ten = ask_over_http(service.api, candidate, ten) if promoted else ["(not promoted)"] * len(ten)
-    show.side_by_side(console, list(zip(ten, before_ten, after_ten, strict=True)))
-    console.print(f"Learned: {before:.0%} before, {after:.0%} after, on {len(questions)} held-out phrasings")
-    with clock.step("privacy"):
-        clean = privacy.clean_texts(settings, "demo", privacy.client_ids(month))
-        planted = privacy.read_planted(SAMPLES / "planted.json", clean.keys())
-        checked = privacy.measure(planted, clean, service.home)
-    show.privacy(console, checked)
-    return {
-        "verdict": report["verdict"],
-        "promoted": promoted,
-        "champion": candidate if promoted else origin,
-        "reasons": report["reasons"],
-        "funnel": report["funnel"],
-        "scores": {name: _fractions(row) for name, row in report["scores"].items() if row["metric"] != "perplexity"},
-        "learned": {"before": round(before, 4), "after": round(after, 4), "n": len(questions)},
-        "privacy": checked,
-        "seconds": clock.all(),
-    }
-
-
-def _fractions(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the score table with points turned into fractions, as the summary's other shares are."""
-    return {key: value / 100 if isinstance(value, float) else value for key, value in row.items()}
+    wheel = Wheel(service, settings, recipe_path.read_text(encoding="utf-8"), clock, console)
+    told = wheel.first_month(origin)
+    if told["promoted"] and load_recipe(recipe_path).preference is not None:
+        told |= wheel.second_month(told["champion"])
+    return {"preference": None, **told, "seconds": clock.all()}
 
 
 def _stay(service: Service, console: Console) -> None:

@@ -17,7 +17,7 @@ _SHIFT_MEMORY = 0.9
 
 @dataclass(frozen=True)
 class Objective:
-    """`desirable` and `undesirable` weigh good and bad answers in KTO and BCO; `nll_weight` belongs to DPO."""
+    """`desirable` and `undesirable` weigh good and bad answers in KTO and BCO; `nll_weight` the SFT term on good ones."""
 
     method: Method
     beta: float
@@ -34,7 +34,8 @@ class Objective:
             return loss_B + self.nll_weight * term_B
         loss = kto_loss if self.method == "kto" else bco_loss
         scales = (self.beta, self.desirable, self.undesirable)
-        return loss(ratio_S, row["good"], point, row["weight"], *scales, torch)
+        term_B = row["weight"] * row["good"] * nll(log_prob_S, row["tokens"])
+        return loss(ratio_S, row["good"], point, row["weight"], *scales, torch) + self.nll_weight * term_B
 
 
 class RewardShift(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
