@@ -93,7 +93,7 @@ class StoreCorpus:
         ids = [conversation.id for conversation in chunk]
         messages, satisfaction = _messages(session, ids), _satisfaction(session, ids)
         # raters are those of any feedback at all: without them there is nothing more to read
-        votes = _votes(session, known, ids) if known else {}
+        votes = _votes(session, known, chunk) if known else {}
         history = corrections.held(session, ids) if known else {}
         pairs = _pairs(session, ids) if known else {}
         for conversation in chunk:
@@ -105,7 +105,7 @@ class StoreCorpus:
                 correction = standing.get(message.id)
                 key = keys.of_text(conversation.person_id, correction.person_id if correction else None)
                 if key is not None and message.id not in hidden:
-                    rated.append(_rated_message(key, message, clean, votes.get(message.id), _corrects(correction, known)))
+                    rated.append(_rated_message(key, message, clean, votes.get(message.client_hmac), _corrects(correction, known)))
             if rated:
                 shown = {message.client_hmac: message.id for message, _ in rows if message.id not in hidden}
                 compared = _comparisons(shown, pairs, known) if pairs else ()
@@ -151,13 +151,13 @@ def _messages(session: Session, conversations: Sequence[str]) -> dict[str, list[
     return found
 
 
-def _votes(session: Session, known: Mapping[str, Rater], conversations: Sequence[str]) -> dict[str, _Votes]:
-    """Votes by message id; retracted ones count for nothing."""
+def _votes(session: Session, known: Mapping[str, Rater], chunk: Sequence[Conversation]) -> dict[str, _Votes]:
+    """Votes by the keyed id of their message; retracted ones count for nothing."""
+    # never a join: SQLite would go through all votes of the app once for each conversation
+    hashes = select(Message.client_hmac).where(col(Message.conversation_id).in_([one.id for one in chunk]))
     query = (
-        select(Message.id, Vote.rater_hmac, Vote.value, Vote.updated_at)
-        .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
-        .join(Vote, and_(col(Vote.app_id) == col(Conversation.app_id), col(Vote.message_hmac) == col(Message.client_hmac)))
-        .where(col(Message.conversation_id).in_(conversations))
+        select(Vote.message_hmac, Vote.rater_hmac, Vote.value, Vote.updated_at)
+        .where(col(Vote.app_id).in_({one.app_id for one in chunk}), col(Vote.message_hmac).in_(hashes))
         .order_by(col(Vote.updated_at), col(Vote.rater_hmac))
     )
     ratings: dict[str, list[Rating]] = defaultdict(list)

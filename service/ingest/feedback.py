@@ -6,7 +6,6 @@ curated again. Whoever rates is a person with a key, so that selection knows rat
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,93 +90,91 @@ def _refusal(asked: _Asked, target: Target | None) -> Outcome | None:
     return None
 
 
-@dataclass(frozen=True)
 class _Corrections:
     """Corrections of stored answers, one after the other, and the rows that they become."""
 
-    session: Session
-    vault: Vault
-    at: datetime
-    given: Sequence[tuple[_Asked, Target]]
+    def __init__(self, session: Session, vault: Vault, at: datetime, given: Sequence[tuple[_Asked, Target]]) -> None:
+        self._session, self._vault, self._at, self._given = session, vault, at, given
+        self._owners = PersonKeys(vault, people.wrapped_key, session)
+        self._messages: list[dict[str, Any]] = []
+        self._corrections: list[dict[str, Any]] = []
+        self._stored = 0
 
     def apply(self) -> list[Outcome]:
-        if not self.given:
+        if not self._given:
             return []
-        raters = self._raters()
-        owners = PersonKeys(self.vault, people.wrapped_key, self.session)
-        known = corrections.newest(self.session, sorted({target.message_id for _, target in self.given}))
-        positions = corrections.next_positions(self.session, [target.conversation_id for _, target in self.given])
-        outcomes = []
-        rows: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        for asked, target in self.given:
-            rater, before = raters.get((asked.app, asked.rater)), None
-            if rater is not None:
-                before = known.get((target.message_id, rater[0]))
-            if asked.given.content is None:
-                outcomes.append(self._retract(asked, before))
-                if rater is not None and before is not None:
-                    known[target.message_id, rater[0]] = Newest(before.id, before.digest, is_retracted=True)
-                continue
-            owner = owners(target.person_id)
-            assert rater is not None and owner is not None, "a conversation that is not erased has its person's key"
-            digest = rater[1].digest(target.message_id, asked.given.content)
-            if before is not None and before.digest == digest and not before.is_retracted:
-                outcomes.append(Outcome(before.id, "unchanged"))
-            elif target.raw_deleted:
-                outcomes.append(asked.outcome("conflict", ORIGINAL_GONE))
-            else:
-                at = self.at + timedelta(microseconds=len(rows))  # the newest counts, also of one group
-                row = self._rows(asked, target, rater, owner, digest, positions[target.conversation_id], at)
-                positions[target.conversation_id] += 1
-                known[target.message_id, rater[0]] = Newest(row[1]["id"], digest, is_retracted=False)
-                rows.append(row)
-                outcomes.append(Outcome(row[1]["id"], "created"))
-        conversations.add_messages(self.session, [message for message, _ in rows])
-        corrections.add_corrections(self.session, [correction for _, correction in rows])
-        corrections.curate_again(self.session, {message["conversation_id"] for message, _ in rows})
+        self._raters = self._open_raters()
+        self._known = corrections.newest(self._session, sorted({target.message_id for _, target in self._given}))
+        self._positions = corrections.next_positions(
+            self._session, [target.conversation_id for _, target in self._given]
+        )
+        outcomes = [
+            self._retract(asked, target) if asked.given.content is None else self._store(asked, target, asked.given.content)
+            for asked, target in self._given
+        ]
+        self._write()
         return outcomes
 
-    def _raters(self) -> dict[tuple[str, str], tuple[str, PersonKey]]:
+    def _write(self) -> None:
+        """Stores the rows that gathered."""
+        conversations.add_messages(self._session, self._messages)
+        corrections.add_corrections(self._session, self._corrections)
+        corrections.curate_again(self._session, {message["conversation_id"] for message in self._messages})
+        self._stored += len(self._corrections)
+        self._messages, self._corrections = [], []
+
+    def _open_raters(self) -> dict[tuple[str, str], tuple[str, PersonKey]]:
         found: dict[tuple[str, str], tuple[str, PersonKey]] = {}
-        for app in sorted({asked.app for asked, _ in self.given}):
-            here = [asked for asked, _ in self.given if asked.app == app]
+        for app in sorted({asked.app for asked, _ in self._given}):
+            here = [asked for asked, _ in self._given if asked.app == app]
             new = {asked.rater for asked in here if asked.given.content is not None}
-            opened = open_people(self.session, self.vault, app, {asked.rater for asked in here}, new)
+            opened = open_people(self._session, self._vault, app, {asked.rater for asked in here}, new)
             found |= {(app, hmac): person for hmac, person in opened.items()}
         return found
 
-    def _retract(self, asked: _Asked, before: Newest | None) -> Outcome:
-        if before is None or before.is_retracted:
+    def _retract(self, asked: _Asked, target: Target) -> Outcome:
+        rater = self._raters.get((asked.app, asked.rater))
+        before = None if rater is None else self._known.get((target.message_id, rater[0]))
+        if rater is None or before is None or before.is_retracted:
             return asked.outcome("unchanged")
-        corrections.retract(self.session, before.id, self.at)
+        self._write()  # what the same group stored must be there to be taken back
+        corrections.retract(self._session, before.id, self._at)
+        self._known[target.message_id, rater[0]] = Newest(before.id, before.digest, is_retracted=True)
         return Outcome(before.id, "created")
 
-    def _rows(
-        self, asked: _Asked, target: Target, rater: tuple[str, PersonKey], owner: PersonKey, digest: str,
-        position: int, at: datetime,
-    ) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
-        """The message that holds the text, under both people's keys, and the correction that says what it is."""
+    def _store(self, asked: _Asked, target: Target, content: str) -> Outcome:
+        rater, key = self._raters[asked.app, asked.rater]
+        before, digest = self._known.get((target.message_id, rater)), key.digest(target.message_id, content)
+        if before is not None and before.digest == digest and not before.is_retracted:
+            return Outcome(before.id, "unchanged")
+        if target.raw_deleted:
+            return asked.outcome("conflict", ORIGINAL_GONE)
+        id = self._add_rows(asked, target, rater, key, content, digest)
+        self._known[target.message_id, rater] = Newest(id, digest, is_retracted=False)
+        return Outcome(id, "created")
+
+    def _add_rows(
+        self, asked: _Asked, target: Target, rater: str, key: PersonKey, content: str, digest: str
+    ) -> str:
+        """Adds the message that holds the text, under both people's keys, and the correction, whose id it gives."""
+        owner = self._owners(target.person_id)
+        assert owner is not None, "a conversation that is not erased has its person's key"
         message, correction = new_id(), new_id()
-        text = (asked.given.content or "").encode()
-        return {
-            "id": message,
-            "conversation_id": target.conversation_id,
-            "client_hmac": self.vault.message_hash(asked.app, correction),
-            "parent_id": target.parent_id,
-            "position": position,
-            "role": "assistant",
-            "served_by": None,
-            "complete": True,
-            "digest": digest,
-            "sealed": text_key(owner, rater[1]).seal(text, raw_place(message)),
-        }, {
-            "id": correction,
-            "app_id": asked.app,
-            "corrected_message_id": target.message_id,
-            "message_id": message,
-            "person_id": rater[0],
-            "at": at,
-        }
+        position = self._positions[target.conversation_id]
+        self._positions[target.conversation_id] += 1
+        self._messages.append({
+            "id": message, "conversation_id": target.conversation_id,
+            "client_hmac": self._vault.message_hash(asked.app, correction), "parent_id": target.parent_id,
+            "position": position, "role": "assistant", "served_by": None, "complete": True, "digest": digest,
+            "sealed": text_key(owner, key).seal(content.encode(), raw_place(message)),
+        })  # fmt: skip
+        # the newest counts, also among those of one group
+        at = self._at + timedelta(microseconds=self._stored + len(self._corrections))
+        self._corrections.append({
+            "id": correction, "app_id": asked.app, "corrected_message_id": target.message_id, "message_id": message,
+            "person_id": rater, "at": at,
+        })  # fmt: skip
+        return correction
 
 
 # ---- comparisons ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
-from service.store.tables import Comparison, ComparisonEvent, Conversation, Message, new_id, now
+from service.store.tables import Comparison, ComparisonEvent, Message, new_id, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,13 @@ def places(session: Session, hashes: Sequence[str]) -> dict[str, Place]:
 
 def standing_on(session: Session, conversations: Sequence[str]) -> list[Standing]:
     """The comparisons that stand on a message of these conversations, oldest first, each once."""
+    hashes = select(Message.client_hmac).where(col(Message.conversation_id).in_(conversations))
     query = (
         select(Comparison)
-        .join(Message, or_(col(Message.client_hmac) == col(Comparison.first_hmac),
-                           col(Message.client_hmac) == col(Comparison.second_hmac)))
-        .join(Conversation, (col(Conversation.id) == col(Message.conversation_id))
-                            & (col(Conversation.app_id) == col(Comparison.app_id)))
-        .where(col(Message.conversation_id).in_(conversations), col(Comparison.value) != 0)
-        .distinct()
+        .where(or_(col(Comparison.first_hmac).in_(hashes), col(Comparison.second_hmac).in_(hashes)))
+        .where(col(Comparison.value) != 0)
         .order_by(col(Comparison.updated_at), col(Comparison.id))
-    )  # fmt: skip
+    )
     return [_standing(row) for row in session.exec(query).all()]
 
 

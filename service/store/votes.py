@@ -75,28 +75,18 @@ def record_satisfaction(session: Session, values: Mapping[str, int]) -> None:
             )
 
 
-def count_votes(session: Session, conversation_id: str) -> dict[str, int]:
-    """How many votes stand on a conversation's answers: {"up": 2, "down": 1}.
+def count_votes(session: Session, app: str, conversation_id: str) -> Counter[tuple[str, int]]:
+    """How many votes of each value stand on each message of a conversation, by the message's keyed id.
 
     A vote that came before its message may turn out to be on a user's; it counts for nothing.
     """
-    query = (
-        select(Vote.value, func.count())
-        .join(Message, col(Message.client_hmac) == col(Vote.message_hmac))
-        .where(Message.conversation_id == conversation_id, Message.role == "assistant")
-        .group_by(col(Vote.value))
+    hashes = select(Message.client_hmac).where(
+        Message.conversation_id == conversation_id, Message.role == "assistant"
     )
-    by_value = dict(session.exec(query).all())
-    return {"up": by_value.get(1, 0), "down": by_value.get(-1, 0)}
-
-
-def votes_by_message(session: Session, conversation_id: str) -> Counter[tuple[str, int]]:
-    """How many votes of each value stand on each message of a conversation."""
     query = (
-        select(Message.id, Vote.value, func.count())
-        .join(Vote, col(Vote.message_hmac) == col(Message.client_hmac))
-        .where(Message.conversation_id == conversation_id)
-        .group_by(col(Message.id), col(Vote.value))
+        select(Vote.message_hmac, Vote.value, func.count())
+        .where(Vote.app_id == app, col(Vote.message_hmac).in_(hashes))
+        .group_by(col(Vote.message_hmac), col(Vote.value))
     )
     return Counter({(message, value): count for message, value, count in session.exec(query).all()})
 

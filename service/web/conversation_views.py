@@ -12,21 +12,21 @@ from service.store.tables import FeedbackFate, Message
 from service.web.schemas import FeedbackUse, MessageFeedback, Use
 
 
-def messages_of(session: Session, conversation_id: str) -> list[MessageFeedback]:
+def messages_of(session: Session, app: str, conversation_id: str) -> list[MessageFeedback]:
     """The feedback on each answer and correction of a conversation, by position."""
     messages = curating.raw_messages(session, [conversation_id])[conversation_id]
     history = corrections.held(session, [conversation_id]).get(conversation_id, [])
     stands = {one.message_id for one in corrections.standing(history)}
     written = {one.message_id: one for one in history}
-    counts = votes.votes_by_message(session, conversation_id)
+    counts = votes.count_votes(session, app, conversation_id)
     corrected = Counter(one.corrected_id for one in history if one.message_id in stands)
     compared = _compared(messages, comparisons.standing_on(session, [conversation_id]))
     positions = {message.id: message.position for message in messages}
     return [
         MessageFeedback(
             position=message.position,
-            up=counts[message.id, 1],
-            down=counts[message.id, -1],
+            up=counts[message.client_hmac, 1],
+            down=counts[message.client_hmac, -1],
             corrections=corrected[message.id],
             **compared[message.client_hmac],
             **_correction(written.get(message.id), stands, positions),

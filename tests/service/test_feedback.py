@@ -18,6 +18,7 @@ from pipelines.errors import ArtifactError, Cancelled
 from pipelines.records import Candidate
 from service.curation import curate_due, delete_raw
 from service.erasure import forget
+from service.ingest import NewCorrection, Writer
 from service.selection import StoreCorpus
 from service.settings import Settings
 from service.store import tables
@@ -308,3 +309,13 @@ def _held(store: Store, vault: Vault) -> dict[tuple[str, ...], Any]:
     }
     held |= {("correct", names[m.corrects.rater], places[m.corrects.of]): m.text for m in found.messages if m.corrects}
     return held | {("compare", names[c.rater]): places[c.chosen] for c in found.comparisons}
+
+
+def test_a_correction_taken_back_in_the_same_group_is_taken_back(store: Store, vault: Vault, curator: Curator) -> None:
+    put(store, vault, chat())
+    with Writer(store, vault) as writer:
+        acts = [NewCorrection("default", "a", "u-1", text) for text in ("First.", "Second.", None)]
+        results = [outcome.result for outcome in writer.submit_corrections(acts).result(30)]
+    assert results == ["created"] * 3 and [one.retracted_at is None for one in corrections(store)] == [True, False]
+    curate_due(store, vault, curator)
+    assert not any(message.corrects for message in candidate(store, vault).messages)

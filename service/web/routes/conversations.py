@@ -14,7 +14,6 @@ from service.keys import Caller
 from service.store import conversations as rows
 from service.store.people import app_id
 from service.store.tables import Conversation, now
-from service.store.votes import count_votes
 from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
 from service.web.conversation_views import messages_of, uses_of
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
@@ -74,12 +73,13 @@ def get_conversation(
         row = None if id is None else rows.find(session, id, vault.conversation_hash(id, conversation_id))
         if row is None:
             raise NotFound(f"the app {name!r} never sent a conversation with the id {conversation_id[:80]!r}")
+        messages = messages_of(session, row.app_id, row.id)
         rejection, quarantine = rows.rejection_of(session, row.id), rows.quarantine_of(session, row.id)
         status = ConversationStatus(
             **_facts(conversation_id, row),
             satisfaction=rows.satisfaction_of(session, row.id),
-            votes=VoteCounts(**count_votes(session, row.id)),
-            messages=messages_of(session, row.id),
+            votes=VoteCounts(up=sum(one.up for one in messages), down=sum(one.down for one in messages)),
+            messages=messages,
             rounds=uses_of(session, row.id),
         )
     if row.state == "rejected" and rejection is not None:
