@@ -51,12 +51,12 @@ def test_a_run_killed_with_9_goes_on_from_its_checkpoint_and_loses_no_step(tmp_p
     out.mkdir()
     request = request_for(epochs=4)
 
-    def lease_is_lost_at_step_10() -> None:
-        if (out / "checkpoints" / "checkpoint-10" / "complete.json").exists():
+    def lease_is_lost_at_a_checkpoint() -> None:  # whichever is there: only the last two are kept
+        if any((out / "checkpoints").glob("checkpoint-*/complete.json")):
             raise Cancelled("the lease was lost")
 
     with pytest.raises(Cancelled):
-        train(request, out, lease_is_lost_at_step_10)
+        train(request, out, lease_is_lost_at_a_checkpoint)
     assert not (out / "adapter").exists()
     result = train(request, out)
     assert result.steps == 80 and (out / "adapter" / "adapter_model.safetensors").is_file()
