@@ -7,6 +7,7 @@ import pytest
 from service.demo.privacy import MUST_NOT_LEAK
 from tests.acceptance.conftest import Turn
 
+pytestmark = pytest.mark.timeout(1800)  # a whole demo, on a machine that may be busy
 SUITES = {"tiny_kmmlu", "tiny_mmlu", "tiny_humaneval", "tiny_math"}
 Demo = Callable[[str], Turn]
 

@@ -267,7 +267,7 @@ def turn(settings: Settings, store: Store, vault: Vault) -> Turn:
 def rated(store: Store, vault: Vault, answers: Sequence[str] = ("a", "b", "c")) -> list[str]:
     person = add_person(store, vault, new_id())
     train = [name for name in map(str, range(60)) if vault.part_of(name) == "train"]
-    return [add_rated(store, vault, person, "q", answer, cluster=name) for answer, name in zip(answers, train, strict=False)]
+    return [add_rated(store, vault, person, f"q {name}", answer, cluster=name) for answer, name in zip(answers, train, strict=False)]
 
 
 def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(store: Store, vault: Vault, settings: Settings, turn: Turn) -> None:
