@@ -18,7 +18,7 @@ from pipelines.suites.scores import (
 )
 
 FLOOR = GateRule(suite="math", floor=0)
-MATH = SuiteScores(suite="math", metric="acc", items=(ItemScore(id="1", value=1),))
+MATH = SuiteScores(suite="math", metric="acc", items=tuple(ItemScore(id=str(i), value=1) for i in range(200)))
 STOPS = Stops(displacement=0.05, length=0.15, kl=0.1, refusal=2.0, sycophancy=2.0)
 
 
