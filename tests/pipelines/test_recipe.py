@@ -8,7 +8,7 @@ from pipelines.errors import RecipeError
 from pipelines.recipe import load_recipe, parse_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "data" / "recipes"
-TINY = (RECIPES / "tiny.yaml").read_text(encoding="utf-8")
+TINY = (RECIPES / "tiny-qlora.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
