@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
 RECIPE ?= data/recipes/tiny.yaml
 EXIT ?=
+EXPERIMENTS ?= core report
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test check bench serve tools
+.PHONY: setup demo test check bench experiments serve
 
 setup: $(STAMP)
 
@@ -27,7 +28,7 @@ demo: setup
 	$(BIN)/perennial demo --recipe $(RECIPE) $(if $(EXIT),--exit,)
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .
@@ -36,6 +37,9 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m bench
+
+experiments: setup
+	$(BIN)/python -m experiments $(EXPERIMENTS)
 
 serve: setup
 	$(BIN)/perennial up
