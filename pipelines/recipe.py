@@ -265,6 +265,8 @@ class Recipe(Section):
     def _consistent(self) -> "Recipe":
         if self.replay and self.lineage != "sequential":
             raise ValueError("`replay` is a share for lineage: sequential only; from_origin uses every replay example")
+        if self.train.method == "full" and self.preference is not None and self.preference.method != "none":
+            raise ValueError("preferences need an adapter to learn in: use `train.method: lora` or qlora, or leave `preference` out")
         measured = set(self.evaluate.suites)
         for gate in self.gates:
             if gate.suite not in measured:

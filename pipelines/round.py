@@ -1,7 +1,4 @@
-"""One turn of the wheel: snapshot, mix, train, prefer, export, evaluate, gate, report. This file is the process.
-
-    var/rounds/0007/attempt-1/{snapshot,origin,mix,train,prefer,export,evaluate,gate,report}/manifest.json
-"""
+"""One turn of the wheel, top to bottom: var/rounds/0007/attempt-1/{snapshot,origin,mix,train,prefer,export,...}/manifest.json."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +77,8 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     weights = step.folder("train") / trained.weights
 
     # Learning from thumbs, against the result so far; left out, with the reason, where there are too few.
-    thumbs = tools.preference(read_preferences(step.folder("snapshot") / taken.preferences), corpus, champion, attempt.scratch)
+    rated = read_preferences(step.folder("snapshot") / taken.preferences)
+    thumbs = tools.preference(rated, corpus, champion, attempt.scratch, taken.feedback.cohort)
 
     def learn_from_thumbs(out: Path) -> Preferred:
         return thumbs.run(tools.training_base(attempt.scratch), weights, out, attempt.still_ours)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.chat import render
+from pipelines.cohort import Cohort
 from pipelines.errors import RecipeError
 from pipelines.gguf.child import run_in_child
 from pipelines.recipe import Preference, Recipe
@@ -90,13 +91,14 @@ class Tools:
         return merged
 
     def preference(
-        self, items: Sequence[PreferenceItem], corpus: Corpus, champion: Baseline, scratch: Path
+        self, items: Sequence[PreferenceItem], corpus: Corpus, champion: Baseline, scratch: Path, cohort: Cohort | None
     ) -> Prefer:
         """The preference step; a recipe without a section of that name leaves it out."""
         claims = self.suites / "sycophancy" / "claims.jsonl"
         return Prefer(
             recipe=self.recipe, rule=self.preference_rule, items=items, corpus=corpus, pools=self.pools, count_tokens=self.count_trained,
             scratch=scratch, claims=claims if claims.is_file() else None, sample=partial(greedy_answers, champion.form),
+            cohort=cohort if self.recipe.select.feedback.cohort_check else None,
         )  # fmt: skip
 
     def prompts(self, text: MixedText) -> list[str]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.backends.base import PreferOutput, PreferRequest
+from pipelines.cohort import Cohort
 from pipelines.gguf.child import run_in_child
 from pipelines.method import Choice, choose_method
 from pipelines.recipe import Preference, Recipe
 from pipelines.records import Corpus, PreferenceExample, PreferenceItem, Record, ServedForm, Turn
 from pipelines.stages.anchors import AnchorName, AnchorPool, frozen_prompts
+from pipelines.stages.cohort_check import CohortCheck, check_cohort
 from pipelines.stages.prefer import prefer
 from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples
 from pipelines.suites.preference import PreferenceAsk
@@ -28,7 +30,7 @@ _SAMPLE_SECONDS = 6 * 3600.0
 class Preferred(Record):
     """How the step ended. `trained` is None where it was left out; `resampled` pairs came from fresh answers.
 
-    `text_sha256` is of the text that was learnt from and that the gate measures on.
+    `text_sha256` is of the text that was learnt from and that the gate measures on; `cohort` is set where the recipe asks.
     """
 
     choice: Choice
@@ -36,11 +38,12 @@ class Preferred(Record):
     text_sha256: str = ""
     anchors: Mapping[str, int] = {}
     trained: PreferOutput | None = None
+    cohort: CohortCheck | None = None
 
 
 @dataclass(frozen=True)
 class Prefer:
-    """What the step works with. `sample` gives the champion's greedy answers to prompts."""
+    """What the step works with. `sample` gives the champion's greedy answers to prompts; `cohort` is left out once more."""
 
     recipe: Recipe
     rule: Preference
@@ -51,6 +54,7 @@ class Prefer:
     scratch: Path
     claims: Path | None
     sample: Callable[[Sequence[Sequence[Turn]]], Sequence[str]]
+    cohort: Cohort | None = None
 
     def run(self, base: Path, adapter: Path, out: Path, still_ours: Callable[[], None]) -> Preferred:
         """Train on top of the SFT `adapter`, or say why not.
@@ -69,9 +73,13 @@ class Prefer:
             anchors_file=text.anchors_file if text.counts["anchors"] else None, frozen_file=text.frozen, claims_file=self.claims,
         )  # fmt: skip
         trained = prefer(request, out, still_ours)
-        return Preferred(
-            choice=choice, resampled=len(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained
+        checked = self.cohort and check_cohort(
+            self.cohort, self.items, request, trained, self._write_train, out / "cohort", still_ours
         )
+        return Preferred(
+            choice=choice, resampled=len(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained,
+            cohort=checked,
+        )  # fmt: skip
 
     def text(self, resampled: Sequence[PreferenceExample] = ()) -> PreferenceText:
         """The text of everything that the step and its measurement read, in scratch."""
@@ -89,6 +97,14 @@ class Prefer:
             frozen=frozen_prompts(self.pools, _FROZEN),
             claims=str(self.claims) if self.claims else None,
         )  # fmt: skip
+
+    def _write_train(self, items: Sequence[PreferenceItem]) -> Path:
+        """The text of the training items among these, in a file of its own in scratch."""
+        path = self.scratch / "preference" / "train-without.jsonl"
+        kept = [item for item in items if item.part == "train"]
+        lines = (one.model_dump_json() + "\n" for one in preference_examples(kept, self.corpus))
+        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        return path
 
     def _resample(self) -> list[PreferenceExample]:
         """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right."""

@@ -83,7 +83,7 @@ def told_of(preferred: Preferred, feedback: FeedbackSummary, scores: GateInput) 
         sources |= {"resample": preferred.resampled, "lone": sources["lone"] - preferred.resampled}
     return PreferenceTold(
         method=preferred.choice.method, why=preferred.choice.why, sources={name: n for name, n in sources.items() if n},
-        used=feedback.used, dropped=feedback.dropped, held_out=sum(feedback.held_out.values()), notes=(feedback.cap.why,),
+        used=feedback.used, dropped=feedback.dropped, held_out=sum(feedback.held_out.values()), notes=(f"Cap per rater: {feedback.cap.why}.", *((preferred.cohort.sentence,) if preferred.cohort else ())),
         training=preferred.trained, measures=preference_measures(scores),
     )  # fmt: skip
 
