@@ -25,8 +25,8 @@ from rich.progress import (
 )
 
 from experiments.grid import core_grid, poison_grid
+from experiments.work import HOME, be_quiet, core, poison
 
-HOME = Path("var/experiments")
 PARTS = ("core", "poison", "report")
 _WORKERS = max(1, min(4, (os.cpu_count() or 1)))
 
@@ -38,9 +38,9 @@ def main(parts: Sequence[str]) -> None:
     console = Console(highlight=False)
     asked = parts or ("core", "report")
     if "core" in asked:
-        _run(core_grid(), _core, "core grid", console)
+        _run(core_grid(), core, "core grid", console)
     if "poison" in asked:
-        _run(poison_grid(), _poison, "poisoning", console)
+        _run(poison_grid(), poison, "poisoning", console)
     if "report" in asked:
         from experiments.report import write_evidence
 
@@ -57,7 +57,7 @@ def _run(runs: Sequence[Any], work: Callable[[Any], Path], what: str, console: C
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=len(runs))
-        with ProcessPoolExecutor(_WORKERS, mp_context=get_context("spawn"), initializer=_quiet) as pool:
+        with ProcessPoolExecutor(_WORKERS, mp_context=get_context("spawn"), initializer=be_quiet) as pool:
             waiting = [pool.submit(work, run) for run in runs]
             try:
                 for done in as_completed(waiting):
@@ -67,27 +67,6 @@ def _run(runs: Sequence[Any], work: Callable[[Any], Path], what: str, console: C
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
     console.print(f"{what}: {len(runs)} runs in {(time.monotonic() - started) / 60:.1f} minutes")
-
-
-def _core(run: Any) -> Path:
-    from experiments.arm import run_arm
-
-    return run_arm(run, HOME / "runs" / run.name, HOME / "reference" / "adapter")
-
-
-def _poison(run: Any) -> Path:
-    from experiments.poison import run_poison
-
-    return run_poison(run, HOME / "runs" / f"poison-{run.name}", HOME / "reference" / "adapter")
-
-
-def _quiet() -> None:
-    """One thread per run, no call home, and the libraries' chatter goes to a log."""
-    os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
-    HOME.mkdir(parents=True, exist_ok=True)
-    log = os.open(HOME / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
 
 
 if __name__ == "__main__":

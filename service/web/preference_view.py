@@ -6,13 +6,17 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines.influence import REASONS as INFLUENCE_RULES
+from pipelines.preferences import REASONS as PREFERENCE_RULES
 from service.web import charts
 
 _WORDS = {
     "siblings": "two answers to one prompt, both rated", "comparison": "one answer preferred to another",
     "correction": "a better answer that a person wrote", "near_prompt": "up and down on near-identical prompts",
     "resample": "a down-voted answer against a better sample", "lone": "one rated answer",
+    "rating": "helped to decide which answers SFT learns",
 }  # fmt: skip
+_RULES = {**INFLUENCE_RULES, **PREFERENCE_RULES}
 
 
 class Told(BaseModel):
@@ -98,7 +102,7 @@ def _feedback(told: Told) -> tuple[FeedbackRow, ...]:
     rows = [FeedbackRow("used", rule, _WORDS.get(rule, ""), f"{count:,}") for rule, count in told.used.items()]
     if told.held_out:
         rows.append(FeedbackRow("held out", "", "kept apart to choose and to measure", f"{told.held_out:,}"))
-    rows += [FeedbackRow("dropped", rule, "", f"{count:,}") for rule, count in told.dropped.items()]
+    rows += [FeedbackRow("dropped", rule, _RULES.get(rule, ""), f"{count:,}") for rule, count in told.dropped.items()]
     return tuple(rows)
 
 
