@@ -1,5 +1,6 @@
 """What rounds made of feedback: recorded with the snapshot, shown to apps, asked about by person, tainting when forgotten."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,9 @@ class Told:
 def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
     selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
     lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one)]
+    taken = snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
     (out / "feedback.jsonl").write_text("".join(line + "\n" for line in lines))
-    return snapshot(corpus, recipe.select, out, selector)
+    return taken
 
 
 def _fates(one: Any) -> list[FeedbackFate]:
