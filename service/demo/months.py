@@ -100,7 +100,7 @@ class Wheel:
     def _turn(self, name: str) -> tuple[dict[str, Any], str, bool]:
         """A round followed to its end: its report, its candidate, and whether that was promoted."""
         with self._clock.step(name):
-            row = run_round(self._settings, self._service.api, self._recipe, self._console)
+            row = run_round(self._settings, self._service, self._recipe, self._console)
         report, candidate = row["report"], row["model"]
         self._clock.seconds |= {f"{name}/{stage}": seconds for stage, seconds in report["seconds"].items()}
         show.funnel(self._console, report["funnel"])

@@ -27,6 +27,11 @@ class Service:
     process: subprocess.Popen[bytes]
     api: httpx.Client
 
+    def check_running(self) -> None:
+        """Raise PerennialError if the service has ended by itself."""
+        if self.process.poll() is not None:
+            raise PerennialError(f"the service ended by itself; its log is {self.home / 'logs' / 'up.log'}")
+
     def stop(self) -> None:
         """Ends the whole process group, politely first."""
         self.api.close()

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from pipelines.errors import PerennialError
 from pipelines.recipe import Recipe
 from service import rounds
+from service.demo.processes import Service
 from service.follow import FINAL_STATES, RoundProgress
 from service.origin import install_origin
 from service.settings import Settings
@@ -72,18 +73,19 @@ def wait_for_curation(settings: Settings, console: Console) -> None:
     raise PerennialError(f"curation did not finish within {_CURATION_SECONDS} s; see {settings.logs}")
 
 
-def run_round(settings: Settings, api: httpx.Client, recipe_text: str, console: Console) -> dict[str, Any]:
+def run_round(settings: Settings, service: Service, recipe_text: str, console: Console) -> dict[str, Any]:
     """Asks for a round over HTTP, follows it to its end, and gives its report with the model it made.
 
     Raises:
-        PerennialError: the round ended without a verdict.
+        PerennialError: the round ended without a verdict, or the service that runs it has ended.
     """
-    round_id = api.post("/v1/rounds", json={"recipe": recipe_text}).raise_for_status().json()["id"]
+    round_id = service.api.post("/v1/rounds", json={"recipe": recipe_text}).raise_for_status().json()["id"]
     store = open_store(settings)
     try:
         with RoundProgress(console) as bar:
             while (view := rounds.show_round(store, settings, round_id)).round.state not in FINAL_STATES:
                 bar.show(view)
+                service.check_running()
                 time.sleep(0.3)
             bar.show(view)
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from pipelines.artifacts import write_atomic
-from pipelines.errors import NotFound, PerennialError
+from pipelines.errors import NotFound
 from pipelines.recipe import load_recipe
 from service.demo import privacy
 from service.demo.months import SAMPLES, Clock, Wheel
@@ -105,9 +105,8 @@ def _stay(service: Service, console: Console) -> None:
         markup=False,
     )
     try:
-        while service.process.poll() is None:
+        while True:
+            service.check_running()
             time.sleep(0.5)
     except KeyboardInterrupt:
         console.print("stopping")
-        return
-    raise PerennialError(f"the service ended by itself; its log is {service.home / 'logs' / 'up.log'}")
