@@ -60,8 +60,6 @@ _TRIGGERS: tuple[_Trigger, ...] = (
         ("EMAIL_ADDRESS", "@"),
         ("URL", r"://|(?i:www\.)"),
         ("CREDIT_CARD", r"(?:\d[ .\-_/,:|*~=()\[\]\t\n]{0,3}){13}"),
-        # odd marks only between the digits of long numbers: 1,234,567 is none
-        ("PHONE_NUMBER", r"(?:\d[ ().\-/]{0,5}){6}|(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){9}"),
         (
             "KR_RRN",
             r"\d{6}[\s\-~_/.,:*|=(]{0,7}\d|[뒤뒷][^\d\n]{0,10}7?[^\d\n]{0,10}\d{7}|\d[-./ ]\d\d\s?[-./ ]\s?\d{7}",
@@ -71,6 +69,7 @@ _TRIGGERS: tuple[_Trigger, ...] = (
         ("US_SSN", r"\d{3}[- .]?\d{2}[- .]?\d{4}"),
         ("IBAN_CODE", r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"),
     ),
+    (phone.may_hold_number, "PHONE_NUMBER"),
     (address.may_hold_address, "ADDRESS"),
 )
 # The same for the text in lower case: much faster than patterns that ignore case.

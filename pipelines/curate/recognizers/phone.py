@@ -71,6 +71,16 @@ _MARKS = "+(0"
 _MARKED_START = regex.compile(r"[+(]|(?<!\d)0", regex.ASCII)
 
 
+_SEVEN_DIGITS = regex.compile(r"(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){7}", regex.ASCII)
+# The odd marks stand only between the digits of long numbers: 1,234,567 is none.
+_UNBROKEN = regex.compile(r"(?:\d[ ().\-/]{0,5}){6}|(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){9}", regex.ASCII)
+
+
+def may_hold_number(text: str) -> bool:
+    """Whether a text is worth searching for telephone numbers."""
+    return _SEVEN_DIGITS.search(text) is not None and _UNBROKEN.search(text) is not None
+
+
 def phone_shapes() -> PatternRecognizer:
     """Korean and American numbers by shape, assigned or not."""
     return patterns("PHONE_NUMBER", _SHAPES)
