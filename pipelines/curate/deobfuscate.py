@@ -8,6 +8,7 @@ A bare " at " is common English, so it counts only before a spelled-out domain o
 after a verb or pronoun ("look at google dot com").
 """
 
+import re
 from collections.abc import Callable
 
 import regex
@@ -53,12 +54,16 @@ _BRACKETED_AT = regex.compile(
     r"\s{0,2}[\[({<]\s?(?:at|앳|골뱅이|@|a(?=.\s?(?:" + _KNOWN + r")\b))\s?[\])}>]\s{0,2}", regex.I
 )
 _BRACKETED_DOT = regex.compile(r"(?<=\w)\s{0,2}[\[({<]\s?(?:dot|점|닷|쩜|\.)\s?[\])}>]\s{0,2}(?=\w)", regex.I)
+_OPENED_AT = regex.compile(r"[\[({<]\s?[aA앳골@]")
+_OPENED_DOT = regex.compile(r"[\[({<]\s?[dD점닷쩜.]")
 _DOT = r"(?:\s{1,2}dot\s{1,2}|\s?(?:점|닷|쩜)\s?|\s?\.\s?)"
 _SPELLED = regex.compile(
     rf"(?<![\w@])([a-z0-9][\w+-]{{0,40}}(?:{_DOT}[a-z0-9][\w+-]{{0,40}}){{0,3}}?)(\s{{1,2}}at\s{{1,2}}|\s?(?:골뱅이|앳)\s?|\s?@\s?(?=[가-힣]|[\w-]{{1,40}}\s?(?:dot|점|닷|쩜)))"
     rf"([a-z0-9-]{{1,40}}|{'|'.join(_PROVIDERS)})((?:{_DOT}(?:[a-z]{{2,10}}|컴|넷|케이알|씨오|오알지)){{1,3}})",
     regex.I | regex.A,
 )
+_AT_WORD = re.compile(r"\sat\s", re.I)
+_DOT_WORD_OR_PROVIDER = re.compile(rf"dot|[점닷쩜]|{_KNOWN}", re.I)
 _AT_PROVIDER = regex.compile(
     rf"(?<![\w@])([a-z0-9][\w.+-]{{0,40}})\s?(?:골뱅이|@)\s?({'|'.join(_MAIL)})(?:\s?메일)?(?![가-힣]{{3}})",
     regex.I | regex.A,
@@ -96,16 +101,10 @@ _SPELLED_NUMBER = regex.compile(
 _LETTER_DIGITS = regex.compile(
     r"(?<![A-Za-z\d])[0oO][1lI|][0oO16789](?:[ .\-]{0,2}[\doOlI]){7,8}(?![A-Za-z\d])", regex.A
 )
+_LETTER_BEFORE_DIGITS = regex.compile(r"[oO0][1lI|][oO016789]")
 # Each digit apart, or a mobile number in odd groups; other rows of small numbers are sequences.
 _SPACED_DIGITS = regex.compile(
     r"(?<!\d)0(?:(?: [-.] | ?[-.] ?| )\d){8,11}(?! ?\d)|(?<!\d)0 ?1 ?0(?: ?[-.]? ?\d){7,8}(?!\d)"
-)
-_CUE = regex.compile(
-    rf"골뱅이|앳|[\[({{<]\s?(?:at|dot|점|닷|쩜|@|\.)|@\s?[가-힣]|@[\w-]{{1,63}}(?:,|\s(?:dot|점|닷|쩜))|[\"'_*-]dot[\"'_*-]|[(]a[)]|%40|&#|&commat|\s@|@\s|@[\w-]{{1,63}}\s?\.\s|\bat\b.{{1,60}}?(?:\bdot\b|{_KNOWN})|\bdot\b|"
-    r"(?<![가-힣\d])[공영일이삼사오육륙칠팔구\d](?:[\s.,-]{0,2}[공영일이삼사오육륙칠팔구\d]){2}|(?<!\d)0 \d|[oO0][1lI|][oO016789]|"
-    rf"\b(?:{_ENGLISH_DIGIT})[\s,-]{{1,3}}(?:{_ENGLISH_DIGIT})\b|"
-    r"[\u0370-\u03ff\u0400-\u052f]",
-    regex.I,
 )
 
 
@@ -114,12 +113,11 @@ def deobfuscate(source: Normalised, timeout_seconds: float) -> Normalised:
 
     Raises DetectionTimedOut when one rule takes longer than `timeout_seconds`.
     """
-    if not _CUE.search(source.text):
-        return source
     plain = source
     try:
-        for pattern, replacement in _RULES:
-            plain = rewrite(plain, pattern, replacement, timeout_seconds)
+        for is_possible, pattern, replacement in _RULES:
+            if is_possible(plain.text):
+                plain = rewrite(plain, pattern, replacement, timeout_seconds)
     except TimeoutError:
         raise DetectionTimedOut(f"undoing disguises took longer than {timeout_seconds} s") from None
     return plain
@@ -166,19 +164,51 @@ def _spoken_number(match: regex.Match[str]) -> str:
     )
 
 
-_RULES: tuple[tuple[regex.Pattern[str], Callable[[regex.Match[str]], str]], ...] = (
-    (_MIXED_TOKEN, _latin),
-    (_ENCODED_AT, lambda match: "@"),
-    (_JOINED, _joined),
-    (_BRACKETED_AT, lambda match: "@"),
-    (_BRACKETED_DOT, lambda match: "."),
-    (_SPELLED, _address),
-    (_AT_PROVIDER, lambda match: f"{match[1]}@{_PROVIDERS[match[2]]}.com"),
-    (_LETTER_BY_LETTER, lambda match: match[0].replace(" ", "")),
-    (_AROUND_AT, lambda match: "@"),
-    (_AROUND_DOT, lambda match: match[1] + "."),
-    (_SPOKEN_NUMBER, _spoken_number),
-    (_SPELLED_NUMBER, _digits_of_words),
-    (_LETTER_DIGITS, _digits_of_letters),
-    (_SPACED_DIGITS, lambda match: match[0].replace(" ", "")),
+def _holds(*parts: str) -> Callable[[str], bool]:
+    return lambda text: any(part in text for part in parts)
+
+
+def _may_hold_lookalikes(text: str) -> bool:
+    return not text.isascii() and _LOOKALIKE.search(text) is not None
+
+
+def _may_be_joined(text: str) -> bool:
+    lower = text.lower()
+    return "dot" in lower and "at" in lower
+
+
+def _may_be_spelled(text: str) -> bool:
+    if "@" in text or "골뱅이" in text or "앳" in text:
+        return True
+    return _AT_WORD.search(text) is not None and _DOT_WORD_OR_PROVIDER.search(text) is not None
+
+
+def _may_be_spoken(text: str) -> bool:
+    return not text.isascii()
+
+
+def _may_be_spelled_digits(text: str) -> bool:
+    lower = text.lower()
+    return sum(lower.count(word) for word in _ENGLISH_DIGITS) >= 9
+
+
+# What a text must hold for the rule to change anything, the rule, and what it makes of a match.
+_RULES: tuple[
+    tuple[Callable[[str], object], regex.Pattern[str], Callable[[regex.Match[str]], str]],
+    ...,
+] = (
+    (_may_hold_lookalikes, _MIXED_TOKEN, _latin),
+    (_holds("%40", "&"), _ENCODED_AT, lambda match: "@"),
+    (_may_be_joined, _JOINED, _joined),
+    (_OPENED_AT.search, _BRACKETED_AT, lambda match: "@"),
+    (_OPENED_DOT.search, _BRACKETED_DOT, lambda match: "."),
+    (_may_be_spelled, _SPELLED, _address),
+    (_holds("@", "골뱅이"), _AT_PROVIDER, lambda match: f"{match[1]}@{_PROVIDERS[match[2]]}.com"),
+    (_holds("@ "), _LETTER_BY_LETTER, lambda match: match[0].replace(" ", "")),
+    (_holds("@"), _AROUND_AT, lambda match: "@"),
+    (_holds("@"), _AROUND_DOT, lambda match: match[1] + "."),
+    (_may_be_spoken, _SPOKEN_NUMBER, _spoken_number),
+    (_may_be_spelled_digits, _SPELLED_NUMBER, _digits_of_words),
+    (_LETTER_BEFORE_DIGITS.search, _LETTER_DIGITS, _digits_of_letters),
+    (_holds("0"), _SPACED_DIGITS, lambda match: match[0].replace(" ", "")),
 )

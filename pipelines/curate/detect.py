@@ -6,7 +6,7 @@ microseconds. Each text is read as it is, normalised, and with disguises undone;
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import regex
@@ -23,8 +23,7 @@ from pipelines.curate.recognizers.context import WindowContext
 from pipelines.curate.recognizers.email import OfflineEmail
 from pipelines.curate.recognizers.url import url
 from pipelines.curate.secrets import CASE_FLAGS as SECRET_FLAGS
-from pipelines.curate.secrets import TRIGGER as SECRET_TRIGGER
-from pipelines.curate.secrets import secrets
+from pipelines.curate.secrets import may_hold_secret, secrets
 
 THRESHOLD = 0.4
 # Where findings overlap without one holding the other, the earlier of these names the union.
@@ -48,14 +47,19 @@ PRIORITY = (
     "PERSON",
 )
 _RANK = {entity: rank for rank, entity in enumerate(PRIORITY)}
+_Trigger = tuple[Callable[[str], object], str]
+
+
+def _shapes(*rows: tuple[str, str]) -> tuple[_Trigger, ...]:
+    return tuple((regex.compile(pattern, regex.ASCII).search, entity) for entity, pattern in rows)
+
+
 # What a text must hold for an entity to be possible at all; a test holds these against every labelled row.
-_TRIGGERS: tuple[tuple[regex.Pattern[str], str], ...] = tuple(
-    (regex.compile(pattern, regex.ASCII), entity)
-    for entity, pattern in (
+_TRIGGERS: tuple[_Trigger, ...] = (
+    *_shapes(
         ("EMAIL_ADDRESS", "@"),
         ("URL", r"://|(?i:www\.)"),
         ("CREDIT_CARD", r"(?:\d[ .\-_/,:|*~=()\[\]\t\n]{0,3}){13}"),
-        ("PHONE_NUMBER", r"(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){7}"),
         (
             "KR_RRN",
             r"\d{6}[\s\-~_/.,:*|=(]{0,7}\d|[뒤뒷][^\d\n]{0,10}7?[^\d\n]{0,10}\d{7}|\d[-./ ]\d\d\s?[-./ ]\s?\d{7}",
@@ -64,20 +68,20 @@ _TRIGGERS: tuple[tuple[regex.Pattern[str], str], ...] = tuple(
         ("KR_DRIVER_LICENSE", r"\d{2}[- ]?\d{2}[- ]?\d{6}[- ]?\d{2}"),
         ("US_SSN", r"\d{3}[- .]?\d{2}[- .]?\d{4}"),
         ("IBAN_CODE", r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"),
-        ("ADDRESS", address.TRIGGER),
-    )
+    ),
+    (phone.may_hold_number, "PHONE_NUMBER"),
+    (address.may_hold_address, "ADDRESS"),
 )
 # The same for the text in lower case: much faster than patterns that ignore case.
-_LOWER_TRIGGERS: tuple[tuple[regex.Pattern[str], str], ...] = tuple(
-    (regex.compile(pattern, regex.ASCII), entity)
-    for entity, pattern in (
+_LOWER_TRIGGERS: tuple[_Trigger, ...] = (
+    *_shapes(
         ("KR_PASSPORT", r"[msrod]\d{3}[a-z\d]\d{4}"),
         ("UK_NINO", r"[a-z]{2} ?\d{2} ?\d{2} ?\d{2}"),
-        ("NATIONAL_ID", western_ids.CUE),
         ("IP_ADDRESS", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9a-f]{0,4}:"),
         ("MAC_ADDRESS", r"[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
-        ("SECRET", SECRET_TRIGGER),
-    )
+    ),
+    (western_ids.may_hold_id, "NATIONAL_ID"),
+    (may_hold_secret, "SECRET"),
 )
 
 
@@ -127,8 +131,8 @@ class Detector:
 
     def _read(self, source: Normalised) -> list[Span]:
         lower = source.text.lower()
-        entities = [entity for trigger, entity in _TRIGGERS if trigger.search(source.text)]
-        entities += [entity for trigger, entity in _LOWER_TRIGGERS if trigger.search(lower)]
+        entities = [entity for may_hold, entity in _TRIGGERS if may_hold(source.text)]
+        entities += [entity for may_hold, entity in _LOWER_TRIGGERS if may_hold(lower)]
         if not entities:
             return []
         spans = []

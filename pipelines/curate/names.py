@@ -5,6 +5,7 @@
 Best effort: tests/pipelines/curate measures it on hand-written chat. A configured model adds to it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 
 import regex
@@ -33,14 +34,19 @@ _WEAK = (
     r"\bsend it to|\breply to|\bsent by|\bwritten by|\bmet|\bmeet|\bwith|\binvite|\bemail|\btext|\bfor my [a-z]{3,12}|\beveryone says|\bcc)\s{1,3}"
 )
 _PLACE = r"(?:capital|river|city|town|country|village|island|mountain|lake|province|region|population|currency|language|food|animal|king|queen)"
-_PLACE_WORD = regex.compile(_PLACE)
+_PLACE_WORD = re.compile(rf"{_PLACE}\s(?:of|in)\s|'s\s{_PLACE}")
 _SPEECH = r"(?:said|says|told|asked|asks|texted|called|wrote|replied|thinks|keeps|sent|wants|borrowed|promised|agreed|refused|emailed|mentioned|complained)"
 _HONORIFIC = "씨|님|군|양|대리|과장|차장|부장|팀장|사장|대표|교수|선생|박사|이사|상무|전무|실장|주임|사원|고객|환자|변호사|기자|감독|선수|작가|의원|원장|간호사|매니저|코치"
+_SPEAKS = re.compile(rf"\s{_SPEECH}\b")
+_LATIN = regex.compile("[a-zA-Z]")
+_HANGUL = regex.compile("[가-힣]")
 _PARTICLE = "입니다|이에요|예요|이라고|라고|인데요?|이고|이며|에게서?|한테서?|께서?|이랑|랑|하고|와|과|이가|이는|이를|이도|이의|이한테|이랑|이와|가|이|은|는|을|를|의|야|아|도|처럼|보다|만|으로|로"
 _RELATIVE = "남편|아내|딸|아들|친구|동생|누나|오빠|언니|형|남친|여친|남자친구|여자친구|조카"
+_HANGUL_PLACE_NAME = "(?:수도|강|도시|나라|섬|산|호수|음식|동물|마을|역|시장|왕|여왕|언어|화폐|인구)"
 _HANGUL_PLACE = regex.compile(
-    r"(?<![가-힣])([가-힣]{2,8}?)(?:의|이?라는)?\s(?:나라의\s)?(?:수도|강|도시|나라|섬|산|호수|음식|동물|마을|역|시장|왕|여왕|언어|화폐|인구)(?![가-힣]{3})"
+    rf"(?<![가-힣])([가-힣]{{2,8}}?)(?:의|이?라는)?\s(?:나라의\s)?{_HANGUL_PLACE_NAME}(?![가-힣]{{3}})"
 )
+_HANGUL_PLACE_WORD = re.compile(rf"[가-힣]\s{_HANGUL_PLACE_NAME}(?![가-힣]{{3}})")
 _NOUN_ENDINGS = frozenset("자성실원인상형수지선주도재미일기비장식정물제사용화력전과조단구간부신대고가서")
 _KIN = "씨|님|오빠|언니|누나|형|쌤|샘|할머니|할아버지|어린이|이모|삼촌|군|양"
 # Particles that follow persons far more often than things.
@@ -88,8 +94,8 @@ class NameRules:
         `places` are words that are no names here, from `places` of all texts of the conversation.
         """
         try:
-            spans = list(self._latin(text, places)) if regex.search("[a-zA-Z]", text) else []
-            spans += list(self._korean(text, places)) if regex.search("[가-힣]", text) else []
+            spans = list(self._latin(text, places)) if _LATIN.search(text) else []
+            spans += list(self._korean(text, places)) if _HANGUL.search(text) else []
         except TimeoutError:
             raise DetectionTimedOut(f"name rules took longer than {self._timeout_seconds} s") from None
         return _united(spans)
@@ -102,7 +108,8 @@ class NameRules:
                 if _PLACE_WORD.search(text.lower())
                 else []
             )
-            found += [*_HANGUL_PLACE.finditer(text, timeout=self._timeout_seconds)]
+            if _HANGUL_PLACE_WORD.search(text):
+                found += _HANGUL_PLACE.finditer(text, timeout=self._timeout_seconds)
         except TimeoutError:
             raise DetectionTimedOut(f"name rules took longer than {self._timeout_seconds} s") from None
         return frozenset(word for match in found for word in match.groups() if word)
@@ -113,7 +120,7 @@ class NameRules:
                 yield from self._trimmed(
                     match[1], match.start(1), lower_allowed=pattern is not self._titled, known=False
                 )
-        for pattern in (self._weak, self._speaking):
+        for pattern in (self._weak, self._speaking) if _SPEAKS.search(text) else (self._weak,):
             for match in pattern.finditer(text, timeout=self._timeout_seconds):
                 yield from self._trimmed(match[1], match.start(1), lower_allowed=False, known=True)
         listed = [
@@ -131,6 +138,8 @@ class NameRules:
         self, text: str, listed: Sequence[tuple[int, int]], places: frozenset[str]
     ) -> Iterator[tuple[int, int]]:
         """`Nate and Simone`, `Ruth, Amos Feldman`: beside a listed name stands another, unless it is a common word."""
+        if not listed:
+            return
         names = set(listed)
         for match in self._both.finditer(text, overlapped=True, timeout=self._timeout_seconds):
             first, second = match.span(1), match.span(3)

@@ -5,6 +5,8 @@
 A bare random string without a cue is left alone: commit ids and digests look the same.
 """
 
+import re
+
 import regex
 from presidio_analyzer import PatternRecognizer
 
@@ -80,13 +82,37 @@ _NOT_PASSWORD = (
     r"public|private|self|config|settings|request|value|field|input)\b)"
 )
 _NOT_VALUE = r"(?!(?:os\.|process\.|self\.|config|getenv|input|None|null|true|false|required|\$\{|\{\{|<[A-Za-z])|\w{1,40}[(\[])"
-# One of these stands in every text that holds a secret; case does not matter.
-TRIGGER = (
-    r"akia|asia|aroa|aida|ltai|akid|gh[pousr]_|sk-|[rsp]k_|xox|xapp-|aiza|gocspx|ya29|1//0|npm_|pypi-|gl\w{2,5}-|sg\.|eyj|\d{8}:|"
-    r"dapi|eaa|sk[0-9a-f]{32}|ac[0-9a-f]{32}|-us\d|nr\w\w-|pmak-|hv[sbr]\.|pscale|dp\.\w|at(?:att|bb|ctt|ta)|[\w-]\.[\w-]{6}\.[\w-]|"
-    r"[_-][a-z0-9_=-]{20}|-----begin|putty|key|token|bearer|pass|mysql|curl|cookie|sess|cvc|cvv|cvn|code|"
-    r"\bpw|pwd|secret|phrase|mnemonic|문구|니모닉|pin\b|otp|://|[?&#;](?:sig|auth|code|session)|authorization|비밀|비번|암호|패스워드|토큰|인증|시크릿|키"
+# One of these stands in every text that holds a secret, in lower case. Looking for each is far faster than one pattern of
+# alternatives; so are patterns behind the one mark that they cannot do without.
+_PARTS = (
+    *("akia", "asia", "aroa", "aida", "ltai", "akid", "sk-", "xox", "xapp-", "aiza", "gocspx", "ya29", "1//0", "npm_", "pypi-", "eyj"),
+    *("dapi", "eaa", "pmak-", "pscale", "atatt", "atbb", "atctt", "atta", "-----begin", "putty", "key", "token", "bearer", "pass"),
+    *("mysql", "curl", "cookie", "sess", "cvc", "cvv", "cvn", "code", "pwd", "secret", "phrase", "mnemonic", "otp", "://"),
+    *("authorization", "문구", "니모닉", "비밀", "비번", "암호", "패스워드", "토큰", "인증", "시크릿", "키"),
+)  # fmt: skip
+_MARKED = tuple(
+    (mark, re.compile(pattern, re.ASCII))
+    for mark, pattern in (
+        ("_", r"_(?:(?<=gh[pousr]_)|(?<=[rsp]k_)|[a-z0-9_=-]{20})"),
+        ("-", r"-(?:us\d|[a-z0-9_=-]{20}|(?<=nr\w\w-))"),
+        ("gl", r"gl\w{2,5}-"),
+        (".", r"\.(?:(?<=sg\.)|(?<=hv[sbr]\.)|(?<=dp\.)\w|(?<=[\w-]\.)[\w-]{6}\.[\w-])"),
+        (":", r"\d{8}:"),
+        ("sk", r"sk[0-9a-f]{32}"),
+        ("ac", r"ac[0-9a-f]{32}"),
+        ("pw", r"\bpw"),
+        ("pin", r"pin\b"),
+        ("sig", r"[?&#;]sig"),
+        ("auth", r"[?&#;]auth"),
+    )
 )
+
+
+def may_hold_secret(lower: str) -> bool:
+    """Whether a text in lower case is worth searching for secrets."""
+    return any(part in lower for part in _PARTS) or any(
+        mark in lower and pattern.search(lower) is not None for mark, pattern in _MARKED
+    )
 
 
 def secrets() -> PatternRecognizer:

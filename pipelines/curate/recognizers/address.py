@@ -26,8 +26,20 @@ _STREET = (
 _US_TAIL = r"(?:,?\s{1,2}(?:[A-Z][A-Za-z.'-]{1,20}\s?){1,3})?(?:,?\s{1,2}[A-Z]{2}\s{1,2}\d{5}(?:-\d{4})?)?"
 _POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}"
 _FLAT = r"(?:,?\s{1,2}(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|#)\.?\s?[A-Za-z0-9-]{1,6})?"
-# In every address: a Korean word for road or lot before a number, or an English word for street.
-TRIGGER = rf"[로길동읍면리가][\d번가길]{{0,6}}\s?\d|(?<![A-Za-z]){_STREET}(?![A-Za-z])"
+# In every Korean address: a word for road or lot before a number, and a province or district right before or a unit.
+_KOREAN_NUMBER = regex.compile(r"[로길동읍면리가][\d번가길]{0,6}\s?\d")
+_KOREAN_PLACE = regex.compile(
+    rf"(?:{_PROVINCE}\s?|[시군구]\s)(?:[가-힣]{{1,6}}[읍면동]\s)?[가-힣]{{1,9}}\d{{0,3}}{_KOREAN_NUMBER.pattern}"
+    r"|\d[동호층]|\([가-힣0-9, ]|아파트|빌라|오피스텔|빌딩|타워"
+)
+_STREET_WORD = regex.compile(rf"(?<![A-Za-z]){_STREET}(?![A-Za-z])")
+
+
+def may_hold_address(text: str) -> bool:
+    """Whether a text is worth searching for addresses."""
+    if _KOREAN_NUMBER.search(text) is not None and _KOREAN_PLACE.search(text) is not None:
+        return True
+    return _STREET_WORD.search(text) is not None
 
 
 def korean_address() -> PatternRecognizer:

@@ -11,11 +11,33 @@ import phonenumbers
 import regex
 from presidio_analyzer import LocalRecognizer, PatternRecognizer, RecognizerResult
 
-from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, DetectionTimedOut, patterns
+from pipelines.curate.recognizers.bounded import (
+    FLAGS,
+    PSEUDO_LANGUAGE,
+    BoundedRegex,
+    DetectionTimedOut,
+    patterns,
+)
+from pipelines.curate.recognizers.context import AFTER_CHARACTERS, BEFORE_CHARACTERS
 
 _GAP = r"(?:[ .\-_/]{0,3}|[~,:*|=)\]]|[ \-]?\n[ \-]?)"
 _FREE = r"(?<!\d)(?<!\d\.)"  # not within a number or its decimals; `Tel.010-…` is free
 _PLUS = r"(?<![\d)][ ])(?<!\b[a-z][ ])(?<![\w)])\+"  # a sign behind a number or a variable adds
+_SUBSCRIBER = rf"{_GAP}\d{{3,4}}{_GAP}\d{{4}}(?!\d)"
+# Regular expressions and scores; all of them count without a context word.
+_SHAPES = (
+    (rf"{_FREE}(?:(?:\+|00)?82{_GAP}\(?0?\)?|\(?0)1[016789][)\]]?{_SUBSCRIBER}", 0.8),
+    (
+        rf"{_FREE}(?:(?:\+|00)?82{_GAP}|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])"
+        rf"(?:\)[ .\-_/]{{0,3}}|[ .\-_/]{{1,3}})\d{{3,4}}[ .\-_/]{{1,3}}\d{{4}}(?!\d)",
+        0.7,
+    ),
+    (rf"{_FREE}(?:(?:\+|00)44[ \-]?(?:\(0\)[ \-]?)?|0)7\d{{3}}[ \-]?\d{{3}}[ \-]?\d{{3}}(?!\d)", 0.7),
+    (rf"{_PLUS}[1-9]\d{{0,2}}[ .\-](?:\(?\d{{1,5}}\)?[ .\-]?){{2,5}}\d{{2,4}}(?!\d)", 0.6),
+    (rf"{_PLUS}[1-9]\d{{9,14}}(?!\d)", 0.6),
+    (rf"{_FREE}(?:\+?1[ .\-]?)?(?:\(\d{{3}}\)\s?|\d{{3}}[.\-/])\d{{3}}[ .\-]\d{{4}}(?!\d)", 0.6),
+    (rf"{_FREE}1 [2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}(?! ?\d)", 0.6),
+)
 _CANDIDATE = regex.compile(
     r"(?<!\w)(?<!\d\.)(?!0\.\d|(?:\d ){4})[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII
 )
@@ -43,27 +65,25 @@ _CONTEXT = [
     " 번호",  # of a person: 제 번호, not 주문번호 or 송장번호
     "폰",
 ]
+# The longest part of each: what a window of context joins may be apart here.
+_CONTEXT_PARTS = tuple(max(word.split(), key=len) for word in _CONTEXT)
+_MARKS = "+(0"
+_MARKED_START = regex.compile(r"[+(]|(?<!\d)0", regex.ASCII)
+
+
+_SEVEN_DIGITS = regex.compile(r"(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){7}", regex.ASCII)
+# The odd marks stand only between the digits of long numbers: 1,234,567 is none.
+_UNBROKEN = regex.compile(r"(?:\d[ ().\-/]{0,5}){6}|(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){9}", regex.ASCII)
+
+
+def may_hold_number(text: str) -> bool:
+    """Whether a text is worth searching for telephone numbers."""
+    return _SEVEN_DIGITS.search(text) is not None and _UNBROKEN.search(text) is not None
 
 
 def phone_shapes() -> PatternRecognizer:
     """Korean and American numbers by shape, assigned or not."""
-    subscriber = rf"{_GAP}\d{{3,4}}{_GAP}\d{{4}}(?!\d)"
-    return patterns(
-        "PHONE_NUMBER",
-        [
-            (rf"{_FREE}(?:(?:\+|00)?82{_GAP}\(?0?\)?|\(?0)1[016789][)\]]?{subscriber}", 0.8),
-            (
-                rf"{_FREE}(?:(?:\+|00)?82{_GAP}|\(?0)(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|50[2-8])"
-                rf"(?:\)[ .\-_/]{{0,3}}|[ .\-_/]{{1,3}})\d{{3,4}}[ .\-_/]{{1,3}}\d{{4}}(?!\d)",
-                0.7,
-            ),
-            (rf"{_FREE}(?:(?:\+|00)44[ \-]?(?:\(0\)[ \-]?)?|0)7\d{{3}}[ \-]?\d{{3}}[ \-]?\d{{3}}(?!\d)", 0.7),
-            (rf"{_PLUS}[1-9]\d{{0,2}}[ .\-](?:\(?\d{{1,5}}\)?[ .\-]?){{2,5}}\d{{2,4}}(?!\d)", 0.6),
-            (rf"{_PLUS}[1-9]\d{{9,14}}(?!\d)", 0.6),
-            (rf"{_FREE}(?:\+?1[ .\-]?)?(?:\(\d{{3}}\)\s?|\d{{3}}[.\-/])\d{{3}}[ .\-]\d{{4}}(?!\d)", 0.6),
-            (rf"{_FREE}1 [2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}(?! ?\d)", 0.6),
-        ],
-    )
+    return patterns("PHONE_NUMBER", _SHAPES)
 
 
 class WorldPhone(LocalRecognizer):  # type: ignore[misc]
@@ -72,6 +92,7 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
     def __init__(self, regions: Sequence[str], timeout_seconds: float) -> None:
         self._regions = tuple(regions)
         self._timeout_seconds = timeout_seconds
+        self._shapes = [BoundedRegex(shape, FLAGS, timeout_seconds) for shape, _ in _SHAPES]
         super().__init__(
             supported_entities=["PHONE_NUMBER"],
             name="WorldPhone",
@@ -83,12 +104,18 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         return None
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        candidates = [match for match in _CANDIDATE.finditer(text) if _can_count(text, match)]
+        if not candidates:
+            return []
         deadline = time.monotonic() + self._timeout_seconds
+        shaped = [match.span() for shape in self._shapes for match in shape.finditer(text)]
         results = []
-        for candidate in _CANDIDATE.finditer(text):
+        for candidate in candidates:
             if time.monotonic() > deadline:
                 raise DetectionTimedOut(f"telephone numbers took longer than {self._timeout_seconds} s")
-            results += self._numbers(candidate[0], candidate.start())
+            # libphonenumber is slow, and adds nothing within a number that the shapes find
+            if not any(start <= candidate.start() and candidate.end() <= end for start, end in shaped):
+                results += self._numbers(candidate[0], candidate.start())
         return results
 
     def _numbers(self, chunk: str, offset: int) -> list[RecognizerResult]:
@@ -101,7 +128,7 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         return []
 
     def _result(self, start: int, end: int, raw: str) -> RecognizerResult:
-        marked = raw[0] in "+(0" and not raw.startswith("00")
+        marked = raw[0] in _MARKS and not raw.startswith("00")
         metadata = {
             RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
             RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
@@ -109,3 +136,13 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         return RecognizerResult(
             "PHONE_NUMBER", start, end, 0.6 if marked else 0.2, recognition_metadata=metadata
         )
+
+
+def _can_count(text: str, candidate: regex.Match[str]) -> bool:
+    """Whether a number within the candidate could reach the threshold: libphonenumber is slow, and finds nothing of use in
+    a candidate where no number can begin with +, ( or 0 and that has no context word nearby, nor half of one."""
+    if _MARKED_START.search(candidate[0]) is not None:
+        return True
+    start, end = candidate.span()
+    near = text[max(0, start - BEFORE_CHARACTERS) : end + AFTER_CHARACTERS].lower()
+    return any(part in near for part in _CONTEXT_PARTS)

@@ -1,15 +1,29 @@
 """US and UK identifiers, IBANs, and whatever stands behind a word such as `passport no` or `계좌번호`."""
 
+import re
+
 from presidio_analyzer import Pattern, PatternRecognizer
 from presidio_analyzer.predefined_recognizers import UkNinoRecognizer, UsSsnRecognizer
 
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, patterns
 
 _BANK = "국민|신한|우리|하나|농협|기업|카카오|토스|새마을|우체국|수협|부산|대구|광주|전북|경남|제일|씨티|케이"
-CUE = (
-    r"passport|licen[cs]e|national id|tax id|\btin\b|account|routing|sort code|member id|patient id|medical record|mrn|여권|면허|계좌|통장|"
-    rf"외국인|사업자|주민|사번|학번|(?:{_BANK})[은뱅금계번:\s\d]"
-)
+_CUES = (
+    *("passport", "license", "licence", "national id", "tax id", "account", "routing", "sort code", "member id", "patient id"),
+    *("medical record", "mrn", "여권", "면허", "계좌", "통장", "외국인", "사업자", "주민", "사번", "학번"),
+)  # fmt: skip
+_SHORT_CUES = ("tin", *_BANK.split("|"))
+_SHORT_CUE = re.compile(rf"\btin\b|(?:{_BANK})[은뱅금계번:\s\d]", re.ASCII)
+_SIX_DIGITS = re.compile(r"(?:\d[^\d\n]{0,6}){5}\d", re.ASCII)
+
+
+def may_hold_id(lower: str) -> bool:
+    """Whether a text in lower case is worth searching for numbers behind a cue."""
+    if _SIX_DIGITS.search(lower) is None:
+        return False
+    if any(cue in lower for cue in _CUES):
+        return True
+    return any(cue in lower for cue in _SHORT_CUES) and _SHORT_CUE.search(lower) is not None
 
 
 class Ssn(UsSsnRecognizer):  # type: ignore[misc]
