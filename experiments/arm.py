@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.grid import Run
+from experiments.grid import HOT, Run
 from experiments.measure import BASE, score
 from experiments.reference import SFT, anchor_examples, write_examples
 from experiments.task import cast_votes
@@ -28,8 +28,11 @@ SETTINGS = {
 def run_arm(run: Run, folder: Path, reference: Path) -> Path:
     """The run's manifest; an earlier one of the same setting is kept."""
     settings = SETTINGS[run.method]
+    if run.hot:
+        settings = settings.model_copy(update={"learning_rate": HOT * settings.learning_rate})
     anchors = anchor_examples(ANCHORS, run.seed) if run.anchors else []
-    return run_votes(cast_votes(run), settings, anchors, run.seed, folder, reference, {"run": run.model_dump()})
+    about = {"run": run.model_dump(exclude=set() if run.hot else {"hot"})}
+    return run_votes(cast_votes(run), settings, anchors, run.seed, folder, reference, about)
 
 
 def run_votes(

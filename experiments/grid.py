@@ -1,6 +1,7 @@
 """Which runs there are, and the question each answers. A run is a name, a setting and a seed.
 
-    core     dpo and kto x 100 and 500 votes; 20 and 40 % noise at 500; ups to downs 90:10; 500 without anchors
+    core     dpo and kto x 100 and 500 votes; 20 and 40 % noise at 500; ups to downs 90:10; 500 without anchors;
+             with and without anchors at eight times the learning rate, where forgetting begins
     poison   {5, 25, 100} planted ratings x {1, 10} accounts x with and without the defences
 """
 
@@ -10,11 +11,15 @@ from typing import Literal
 from pipelines.records import Record
 
 PRIMARY_SEEDS, SEEDS = 5, 3
+HOT = 8
 Method = Literal["dpo", "kto"]
 
 
 class Run(Record):
-    """One training run of the core grid. `noise` is the share of flipped votes, `ups` the share of ups among them."""
+    """One training run of the core grid. `noise` is the share of flipped votes, `ups` the share of ups among them.
+
+    `hot` multiplies the learning rate by HOT; without `anchors` nothing goes along with the votes.
+    """
 
     method: Method
     votes: int
@@ -22,6 +27,7 @@ class Run(Record):
     ups: float = 0.5
     anchors: bool = True
     seed: int = 0
+    hot: bool = False
 
     @property
     def arm(self) -> str:
@@ -29,7 +35,7 @@ class Run(Record):
         parts = [self.method, str(self.votes)]
         parts += [f"noise{100 * self.noise:.0f}"] if self.noise else []
         parts += [f"ups{100 * self.ups:.0f}"] if self.ups != 0.5 else []
-        return "-".join([*parts, *([] if self.anchors else ["bare"])])
+        return "-".join([*parts, *(["hot"] if self.hot else []), *([] if self.anchors else ["bare"])])
 
     @property
     def name(self) -> str:
@@ -81,6 +87,8 @@ def _secondary() -> Iterator[Run]:
     for method in ("dpo", "kto"):
         for noise in (0.2, 0.4):
             yield Run(method=method, votes=500, noise=noise)
+        for anchors in (True, False):
+            yield Run(method=method, votes=500, hot=True, anchors=anchors)
     yield Run(method="kto", votes=500, ups=0.9)
 
 

@@ -141,7 +141,7 @@ def _core_text(arms: Sequence[Arm], before: Mapping[str, float]) -> str:
     return "\n".join([
         "## Preference and general skill\n",
         "`kto-500-noise20` are 500 votes with one in five flipped; `ups90` has nine ups to one down; `bare` goes without "
-        "anchors. Preferred: the share of 200 held-out prompts on which the preferred style is the likelier one. General: "
+        "anchors, `hot` at eight times the learning rate. Preferred: the share of 200 held-out prompts on which the preferred style is the likelier one. General: "
         "teacher-forced exact match on 800 items of the four suites.\n",
         *rows, "", "![preference and general skill](evidence/core.png)", "",
     ])  # fmt: skip

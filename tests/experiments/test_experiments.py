@@ -21,6 +21,7 @@ def test_the_core_grid_has_five_seeds_of_every_primary_contrast_and_three_of_the
     }  # fmt: skip
     assert {arm for arm, count in seeds.items() if count == 3} == {
         "dpo-500-noise20", "dpo-500-noise40", "kto-500-noise20", "kto-500-noise40", "kto-500-ups90",
+        "dpo-500-hot", "dpo-500-hot-bare", "kto-500-hot", "kto-500-hot-bare",
     }  # fmt: skip
     assert len({run.name for run in core_grid()}) == len(core_grid())
 
