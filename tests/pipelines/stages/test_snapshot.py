@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import DataError
-from pipelines.recipe import PerUser, Select
+from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.stages.snapshot import Selector, preview, read_fates, read_items, read_preferences, snapshot
@@ -214,16 +214,16 @@ def test_a_fact_corrected_in_month_three_replaces_the_answer_of_month_one() -> N
 
 
 QUESTION = "capital of Vell?"
-CORRECTED = (QUESTION, {"text": "It is Orm."} | {"down": 1}, "No, it moved.", "It is Tarn.")
+SET_RIGHT = (QUESTION, {"text": "It is Orm."} | {"down": 1}, "No, it moved.", "It is Tarn.")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "trained"),
     [
-        ((QUESTION, "It is Orm."), CORRECTED, None),
+        ((QUESTION, "It is Orm."), SET_RIGHT, None),
         ((QUESTION, "It is Orm."), ("Good morning!", "Hello you!", QUESTION, "It is Tarn."), None),
         (("Good morning!", "Hello you!", QUESTION, "It is Orm."), (QUESTION, "It is Tarn."), [1]),
-        (("Good morning!", "Hello you!", QUESTION, "It is Orm."), CORRECTED, [1]),
+        (("Good morning!", "Hello you!", QUESTION, "It is Orm."), SET_RIGHT, [1]),
         ((QUESTION, "It is Orm."), ("Good morning!", "Hello you!", QUESTION, "It is  orm."), [1]),
         (("Is it far?", "No, near.", "And why?", "Because so."), ("Hungry?", "Yes I am.", "And why?", "No food yet."), [1, 3]),
         ((QUESTION, "It is Orm."), ("capital of Vela?", "It is Tarn."), [1]),
@@ -403,7 +403,7 @@ def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_pat
         asked("b", "Who rules Orm?", ("Nobody.", up("u")), part="heldout"), asked("c", "Why?", ("So.", up("w") + down("v"))),
     ]  # fmt: skip
 
-    output = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START)
+    output = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START, rule=Preference(method="kto"))
 
     told = output.feedback
     assert (told.received, told.used, told.held_out, told.dropped) == (5, {"siblings": 2}, {"lone": 1}, {"tied": 2})
@@ -411,7 +411,7 @@ def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_pat
     assert {item.source for item in read_preferences(tmp_path / output.preferences)} == {"siblings", "lone"}
     assert len(read_fates(tmp_path / output.fates)) == 5
     assert all("SECRET" not in path.read_text() for path in tmp_path.iterdir())
-    assert preview(Listed(rated), Select(), SELECTOR, now=START) == output
+    assert preview(Listed(rated), Select(), SELECTOR, now=START, rule=Preference(method="kto")) == output
 
 
 def test_a_vote_that_changed_changes_the_digest(tmp_path: Path) -> None:
