@@ -28,7 +28,7 @@ demo: setup
 	$(BIN)/perennial demo --recipe $(RECIPE) $(if $(EXIT),--exit,)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .
