@@ -17,7 +17,7 @@ def test_the_round_passes_its_gate_and_its_candidate_is_promoted(turn: Demo) -> 
     assert done.status == 0, done.output[-4000:]
     assert done.summary["verdict"] == "pass"
     assert done.summary["promoted"] is True
-    assert done.summary["champion"].startswith("tiny-r0001")
+    assert done.summary["champion"].startswith("tiny-r0002")  # month two's, promoted after month one's
 
 
 def test_the_champion_learned_what_the_origin_did_not_know(turn: Demo) -> None:
@@ -49,6 +49,18 @@ def test_nothing_that_was_planted_leaks_or_lies_on_disk(turn: Demo) -> None:
         assert privacy["planted"][entity] > 0
         assert privacy["leaked"][entity] == 0, entity
     assert privacy["on_disk"] == {}
+
+
+def test_thumbs_teach_the_style_and_month_one_survives(turn: Demo) -> None:
+    summary = turn("tiny").summary
+    style, second = summary["preference"], summary["second"]
+    assert style["method"] == "kto" and style["n"] >= 100
+    assert style["heldout_before"] <= 0.2 and style["heldout_after"] >= 0.8
+    assert {"siblings", "lone", "correction", "comparison"} <= set(style["used"])
+    assert {"over_user_cap", "disagrees_with_crowd", "echo"} <= set(style["dropped"])
+    assert second["verdict"] == "pass" and second["promoted"] is True
+    assert second["learned_month_one"]["after"] >= 0.8
+    assert all(second["scores"][suite]["lower"] > -0.03 for suite in SUITES)
 
 
 @pytest.mark.slow
