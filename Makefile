@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
 RECIPE ?= data/recipes/tiny.yaml
 EXIT ?=
+MONTHS ?= 1
 EXPERIMENTS ?= core report
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
@@ -25,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/perennial demo --recipe $(RECIPE) $(if $(EXIT),--exit,)
+	$(BIN)/perennial demo --recipe $(RECIPE) --months $(MONTHS) $(if $(EXIT),--exit,)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

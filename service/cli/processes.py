@@ -98,11 +98,12 @@ def demo(
     recipe: Annotated[Path, typer.Option(help="the recipe of the demo's round")] = Path("data/recipes/tiny.yaml"),
     exit: Annotated[bool, typer.Option("--exit", help="end with status 0 only if the round passed and learned")] = False,
     home: Annotated[Path, typer.Option(help="the demo's own home; it is emptied first")] = Path("var/demo"),
+    months: Annotated[int, typer.Option(min=1, max=2, help="2: learn from month two's thumbs as well")] = 1,
 ) -> None:
-    """Turn the wheel once in front of you, in a fresh home under var/demo."""
+    """Turn the wheel in front of you, in a fresh home under var/demo."""
     from service.demo.story import run_demo
 
-    good = run_demo(recipe, stay=not exit, console=console, home=home)
+    good = run_demo(recipe, stay=not exit, console=console, home=home, months=months)
     if not good:
         raise typer.Exit(1)
 

@@ -39,17 +39,17 @@ class Wheel:
 
     def __init__(self, service: Service, settings: Settings, recipe: str, clock: Clock, console: Console) -> None:
         self._service, self._settings, self._recipe = service, settings, recipe
-        self._clock, self._console = clock, console
+        self.clock, self._console = clock, console
         self._ten = [row["prompt"] for row in json.loads((SAMPLES / "questions.json").read_text(encoding="utf-8"))]
         self._questions = learned.read_questions(SAMPLES / "facts.json")
 
     def first_month(self, origin: str) -> dict[str, Any]:
         """Facts that moved: what the round learned of them, what it kept, and whether anything personal leaked."""
         self._take_in(1)
-        with self._clock.step("ask before"), self._console.status("asking the old champion"):
+        with self.clock.step("ask before"), self._console.status("asking the old champion"):
             before_ten = ask_over_http(self._service.api, origin, self._ten)
         report, candidate, promoted = self._turn("round")
-        with self._clock.step("ask after"), self._console.status("asking questions in phrasings that nobody trained on"):
+        with self.clock.step("ask after"), self._console.status("asking questions in phrasings that nobody trained on"):
             before, after = (self._share_known(model) for model in (origin, candidate))
             after_ten = self._ask_ten(candidate, promoted)
         show.side_by_side(self._console, list(zip(self._ten, before_ten, after_ten, strict=True)))
@@ -68,7 +68,7 @@ class Wheel:
         before_ten = ask_over_http(self._service.api, champion, self._ten)
         report, candidate, promoted = self._turn("second round")
         told, style = report["preference"], learned.read_style(SAMPLES / "style.json")
-        with self._clock.step("ask after thumbs"), self._console.status("asking for the style, and for month one's facts"):
+        with self.clock.step("ask after thumbs"), self._console.status("asking for the style, and for month one's facts"):
             preferred = [self._share_preferred(model, style) for model in (champion, candidate)]
             known = [self._share_known(model) for model in (champion, candidate)]
             after_ten = self._ask_ten(candidate, promoted)
@@ -91,21 +91,21 @@ class Wheel:
         }  # fmt: skip
 
     def _take_in(self, month: int) -> None:
-        with self._clock.step(f"import {month}"):
+        with self.clock.step(f"import {month}"):
             came = import_month(self._service.api, SAMPLES / f"month-{month}.ndjson", self._console)
             self._console.print(f"Month {month} comes in over HTTP: {came}")
-        with self._clock.step(f"curate {month}"):
+        with self.clock.step(f"curate {month}"):
             wait_for_curation(self._settings, self._console)
 
     def _turn(self, name: str) -> tuple[dict[str, Any], str, bool]:
         """A round followed to its end: its report, its candidate, and whether that was promoted."""
-        with self._clock.step(name):
+        with self.clock.step(name):
             row = run_round(self._settings, self._service, self._recipe, self._console)
         report, candidate = row["report"], row["model"]
-        self._clock.seconds |= {f"{name}/{stage}": seconds for stage, seconds in report["seconds"].items()}
+        self.clock.seconds |= {f"{name}/{stage}": seconds for stage, seconds in report["seconds"].items()}
         show.funnel(self._console, report["funnel"])
         show.gate(self._console, report["scores"], report["verdict"], report["reasons"])
-        with self._clock.step(f"promote {name}"):
+        with self.clock.step(f"promote {name}"):
             return report, candidate, promote(self._service.api, candidate, self._console)
 
     def _ask_ten(self, model: str, promoted: bool) -> list[str]:
@@ -120,7 +120,7 @@ class Wheel:
         return learned.share_preferred(self._settings.home, served_form(self._settings, model), style)
 
     def _check_privacy(self) -> dict[str, Any]:
-        with self._clock.step("privacy"):
+        with self.clock.step("privacy"):
             clean = privacy.clean_texts(self._settings, "demo", privacy.client_ids(SAMPLES / "month-1.ndjson"))
             planted = privacy.read_planted(SAMPLES / "planted.json", clean.keys())
             checked = privacy.measure(planted, clean, self._service.home)

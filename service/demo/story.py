@@ -16,18 +16,19 @@ from service.demo import privacy
 from service.demo.months import SAMPLES, Clock, Wheel
 from service.demo.processes import Service, environment, free_port, fresh_home, start_service
 from service.demo.steps import prepare_origin
-from service.settings import Settings, load_settings
+from service.settings import load_settings
 
 _PORT = 8600
 _LEARNED_BEFORE_AT_MOST, _LEARNED_AFTER_AT_LEAST, _QUESTIONS_AT_LEAST = 0.2, 0.8, 100
 _PREFERRED_AFTER_AT_LEAST = 0.8
 
 
-def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo")) -> bool:
-    """Turns the wheel once and leaves summary.json; True if the candidate passed, was promoted and learned.
+def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo"), months: int = 1) -> bool:
+    """Turns the wheel and leaves summary.json; True if every candidate passed, was promoted and learned.
 
     Args:
         stay: keep the service up until Ctrl-C.
+        months: 2 goes on with month two, if month one's model was promoted and the recipe learns preferences.
 
     Raises:
         PerennialError: a step could not be done; nothing of another home is touched.
@@ -35,6 +36,7 @@ def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Pa
     recipe = load_recipe(recipe_path)
     if not (SAMPLES / "month-1.ndjson").is_file():
         raise NotFound(f"{SAMPLES}/month-1.ndjson is missing: run the demo in the project's folder")
+    goes_on = months > 1 and recipe.preference is not None
     home = home.absolute()
     fresh_home(home)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service below is stopped then, too
@@ -48,7 +50,7 @@ def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Pa
     with clock.step("start"), console.status("starting web, worker and engine"):
         service = start_service(home, port)
     try:
-        summary = _turn(service, settings, recipe_path, origin, clock, console)
+        summary = _turn(Wheel(service, settings, recipe_path.read_text(encoding="utf-8"), clock, console), origin, goes_on)
         write_atomic(home / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
         good = is_good(summary)
         console.print(f"Summary: {home / 'summary.json'}   seconds: {summary['seconds']['total']:.0f}")
@@ -87,14 +89,11 @@ def _second_is_good(summary: dict[str, Any]) -> bool:
     )
 
 
-def _turn(
-    service: Service, settings: Settings, recipe_path: Path, origin: str, clock: Clock, console: Console
-) -> dict[str, Any]:
-    wheel = Wheel(service, settings, recipe_path.read_text(encoding="utf-8"), clock, console)
+def _turn(wheel: Wheel, origin: str, goes_on: bool) -> dict[str, Any]:
     told = wheel.first_month(origin)
-    if told["promoted"] and load_recipe(recipe_path).preference is not None:
+    if goes_on and told["promoted"]:
         told |= wheel.second_month(told["champion"])
-    return {"preference": None, **told, "seconds": clock.all()}
+    return {"preference": None, **told, "seconds": wheel.clock.all()}
 
 
 def _stay(service: Service, console: Console) -> None:
