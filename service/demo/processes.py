@@ -1,20 +1,24 @@
 """A service of its own for the demo: a fresh home under var/demo and one `perennial up` as a child process."""
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
 from pipelines.errors import Busy, PerennialError
 
 _START_SECONDS = 90
+_locks: list[IO[str]] = []
 _STOP_SECONDS = 20
 
 
@@ -89,8 +93,10 @@ def start_service(home: Path, port: int) -> Service:
 
 
 def free_port(wanted: int) -> int:
-    """`wanted` if nobody listens there, else any free port of 127.0.0.1."""
+    """`wanted` if nobody listens there and no other demo is about to, else any free port of 127.0.0.1."""
     for port in (wanted, 0):
+        if port and not _reserve(port):
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -99,6 +105,17 @@ def free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise Busy("no free port on 127.0.0.1")
+
+
+def _reserve(port: int) -> bool:
+    """Whether no other demo holds this port; the lock is this process's until it ends."""
+    try:
+        lock = (Path(tempfile.gettempdir()) / f"perennial-demo-{port}.lock").open("a")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    _locks.append(lock)
+    return True
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,0 +1,22 @@
+"""The demo's own processes."""
+
+import subprocess
+import sys
+
+from service.demo.processes import free_port
+
+ASK = "import sys; from service.demo.processes import free_port; print(free_port(int(sys.argv[1])), flush=True); sys.stdin.read()"
+
+
+def test_demos_that_start_together_get_ports_of_their_own() -> None:
+    wanted = str(free_port(0))
+    first = subprocess.Popen([sys.executable, "-c", ASK, wanted], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdin is not None and first.stdout is not None
+    with first:
+        assert first.stdout.readline().strip() == wanted
+        second = subprocess.run([sys.executable, "-c", ASK, wanted], input="", capture_output=True, text=True, check=True)
+        first.stdin.close()
+
+    assert second.stdout.strip() not in ("", wanted)
+    third = subprocess.run([sys.executable, "-c", ASK, wanted], input="", capture_output=True, text=True, check=True)
+    assert third.stdout.strip() == wanted
