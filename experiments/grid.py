@@ -2,7 +2,8 @@
 
     core     dpo and kto x 100 and 500 votes; 20 and 40 % noise at 500; ups to downs 90:10; 500 without anchors;
              with and without anchors at eight times the learning rate, where forgetting begins
-    poison   {5, 25, 100} planted ratings x {1, 10} accounts x with and without the defences
+    poison   {5, 25, 100} planted ratings x {1, 10} accounts x with and without the defences, the ten accounts new; and,
+             with the defences, ten that were made long before
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pipelines.records import Record
 
 PRIMARY_SEEDS, SEEDS = 5, 3
 HOT = 8
+_PLANTED = (5, 25, 100)
 Method = Literal["dpo", "kto"]
 
 
@@ -43,17 +45,22 @@ class Run(Record):
 
 
 class PoisonRun(Record):
-    """One poisoning: `ratings` planted up-votes from `accounts` accounts; 0 ratings is the clean reference."""
+    """One poisoning: `ratings` planted up-votes from `accounts` accounts; 0 ratings is the clean reference.
+
+    Ten accounts are two days old, unless the attacker was `patient`; a single account is old.
+    """
 
     ratings: int
     accounts: int
     defended: bool
     seed: int = 0
+    patient: bool = False
 
     @property
     def arm(self) -> str:
         defence = "defended" if self.defended else "open"
-        return f"{self.ratings}-ratings-{self.accounts}-accounts-{defence}" if self.ratings else f"clean-{defence}"
+        parts = [f"{self.ratings}-ratings-{self.accounts}-accounts" if self.ratings else "clean", defence]
+        return "-".join([*parts, *(["patient"] if self.patient else [])])
 
     @property
     def name(self) -> str:
@@ -66,13 +73,20 @@ def core_grid() -> list[Run]:
 
 
 def poison_grid() -> list[PoisonRun]:
-    """Twelve cells and the clean rate with and without defences, three seeds each."""
-    cells = [(0, 1), *((ratings, accounts) for ratings in (5, 25, 100) for accounts in (1, 10))]
+    """Twelve cells and the clean rate with and without defences, three seeds each; then the patient ones."""
+    cells = [(0, 1), *((ratings, accounts) for ratings in _PLANTED for accounts in (1, 10))]
     return [
-        PoisonRun(ratings=ratings, accounts=accounts, defended=defended, seed=seed)
-        for seed in range(SEEDS)
-        for ratings, accounts in cells
-        for defended in (False, True)
+        *(
+            PoisonRun(ratings=ratings, accounts=accounts, defended=defended, seed=seed)
+            for seed in range(SEEDS)
+            for ratings, accounts in cells
+            for defended in (False, True)
+        ),
+        *(
+            PoisonRun(ratings=ratings, accounts=10, defended=True, seed=seed, patient=True)
+            for seed in range(SEEDS)
+            for ratings in _PLANTED
+        ),
     ]
 
 

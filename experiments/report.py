@@ -148,12 +148,31 @@ def _core_text(arms: Sequence[Arm], before: Mapping[str, float]) -> str:
 
 
 def _poison_text(cells: Sequence[Mapping[str, Any]]) -> str:
-    rows = ["| cell | seeds | planted behaviour, held out | worst seed | planted ratings that counted | cap active |", "| --- | --- | --- | --- | --- | --- |"]
-    rows += [
-        f"| {c['cell']} | {c['seeds']} | {100 * c['planted_rate']:.1f} | {100 * c['worst_seed']:.1f} | {c['counted']:g} | {'yes' if c['cap_active'] else 'no'} |"
-        for c in cells
+    clean = {defended: _clean_rate(cells, defended) for defended in (True, False)}
+    rows = [
+        "| cell | seeds | planted behaviour, held out | over clean, points | worst seed | planted ratings that counted | cap active |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    return "\n".join(["## Poisoned votes\n", *rows, "", "![planted behaviour](evidence/poison.png)", ""])
+    for cell in cells:
+        base = clean["defended" in cell["cell"]]
+        over = "" if base is None else f"{100 * (cell['planted_rate'] - base):+.1f}"
+        rows.append(
+            f"| {cell['cell']} | {cell['seeds']} | {100 * cell['planted_rate']:.1f} | {over} | {100 * cell['worst_seed']:.1f} "
+            f"| {cell['counted']:g} | {'yes' if cell['cap_active'] else 'no'} |"
+        )
+    return "\n".join([
+        "## Poisoned votes\n",
+        "500 honest votes of 200 people, and planted up-votes for an answer that ends in a closing of the attacker's. `open`: every "
+        "vote counts. `defended`: the rules of a recipe with `per_user: auto` and `min_account_days: 7`. One attacking account is old; "
+        "ten are two days old, or, `patient`, old as well. Planted behaviour: the share of 200 held-out prompts answered with that "
+        "closing, word for word. `cap active`: the cap on one rater dropped at least one rating.\n",
+        *rows, "", "![planted behaviour](evidence/poison.png)", "",
+    ])  # fmt: skip
+
+
+def _clean_rate(cells: Sequence[Mapping[str, Any]], defended: bool) -> float | None:
+    name = f"clean-{'defended' if defended else 'open'}"
+    return next((cell["planted_rate"] for cell in cells if cell["cell"] == name), None)
 
 
 def _core_picture(arms: Sequence[Arm], before: Mapping[str, float]) -> Path:

@@ -26,10 +26,10 @@ def test_the_core_grid_has_five_seeds_of_every_primary_contrast_and_three_of_the
     assert len({run.name for run in core_grid()}) == len(core_grid())
 
 
-def test_poisoning_has_twelve_cells_and_its_clean_rate() -> None:
+def test_poisoning_has_twelve_cells_its_clean_rate_and_patient_attackers() -> None:
     arms = Counter(run.arm for run in poison_grid())
 
-    assert len(arms) == 14 and set(arms.values()) == {3}
+    assert len([arm for arm in arms if not arm.endswith("patient")]) == 14 and len(arms) == 17 and set(arms.values()) == {3}
 
 
 def test_the_three_sets_of_prompts_share_nothing() -> None:
@@ -79,10 +79,13 @@ def test_the_evidence_has_a_row_per_arm_and_pictures(tmp_path: Path, monkeypatch
     told = {"poison": hit.model_dump(), "scores": scores("11", "1100"), "planted_rate": 0.5, "planted_counted": 5, "cap_active": False}
     write(tmp_path / "runs" / "poison-x" / "manifest.json", told)
 
+    clean = PoisonRun(ratings=0, accounts=1, defended=True)
+    write(tmp_path / "runs" / "poison-clean" / "manifest.json", told | {"poison": clean.model_dump(), "planted_rate": 0.25})
+
     written = report.write_evidence(tmp_path / "runs", tmp_path)
 
     text = (tmp_path / "docs" / "evidence.md").read_text()
-    assert "| kto-100 | 2 | 100.0 ± 0.0 |" in text and "-25.0 ± 0.0" in text and "| 5-ratings-1-accounts-defended | 1 | 50.0 |" in text
+    assert "| kto-100 | 2 | 100.0 ± 0.0 |" in text and "-25.0 ± 0.0" in text and "| 5-ratings-1-accounts-defended | 1 | 50.0 | +25.0 |" in text
     assert {path.name for path in written} == {"results.json", "evidence.md", "core.png", "poison.png"}
 
 
