@@ -14,7 +14,7 @@ import structlog
 from sqlmodel import Session
 
 from pipelines import artifacts, remedies
-from pipelines.errors import Cancelled, Conflict, MissingDependency, PerennialError
+from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record
 from pipelines.stages.candidate import Candidate
@@ -124,11 +124,20 @@ def _surroundings(settings: Settings, store: Store, claim: Claim, pins: Pins, nu
         held = models.get_model(session, pins.champion) if pins.champion else None
         lineage = tuple(_adapter(settings, models.get_model(session, name).model) for name in pins.lineage)
     schedule = recipe_of(row).schedule
-    champion = Baseline(id=held.model.id, form=served(settings.home, held.form)) if held and held.form else None
+    champion = _there(Baseline(id=held.model.id, form=served(settings.home, held.form))) if held and held.form else None
     return Surroundings(
         project=settings.project, models=settings.models, scores=settings.scores, champion=champion,
         lineage=tuple(adapter for adapter in lineage if adapter), attempt=number, min_new=schedule.min_new_examples if schedule and row.schedule else 0,
     )  # fmt: skip
+
+
+def _there(champion: Baseline) -> Baseline:
+    """The champion, whose files a round needs at its end: better to miss them now than after hours of training."""
+    files = [path for path in (champion.form.path, champion.form.adapter_path) if path]
+    gone = next((path for path in files if not Path(path).is_file()), None)
+    if gone:
+        raise ArtifactError(f"a round needs the champion {champion.id}, and its file {gone} is gone: restore it or promote another model")
+    return champion
 
 
 def _adapter(settings: Settings, model: tables.Model) -> Adapter | None:

@@ -7,7 +7,6 @@
 """
 
 import json
-import os
 import re
 import shutil
 import time
@@ -23,6 +22,7 @@ from sqlmodel import Session
 
 from pipelines.errors import NotFound, Refused
 from pipelines.recipe import Recipe, parse_recipe
+from service.liveness import another_lives
 from service.settings import Settings
 from service.store import rounds as rows
 from service.store.session import Store
@@ -175,7 +175,7 @@ def release_dead(store: Store, host: str) -> int:
     with store.begin() as session:
         for row in rows.running_rounds(session):
             name, pid, _ = (row.owner or "::").rsplit(":", 2)
-            if name == host and row.id is not None and not _lives(int(pid)):
+            if name == host and row.id is not None and not another_lives(int(pid)):
                 rows.release(session, row.id, row.fence)
                 freed += 1
     return freed
@@ -259,19 +259,6 @@ def recipe_of(row: Round) -> Recipe:
 def _round_of(path: Path) -> int:
     """The number of the round whose attempt holds this folder."""
     return int(path.parts[-3])
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process of this number runs; our own number held by another worker is one from before a restart."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _parsed(line: str) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from typing import IO
 import httpx
 
 from pipelines.errors import Busy, PerennialError
+from service.liveness import another_lives
 
 _START_SECONDS = 90
 _locks: list[IO[str]] = []
@@ -51,7 +52,7 @@ class Service:
 def fresh_home(home: Path) -> None:
     """Empties the demo's home; refuses while an earlier demo still uses it."""
     pid_file = home / "demo.pid"
-    if pid_file.is_file() and _is_alive(int(pid_file.read_text() or 0)):
+    if pid_file.is_file() and another_lives(int(pid_file.read_text() or 0)):
         raise Busy(f"an earlier demo (process {pid_file.read_text()}) still uses {home}: stop it with Ctrl-C first")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -115,16 +116,4 @@ def _reserve(port: int) -> bool:
     except OSError:
         return False
     _locks.append(lock)
-    return True
-
-
-def _is_alive(pid: int) -> bool:
-    if pid <= 0 or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
     return True

@@ -1,5 +1,6 @@
 """Small real GGUFs with random weights, and the rows that a round would have left for them."""
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +34,9 @@ def gguf(name: str = "first") -> Path:
 
     Written directly: importing torch takes longer than these tests. Never change the file in place.
     """
-    path = Path(tempfile.mkdtemp(prefix="perennial-test-gguf-")) / "model.gguf"
+    folder = Path(tempfile.mkdtemp(prefix="perennial-test-gguf-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = folder / "model.gguf"
     layers = _SLOW_LAYERS if name == "slow" else _LAYERS
     numbers = np.random.default_rng(sum(name.encode()))
     writer = GGUFWriter(path, "qwen2")

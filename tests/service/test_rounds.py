@@ -409,6 +409,24 @@ def test_the_next_rounds_replay_is_what_the_champion_has_seen(store: Store, vaul
         assert rows.promoted_rounds(session, "small") == 1
 
 
+def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(settings: Settings, store: Store, vault: Vault, turn: Turn) -> None:
+    rated(store, vault)
+    ask(store)
+    turn(Quick("pass"))
+    with store.begin() as session:
+        session.add(Promotion(model_id="small-r0001-a1", kind="first", by="test"))
+        path = settings.home / models.get_model(session, "small-r0001-a1").form.path  # type: ignore[union-attr]
+    path.unlink()
+    round_id = ask(store)
+    run = Quick("pass")
+
+    assert turn(run) == "error" and not run.seen
+
+    with store.read() as session:
+        message = rows.get_round(session, round_id).message
+    assert message == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
+
+
 def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: Vault, turn: Turn) -> None:
     round_id = ask(store)
 
