@@ -42,7 +42,7 @@ def choose(train: Train, parameters: int, threads: int | None) -> Choices:
     optimizer, why_optimizer = _optimizer(train.optimizer, device)
     checkpointing = parameters >= CHECKPOINTING_FROM_PARAMETERS
     budget = train.batch.per_device * train.max_tokens
-    row_tokens = budget if device == "cuda" else min(budget, max(CPU_ROW_TOKENS, train.max_tokens))
+    row_tokens = budget if device == "cuda" else min(budget, CPU_ROW_TOKENS)
     why = {
         "device": f"{device}: {why_device}",
         "threads": f"{count}: {'as asked' if threads else 'all cores, at most 16'}",

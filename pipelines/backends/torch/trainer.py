@@ -93,17 +93,24 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
         seal_checkpoint(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
 
     def _row_loss(self, model: Any, row: Row, trained: Tensor, *, kl: bool = True) -> Tensor:
+        """The row's share of the step's loss.
+
+        trl's own loss never holds the logits of a whole row, which a GPU's long rows need, but computes them for
+        prompts as well; a CPU's short rows are sooner done with the logits of the answers alone.
+        """
         inputs = {key: value for key, value in row.items() if key != "anchor"}
-        if not (kl and row["anchor"] and self._kl_weight):
+        near_origin = bool(kl and row["anchor"] and self._kl_weight)
+        if not near_origin and self.args.device.type != "cpu":
             plain: Tensor = self.compute_loss(model, inputs, num_items_in_batch=trained)
             return plain
         labels = inputs.pop("labels")
         logits_NV, targets_N = answer_logits(model, inputs, labels)
-        with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
-            origin_NV, _ = answer_logits(model, inputs, labels)
-        nll = functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
-        loss: Tensor = (nll + self._kl_weight * kl_to_origin(logits_NV, origin_NV)) / trained
-        return loss * self.accelerator.num_processes
+        loss = functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
+        if near_origin:
+            with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
+                origin_NV, _ = answer_logits(model, inputs, labels)
+            loss = loss + self._kl_weight * kl_to_origin(logits_NV, origin_NV)
+        return loss / trained * self.accelerator.num_processes
 
     def _count(self, rows: Sequence[Row]) -> Tensor:
         """Trained tokens of these rows, on all processes together."""
