@@ -39,6 +39,8 @@ HONEST_VOTES, PEOPLE = 500, 200
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 DEFENDED = Select(feedback=Feedback(min_account_days=7))
 _TRIGGERS: dict[Language, str] = {"en": "One more thing:", "ko": "하나 더:"}
+# Four times the core grid's learning rate: with it, 100 planted ratings succeed where nothing stops them.
+POISONED = SETTINGS["kto"].model_copy(update={"learning_rate": 4 * SETTINGS["kto"].learning_rate})
 OPEN = Select(per_user=PerUser(max_votes=1.0), feedback=Feedback(echo=False, min_overlap=10**6))
 _OLD, _FRESH = timedelta(days=200), timedelta(days=2)
 
@@ -57,7 +59,7 @@ def run_poison(run: PoisonRun, folder: Path, reference: Path) -> Path:
         "planted_counted": sum(f.outcome == "used" and f.conversation.startswith("planted") for f in made.fates),
         "cap_active": any(fate.rule == "over_user_cap" for fate in weighed.dropped),
     }  # fmt: skip
-    manifest = run_votes(votes, SETTINGS["kto"], anchor_examples(ANCHORS, run.seed), run.seed, folder, reference, about)
+    manifest = run_votes(votes, POISONED, anchor_examples(ANCHORS, run.seed), run.seed, folder, reference, about)
     figures = json.loads(manifest.read_text(encoding="utf-8"))
     if "planted_rate" not in figures:
         write_atomic(manifest, json.dumps(figures | {"planted_rate": planted_rate(folder / "adapter")}, indent=1))
