@@ -173,7 +173,7 @@ def _bare_trainer(request: TrainRequest, out: Path, tokenizer: ChatTokenizer) ->
     return backend._trainer(request, out, data, data, tokenizer, choices, backend.Tally(), None)
 
 
-def test_labels_that_reach_the_forward_are_exactly_the_marked_ones(tmp_path: Path, request_for: Any) -> None:
+def test_exactly_the_marked_tokens_get_loss(tmp_path: Path, request_for: Any) -> None:
     request = request_for()
     tokenizer = ChatTokenizer(request.base)
     trainer = _bare_trainer(request, tmp_path, tokenizer)
@@ -189,9 +189,22 @@ def test_labels_that_reach_the_forward_are_exactly_the_marked_ones(tmp_path: Pat
 
 
 def _unpacked(kwargs: dict[str, Any]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    ids, labels = kwargs["input_ids"][0].tolist(), kwargs["labels"][0].tolist()
+    ids = kwargs["input_ids"][0].tolist()
+    predicted = {place + 1 for place in kwargs["logits_to_keep"].tolist()}
+    labels = [one if place in predicted else IGNORED for place, one in enumerate(ids)]
     starts = [*(kwargs["position_ids"][0] == 0).nonzero().flatten().tolist(), len(ids)]
     return [(tuple(ids[a:b]), tuple(labels[a:b])) for a, b in zip(starts, starts[1:], strict=False)]
+
+
+def test_the_loss_of_a_row_is_trls(tmp_path: Path, request_for: Any) -> None:
+    request = request_for()
+    trainer = _bare_trainer(request, tmp_path, ChatTokenizer(request.base))
+    trained = torch.tensor(7.0)
+
+    for row in next(iter(trainer.get_train_dataloader()))["rows"]:
+        inputs = {key: value for key, value in row.items() if key != "anchor"}
+        theirs = trainer.compute_loss(trainer.model, inputs, num_items_in_batch=trained)
+        assert trainer._row_loss(trainer.model, row, trained).item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
 def test_kl_keeps_the_answers_to_anchors_nearer_to_the_origin(tmp_path: Path, request_for: Any) -> None:
