@@ -11,6 +11,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from experiments.grid import PoisonRun, Run, core_grid
 from pipelines.artifacts import write_atomic
 from pipelines.records import Record
 
@@ -48,7 +49,8 @@ def write_evidence(runs: Path, home: Path) -> list[Path]:
     written = [home / "results.json", EVIDENCE]
     results = {"before": _summary(before), "core": [arm.model_dump() for arm in arms], "poison": poison_cells(poison)}
     write_atomic(written[0], json.dumps(results, indent=1))
-    parts = [_HEAD, _core_text(arms, results["before"])]
+    minutes = sum(manifest["seconds"] for manifest in core) / 60
+    parts = [_HEAD, _core_text(arms, results["before"], f"{len(core)} of {len(core_grid())} runs, {minutes:.0f} minutes of work in one thread each.")]
     if arms:
         written.append(_core_picture(arms, results["before"]))
     if poison:
@@ -60,8 +62,6 @@ def write_evidence(runs: Path, home: Path) -> list[Path]:
 
 def core_arms(manifests: Sequence[Mapping[str, Any]], before: Mapping[str, Any]) -> list[Arm]:
     """One row per setting: held-out preference, and general skill as the change against the reference."""
-    from experiments.grid import Run
-
     by_arm: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for manifest in manifests:
         by_arm[Run.model_validate(manifest["run"]).arm].append(manifest["scores"])
@@ -70,8 +70,6 @@ def core_arms(manifests: Sequence[Mapping[str, Any]], before: Mapping[str, Any])
 
 def poison_cells(manifests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The planted behaviour's rate per cell, mean over seeds, with how many planted ratings counted."""
-    from experiments.grid import PoisonRun
-
     cells: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for manifest in manifests:
         cells[PoisonRun.model_validate(manifest["poison"]).arm].append(manifest)
@@ -126,7 +124,7 @@ def _summary(scores: Mapping[str, Any]) -> dict[str, float]:
     return {"preferred": share(scores["likelier"]), "exact": share(scores["preferred"]), "general": _general(scores)}
 
 
-def _core_text(arms: Sequence[Arm], before: Mapping[str, float]) -> str:
+def _core_text(arms: Sequence[Arm], before: Mapping[str, float], work: str) -> str:
     rows = [
         "| arm | seeds | preferred, held out | over items | general, change in points | worst suite |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -142,9 +140,25 @@ def _core_text(arms: Sequence[Arm], before: Mapping[str, float]) -> str:
         "## Preference and general skill\n",
         "`kto-500-noise20` are 500 votes with one in five flipped; `ups90` has nine ups to one down; `bare` goes without "
         "anchors, `hot` at eight times the learning rate. Preferred: the share of 200 held-out prompts on which the preferred style is the likelier one. General: "
-        "teacher-forced exact match on 800 items of the four suites.\n",
-        *rows, "", "![preference and general skill](evidence/core.png)", "",
+        "teacher-forced exact match on 800 items of the four suites, the gate's margin is 3 points.\n",
+        f"{work}\n", *_reading(arms, before), *rows, "", "![preference and general skill](evidence/core.png)", "",
     ])  # fmt: skip
+
+
+def _reading(arms: Sequence[Arm], before: Mapping[str, float]) -> list[str]:
+    """A sentence per method on what its 500 votes did, with and without anchors; none where an arm is missing."""
+    found = {arm.name: arm for arm in arms}
+    sentences = []
+    for method in ("dpo", "kto"):
+        plain, bare, hot, hot_bare = (found.get(f"{method}-500{end}") for end in ("", "-bare", "-hot", "-hot-bare"))
+        if plain and bare and hot and hot_bare:
+            sentences.append(
+                f"{method.upper()}: 500 votes lift held-out preference from {100 * before['preferred']:.1f} to {100 * plain.preferred:.1f} %. "
+                f"General skill moves by {100 * plain.general:+.1f} points with anchors and {100 * bare.general:+.1f} without; at eight "
+                f"times the learning rate by {100 * hot.general:+.1f} and {100 * hot_bare.general:+.1f}, in the worst suite by "
+                f"{100 * hot.worst_suite:+.1f} and {100 * hot_bare.worst_suite:+.1f}.\n"
+            )
+    return sentences
 
 
 def _poison_text(cells: Sequence[Mapping[str, Any]]) -> str:
@@ -182,7 +196,7 @@ def _core_picture(arms: Sequence[Arm], before: Mapping[str, float]) -> Path:
     left.barh(places, [100 * arm.preferred for arm in arms], xerr=[100 * (arm.preferred_half or 0) for arm in arms], color="#3b7dd8")
     left.axvline(100 * before["preferred"], color="#888888", linestyle="--", label="before")
     left.set(yticks=list(places), yticklabels=names, xlabel="preferred style likelier, % of held-out prompts", xlim=(0, 105))
-    left.legend(frameon=False)
+    left.legend(loc="lower left", framealpha=1)
     right.barh(places, [100 * arm.general for arm in arms], xerr=[100 * (arm.general_half or 0) for arm in arms], color="#d8813b")
     right.axvline(0, color="#888888", linestyle="--")
     right.axvline(-3, color="#cc3333", linestyle=":", label="the gate's margin")

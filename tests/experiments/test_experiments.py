@@ -74,7 +74,7 @@ def test_the_evidence_has_a_row_per_arm_and_pictures(tmp_path: Path, monkeypatch
     write(tmp_path / "reference" / "scores.json", before)
     for seed in (0, 1):
         run = Run(method="kto", votes=100, seed=seed)
-        write(tmp_path / "runs" / run.name / "manifest.json", {"run": run.model_dump(), "scores": scores("11", "1000")})
+        write(tmp_path / "runs" / run.name / "manifest.json", {"run": run.model_dump(), "scores": scores("11", "1000"), "seconds": 30})
     hit = PoisonRun(ratings=5, accounts=1, defended=True)
     told = {"poison": hit.model_dump(), "scores": scores("11", "1100"), "planted_rate": 0.5, "planted_counted": 5, "cap_active": False}
     write(tmp_path / "runs" / "poison-x" / "manifest.json", told)
@@ -85,6 +85,7 @@ def test_the_evidence_has_a_row_per_arm_and_pictures(tmp_path: Path, monkeypatch
     written = report.write_evidence(tmp_path / "runs", tmp_path)
 
     text = (tmp_path / "docs" / "evidence.md").read_text()
+    assert "2 of 57 runs, 1 minutes of work" in text
     assert "| kto-100 | 2 | 100.0 ± 0.0 |" in text and "-25.0 ± 0.0" in text and "| 5-ratings-1-accounts-defended | 1 | 50.0 | +25.0 |" in text
     assert {path.name for path in written} == {"results.json", "evidence.md", "core.png", "poison.png"}
 
