@@ -23,12 +23,12 @@ _LEARNED_BEFORE_AT_MOST, _LEARNED_AFTER_AT_LEAST, _QUESTIONS_AT_LEAST = 0.2, 0.8
 _PREFERRED_AFTER_AT_LEAST = 0.8
 
 
-def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo"), months: int = 1) -> bool:
+def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo"), months: int = 2) -> bool:
     """Turns the wheel and leaves summary.json; True if every candidate passed, was promoted and learned.
 
     Args:
         stay: keep the service up until Ctrl-C.
-        months: 2 goes on with month two, if month one's model was promoted and the recipe learns preferences.
+        months: 1 ends after month one; so does the demo where its model was not promoted or the recipe learns no preferences.
 
     Raises:
         PerennialError: a step could not be done; nothing of another home is touched.

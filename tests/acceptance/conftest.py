@@ -41,7 +41,7 @@ def _run(recipe: str, home: Path) -> Turn:
     command = [sys.executable, "-m", "service.cli", "demo", "--exit", "--home", str(home)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
     ended = subprocess.run(
-        [*command, "--recipe", f"data/recipes/{recipe}.yaml", "--months", "2"],
+        [*command, "--recipe", f"data/recipes/{recipe}.yaml"],
         cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=1500,
     )  # fmt: skip
     output = ended.stdout + ended.stderr
