@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
+SUITES = {"tiny_kmmlu", "tiny_mmlu", "tiny_humaneval", "tiny_math"}
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class Turn:
     summary: dict[str, Any]
 
 
+Demo = Callable[[str], Turn]
+
+
 @pytest.fixture(scope="session")
-def turn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Turn]:
+def turn(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """Runs the demo with a recipe of data/recipes, the first time it is asked for."""
     done: dict[str, Turn] = {}
 

@@ -1,15 +1,11 @@
-"""One whole turn of the wheel through the public door, and the two turns that must end otherwise."""
-
-from collections.abc import Callable
+"""The demo through the public door: month one's facts, then month two's thumbs."""
 
 import pytest
 
 from service.demo.privacy import MUST_NOT_LEAK
-from tests.acceptance.conftest import Turn
+from tests.acceptance.conftest import SUITES, Demo
 
 pytestmark = pytest.mark.timeout(1800)  # a whole demo, on a machine that may be busy
-SUITES = {"tiny_kmmlu", "tiny_mmlu", "tiny_humaneval", "tiny_math"}
-Demo = Callable[[str], Turn]
 
 
 def test_the_round_passes_its_gate_and_its_candidate_is_promoted(turn: Demo) -> None:
@@ -61,21 +57,3 @@ def test_thumbs_teach_the_style_and_month_one_survives(turn: Demo) -> None:
     assert second["verdict"] == "pass" and second["promoted"] is True
     assert second["learned_month_one"]["after"] >= 0.8
     assert all(second["scores"][suite]["lower"] > -0.03 for suite in SUITES)
-
-
-@pytest.mark.slow
-def test_the_negative_control_fails_its_gate_and_is_refused(turn: Demo) -> None:
-    done = turn("tiny-bad")
-    assert done.status != 0
-    assert done.summary["verdict"] == "fail"
-    assert done.summary["promoted"] is False
-    assert "refused" in done.output
-    failed = {suite for suite in SUITES if any(suite in reason for reason in done.summary["reasons"])}
-    assert failed
-
-
-@pytest.mark.slow
-def test_a_qlora_round_passes_too(turn: Demo) -> None:
-    done = turn("tiny-qlora")
-    assert done.summary["verdict"] == "pass", done.summary["reasons"]
-    assert done.summary["learned"]["after"] >= 0.8
