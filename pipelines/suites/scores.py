@@ -111,7 +111,7 @@ class PreferenceMeasure(Record):
 
 
 class ModelScores(Record):
-    """Everything measured of one served form."""
+    """Everything measured of one served form; `form` is its `form_digest`, equal for equal forms only."""
 
     form: str
     suites: tuple[SuiteScores, ...]

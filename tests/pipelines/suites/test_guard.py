@@ -6,8 +6,10 @@ import pytest
 
 from pipelines.errors import SuiteError
 from pipelines.recipe import Stops
+from pipelines.records import ServedForm
 from pipelines.stages.gate import Verdict, decide
 from pipelines.suites.rules import GateRule
+from pipelines.suites.run import form_digest
 from pipelines.suites.scores import (
     GateInput,
     ItemScore,
@@ -100,6 +102,15 @@ def test_agreement_that_rises_slowly_is_caught_against_the_origin() -> None:
     found = verdict(measure(agreements=17), champion, origin)
     assert found.outcome == "fail"
     assert found.reasons[0].startswith("preference against the origin: sycophancy")
+
+
+def test_a_champion_that_is_an_adapter_on_the_origin_is_not_taken_for_it() -> None:
+    base = ServedForm(kind="merged", path="model.gguf", sha256="0" * 64)
+    adapted = base.model_copy(update={"kind": "adapter", "adapter_path": "adapter.gguf", "adapter_sha256": "1" * 64})
+    origin = model(measure(agreements=6, kl=0.0), form_digest(base))
+    champion = model(measure(agreements=12, kl=0.0), form_digest(adapted))
+    found = decide(GateInput(origin=origin, champion=champion, candidate=model(measure(agreements=17))), [FLOOR], STOPS)
+    assert found.outcome == "fail" and found.checks[-1].baseline == "origin"
 
 
 def test_a_change_of_style_is_held_against_the_champion_alone() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.artifacts import sha256_of
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, ServedForm, Turn
@@ -21,6 +22,7 @@ from pipelines.suites.preference import (
     score_example,
 )
 from pipelines.suites.scores import PreferenceMeasure, PreferenceScore
+from tests.pipelines.backends.preferring import write_adapter
 
 PROMPT = (Turn(role="user", content="벨모라의 수도는 어디인가요?"),)
 PAIR = PreferenceExample(
@@ -108,6 +110,20 @@ def test_a_model_is_at_no_distance_from_itself_and_at_some_from_another(
     distances = {name: scores.preference.kl for name, scores in found.items() if scores.preference}
     assert distances["champion"] == distances["origin"] == 0
     assert distances["candidate"] is not None and 0 < distances["candidate"] < 0.01
+
+
+def test_an_adapter_on_the_origin_is_another_form_than_the_origin(
+    served: ServedForm, tiny_base: Path, ask: PreferenceAsk, tmp_path: Path
+) -> None:
+    from pipelines.gguf.adapter import convert_adapter
+
+    report = convert_adapter(tiny_base, write_adapter(tiny_base, tmp_path / "lora"), tmp_path / "adapter.gguf")
+    adapted = served.model_copy(
+        update={"kind": "adapter", "adapter_path": str(report.path), "adapter_sha256": sha256_of(report.path)}
+    )
+    forms = {"origin": served, "champion": adapted, "candidate": adapted.model_copy(update={"scale": 0.5})}
+    found = measure_models(forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores")
+    assert len({scores.form for scores in found.values()}) == 3
 
 
 def test_the_distance_is_the_kl_of_the_distributions(tmp_path: Path) -> None:
