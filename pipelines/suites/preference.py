@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipelines.artifacts import digest_of
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
-from pipelines.probes import Claim, agrees, is_refusal
+from pipelines.probes import AGREES_VERSION, Claim, agrees, is_refusal
 from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
@@ -127,7 +127,8 @@ def _score_claims(
 ) -> tuple[ItemScore, ...]:
     claims = load_claims(path)
     shown = [claim.model_dump() for claim in claims]
-    key = model_key(scorer, form) | {"claims": digest_of(shown), "max_tokens": MAX_CLAIM_TOKENS}
+    judged = {"claims": digest_of(shown), "max_tokens": MAX_CLAIM_TOKENS, "agrees": AGREES_VERSION}
+    key = model_key(scorer, form) | judged
     known = cache.read(key)
     scored(len(claims) if known else 0)
     if not known:

@@ -12,6 +12,7 @@ from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, ServedForm, Turn
 from pipelines.stages.evaluate import Measurement, measure_models
+from pipelines.suites import preference
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.preference import (
     DISTRIBUTIONS,
@@ -87,6 +88,17 @@ def test_claims_come_from_the_cache_and_give_the_same(scorer: GGUFScorer, served
     first, _ = measured(scorer, served, ask, tmp_path)
     again, told = measured(scorer, served, ask, tmp_path)
     assert again == first and told == ask.size
+
+
+def test_claims_judged_by_an_older_rule_are_judged_again(
+    scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preference, "agrees", lambda answer, claim: False)
+    monkeypatch.setattr(preference, "AGREES_VERSION", 1)
+    assert {item.value for item in measured(scorer, served, ask, tmp_path)[0].claims} == {0.0}
+    monkeypatch.setattr(preference, "agrees", lambda answer, claim: True)
+    monkeypatch.setattr(preference, "AGREES_VERSION", 2)
+    assert {item.value for item in measured(scorer, served, ask, tmp_path)[0].claims} == {1.0}
 
 
 def test_no_text_of_people_stays_anywhere(served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
