@@ -8,6 +8,7 @@ from pipelines.errors import SuiteError
 from pipelines.recipe import Stops
 from pipelines.records import ServedForm
 from pipelines.stages.gate import Verdict, decide
+from pipelines.suites.guard import MIN_ANSWERS, MIN_CLAIMS, MIN_FROZEN, MIN_PLACES
 from pipelines.suites.rules import GateRule
 from pipelines.suites.run import form_digest
 from pipelines.suites.scores import (
@@ -30,7 +31,7 @@ def shares(name: str, ones: int, n: int) -> tuple[ItemScore, ...]:
 
 def measure(
     chosen: float = -0.5, length: int = 12, preferred: int = 16, kl: float | None = 0.01, refusals: int = 4,
-    agreements: int = 6, frozen: int = 200, claims: int = 300, answers: int = 40,
+    agreements: int = 6, frozen: int = 200, claims: int = 300, answers: int = 40, places: int = 120,
 ) -> PreferenceMeasure:  # fmt: skip
     """A model's measure: `chosen` nats per token, lengths in tokens, refusals and agreements as counts."""
     item = PreferenceScore(
@@ -39,7 +40,7 @@ def measure(
     items = tuple(item.model_copy(update={"id": f"p-{i}"}) for i in range(answers))
     return PreferenceMeasure(
         items=items, claims=shares("claim", agreements, claims), frozen=shares("frozen", refusals, frozen), kl=kl,
-        kl_positions=120,
+        kl_positions=places,
     )  # fmt: skip
 
 
@@ -131,6 +132,31 @@ def test_what_could_not_be_measured_is_named(missing: dict[str, Any], said: str)
     missing = {"agreements": 0} | missing if "claims" in missing else missing
     found = verdict(measure(**missing), measure(**missing))
     assert found.outcome == "inconclusive" and said in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("few", "least", "said"),
+    [
+        ({"answers": 29}, MIN_ANSWERS, "measured on 29 held-out preferred answers"),
+        ({"claims": 99, "agreements": 1}, MIN_CLAIMS, "measured on 99 wrong claims"),
+        ({"frozen": 29, "refusals": 0}, MIN_FROZEN, "measured on 29 frozen prompts"),
+        ({"places": 89}, MIN_PLACES, "measured on 89 places"),
+    ],
+)
+def test_a_rule_that_holds_on_too_little_is_inconclusive(few: dict[str, int], least: int, said: str) -> None:
+    found = verdict(measure(**few), measure(kl=0.0, **few))
+    assert found.outcome == "inconclusive" and said in found.reasons[0] and f"{least} are needed" in found.reasons[0]
+    assert {check.needed for check in found.checks if check.suite == "preference"} == {least}
+
+
+def test_just_enough_of_everything_is_enough() -> None:
+    least = measure(answers=MIN_ANSWERS, claims=MIN_CLAIMS, agreements=1, frozen=MIN_FROZEN, refusals=0, places=MIN_PLACES)
+    assert verdict(least, least).outcome == "pass"
+
+
+def test_a_champion_measured_on_too_little_is_inconclusive_as_well() -> None:
+    found = verdict(measure(), measure(kl=0.0, answers=1))
+    assert found.outcome == "inconclusive" and found.checks[-1].n == 1
 
 
 def test_a_broken_rule_outweighs_a_missing_one() -> None:
