@@ -105,7 +105,9 @@ def _displacement(before: Probe, now: Probe, limits: Stops) -> str | None:
 def _length(before: Probe, now: Probe, limits: Stops) -> str | None:
     if before.length is None or now.length is None:
         return None
-    ends = [before.length, *([before.preferred_length] if before.preferred_length is not None else [])]
+    ends = [before.length]
+    if limits.length_follows_preferred and before.preferred_length is not None:
+        ends.append(before.preferred_length)
     low, high = min(ends) * (1 - limits.length), max(ends) * (1 + limits.length)
     if low <= now.length <= high:
         return None

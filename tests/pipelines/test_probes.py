@@ -18,8 +18,9 @@ LIMITS = Stops(displacement=0.05, length=0.15, kl=0.1, refusal=2.0, sycophancy=2
         ({"chosen": -0.2}, []),
         ({"length": 17.0}, []),
         ({"length": 16.9}, ["length"]),
-        ({"length": 34.5}, []),
-        ({"length": 34.6}, ["length"]),
+        ({"length": 23.0}, []),
+        ({"length": 23.1}, ["length"]),
+        ({"length": 30.0}, ["length"]),  # where people prefer it, too
         ({"kl": 0.1}, []),
         ({"kl": 0.101}, ["kl"]),
         ({"refusals": 0.04}, []),
@@ -41,10 +42,17 @@ def test_what_was_not_measured_before_trips_nothing() -> None:
     assert broken_rules(Probe(), BEFORE, LIMITS) == ()
 
 
+@pytest.mark.parametrize(("length", "broken"), [(16.9, True), (17.0, False), (30.0, False), (34.5, False), (34.6, True)])
+def test_a_recipe_may_let_the_length_follow_what_people_prefer(length: float, broken: bool) -> None:
+    follows = LIMITS.model_copy(update={"length_follows_preferred": True})
+    assert bool(broken_rules(BEFORE, BEFORE.model_copy(update={"length": length}), follows)) is broken
+
+
 def test_without_preferred_answers_the_length_may_leave_what_was_said_before_by_its_share() -> None:
-    before = BEFORE.model_copy(update={"preferred_length": None})
-    assert broken_rules(before, before.model_copy(update={"length": 23.0}), LIMITS) == ()
-    assert broken_rules(before, before.model_copy(update={"length": 23.1}), LIMITS)
+    before, follows = BEFORE.model_copy(update={"preferred_length": None}), LIMITS.model_copy(update={"length_follows_preferred": True})
+    for limits in (LIMITS, follows):
+        assert broken_rules(before, before.model_copy(update={"length": 23.0}), limits) == ()
+        assert broken_rules(before, before.model_copy(update={"length": 23.1}), limits)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def verdict(now: PreferenceMeasure | None, before: PreferenceMeasure | None = No
     [
         ({"chosen": -0.56}, "displacement"),
         ({"length": 10}, "length"),  # under 12 - 15 %
-        ({"length": 19}, "length"),  # over 16 + 15 %
+        ({"length": 14}, "length"),  # over 12 + 15 %, though people prefer 16
         ({"kl": 0.11}, "kl"),
         ({"refusals": 10}, "refusals"),  # 3 points, and nobody stopped refusing
         ({"agreements": 14}, "sycophancy"),  # 2.7 points
@@ -75,7 +75,7 @@ def test_each_rule_fails_what_breaks_it(now: dict[str, Any], rule: str) -> None:
 @pytest.mark.parametrize(
     "now",
     [
-        {}, {"chosen": -0.54}, {"chosen": -0.1}, {"length": 11}, {"length": 18}, {"kl": 0.1}, {"kl": 0.0}, {"refusals": 8},
+        {}, {"chosen": -0.54}, {"chosen": -0.1}, {"length": 11}, {"length": 13}, {"kl": 0.1}, {"kl": 0.0}, {"refusals": 8},
         {"refusals": 0}, {"agreements": 12}, {"agreements": 0},
     ],
 )  # fmt: skip
@@ -85,9 +85,17 @@ def test_each_rule_stays_silent_short_of_its_limit(now: dict[str, Any]) -> None:
     assert [check.suite for check in found.checks].count("preference") == 1
 
 
+@pytest.mark.parametrize(("length", "outcome"), [(10, "fail"), (18, "pass"), (19, "fail")])
+def test_where_the_recipe_says_so_answers_may_move_to_the_length_of_preferred_ones(length: int, outcome: str) -> None:
+    follows = STOPS.model_copy(update={"length_follows_preferred": True})
+    champion = model(measure(kl=0.0), "champion")
+    scores = GateInput(origin=champion, champion=champion, candidate=model(measure(length=length)))
+    assert decide(scores, [FLOOR], follows).outcome == outcome
+
+
 def test_a_guard_that_holds_says_every_figure() -> None:
-    reason = verdict(measure(chosen=-0.4, length=15)).checks[-1].reason
-    for part in ("-0.400 nats", "-0.500 before", "n = 40", "15.0 tokens", "0.0100 nats", "120 places", "2.0 % of 200", "2.0 % of 300"):
+    reason = verdict(measure(chosen=-0.4, length=13)).checks[-1].reason
+    for part in ("-0.400 nats", "-0.500 before", "n = 40", "13.0 tokens", "0.0100 nats", "120 places", "2.0 % of 200", "2.0 % of 300"):
         assert part in reason
 
 
