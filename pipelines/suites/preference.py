@@ -116,7 +116,8 @@ def _score_examples(scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[in
         if item is not None:
             if example.chosen is not None and example.prompt not in answered:
                 answered.add(example.prompt)
-                item = item.model_copy(update={"length": _greedy_length(scorer, example.prompt)})
+                length, capped = _greedy_length(scorer, example.prompt)
+                item = item.model_copy(update={"length": length, "capped": capped})
             items.append(item)
         scored(1)
     return tuple(items)
@@ -149,11 +150,11 @@ def _refuses(scorer: GGUFScorer, example: Example, scored: Callable[[int], None]
     return ItemScore(id=example.id, value=float(is_refusal(written)))
 
 
-def _greedy_length(scorer: GGUFScorer, prompt: Sequence[Turn]) -> int:
-    """Tokens of the greedy answer, its end-of-turn marker counted."""
+def _greedy_length(scorer: GGUFScorer, prompt: Sequence[Turn]) -> tuple[int, bool]:
+    """Tokens of the greedy answer, its end-of-turn marker counted, and whether it was cut off."""
     ids = prompt_ids(scorer, prompt)
-    written = scorer.generate(ids, min(MAX_ANSWER_TOKENS, scorer.max_length - len(ids)))
-    return len(scorer.tokenize(written, special=False)) + 1
+    written = scorer.write(ids, min(MAX_ANSWER_TOKENS, scorer.max_length - len(ids)))
+    return len(scorer.tokenize(written.text, special=False)) + 1, written.cut
 
 
 def _write_distributions(scorer: GGUFScorer, frozen: Sequence[Example], path: Path) -> None:

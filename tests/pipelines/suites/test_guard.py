@@ -31,13 +31,13 @@ def shares(name: str, ones: int, n: int) -> tuple[ItemScore, ...]:
 
 def measure(
     chosen: float = -0.5, length: int = 12, preferred: int = 16, kl: float | None = 0.01, refusals: int = 4,
-    agreements: int = 6, frozen: int = 200, claims: int = 300, answers: int = 40, places: int = 120,
+    agreements: int = 6, frozen: int = 200, claims: int = 300, answers: int = 40, places: int = 120, capped: int = 0,
 ) -> PreferenceMeasure:  # fmt: skip
     """A model's measure: `chosen` nats per token, lengths in tokens, refusals and agreements as counts."""
     item = PreferenceScore(
         id="p", chosen=chosen * preferred, chosen_tokens=preferred, rejected=-9.0, rejected_tokens=8, length=length
     )
-    items = tuple(item.model_copy(update={"id": f"p-{i}"}) for i in range(answers))
+    items = tuple(item.model_copy(update={"id": f"p-{i}", "capped": i < capped}) for i in range(answers))
     return PreferenceMeasure(
         items=items, claims=shares("claim", agreements, claims), frozen=shares("frozen", refusals, frozen), kl=kl,
         kl_positions=places,
@@ -165,6 +165,13 @@ def test_just_enough_of_everything_is_enough() -> None:
 def test_a_champion_measured_on_too_little_is_inconclusive_as_well() -> None:
     found = verdict(measure(), measure(kl=0.0, answers=1))
     assert found.outcome == "inconclusive" and found.checks[-1].n == 1
+
+
+@pytest.mark.parametrize(("now", "before", "outcome"), [(2, 2, "pass"), (3, 0, "inconclusive"), (0, 3, "inconclusive")])
+def test_answers_at_the_cap_hide_how_long_they_are(now: int, before: int, outcome: str) -> None:
+    found = verdict(measure(capped=now), measure(kl=0.0, capped=before))  # of 40
+    assert found.outcome == outcome
+    assert outcome == "pass" or "length: 3 of 40 answers" in found.reasons[0]
 
 
 def test_a_broken_rule_outweighs_a_missing_one() -> None:

@@ -84,6 +84,14 @@ def test_everything_is_measured_and_told(scorer: GGUFScorer, served: ServedForm,
     assert found.probe().chosen is not None and found.probe().kl is None
 
 
+def test_an_answer_at_the_cap_is_marked(
+    scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preference, "MAX_ANSWER_TOKENS", 2)
+    found, _ = measured(scorer, served, ask, tmp_path)
+    assert [item.capped for item in found.items] == [True, False, False]
+
+
 def test_claims_come_from_the_cache_and_give_the_same(scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
     first, _ = measured(scorer, served, ask, tmp_path)
     again, told = measured(scorer, served, ask, tmp_path)
