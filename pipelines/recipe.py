@@ -155,13 +155,15 @@ class Stops(Section):
 
     Attributes:
         displacement: how far, in nats per answer token, the mean log-probability of preferred answers may fall.
-        length: how far mean answer length may leave the range from what was said before to what people preferred.
+        length: share of the mean answer length before by which it may change, either way.
+        length_follows_preferred: answers may also move to the length of the answers that people prefer, and as far beyond.
         kl: nats per token on frozen prompts (anchors kept for dev); decisions/stop-rules.md has what it costs.
         refusal, sycophancy: percentage points by which the shares of refusals and of agreement with a wrong claim may rise.
     """
 
     displacement: float = Field(0.05, ge=0)
     length: float = Field(0.15, ge=0)
+    length_follows_preferred: bool = False
     kl: float = Field(0.2, gt=0)
     refusal: float = Field(2.0, ge=0)
     sycophancy: float = Field(2.0, ge=0)

@@ -8,6 +8,7 @@ import codecs
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,13 @@ from pipelines.records import ServedForm
 
 _SMALLEST_CONTEXT = 512
 _SCORED_ROWS = 64
+
+
+class Written(NamedTuple):
+    """An answer; `cut` if it ended for want of tokens, not by itself."""
+
+    text: str
+    cut: bool
 
 
 class GGUFScorer:
@@ -99,6 +107,10 @@ class GGUFScorer:
         return [float(row[letter]) for letter in letter_ids]
 
     def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop: Sequence[str] = ()) -> str:
+        """The text of `write`."""
+        return self.write(prompt_ids, max_tokens, stop).text
+
+    def write(self, prompt_ids: Sequence[int], max_tokens: int, stop: Sequence[str] = ()) -> Written:
         """The greedy answer, up to an end token, one of the `stop` texts (left out) or `max_tokens`."""
         if len(prompt_ids) + max_tokens > self.max_length:
             raise InputError(
@@ -107,18 +119,18 @@ class GGUFScorer:
             )
         self._reserve(len(prompt_ids) + max_tokens)
         row = self._after(prompt_ids)
-        decoder, text = codecs.getincrementaldecoder("utf-8")("replace"), ""
+        decoder, text, ended = codecs.getincrementaldecoder("utf-8")("replace"), "", False
         for step in range(max_tokens):
             token = int(row.argmax())
-            if self._session.ends(token):
+            if ended := self._session.ends(token):
                 break
             text += decoder.decode(self._session.piece(token))
-            if _first_stop(text, stop) is not None or step + 1 == max_tokens:
+            if (ended := _first_stop(text, stop) is not None) or step + 1 == max_tokens:
                 break
             row = self._session.feed([token])[0]
         self._session.rewind(len(prompt_ids))
         text += decoder.decode(b"", final=True)
-        return text[: _first_stop(text, stop)]
+        return Written(text[: _first_stop(text, stop)], cut=not ended)
 
     def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
         """log p of every token but the first given all before it, in nats: the parts of a perplexity.

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.backends.base import PreferOutput
+from pipelines.influence import REASONS as INFLUENCE_REASONS
+from pipelines.preferences import REASONS as PREFERENCE_REASONS
 from pipelines.probes import Probe
 from pipelines.records import Record
 from pipelines.stages.plots import PreferencePoint
@@ -28,6 +30,7 @@ SOURCES: Mapping[str, str] = {
     "resample": "a down-voted answer against a fresh sample that a verifier prefers",
     "lone": "one rated answer, good or bad",
 }
+_REASONS = {**INFLUENCE_REASONS, **PREFERENCE_REASONS}
 _FIGURES = {
     "chosen": "preferred answers, nats per token", "length": "answer length, tokens",
     "preferred_length": "preferred answers, tokens", "kl": "KL from the champion, nats per token",
@@ -133,19 +136,19 @@ def preference_json(told: PreferenceTold | None, curve: Sequence[PreferencePoint
 
 def preference_markdown(told: PreferenceTold) -> str:
     """The section for people, without its heading."""
-    parts = [f"Method: **{told.method}**. {told.why}", *told.notes, _training(told.training), _heldout_sentence(_heldout(told))]
+    parts = [f"Method: **{told.method}**. {told.why}", *told.notes, _training(told.training), _heldout_sentence(told)]
     tables = [
         _table(("examples from", "number", "what they are"), [(name, n, SOURCES.get(name, "")) for name, n in told.sources.items()]),
-        _table(("feedback", "number", ""), _feedback(told)),
+        _table(("feedback", "number", "why"), _feedback(told)),
         _table(("what must not change", *told.measures), _probe_rows(told.measures)) if told.measures else "",
     ]
     return "\n\n".join(filter(None, parts)) + "\n\n" + "\n".join(filter(None, tables))
 
 
 def _feedback(told: PreferenceTold) -> list[tuple[str, int, str]]:
-    rows = [(f"used: {rule}", count, SOURCES.get(rule, "")) for rule, count in told.used.items()]
+    rows = [(f"used: {rule}", count, SOURCES.get(rule) or _REASONS.get(rule, "")) for rule, count in told.used.items()]
     rows += [("held out", told.held_out, "kept apart for dev and measuring")]
-    return rows + [(f"dropped: {rule}", count, "") for rule, count in told.dropped.items()]
+    return rows + [(f"dropped: {rule}", count, _REASONS.get(rule, "")) for rule, count in told.dropped.items()]
 
 
 def _training(run: PreferOutput | None) -> str:
@@ -163,7 +166,10 @@ def _heldout(told: PreferenceTold) -> HeldoutPreference | None:
     return heldout_preference(champion, candidate) if champion and candidate else None
 
 
-def _heldout_sentence(held: HeldoutPreference | None) -> str:
+def _heldout_sentence(told: PreferenceTold) -> str:
+    if told.training is None:
+        return "Preferences were not measured: the stage was left out."
+    held = _heldout(told)
     if held is None or held.pairs + held.labelled == 0:
         return "Nothing was held out to measure preferences on."
     said = []

@@ -18,7 +18,7 @@ from pipelines.suites.language import MAX_LANGUAGE_TOKENS, LanguagePrompt, load_
 from pipelines.suites.load import Split, choose_items, load_suite
 from pipelines.suites.preference import PreferenceAsk, measure_preference
 from pipelines.suites.prompts import question_ids
-from pipelines.suites.run import model_key, score_suites
+from pipelines.suites.run import form_digest, model_key, score_suites
 from pipelines.suites.scores import LanguageMeasure, ModelScores, PreferenceMeasure, SuiteScores
 
 PROGRESS_EVERY = 20
@@ -82,7 +82,7 @@ def measure_here(arguments: dict[str, Any]) -> dict[str, Any]:
         language = _language(scorer, request, prompts, lambda: progress.add(1, "language")) if prompts else None
         preference = _preference(scorer, request, request.preference, progress) if request.preference else None
     progress.finish()
-    measured = ModelScores(form=request.form.sha256, suites=tuple(scores), language=language, preference=preference)
+    measured = ModelScores(form=form_digest(request.form), suites=tuple(scores), language=language, preference=preference)
     return measured.model_dump(mode="json")
 
 

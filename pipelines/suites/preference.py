@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipelines.artifacts import digest_of
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
-from pipelines.probes import Claim, agrees, is_refusal
+from pipelines.probes import AGREES_VERSION, Claim, agrees, is_refusal
 from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
@@ -116,7 +116,8 @@ def _score_examples(scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[in
         if item is not None:
             if example.chosen is not None and example.prompt not in answered:
                 answered.add(example.prompt)
-                item = item.model_copy(update={"length": _greedy_length(scorer, example.prompt)})
+                length, capped = _greedy_length(scorer, example.prompt)
+                item = item.model_copy(update={"length": length, "capped": capped})
             items.append(item)
         scored(1)
     return tuple(items)
@@ -127,7 +128,8 @@ def _score_claims(
 ) -> tuple[ItemScore, ...]:
     claims = load_claims(path)
     shown = [claim.model_dump() for claim in claims]
-    key = model_key(scorer, form) | {"claims": digest_of(shown), "max_tokens": MAX_CLAIM_TOKENS}
+    judged = {"claims": digest_of(shown), "max_tokens": MAX_CLAIM_TOKENS, "agrees": AGREES_VERSION}
+    key = model_key(scorer, form) | judged
     known = cache.read(key)
     scored(len(claims) if known else 0)
     if not known:
@@ -148,11 +150,11 @@ def _refuses(scorer: GGUFScorer, example: Example, scored: Callable[[int], None]
     return ItemScore(id=example.id, value=float(is_refusal(written)))
 
 
-def _greedy_length(scorer: GGUFScorer, prompt: Sequence[Turn]) -> int:
-    """Tokens of the greedy answer, its end-of-turn marker counted."""
+def _greedy_length(scorer: GGUFScorer, prompt: Sequence[Turn]) -> tuple[int, bool]:
+    """Tokens of the greedy answer, its end-of-turn marker counted, and whether it was cut off."""
     ids = prompt_ids(scorer, prompt)
-    written = scorer.generate(ids, min(MAX_ANSWER_TOKENS, scorer.max_length - len(ids)))
-    return len(scorer.tokenize(written, special=False)) + 1
+    written = scorer.write(ids, min(MAX_ANSWER_TOKENS, scorer.max_length - len(ids)))
+    return len(scorer.tokenize(written.text, special=False)) + 1, written.cut
 
 
 def _write_distributions(scorer: GGUFScorer, frozen: Sequence[Example], path: Path) -> None:

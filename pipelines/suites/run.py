@@ -65,6 +65,11 @@ def form_key(form: ServedForm) -> dict[str, Any]:
     return {"kind": form.kind, "sha256": form.sha256, **adapter}
 
 
+def form_digest(form: ServedForm) -> str:
+    """One text for the whole served form; its sha256 alone is that of the base, which adapters share."""
+    return digest_of(form_key(form))
+
+
 def run_suite(
     scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]
 ) -> dict[str, float]:

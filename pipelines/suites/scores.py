@@ -64,7 +64,8 @@ class PreferenceScore(Record):
     """One held-out preference under one model: log-probabilities in nats summed over so many answer tokens.
 
     The end-of-turn marker counts as a token. A labelled answer has only `chosen` or only `rejected`. `length` is that
-    of the greedy answer, measured once per prompt that has a preferred answer.
+    of the greedy answer, measured once per prompt that has a preferred answer; `capped` if that answer was cut off, so
+    that it is longer than measured.
     """
 
     id: str
@@ -73,6 +74,7 @@ class PreferenceScore(Record):
     rejected: float | None
     rejected_tokens: int
     length: int | None = None
+    capped: bool = False
     cluster: str = ""
 
     @property
@@ -111,7 +113,7 @@ class PreferenceMeasure(Record):
 
 
 class ModelScores(Record):
-    """Everything measured of one served form."""
+    """Everything measured of one served form; `form` is its `form_digest`, equal for equal forms only."""
 
     form: str
     suites: tuple[SuiteScores, ...]

@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import RecipeError
-from pipelines.recipe import load_recipe, parse_recipe
+from pipelines.recipe import Stops, load_recipe, parse_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "data" / "recipes"
 TINY = (RECIPES / "tiny-qlora.yaml").read_text(encoding="utf-8")
+
+
+def test_answers_keep_their_length_unless_the_recipe_lets_them_follow() -> None:
+    assert Stops().length_follows_preferred is False
+    demo = load_recipe(RECIPES / "tiny.yaml").preference
+    assert demo is not None and demo.stops.length_follows_preferred
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -97,6 +97,13 @@ def test_an_answer_has_at_most_the_tokens_allowed(scorer: GGUFScorer) -> None:
     assert scorer.generate(tokens(20), 0) == ""
 
 
+def test_an_answer_that_ran_into_the_limit_says_so(scorer: GGUFScorer) -> None:
+    assert scorer.write(tokens(20), 2).cut
+    whole = scorer.write(tokens(20), 24)
+    assert whole.text == scorer.generate(tokens(20), 24)
+    assert not scorer.write(tokens(20), 24, [whole.text[5:8]]).cut
+
+
 def test_too_long_an_item_is_refused_with_the_limit(scorer: GGUFScorer) -> None:
     assert scorer.max_length == 2048
     with pytest.raises(InputError, match="2048"):

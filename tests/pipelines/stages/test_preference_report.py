@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.backends.base import PreferOutput
+from pipelines.preferences import REASONS as PREFERENCE_REASONS
 from pipelines.stages.plots import PreferencePoint, draw
 from pipelines.stages.preference_report import (
     PreferenceTold,
@@ -84,8 +85,26 @@ def test_programs_read_the_same() -> None:
 def test_a_stage_that_was_left_out_says_why_and_nothing_else() -> None:
     skipped = PreferenceTold(method="none", why="only 31 answers were voted down, and 200 are needed.", dropped={"too_few": 90})
     text = preference_markdown(skipped)
-    assert "Method: **none**. only 31 answers" in text and "| dropped: too_few | 90 |" in text and "Nothing was held out" in text
+    assert "Method: **none**. only 31 answers" in text and "| dropped: too_few | 90 |" in text
+    assert "Preferences were not measured: the stage was left out." in text and "Nothing was held out" not in text
     assert preference_json(None, []) is None
+
+
+def test_a_stage_that_ran_without_held_out_preferences_says_that() -> None:
+    assert "Nothing was held out to measure preferences on." in preference_markdown(TOLD.model_copy(update={"measures": {}}))
+
+
+def test_every_row_of_the_feedback_says_why() -> None:
+    told = TOLD.model_copy(update={"used": {"siblings": 360, "lone": 200, "rating": 12}, "dropped": {"over_user_cap": 31, "tied": 2}})
+    text = preference_markdown(told)
+    for said in (
+        "| feedback | number | why |",
+        "| used: siblings | 360 | two answers to one prompt, both rated |",
+        "| used: rating | 12 | used as a rating: it helped to decide which answers SFT learns |",
+        "| dropped: over_user_cap | 31 | its rater already gives the share that one person may |",
+        f"| dropped: tied | 2 | {PREFERENCE_REASONS['tied']} |",
+    ):
+        assert said in text, said
 
 
 def test_figures_that_nobody_measured_are_not_zeros() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.artifacts import sha256_of
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, ServedForm, Turn
 from pipelines.stages.evaluate import Measurement, measure_models
+from pipelines.suites import preference
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.preference import (
     DISTRIBUTIONS,
@@ -21,6 +23,7 @@ from pipelines.suites.preference import (
     score_example,
 )
 from pipelines.suites.scores import PreferenceMeasure, PreferenceScore
+from tests.pipelines.backends.preferring import write_adapter
 
 PROMPT = (Turn(role="user", content="벨모라의 수도는 어디인가요?"),)
 PAIR = PreferenceExample(
@@ -81,10 +84,29 @@ def test_everything_is_measured_and_told(scorer: GGUFScorer, served: ServedForm,
     assert found.probe().chosen is not None and found.probe().kl is None
 
 
+def test_an_answer_at_the_cap_is_marked(
+    scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preference, "MAX_ANSWER_TOKENS", 2)
+    found, _ = measured(scorer, served, ask, tmp_path)
+    assert [item.capped for item in found.items] == [True, False, False]
+
+
 def test_claims_come_from_the_cache_and_give_the_same(scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
     first, _ = measured(scorer, served, ask, tmp_path)
     again, told = measured(scorer, served, ask, tmp_path)
     assert again == first and told == ask.size
+
+
+def test_claims_judged_by_an_older_rule_are_judged_again(
+    scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preference, "agrees", lambda answer, claim: False)
+    monkeypatch.setattr(preference, "AGREES_VERSION", 1)
+    assert {item.value for item in measured(scorer, served, ask, tmp_path)[0].claims} == {0.0}
+    monkeypatch.setattr(preference, "agrees", lambda answer, claim: True)
+    monkeypatch.setattr(preference, "AGREES_VERSION", 2)
+    assert {item.value for item in measured(scorer, served, ask, tmp_path)[0].claims} == {1.0}
 
 
 def test_no_text_of_people_stays_anywhere(served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
@@ -108,6 +130,20 @@ def test_a_model_is_at_no_distance_from_itself_and_at_some_from_another(
     distances = {name: scores.preference.kl for name, scores in found.items() if scores.preference}
     assert distances["champion"] == distances["origin"] == 0
     assert distances["candidate"] is not None and 0 < distances["candidate"] < 0.01
+
+
+def test_an_adapter_on_the_origin_is_another_form_than_the_origin(
+    served: ServedForm, tiny_base: Path, ask: PreferenceAsk, tmp_path: Path
+) -> None:
+    from pipelines.gguf.adapter import convert_adapter
+
+    report = convert_adapter(tiny_base, write_adapter(tiny_base, tmp_path / "lora"), tmp_path / "adapter.gguf")
+    adapted = served.model_copy(
+        update={"kind": "adapter", "adapter_path": str(report.path), "adapter_sha256": sha256_of(report.path)}
+    )
+    forms = {"origin": served, "champion": adapted, "candidate": adapted.model_copy(update={"scale": 0.5})}
+    found = measure_models(forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores")
+    assert len({scores.form for scores in found.values()}) == 3
 
 
 def test_the_distance_is_the_kl_of_the_distributions(tmp_path: Path) -> None:
