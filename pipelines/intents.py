@@ -29,13 +29,13 @@ class Intents:
 
     def alike(self, first: str, second: str) -> bool:
         """Whether an answer to one is an answer to the other."""
-        return same_cluster(self._signatures[first], self._signatures[second])
+        return same_cluster(self._signatures[first], self._signatures[second], max_added=0)
 
     def _place(self, prompt: str, made: Signature) -> str:
         if made.exact in self._exact:
             return self._exact[made.exact]
         near = (name for band in enumerate(made.bands) for name in self._bands.get(band, ()))
-        intent = next((name for name in near if same_cluster(self._signatures[name], made)), None)
+        intent = next((name for name in near if same_cluster(self._signatures[name], made, max_added=0)), None)
         if intent is None:
             intent = prompt
             for band in enumerate(made.bands):
