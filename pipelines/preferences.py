@@ -9,7 +9,6 @@ Then, newest first, what says the same again or was overtaken goes, and what a s
 and comparison ends in one FeedbackFate. The same candidates in any order give the same items.
 """
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from itertools import groupby
 
 from pipelines.artifacts import digest_of
 from pipelines.influence import Piece, Weighed, fate_order, pieces_of
-from pipelines.intents import Intents
+from pipelines.intents import Intents, Prompt, folded, prompt_of
 from pipelines.recipe import Select
 from pipelines.records import (
     Candidate,
@@ -106,8 +105,8 @@ class _Answer:
     candidate: Candidate
     message: RatedMessage
     before: tuple[RatedMessage, ...]
-    prompt: str
-    intent: tuple[str, Part]
+    prompt: Prompt
+    intent: tuple[Prompt, Part]
     text: str
     flaw: str | None
 
@@ -170,7 +169,7 @@ class _Desk:
         given = [(candidate, piece) for candidate in weighed.candidates for piece in pieces_of(candidate)]
         found = {candidate.conversation: candidate for candidate, _ in given}
         paths = {name: _answers_in(candidate, self._named(candidate)) for name, candidate in found.items()}
-        self._intents = Intents(_prompt(before) for answers in paths.values() for before in answers.values())
+        self._intents = Intents(prompt_of(before, home) for home, answers in paths.items() for before in answers.values())
         self._answers = {
             name: self._answer(found[home], name, before) for home, answers in paths.items() for name, before in answers.items()
         }
@@ -254,7 +253,7 @@ class _Desk:
 
     def near_prompts(self, labels: _Labels) -> list[_Draft]:
         """Pairs of a good and a bad answer to prompts that ask for the same, newest first."""
-        intents: dict[tuple[str, Part], list[_Label]] = defaultdict(list)
+        intents: dict[tuple[Prompt, Part], list[_Label]] = defaultdict(list)
         for label in labels.values():
             intents[label.answer.intent].append(label)
 
@@ -269,7 +268,7 @@ class _Desk:
 
     def lone(self, labels: _Labels) -> list[_Draft]:
         """What is left, each answer alone; of the same answer to the same prompt the heavier verdict."""
-        same: dict[tuple[tuple[str, Part], str], list[_Label]] = defaultdict(list)
+        same: dict[tuple[tuple[Prompt, Part], str], list[_Label]] = defaultdict(list)
         for label in labels.values():
             same[label.answer.intent, label.answer.text].append(label)
         drafts = []
@@ -286,7 +285,7 @@ class _Desk:
 
     def settle(self, drafts: Sequence[_Draft]) -> list[_Draft]:
         """Newest first, what is neither said again nor overtaken, prompt by prompt."""
-        intents: dict[tuple[str, Part], _Settled] = defaultdict(_Settled)
+        intents: dict[tuple[Prompt, Part], _Settled] = defaultdict(_Settled)
         kept = []
         for draft in sorted(drafts, key=lambda draft: draft.newest_first):
             reason = intents[draft.home.intent].judge(draft)
@@ -321,10 +320,10 @@ class _Desk:
 
     def _answer(self, candidate: Candidate, name: str, before: tuple[RatedMessage, ...]) -> _Answer:
         message = next(message for message in candidate.messages if message.key.message == name)
-        prompt = _prompt(before)
+        prompt = prompt_of(before, candidate.conversation)
         return _Answer(
             candidate=candidate, message=message, before=before, prompt=prompt,
-            intent=(self._intents.of(prompt), candidate.part), text=_folded(message.text), flaw=self._flaw(message),
+            intent=(self._intents.of(prompt), candidate.part), text=folded(message.text), flaw=self._flaw(message),
         )  # fmt: skip
 
     def _flaw(self, message: RatedMessage) -> str | None:
@@ -494,15 +493,6 @@ def _answers_in(candidate: Candidate, names: set[str]) -> dict[str, tuple[RatedM
     """The turns before each of these messages, as far as they are in the conversation."""
     messages = {message.key.message: message for message in candidate.messages}
     return {name: path_before(messages, messages[name]) for name in sorted(names & messages.keys())}
-
-
-def _prompt(before: Sequence[RatedMessage]) -> str:
-    return "\n".join(message.text for message in before if message.role == "user")
-
-
-def _folded(text: str) -> str:
-    """What answers are compared by; case and punctuation may be what people like."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _newest_first(pieces: Sequence[Piece]) -> float:

@@ -87,6 +87,42 @@ def test_an_up_and_a_down_on_near_prompts_are_a_pair_and_on_others_never() -> No
     assert next(item for item in made.items if item.kind == "pair").conversations == ("a", "b")
 
 
+LONG = (
+    "Here are the notes of our meeting on the new garden of the school please tell me in a few short words what the people of the "
+    "village decided about the trees and the water and the paths and who will look after the flowers when the summer is over and "
+    "everybody has left for the sea because the mayor and the teachers and all of the parents would like to read it on the train "
+    "before the next meeting which takes place in the small hall beside the church where we met last time when it was raining"
+)
+NOTES, FRUIT = ("user", LONG), ("user", "Name a fruit")
+COLOUR = ("user", "What colour is it?")
+OTHER_PROMPTS: list[tuple[str, list[tuple[str, str]], list[tuple[str, str]]]] = [
+    ("a joke after a summary", [NOTES], [NOTES, ("assistant", "Ten trees."), ("user", "now tell me a joke")]),
+    ("now in french", [NOTES], [NOTES, ("assistant", "They plant ten trees."), ("user", "now in french")]),
+    ("after another answer", [FRUIT, ("assistant", "Banana"), COLOUR], [FRUIT, ("assistant", "Cherry"), COLOUR]),
+    ("another system prompt", [("system", "Answer in French."), COLOUR], [("system", "Answer in English."), COLOUR]),
+    ("with and without one", [COLOUR], [("system", "Answer in English."), COLOUR]),
+    ("a greeting unasked for", [("system", "You are a bank.")], [("system", "You are a bank.")]),
+    ("one word more", [("user", LONG)], [("user", LONG + " nearby")]),
+]
+
+
+def chat(name: str, turns: Sequence[tuple[str, str]], answer: str, votes: Any, **more: Any) -> Candidate:
+    said = [*turns, ("assistant", answer)]
+    return conversation(name, *(
+        message(f"{name}{place}", role, text, f"{name}{place - 1}" if place else None, votes if place == len(turns) else ())
+        for place, (role, text) in enumerate(said)
+    ), **more)  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "first", "second"), OTHER_PROMPTS, ids=[row[0] for row in OTHER_PROMPTS])
+def test_what_came_before_a_question_is_part_of_it(case: str, first: Any, second: Any) -> None:
+    bad, good = chat("a", first, "South.", down("u", day=1)), chat("b", second, "North.", up("v", day=2))
+
+    assert {source for source, _, _ in items(build(good, bad))} == {"lone"}
+    wrong_elsewhere = chat("b", second, "South.", up("v"))
+    assert fates(build(bad, wrong_elsewhere)) == {"lone": 2}
+
+
 def test_near_prompts_of_two_parts_are_no_pair() -> None:
     made = build(asked("a", Q, ("North.", up("u"))), asked("b", Q, ("South.", down("v")), part="heldout"))
 
@@ -137,6 +173,13 @@ def test_a_flawed_answer_is_never_chosen_but_may_be_rejected(flaw: dict[str, Any
 
     assert fates(build(conversation("a", *turns))) == {rule: 1}
     assert fates(build(conversation("a", *bad))) == {"lone": 1}
+
+
+def test_a_pair_joins_the_same_question_after_the_same_words() -> None:
+    before = [("system", "Be kind."), FRUIT, ("assistant", "Banana"), COLOUR]
+    good, bad = chat("a", before, "Yellow.", up("u")), chat("b", [*before[:3], ("user", "what colour is it")], "Red.", down("v"))
+
+    assert items(build(good, bad)) == {("near_prompt", "a4", "b4")}
 
 
 def test_the_same_answers_count_once_and_the_newest_wins() -> None:
