@@ -91,11 +91,11 @@ def repeats_claim(prompts: Sequence[str], answer: str) -> bool:
 
     Either the answer repeats most of that sentence, or the sentence also holds what the last question asks about.
     """
-    said = _content(answer)
+    said = content_words(answer)
     if not said:
         return False
     asked = _asked(prompts[-1])
-    for claim in (content for prompt in prompts for sentence in _sentences(prompt) if (content := _claimed(sentence))):
+    for claim in (content for prompt in prompts for sentence in sentences_of(prompt) if (content := _claimed(sentence))):
         repeated = len(said) >= max(2, _COVERED * len(claim))
         answered = asked and asked <= claim and not said <= asked
         if said <= claim and said & _NEGATIONS == claim & _NEGATIONS and (repeated or answered):
@@ -136,28 +136,36 @@ def _holds(longer: Sequence[str], shorter: Sequence[str]) -> bool:
 
 def _asked(prompt: str) -> frozenset[str]:
     """The content words of the last question in a prompt; empty where it asks nothing."""
-    questions = [sentence for sentence in _sentences(prompt) if _is_question(sentence)]
-    return _content(questions[-1]) if questions else frozenset()
+    questions = [sentence for sentence in sentences_of(prompt) if is_question(sentence)]
+    return content_words(questions[-1]) if questions else frozenset()
 
 
 def _claimed(sentence: str) -> frozenset[str]:
     """The content words of a sentence that states something; empty for questions, requests and fragments."""
-    if _is_question(sentence):
-        return frozenset()
-    if not (_CLAIM.search(sentence) or (_KOREAN_CLAIM.search(sentence) and re.search("[가-힣]", sentence))):
-        return frozenset()
-    return _content(sentence)
+    return content_words(sentence) if is_claim(sentence) else frozenset()
 
 
-def _is_question(sentence: str) -> bool:
+def is_claim(sentence: str) -> bool:
+    """Whether a sentence states something; questions, requests and fragments do not."""
+    if is_question(sentence):
+        return False
+    return _CLAIM.search(sentence) is not None or (
+        _KOREAN_CLAIM.search(sentence) is not None and re.search("[가-힣]", sentence) is not None
+    )
+
+
+def is_question(sentence: str) -> bool:
+    """Whether a sentence has the form of a question, or of a Korean request."""
     return _QUESTION.search(sentence) is not None or _KOREAN_REQUEST.search(sentence) is not None
 
 
-def _sentences(text: str) -> list[str]:
+def sentences_of(text: str) -> list[str]:
+    """The sentences and lines of a text."""
     return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
 
 
-def _content(text: str) -> frozenset[str]:
+def content_words(text: str) -> frozenset[str]:
+    """The words that say something of a subject, Korean ones without particles and endings."""
     stems = (_stem(word) for word in _words(_DISAGREES.sub("", text)) if word not in _EMPTY)
     return frozenset(stem for stem in stems if stem and stem not in _EMPTY)
 

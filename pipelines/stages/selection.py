@@ -15,6 +15,7 @@ from pipelines.caps import cap_level, cap_share
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
 from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
+from pipelines.stages.old_answers import answers_of, contradicted
 from pipelines.tree import net_votes, newest_corrections, originals_of
 
 REASONS: Mapping[str, str] = {
@@ -220,55 +221,14 @@ def _settle_clusters(newest_first: Sequence[_Judged]) -> dict[str, str]:
 
 
 def _without_old_answers(newest_first: Sequence[_Judged]) -> dict[str, _Judged]:
-    """The training records that answer a question otherwise than a newer one does, those answers no longer trained.
-
-    Clusters compare whole conversations; a correction often comes in the middle of one. A question counts where it
-    opened one of the two conversations: what never does ("and why?") may depend on what was said before.
-    """
-    newest: dict[str, tuple[str, bool]] = {}
-    changed = {}
-    for one in newest_first:
-        if one.candidate.part != "train":
-            continue
-        answers = _answers(one)
-        old = {place for place, question, opens in answers if _differs(one.path[place], newest.get(question), opens)}
-        if old:
-            kept = tuple(good and place not in old for place, good in enumerate(one.trained))
-            changed[one.candidate.conversation] = replace(one, trained=kept)
-        for place, question, opens in answers:
-            if place not in old and (question not in newest or (opens and not newest[question][1])):
-                newest[question] = (_folded(one.path[place].text), opens)
-    return changed
-
-
-def _answers(one: _Judged) -> list[tuple[int, str, bool]]:
-    """(place of a trained answer, the question that it answers, whether that opens the conversation).
-
-    An answer that says in much the same words what an answer voted down before it said wrongly answers the same question.
-    """
-    found = []
-    question, opens, wrong = "", True, ""
-    for place, message in enumerate(one.path):
-        text = _folded(message.text)
-        if message.role == "user" and not wrong:
-            opens, question = question == "", text
-        elif message.role == "assistant" and message.up < message.down:
-            wrong = text
-        elif message.role == "assistant":
-            if one.trained[place] and (not wrong or _are_alike(wrong, text)):
-                found.append((place, question, opens))
-            wrong = ""
-    return found
-
-
-def _are_alike(one: str, other: str) -> bool:
-    """Whether at least half the words of the shorter text stand in the longer one."""
-    words = sorted((set(one.split()), set(other.split())), key=len)
-    return 2 * len(words[0] & words[1]) >= len(words[0]) > 0
-
-
-def _differs(answer: RatedMessage, newer: tuple[str, bool] | None, opens: bool) -> bool:
-    return newer is not None and (opens or newer[1]) and newer[0] != _folded(answer.text)
+    """The training records that answer a question otherwise than a newer one does, those answers no longer trained."""
+    train = {one.candidate.conversation: one for one in newest_first if one.candidate.part == "train"}
+    old = contradicted(answers_of(name, one.path, one.trained) for name, one in train.items())
+    return {
+        name: replace(one, trained=tuple(good and place not in old[name] for place, good in enumerate(one.trained)))
+        for name, one in train.items()
+        if name in old
+    }
 
 
 def _contaminated(kept: Sequence[_Judged], find_contaminated: FindContaminated) -> dict[str, str]:
