@@ -86,7 +86,8 @@ class VoteCap(Record):
 class Weighed:
     """What counts. `weights` (above 0, at most 1) has every piece that does, `dropped` every one that does not.
 
-    The candidates hold only what counts, but for downs: one that was dropped still keeps its answer from being learnt.
+    The candidates hold only what counts, but for one thing: where nothing that counts speaks of an answer, a down that
+    was dropped still keeps it from being learnt on satisfaction alone.
     """
 
     candidates: tuple[Candidate, ...]
@@ -287,11 +288,14 @@ def _reduced(candidate: Candidate, counting: frozenset[FeedbackKey]) -> Candidat
 def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) -> RatedMessage:
     name, by = message.key.message, message.corrects
     changes: dict[str, object] = {}
+    stands = by is not None and by.counts and (by.of, name, by.rater, "correction") in counting
     if message.ratings:
         kept = tuple(one for one in message.ratings if (name, "", one.rater, "vote") in counting)
-        downs = sum(one.value < 0 for one in message.ratings)
-        changes |= {"ratings": kept, "up": sum(one.value > 0 for one in kept), "down": downs}
-    if by is not None and by.counts and (by.of, name, by.rater, "correction") not in counting:
+        ups, downs = (sum(one.value == side for one in kept) for side in (1, -1))
+        if not (ups or downs or stands):  # a doubt is enough against an answer that nobody who counts speaks for
+            downs = int(any(one.value < 0 for one in message.ratings))
+        changes |= {"ratings": kept, "up": ups, "down": downs}
+    if by is not None and by.counts and not stands:
         changes["corrects"] = by.model_copy(update={"counts": False})
     return message.model_copy(update=changes) if changes else message
 

@@ -177,11 +177,12 @@ def _flaw(message: RatedMessage, tokens: int, rules: Select, liked: bool) -> str
 
 def _rating_reason(candidate: Candidate, path: Sequence[RatedMessage], rules: Select, liked: bool) -> str | None:
     primary = rules.language.primary
+    answers = [message for message in path if message.role == "assistant"]
     checks = (
         ("no_consent", candidate.consent is not True),
         ("other_language", primary is not None and candidate.language != primary),
         ("no_answer", not path),
-        ("unrated", candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in path)),
+        ("unrated", candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in answers)),
         ("low_satisfaction", not liked and not any(net_votes(m) > 0 for m in path)),
     )
     return next((name for name, holds in checks if holds), None)

@@ -17,6 +17,7 @@ from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.stages.snapshot import Selector, preview, read_fates, read_items, read_preferences, snapshot
+from pipelines.tree import net_votes
 from tests.pipelines.feedback import asked, down, up
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
@@ -240,6 +241,14 @@ def test_a_newer_answer_inside_another_conversation_replaces_the_old_one(old: An
     assert items["new"].reason == "train"
     assert [place for place, turn in enumerate(items["old"].turns) if turn.trained] == (trained or [])
     assert items["old"].reason == ("train" if trained else "superseded")
+
+
+def test_votes_on_what_is_no_answer_say_nothing() -> None:
+    turns = chat("a", "q", "an answer")
+    liked = (turns[0].model_copy(update={"up": 3}), turns[1])
+
+    assert run([candidate("a", satisfaction=None, messages=liked)])["a"].reason == "unrated"
+    assert net_votes(liked[0]) == 0
 
 
 def test_a_badly_rated_newer_answer_does_not_replace_a_good_one() -> None:
