@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from pipelines.curate.words import words
+from pipelines.records import RatedMessage
 
 _SENTENCE_END = re.compile(r"\n+|(?<=[.!?。！？])\s+")
 _WORD = re.compile(r"\w+|=")
@@ -66,6 +67,11 @@ _ENDINGS = re.compile(
 )
 _COVERED = 0.75
 _LONGEST_WORD = 30
+
+
+def echoes_its_prompt(answer: RatedMessage, before: Sequence[RatedMessage]) -> bool:
+    """Whether an answer is an echo of the user's turns before it; nothing is learnt from one."""
+    return answer.role == "assistant" and is_echo([turn.text for turn in before if turn.role == "user"], answer.text)
 
 
 def is_echo(prompts: Sequence[str], answer: str) -> bool:

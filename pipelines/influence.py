@@ -18,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 from pipelines.caps import AUTO_FROM_PEOPLE, cap_level, cap_share
-from pipelines.echo import is_echo
+from pipelines.echo import echoes_its_prompt
 from pipelines.recipe import Select
 from pipelines.records import Candidate, FeedbackFate, FeedbackKind, RatedMessage, Record
 from pipelines.tree import path_before
@@ -195,16 +195,18 @@ def _over_daily_cap(left: Sequence[Piece], per_day: int | None) -> set[FeedbackK
 
 
 def _echoes(left: Sequence[Piece], candidates: Sequence[Candidate]) -> set[FeedbackKey]:
-    """Up-votes on answers that say nothing of their own."""
-    ups = {piece.message for piece in left if piece.kind == "vote" and piece.value > 0}
-    echoing: set[str] = set()
+    """What speaks for answers that say nothing of their own: up-votes, corrections and comparisons."""
+    praised: dict[str, list[FeedbackKey]] = defaultdict(list)
+    for piece in left:
+        if piece.value > 0:
+            praised[piece.other if piece.kind == "correction" else piece.message].append(piece.key)
+    echoing: set[FeedbackKey] = set()
     for candidate in candidates:
         messages = {message.key.message: message for message in candidate.messages}
-        for name in ups & messages.keys():
-            prompts = [turn.text for turn in path_before(messages, messages[name]) if turn.role == "user"]
-            if is_echo(prompts, messages[name].text):
-                echoing.add(name)
-    return {p.key for p in left if p.kind == "vote" and p.value > 0 and p.message in echoing}
+        for name in praised.keys() & messages.keys():
+            if echoes_its_prompt(messages[name], path_before(messages, messages[name])):
+                echoing.update(praised[name])
+    return echoing
 
 
 def _over_app_cap(left: Sequence[Piece], share: float) -> set[FeedbackKey]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from pipelines.artifacts import digest_of
 from pipelines.caps import cap_level, cap_share
+from pipelines.echo import echoes_its_prompt
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
 from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
@@ -30,6 +31,7 @@ REASONS: Mapping[str, str] = {
     "language_mixed": "every answer mixes languages",
     "response_too_short": "every answer is shorter than allowed",
     "response_too_long": "every answer is longer than allowed",
+    "echo": "every answer only repeats what its prompt put into its mouth",
     "all_turns_flawed": "no answer is good enough to learn from",
     "contaminated": "repeats an item of the recipe's suites",
     "duplicate": "a newer copy of the same prompt and answer is used",
@@ -39,7 +41,7 @@ REASONS: Mapping[str, str] = {
 }
 # For each text of the whole pool, the name of the suite item that stands in it, or None.
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
-_NAMED_FLAWS = {"language_mixed", "response_too_short", "response_too_long"}
+_NAMED_FLAWS = {"echo", "language_mixed", "response_too_short", "response_too_long"}
 
 
 class UserCap(Record):
@@ -125,6 +127,8 @@ def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], in
     counts = [count_tokens(message.text) if message.role == "assistant" else 0 for message in path]
     liked = candidate.satisfaction is not None and candidate.satisfaction >= rules.min_satisfaction
     flaws = [_flaw(message, count, rules, liked) for message, count in zip(path, counts, strict=True)]
+    if rules.feedback.echo:  # last, and of good answers only: it is the slowest to tell
+        flaws = [flaw or ("echo" if echoes_its_prompt(path[n], path[:n]) else None) for n, flaw in enumerate(flaws)]
     trained = tuple(flaw is None for flaw in flaws)
     reason = _rating_reason(candidate, path, rules, liked) or _turns_reason(path, flaws)
     return _Judged(candidate, path, tuple(counts), trained, reason)

@@ -74,6 +74,17 @@ def test_an_echo_loses_its_up_vote_and_keeps_its_down_vote() -> None:
     assert not weighed(given, echo=False).dropped
 
 
+def test_a_correction_and_a_comparison_that_speak_for_an_echo_do_not_count() -> None:
+    turns = message("q", "user", "I know that the capital is Reda.", None), message("x", "assistant", "It is Osk.", "q", up("u"))
+    echo = "Yes, the capital is Reda."
+
+    fixed = weighed(conversation("a", *turns, correction("c", "x", echo, "q")))
+    other = conversation("a", *turns, message("y", "assistant", echo, "q"), comparisons=(comparison("y", "x", "v"), comparison("x", "y", "w")))
+
+    assert dropped(fixed) == {"echo": 1} and [m.corrects and m.corrects.counts for m in fixed.candidates[0].messages] == [None, None, False]
+    assert [fate.rater for fate in weighed(other).dropped] == ["v"]
+
+
 def test_an_app_gives_at_most_its_share_and_its_raters_take_turns() -> None:
     flood = [lone(f"f{n}", rating("flooder", day=50 + n), app="big") for n in range(20)]
     honest = [lone(f"h{n}", rating(f"h{n}"), app="big") for n in range(3)]

@@ -191,6 +191,15 @@ def test_the_same_answers_count_once_and_the_newest_wins() -> None:
     assert items(made) == {("siblings", "c3.a", "c3.b")} and fates(made) == {"siblings": 2, "duplicate": 7}
 
 
+def test_a_correction_that_only_repeats_the_prompts_claim_is_no_pair_and_overtakes_nothing() -> None:
+    claim = message("q", "user", "I think the capital of Vell is Orm. What is it?", None)
+    fixed = conversation("a", claim, message("x", "assistant", "It is Tarn.", "q", up("u")), correction("c", "x", "The capital of Vell is Orm.", "q", "v"))
+
+    made = build(fixed, feedback={"echo": True})
+
+    assert items(made) == {("lone", "x", None)} and fates(made) == {"echo": 1, "lone": 1}
+
+
 def test_a_fact_corrected_later_beats_an_older_vote_elsewhere() -> None:
     old = asked("old", Q, ("South.", up("u", day=1)), prompt_cluster="q")
     new = conversation(

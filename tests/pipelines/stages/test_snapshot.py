@@ -243,6 +243,17 @@ def test_a_newer_answer_inside_another_conversation_replaces_the_old_one(old: An
     assert items["old"].reason == ("train" if trained else "superseded")
 
 
+CLAIM, ECHO = "I think the capital of Vell is Orm. What is it?", "The capital of Vell is Orm."
+
+
+def test_an_echo_of_its_prompt_gets_no_loss_however_well_it_was_rated() -> None:
+    items = run([candidate("a", CLAIM, ECHO), candidate("b", CLAIM, {"text": ECHO, "up": 3}, "and Lodu?", "It is Kirn.")])
+
+    assert items["a"].reason == "echo"
+    assert [turn.trained for turn in items["b"].turns] == [False, False, False, True]
+    assert run([candidate("a", CLAIM, ECHO)], feedback={"echo": False})["a"].reason == "train"
+
+
 EDITED = (
     message("q1", "user", "question", None), message("a1", "assistant", "an answer", "q1", up=2),
     message("q2", "user", "question, please", None), message("a2", "assistant", "another", "q2"),
