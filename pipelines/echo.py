@@ -45,6 +45,7 @@ _CHOICES = re.compile(r"\bor\b|\bsay\b|[;:]|[.!?]\s", re.IGNORECASE)
 _SCRIPT_SHARE = 0.8
 _NEGATION_REACH = 40
 _MOST_SCRIPTS = 200
+_BETWEEN = "\0"
 
 # ---- claims -------------------------------------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ def is_echo(prompts: Sequence[str], answer: str) -> bool:
 
 def follows_script(prompt: str, answer: str) -> bool:
     """Whether the prompt dictates the answer's words."""
-    said = _words(answer)
+    said = _joined(_words(answer))
     asks = "?" in prompt
     return any(_dictates(script, said, asks) for script in set(islice(_scripts(prompt), _MOST_SCRIPTS)))
 
@@ -125,19 +126,20 @@ def _scripts(prompt: str) -> Iterator[str]:
             yield from quoted or [found["script"], *_CHOICES.split(found["script"])]
 
 
-def _dictates(script: str, said: Sequence[str], asks: bool) -> bool:
+def _dictates(script: str, said: str, asks: bool) -> bool:
     """A script is followed by all of it, or by a part where no question offers it as one of several options."""
-    scripted = _words(script)
-    if not scripted or (asks and _OPTIONS.search(script)):
+    words = _words(script)
+    if not words or (asks and _OPTIONS.search(script)):
         return False
-    if _holds(said, scripted):
-        return len(scripted) >= _SCRIPT_SHARE * len(said)
-    return not asks and _holds(scripted, said)
+    scripted = _joined(words)
+    if scripted in said:
+        return scripted.count(_BETWEEN) - 1 >= _SCRIPT_SHARE * (said.count(_BETWEEN) - 1)
+    return not asks and said in scripted
 
 
-def _holds(longer: Sequence[str], shorter: Sequence[str]) -> bool:
-    span = len(shorter)
-    return any(list(longer[start : start + span]) == list(shorter) for start in range(len(longer) - span + 1))
+def _joined(words: Sequence[str]) -> str:
+    """Words in one text, so that a run of words is found as a part of it: in place of a loop over all positions."""
+    return _BETWEEN + "".join(word + _BETWEEN for word in words)
 
 
 def _asked(prompt: str) -> frozenset[str]:

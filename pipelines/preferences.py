@@ -16,7 +16,7 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.artifacts import digest_of
-from pipelines.influence import Piece, Weighed, fate_order, pieces_of
+from pipelines.influence import FeedbackKey, Piece, Weighed, fate_order, pieces_of
 from pipelines.intents import Intents, Prompt, folded, prompt_of
 from pipelines.recipe import Select
 from pipelines.records import (
@@ -164,7 +164,7 @@ class _Desk:
 
     def __init__(self, weighed: Weighed, rules: Select, count_tokens: Callable[[str], int]) -> None:
         self._weights, self._rules, self._count_tokens = weighed.weights, rules, count_tokens
-        self._dropped: dict[Piece, str] = {}
+        self._dropped: dict[FeedbackKey, tuple[Piece, str]] = {}
         self._originals: dict[str, str] = {}
         given = [(candidate, piece) for candidate in weighed.candidates for piece in pieces_of(candidate)]
         found = {candidate.conversation: candidate for candidate, _ in given}
@@ -178,6 +178,7 @@ class _Desk:
     def corrections(self) -> list[_Draft]:
         """The newest correction of each answer over its original; votes for what it replaces are superseded."""
         pieces = sorted(self._of("correction"), key=lambda piece: (self._original(piece), piece.at, piece.other))
+        votes = self._votes()
         drafts = []
         for name, group in groupby(pieces, key=self._original):
             *older, last = group
@@ -191,17 +192,14 @@ class _Desk:
                 drafts.append(_Draft("correction", newest, original, self._weights[last.key], (last,)))
             if newest.text != original.text:
                 replaced = {name, *(piece.other for piece in older)}
-                ups = [piece for piece in self._of("vote") if piece.message in replaced and piece.value > 0]
-                self._drop([piece for piece in ups if self._answers[piece.message].text != newest.text], "superseded")
+                stale = [other for other in replaced if self._answers[other].text != newest.text]
+                self._drop([piece for other in stale for piece in votes[other] if piece.value > 0], "superseded")
         return drafts
 
     def labels(self) -> _Labels:
         """The verdict on each answer with votes, by weight; a good answer without a flaw only."""
-        votes: dict[str, list[Piece]] = defaultdict(list)
-        for piece in self._of("vote"):
-            votes[piece.message].append(piece)
         labels: _Labels = {}
-        for name, pieces in sorted(votes.items()):
+        for name, pieces in sorted(self._votes().items()):
             decided = self._decide(pieces, lambda piece: piece.value > 0)
             if decided is None:
                 continue
@@ -308,7 +306,7 @@ class _Desk:
 
     def fates(self) -> list[FeedbackFate]:
         """Of all that was dropped here."""
-        return [piece.dropped(rule, self._weights[piece.key]) for piece, rule in self._dropped.items()]
+        return [piece.dropped(rule, self._weights[key]) for key, (piece, rule) in self._dropped.items()]
 
     # ---- small steps of it ----
 
@@ -354,7 +352,14 @@ class _Desk:
         return reason is None
 
     def _of(self, kind: str) -> list[Piece]:
-        return [piece for piece in self._pieces if piece.kind == kind and piece not in self._dropped]
+        return [piece for piece in self._pieces if piece.kind == kind and piece.key not in self._dropped]
+
+    def _votes(self) -> dict[str, list[Piece]]:
+        """Those on the desk, by the answer they are on."""
+        votes: dict[str, list[Piece]] = defaultdict(list)
+        for piece in self._of("vote"):
+            votes[piece.message].append(piece)
+        return votes
 
     def _original(self, piece: Piece) -> str:
         return self._originals[piece.other]
@@ -392,7 +397,7 @@ class _Desk:
         return [draft for draft, good in zip(drafts, fine, strict=True) if good]
 
     def _drop(self, pieces: Iterable[Piece], reason: str) -> None:
-        self._dropped |= dict.fromkeys(pieces, reason)
+        self._dropped |= {piece.key: (piece, reason) for piece in pieces}
 
 
 class _Settled:

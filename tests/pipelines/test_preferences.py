@@ -1,5 +1,6 @@
 """From feedback to pairs and labelled answers: best source first, each piece once, a reason for the rest."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -233,6 +234,20 @@ def test_a_rater_who_weighs_less_makes_a_lighter_item() -> None:
     made = build(*odd, mine, feedback={"min_overlap": 3})
 
     assert {item.weight for item in made.items if item.chosen and item.chosen.message == "mine.a"} == {0.6}
+
+
+def test_many_corrections_among_many_votes_take_no_long_time() -> None:
+    pool = [
+        conversation(
+            str(n), message(f"{n}.q", "user", f"Question {n}?", None), message(f"{n}.a", "assistant", "A.", f"{n}.q", up(*(f"r{k}" for k in range(10)))),
+            correction(f"{n}.c", f"{n}.a", "B.", f"{n}.q", f"w{n}"),
+        )
+        for n in range(400)
+    ]  # fmt: skip
+    started = time.monotonic()
+
+    assert fates(build(*pool)) == {"correction": 400, "superseded": 4_000}
+    assert time.monotonic() - started < 5
 
 
 @settings(max_examples=150, deadline=None)
