@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from pipelines.curate.words import words
+from pipelines.records import RatedMessage
 
 _SENTENCE_END = re.compile(r"\n+|(?<=[.!?。！？])\s+")
 _WORD = re.compile(r"\w+|=")
@@ -44,6 +45,7 @@ _CHOICES = re.compile(r"\bor\b|\bsay\b|[;:]|[.!?]\s", re.IGNORECASE)
 _SCRIPT_SHARE = 0.8
 _NEGATION_REACH = 40
 _MOST_SCRIPTS = 200
+_BETWEEN = "\0"
 
 # ---- claims -------------------------------------------------------------------------------------------------
 
@@ -68,6 +70,11 @@ _COVERED = 0.75
 _LONGEST_WORD = 30
 
 
+def echoes_its_prompt(answer: RatedMessage, before: Sequence[RatedMessage]) -> bool:
+    """Whether an answer is an echo of the user's turns before it; nothing is learnt from one."""
+    return answer.role == "assistant" and is_echo([turn.text for turn in before if turn.role == "user"], answer.text)
+
+
 def is_echo(prompts: Sequence[str], answer: str) -> bool:
     """Whether an answer only repeats a claim that the user's turns supplied, or follows their script.
 
@@ -81,7 +88,7 @@ def is_echo(prompts: Sequence[str], answer: str) -> bool:
 
 def follows_script(prompt: str, answer: str) -> bool:
     """Whether the prompt dictates the answer's words."""
-    said = _words(answer)
+    said = _joined(_words(answer))
     asks = "?" in prompt
     return any(_dictates(script, said, asks) for script in set(islice(_scripts(prompt), _MOST_SCRIPTS)))
 
@@ -91,11 +98,11 @@ def repeats_claim(prompts: Sequence[str], answer: str) -> bool:
 
     Either the answer repeats most of that sentence, or the sentence also holds what the last question asks about.
     """
-    said = _content(answer)
+    said = content_words(answer)
     if not said:
         return False
     asked = _asked(prompts[-1])
-    for claim in (content for prompt in prompts for sentence in _sentences(prompt) if (content := _claimed(sentence))):
+    for claim in (content for prompt in prompts for sentence in sentences_of(prompt) if (content := _claimed(sentence))):
         repeated = len(said) >= max(2, _COVERED * len(claim))
         answered = asked and asked <= claim and not said <= asked
         if said <= claim and said & _NEGATIONS == claim & _NEGATIONS and (repeated or answered):
@@ -119,45 +126,54 @@ def _scripts(prompt: str) -> Iterator[str]:
             yield from quoted or [found["script"], *_CHOICES.split(found["script"])]
 
 
-def _dictates(script: str, said: Sequence[str], asks: bool) -> bool:
+def _dictates(script: str, said: str, asks: bool) -> bool:
     """A script is followed by all of it, or by a part where no question offers it as one of several options."""
-    scripted = _words(script)
-    if not scripted or (asks and _OPTIONS.search(script)):
+    words = _words(script)
+    if not words or (asks and _OPTIONS.search(script)):
         return False
-    if _holds(said, scripted):
-        return len(scripted) >= _SCRIPT_SHARE * len(said)
-    return not asks and _holds(scripted, said)
+    scripted = _joined(words)
+    if scripted in said:
+        return scripted.count(_BETWEEN) - 1 >= _SCRIPT_SHARE * (said.count(_BETWEEN) - 1)
+    return not asks and said in scripted
 
 
-def _holds(longer: Sequence[str], shorter: Sequence[str]) -> bool:
-    span = len(shorter)
-    return any(list(longer[start : start + span]) == list(shorter) for start in range(len(longer) - span + 1))
+def _joined(words: Sequence[str]) -> str:
+    """Words in one text, so that a run of words is found as a part of it: in place of a loop over all positions."""
+    return _BETWEEN + "".join(word + _BETWEEN for word in words)
 
 
 def _asked(prompt: str) -> frozenset[str]:
     """The content words of the last question in a prompt; empty where it asks nothing."""
-    questions = [sentence for sentence in _sentences(prompt) if _is_question(sentence)]
-    return _content(questions[-1]) if questions else frozenset()
+    questions = [sentence for sentence in sentences_of(prompt) if is_question(sentence)]
+    return content_words(questions[-1]) if questions else frozenset()
 
 
 def _claimed(sentence: str) -> frozenset[str]:
     """The content words of a sentence that states something; empty for questions, requests and fragments."""
-    if _is_question(sentence):
-        return frozenset()
-    if not (_CLAIM.search(sentence) or (_KOREAN_CLAIM.search(sentence) and re.search("[가-힣]", sentence))):
-        return frozenset()
-    return _content(sentence)
+    return content_words(sentence) if is_claim(sentence) else frozenset()
 
 
-def _is_question(sentence: str) -> bool:
+def is_claim(sentence: str) -> bool:
+    """Whether a sentence states something; questions, requests and fragments do not."""
+    if is_question(sentence):
+        return False
+    return _CLAIM.search(sentence) is not None or (
+        _KOREAN_CLAIM.search(sentence) is not None and re.search("[가-힣]", sentence) is not None
+    )
+
+
+def is_question(sentence: str) -> bool:
+    """Whether a sentence has the form of a question, or of a Korean request."""
     return _QUESTION.search(sentence) is not None or _KOREAN_REQUEST.search(sentence) is not None
 
 
-def _sentences(text: str) -> list[str]:
+def sentences_of(text: str) -> list[str]:
+    """The sentences and lines of a text."""
     return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
 
 
-def _content(text: str) -> frozenset[str]:
+def content_words(text: str) -> frozenset[str]:
+    """The words that say something of a subject, Korean ones without particles and endings."""
     stems = (_stem(word) for word in _words(_DISAGREES.sub("", text)) if word not in _EMPTY)
     return frozenset(stem for stem in stems if stem and stem not in _EMPTY)
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 from pipelines.caps import AUTO_FROM_PEOPLE, cap_level, cap_share
-from pipelines.echo import is_echo
+from pipelines.echo import echoes_its_prompt
 from pipelines.recipe import Select
 from pipelines.records import Candidate, FeedbackFate, FeedbackKind, RatedMessage, Record
 from pipelines.tree import path_before
@@ -86,7 +86,8 @@ class VoteCap(Record):
 class Weighed:
     """What counts. `weights` (above 0, at most 1) has every piece that does, `dropped` every one that does not.
 
-    The candidates hold only what counts, but for downs: one that was dropped still keeps its answer from being learnt.
+    The candidates hold only what counts, but for one thing: where nothing that counts speaks of an answer, a down that
+    was dropped still keeps it from being learnt on satisfaction alone.
     """
 
     candidates: tuple[Candidate, ...]
@@ -194,16 +195,18 @@ def _over_daily_cap(left: Sequence[Piece], per_day: int | None) -> set[FeedbackK
 
 
 def _echoes(left: Sequence[Piece], candidates: Sequence[Candidate]) -> set[FeedbackKey]:
-    """Up-votes on answers that say nothing of their own."""
-    ups = {piece.message for piece in left if piece.kind == "vote" and piece.value > 0}
-    echoing: set[str] = set()
+    """What speaks for answers that say nothing of their own: up-votes, corrections and comparisons."""
+    praised: dict[str, list[FeedbackKey]] = defaultdict(list)
+    for piece in left:
+        if piece.value > 0:
+            praised[piece.other if piece.kind == "correction" else piece.message].append(piece.key)
+    echoing: set[FeedbackKey] = set()
     for candidate in candidates:
         messages = {message.key.message: message for message in candidate.messages}
-        for name in ups & messages.keys():
-            prompts = [turn.text for turn in path_before(messages, messages[name]) if turn.role == "user"]
-            if is_echo(prompts, messages[name].text):
-                echoing.add(name)
-    return {p.key for p in left if p.kind == "vote" and p.value > 0 and p.message in echoing}
+        for name in praised.keys() & messages.keys():
+            if echoes_its_prompt(messages[name], path_before(messages, messages[name])):
+                echoing.update(praised[name])
+    return echoing
 
 
 def _over_app_cap(left: Sequence[Piece], share: float) -> set[FeedbackKey]:
@@ -287,11 +290,14 @@ def _reduced(candidate: Candidate, counting: frozenset[FeedbackKey]) -> Candidat
 def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) -> RatedMessage:
     name, by = message.key.message, message.corrects
     changes: dict[str, object] = {}
+    stands = by is not None and by.counts and (by.of, name, by.rater, "correction") in counting
     if message.ratings:
         kept = tuple(one for one in message.ratings if (name, "", one.rater, "vote") in counting)
-        downs = sum(one.value < 0 for one in message.ratings)
-        changes |= {"ratings": kept, "up": sum(one.value > 0 for one in kept), "down": downs}
-    if by is not None and by.counts and (by.of, name, by.rater, "correction") not in counting:
+        ups, downs = (sum(one.value == side for one in kept) for side in (1, -1))
+        if not (ups or downs or stands):  # a doubt is enough against an answer that nobody who counts speaks for
+            downs = int(any(one.value < 0 for one in message.ratings))
+        changes |= {"ratings": kept, "up": ups, "down": downs}
+    if by is not None and by.counts and not stands:
         changes["corrects"] = by.model_copy(update={"counts": False})
     return message.model_copy(update=changes) if changes else message
 

@@ -1,44 +1,83 @@
 """Which prompts ask for the same: near-duplicates by the signatures of curation, in memory only.
 
-An intent is named by its first prompt in text order. Similarity is not transitive, so two prompts of one intent may
+A prompt is its last question behind exactly what came before: the same words after another answer, another system
+prompt or another request ask for something else. Only the question may differ in spelling and courtesies. One that
+opens its conversation without a system prompt has nothing before it, so it is the same question in any conversation.
+
+An intent is named by its first prompt in order. Similarity is not transitive, so two prompts of one intent may
 still differ: `Intents.alike` tells.
 """
 
-from collections.abc import Iterable
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pipelines.curate.cluster import same_cluster, signature
-from pipelines.records import Signature
+from pipelines.records import RatedMessage, Signature
 
 _KEY = b"intents"  # signatures never leave the process
 
 
-class Intents:
-    """The intents of these prompts; a prompt is the user's turns before an answer, in one text."""
+@dataclass(frozen=True, order=True)
+class Prompt:
+    """What an answer answers: the last question, and a digest of everything else before the answer."""
 
-    def __init__(self, prompts: Iterable[str]) -> None:
-        self._signatures = {prompt: signature(prompt, _KEY) for prompt in sorted(set(prompts))}
-        self._intents: dict[str, str] = {}
-        self._exact: dict[str, str] = {}
-        self._bands: dict[tuple[int, int], list[str]] = {}
+    context: str
+    question: str
+
+    @property
+    def asks(self) -> bool:
+        return self.question != ""
+
+
+def prompt_of(before: Sequence[RatedMessage], home: str) -> Prompt:
+    """The prompt that these turns are, from the root. Without a question it is like none outside its conversation `home`."""
+    place = max((place for place, message in enumerate(before) if message.role == "user"), default=None)
+    question = "" if place is None else folded(before[place].text)
+    rest = [[message.role, folded(message.text)] for message in before]
+    if place is not None:
+        rest[place] = ["user", ""]
+    said = json.dumps([rest, "" if question else home])
+    return Prompt(hashlib.sha256(said.encode()).hexdigest(), question)
+
+
+def folded(text: str) -> str:
+    """What texts are compared by word for word; case and punctuation may be what people like."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+class Intents:
+    """The intents of these prompts."""
+
+    def __init__(self, prompts: Iterable[Prompt]) -> None:
+        self._signatures = {prompt: signature(prompt.question, _KEY) for prompt in sorted(set(prompts))}
+        self._intents: dict[Prompt, Prompt] = {}
+        self._exact: dict[tuple[str, str], Prompt] = {}
+        self._bands: dict[tuple[str, int, int], list[Prompt]] = {}
         for prompt, made in self._signatures.items():
             self._intents[prompt] = self._place(prompt, made)
 
-    def of(self, prompt: str) -> str:
-        """The name of the prompt's intent."""
+    def of(self, prompt: Prompt) -> Prompt:
+        """The prompt that names its intent."""
         return self._intents[prompt]
 
-    def alike(self, first: str, second: str) -> bool:
+    def alike(self, first: Prompt, second: Prompt) -> bool:
         """Whether an answer to one is an answer to the other."""
-        return same_cluster(self._signatures[first], self._signatures[second])
+        if first.context != second.context or not (first.asks and second.asks):
+            return False
+        return same_cluster(self._signatures[first], self._signatures[second], max_added=0)
 
-    def _place(self, prompt: str, made: Signature) -> str:
-        if made.exact in self._exact:
-            return self._exact[made.exact]
-        near = (name for band in enumerate(made.bands) for name in self._bands.get(band, ()))
-        intent = next((name for name in near if same_cluster(self._signatures[name], made)), None)
+    def _place(self, prompt: Prompt, made: Signature) -> Prompt:
+        if (prompt.context, made.exact) in self._exact:
+            return self._exact[prompt.context, made.exact]
+        bands = [(prompt.context, *band) for band in enumerate(made.bands)]
+        near = (name for band in bands for name in self._bands.get(band, ()))
+        intent = next((name for name in near if self.alike(name, prompt)), None)
         if intent is None:
             intent = prompt
-            for band in enumerate(made.bands):
+            for band in bands:
                 self._bands.setdefault(band, []).append(prompt)
-        self._exact[made.exact] = intent
+        self._exact[prompt.context, made.exact] = intent
         return intent

@@ -9,7 +9,6 @@ Then, newest first, what says the same again or was overtaken goes, and what a s
 and comparison ends in one FeedbackFate. The same candidates in any order give the same items.
 """
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +16,8 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.artifacts import digest_of
-from pipelines.influence import Piece, Weighed, fate_order, pieces_of
-from pipelines.intents import Intents
+from pipelines.influence import FeedbackKey, Piece, Weighed, fate_order, pieces_of
+from pipelines.intents import Intents, Prompt, folded, prompt_of
 from pipelines.recipe import Select
 from pipelines.records import (
     Candidate,
@@ -106,8 +105,8 @@ class _Answer:
     candidate: Candidate
     message: RatedMessage
     before: tuple[RatedMessage, ...]
-    prompt: str
-    intent: tuple[str, Part]
+    prompt: Prompt
+    intent: tuple[Prompt, Part]
     text: str
     flaw: str | None
 
@@ -165,12 +164,12 @@ class _Desk:
 
     def __init__(self, weighed: Weighed, rules: Select, count_tokens: Callable[[str], int]) -> None:
         self._weights, self._rules, self._count_tokens = weighed.weights, rules, count_tokens
-        self._dropped: dict[Piece, str] = {}
+        self._dropped: dict[FeedbackKey, tuple[Piece, str]] = {}
         self._originals: dict[str, str] = {}
         given = [(candidate, piece) for candidate in weighed.candidates for piece in pieces_of(candidate)]
         found = {candidate.conversation: candidate for candidate, _ in given}
         paths = {name: _answers_in(candidate, self._named(candidate)) for name, candidate in found.items()}
-        self._intents = Intents(_prompt(before) for answers in paths.values() for before in answers.values())
+        self._intents = Intents(prompt_of(before, home) for home, answers in paths.items() for before in answers.values())
         self._answers = {
             name: self._answer(found[home], name, before) for home, answers in paths.items() for name, before in answers.items()
         }
@@ -179,6 +178,7 @@ class _Desk:
     def corrections(self) -> list[_Draft]:
         """The newest correction of each answer over its original; votes for what it replaces are superseded."""
         pieces = sorted(self._of("correction"), key=lambda piece: (self._original(piece), piece.at, piece.other))
+        votes = self._votes()
         drafts = []
         for name, group in groupby(pieces, key=self._original):
             *older, last = group
@@ -192,17 +192,14 @@ class _Desk:
                 drafts.append(_Draft("correction", newest, original, self._weights[last.key], (last,)))
             if newest.text != original.text:
                 replaced = {name, *(piece.other for piece in older)}
-                ups = [piece for piece in self._of("vote") if piece.message in replaced and piece.value > 0]
-                self._drop([piece for piece in ups if self._answers[piece.message].text != newest.text], "superseded")
+                stale = [other for other in replaced if self._answers[other].text != newest.text]
+                self._drop([piece for other in stale for piece in votes[other] if piece.value > 0], "superseded")
         return drafts
 
     def labels(self) -> _Labels:
         """The verdict on each answer with votes, by weight; a good answer without a flaw only."""
-        votes: dict[str, list[Piece]] = defaultdict(list)
-        for piece in self._of("vote"):
-            votes[piece.message].append(piece)
         labels: _Labels = {}
-        for name, pieces in sorted(votes.items()):
+        for name, pieces in sorted(self._votes().items()):
             decided = self._decide(pieces, lambda piece: piece.value > 0)
             if decided is None:
                 continue
@@ -254,7 +251,7 @@ class _Desk:
 
     def near_prompts(self, labels: _Labels) -> list[_Draft]:
         """Pairs of a good and a bad answer to prompts that ask for the same, newest first."""
-        intents: dict[tuple[str, Part], list[_Label]] = defaultdict(list)
+        intents: dict[tuple[Prompt, Part], list[_Label]] = defaultdict(list)
         for label in labels.values():
             intents[label.answer.intent].append(label)
 
@@ -269,7 +266,7 @@ class _Desk:
 
     def lone(self, labels: _Labels) -> list[_Draft]:
         """What is left, each answer alone; of the same answer to the same prompt the heavier verdict."""
-        same: dict[tuple[tuple[str, Part], str], list[_Label]] = defaultdict(list)
+        same: dict[tuple[tuple[Prompt, Part], str], list[_Label]] = defaultdict(list)
         for label in labels.values():
             same[label.answer.intent, label.answer.text].append(label)
         drafts = []
@@ -286,7 +283,7 @@ class _Desk:
 
     def settle(self, drafts: Sequence[_Draft]) -> list[_Draft]:
         """Newest first, what is neither said again nor overtaken, prompt by prompt."""
-        intents: dict[tuple[str, Part], _Settled] = defaultdict(_Settled)
+        intents: dict[tuple[Prompt, Part], _Settled] = defaultdict(_Settled)
         kept = []
         for draft in sorted(drafts, key=lambda draft: draft.newest_first):
             reason = intents[draft.home.intent].judge(draft)
@@ -309,7 +306,7 @@ class _Desk:
 
     def fates(self) -> list[FeedbackFate]:
         """Of all that was dropped here."""
-        return [piece.dropped(rule, self._weights[piece.key]) for piece, rule in self._dropped.items()]
+        return [piece.dropped(rule, self._weights[key]) for key, (piece, rule) in self._dropped.items()]
 
     # ---- small steps of it ----
 
@@ -321,10 +318,10 @@ class _Desk:
 
     def _answer(self, candidate: Candidate, name: str, before: tuple[RatedMessage, ...]) -> _Answer:
         message = next(message for message in candidate.messages if message.key.message == name)
-        prompt = _prompt(before)
+        prompt = prompt_of(before, candidate.conversation)
         return _Answer(
             candidate=candidate, message=message, before=before, prompt=prompt,
-            intent=(self._intents.of(prompt), candidate.part), text=_folded(message.text), flaw=self._flaw(message),
+            intent=(self._intents.of(prompt), candidate.part), text=folded(message.text), flaw=self._flaw(message),
         )  # fmt: skip
 
     def _flaw(self, message: RatedMessage) -> str | None:
@@ -355,7 +352,14 @@ class _Desk:
         return reason is None
 
     def _of(self, kind: str) -> list[Piece]:
-        return [piece for piece in self._pieces if piece.kind == kind and piece not in self._dropped]
+        return [piece for piece in self._pieces if piece.kind == kind and piece.key not in self._dropped]
+
+    def _votes(self) -> dict[str, list[Piece]]:
+        """Those on the desk, by the answer they are on."""
+        votes: dict[str, list[Piece]] = defaultdict(list)
+        for piece in self._of("vote"):
+            votes[piece.message].append(piece)
+        return votes
 
     def _original(self, piece: Piece) -> str:
         return self._originals[piece.other]
@@ -393,7 +397,7 @@ class _Desk:
         return [draft for draft, good in zip(drafts, fine, strict=True) if good]
 
     def _drop(self, pieces: Iterable[Piece], reason: str) -> None:
-        self._dropped |= dict.fromkeys(pieces, reason)
+        self._dropped |= {piece.key: (piece, reason) for piece in pieces}
 
 
 class _Settled:
@@ -494,15 +498,6 @@ def _answers_in(candidate: Candidate, names: set[str]) -> dict[str, tuple[RatedM
     """The turns before each of these messages, as far as they are in the conversation."""
     messages = {message.key.message: message for message in candidate.messages}
     return {name: path_before(messages, messages[name]) for name in sorted(names & messages.keys())}
-
-
-def _prompt(before: Sequence[RatedMessage]) -> str:
-    return "\n".join(message.text for message in before if message.role == "user")
-
-
-def _folded(text: str) -> str:
-    """What answers are compared by; case and punctuation may be what people like."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _newest_first(pieces: Sequence[Piece]) -> float:

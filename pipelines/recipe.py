@@ -50,7 +50,7 @@ class Feedback(Section):
         per_app: the share of all feedback that one app may give.
         per_day: how many ratings of one account count per day (UTC); None: no limit.
         min_account_days: feedback waits until its account is this old.
-        echo: an up-vote loses its weight where the answer only repeats a claim that the prompt supplied.
+        echo: an answer that only repeats a claim which the prompt supplied is not learnt, and nothing counts for it.
         min_overlap: an account that rated this many items beside others may lose weight by disagreeing with them.
         min_weight: the weight below which an account that disagrees with the crowd is not heard at all.
         cohort_check: retrain without the most influential group of accounts, compare, and report.

@@ -44,7 +44,9 @@ def correction_age(message: RatedMessage) -> tuple[float, str]:
 
 
 def net_votes(message: RatedMessage) -> int:
-    """Ups less downs; a correction that counts is an up-vote for itself."""
+    """Ups less downs; a correction that counts is an up-vote for itself. Only answers have any."""
+    if message.role != "assistant":
+        return 0
     return message.up - message.down + (message.corrects is not None and message.corrects.counts)
 
 

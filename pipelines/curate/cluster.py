@@ -3,6 +3,7 @@
 Short texts (under 13 words; mostly-Korean ones under 30 characters) are duplicates only when equal. Longer ones are
 compared by MinHash over word 3-grams (128 permutations, 16 bands for SQL), and then word by word: two long prompts that
 differ in one number or one name share nearly all 3-grams, yet a corrected fact about X must never supersede one about Y.
+Case and punctuation are left out, but for signs at numbers (`5!`, `3 : 4`, `.5`), capitals (US and us) and units (mW, MW).
 
 Content words are all words but a short list of articles and courtesies, in their order. Two texts are
 the same only if the shorter one's content words are all in the longer one's, in order, and what the longer one adds is
@@ -31,7 +32,11 @@ MAX_ADDED = 0.1
 _SEED = 42
 _MAX_CONTENT_WORDS = 1_500
 _HARD = "!"
-_TOKEN = re.compile(r"<[A-Z][A-Z_]{2,20}>|[\w](?:[\w'’]|[.,:/-](?=\d))*|[^\w\s]")
+_TOKEN = re.compile(r"<[A-Z][A-Z_]{2,20}>|(?:(?<![\w.])\.(?=\d))?\w(?:[\w'’]|[.,/-](?=\d))*|[^\w\s]")
+# Punctuation that touches a number, or stands between two, is an operator: it becomes a sign that is no punctuation.
+_OPERATOR = re.compile(r"(?<=\d)[!:~·]|[!:~·](?=\d)|(?<=\d )(?:[!:~·](?= ?\d)|\.(?= \d))")
+_SIGNS = {"!": "∏", ":": "∶", "~": "∼", "·": "⋅", ".": "∙"}
+_LONGEST_UNIT = 4
 _PUNCTUATION = frozenset(".,!?;:…~\"'`“”‘’「」『』·。、，！？")
 _FUNCTION = words("function_words")
 _REVERSING = words("reversing_words")
@@ -42,12 +47,9 @@ def signature(text: str, key: bytes) -> Signature:
 
     The text must hold user turns (prompt) or user and assistant turns (pair), never the system prompt.
     """
-    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text))
-    words = [
-        token if len(token) > 1 and token[0] == "<" else token.casefold()
-        for token in tokens
-        if token not in _PUNCTUATION
-    ]
+    tokens = _tokens(text)
+    folded = _folded(tokens)
+    words = [word for word in folded if word not in _PUNCTUATION] or folded
     exact = hashlib.blake2b(
         " ".join(words).encode("utf-8", "replace"), key=_key(key, b"exact"), digest_size=16
     ).hexdigest()
@@ -59,17 +61,20 @@ def signature(text: str, key: bytes) -> Signature:
         exact=exact,
         minhash=minhash,
         bands=_bands(minhash, _key(key, b"bands")),
-        content_words=_content(tokens, hashed),
+        content_words=_content(tokens, folded, hashed),
     )
 
 
-def same_cluster(first: Signature, second: Signature) -> bool:
-    """Whether one may stand for the other: equal, or at least .7 alike with no conflict in their content words."""
+def same_cluster(first: Signature, second: Signature, max_added: float = MAX_ADDED) -> bool:
+    """Whether one may stand for the other: equal, or at least .7 alike with no conflict in their content words.
+
+    `max_added` is the share of content words that only the longer one may have; 0 forgives none.
+    """
     if first.exact == second.exact:
         return True
     if not first.minhash or not second.minhash or similarity(first, second) < MIN_SIMILARITY:
         return False
-    return not content_conflict(first.content_words, second.content_words)
+    return not content_conflict(first.content_words, second.content_words, max_added)
 
 
 def similarity(first: Signature, second: Signature) -> float:
@@ -77,7 +82,7 @@ def similarity(first: Signature, second: Signature) -> float:
     return sum(a == b for a, b in zip(first.minhash, second.minhash, strict=True)) / PERMUTATIONS
 
 
-def content_conflict(first: Sequence[str], second: Sequence[str]) -> bool:
+def content_conflict(first: Sequence[str], second: Sequence[str], max_added: float = MAX_ADDED) -> bool:
     """Whether the content words, in order, tell that the texts say different things."""
     shorter, longer = sorted((first, second), key=len)
     position = 0
@@ -89,7 +94,31 @@ def content_conflict(first: Sequence[str], second: Sequence[str]) -> bool:
             added.append(word)
     if position < len(shorter) or any(word.endswith(_HARD) for word in added):
         return True
-    return len(added) > max(1, int(MAX_ADDED * len(longer)))
+    return len(added) > (max(1, int(max_added * len(longer))) if max_added else 0)
+
+
+def _tokens(text: str) -> list[str]:
+    one_spaced = " ".join(unicodedata.normalize("NFKC", text).split())
+    return _TOKEN.findall(_OPERATOR.sub(lambda found: _SIGNS[found[0]], one_spaced))
+
+
+def _folded(tokens: Sequence[str]) -> list[str]:
+    """The tokens without case, but for those whose case tells them apart."""
+    shouted = 2 * sum(map(str.isupper, tokens)) > len(tokens)
+    folded = []
+    after_number = False
+    for token in tokens:
+        low = token.casefold()
+        folded.append(token if low != token and _keeps_case(token, low, after_number, shouted) else low)
+        after_number = token[-1].isdigit()
+    return folded
+
+
+def _keeps_case(token: str, low: str, after_number: bool, shouted: bool) -> bool:
+    """Placeholders, units (5 mW, 5mW), and words all in capitals (US) where not the whole text is."""
+    if token[0] == "<" or token[0].isdigit() or (after_number and len(token) <= _LONGEST_UNIT):
+        return True
+    return not shouted and len(token) > 1 and token.isupper() and low not in _FUNCTION and low not in _REVERSING
 
 
 def _is_short(words: Sequence[str]) -> bool:
@@ -131,14 +160,14 @@ def _bands(minhash: Sequence[int], key: bytes) -> tuple[int, ...]:
     )
 
 
-def _content(tokens: Sequence[str], hashed: _WordHashes) -> tuple[str, ...]:
+def _content(tokens: Sequence[str], folded: Sequence[str], hashed: _WordHashes) -> tuple[str, ...]:
     """Hashes of the content words in order, `!` behind those that may never be added; the tail folded into one."""
     words = []
     starts_sentence = True
-    for token in tokens:
-        folded = token.casefold().replace("'", "").replace("’", "")
-        if token not in _PUNCTUATION and folded not in _FUNCTION:
-            words.append(hashed(folded)[:12] + (_HARD if _is_hard(token, folded, starts_sentence) else ""))
+    for token, low in zip(tokens, folded, strict=True):
+        word = low.replace("'", "").replace("’", "")
+        if token not in _PUNCTUATION and word not in _FUNCTION:
+            words.append(hashed(word)[:12] + (_HARD if _is_hard(token, word, starts_sentence) else ""))
         starts_sentence = token in ".?!:" or (starts_sentence and token in _PUNCTUATION)
     if len(words) > _MAX_CONTENT_WORDS:
         tail = hashed(" ".join(words[_MAX_CONTENT_WORDS:]))[:12] + _HARD

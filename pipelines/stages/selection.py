@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from pipelines.artifacts import digest_of
 from pipelines.caps import cap_level, cap_share
+from pipelines.echo import echoes_its_prompt
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
 from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
+from pipelines.stages.old_answers import answers_of, contradicted
 from pipelines.tree import net_votes, newest_corrections, originals_of
 
 REASONS: Mapping[str, str] = {
@@ -29,6 +31,7 @@ REASONS: Mapping[str, str] = {
     "language_mixed": "every answer mixes languages",
     "response_too_short": "every answer is shorter than allowed",
     "response_too_long": "every answer is longer than allowed",
+    "echo": "every answer only repeats what its prompt put into its mouth",
     "all_turns_flawed": "no answer is good enough to learn from",
     "contaminated": "repeats an item of the recipe's suites",
     "duplicate": "a newer copy of the same prompt and answer is used",
@@ -38,7 +41,7 @@ REASONS: Mapping[str, str] = {
 }
 # For each text of the whole pool, the name of the suite item that stands in it, or None.
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
-_NAMED_FLAWS = {"language_mixed", "response_too_short", "response_too_long"}
+_NAMED_FLAWS = {"echo", "language_mixed", "response_too_short", "response_too_long"}
 
 
 class UserCap(Record):
@@ -124,13 +127,16 @@ def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], in
     counts = [count_tokens(message.text) if message.role == "assistant" else 0 for message in path]
     liked = candidate.satisfaction is not None and candidate.satisfaction >= rules.min_satisfaction
     flaws = [_flaw(message, count, rules, liked) for message, count in zip(path, counts, strict=True)]
+    if rules.feedback.echo:  # last, and of good answers only: it is the slowest to tell
+        flaws = [flaw or ("echo" if echoes_its_prompt(path[n], path[:n]) else None) for n, flaw in enumerate(flaws)]
     trained = tuple(flaw is None for flaw in flaws)
     reason = _rating_reason(candidate, path, rules, liked) or _turns_reason(path, flaws)
     return _Judged(candidate, path, tuple(counts), trained, reason)
 
 
 def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
-    """From the root, at each fork the sibling with the most net votes, then a complete one, then the newest.
+    """From the root, at each fork the sibling with the most net votes, then the one whose branch has the answer with the
+    most, then a complete one, then the newest. Turns of the user have no votes, so their branch decides.
 
     The newest correction that counts stands in the place of what it corrects, as if voted up; what followed the
     corrected answer follows it. Corrections that do not count are on no path. Ends with an assistant turn; later
@@ -138,24 +144,41 @@ def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
     """
     originals = originals_of(messages)
     standing = newest_corrections(messages)
-    children: dict[str | None, list[tuple[int, bool, int]]] = {}
-    places = {message.key.message: position for position, message in enumerate(messages)}
+    ages = {message.key.message: position for position, message in enumerate(messages)}
+    parents: dict[str, str | None] = {}
+    shown: dict[str, RatedMessage] = {}
     for message in messages:
-        if message.corrects and (originals[message.key.message] != message.key.message or not message.corrects.counts):
+        name = message.key.message
+        if message.corrects and (originals[name] != name or not message.corrects.counts):
             continue
-        shown = standing.get(message.key.message, message)
-        rank = (net_votes(shown), shown.complete, places[shown.key.message])
-        parent = originals.get(message.parent, message.parent) if message.parent else None
-        children.setdefault(parent, []).append(rank)
+        shown[name] = standing.get(name, message)
+        parents[name] = originals.get(message.parent, message.parent) if message.parent else None
+    best = _best_votes(shown, parents)
+    children: dict[str | None, list[tuple[int, bool, int, bool, int]]] = {}
+    for name, message in shown.items():
+        rank = (net_votes(message), name in best, best.get(name, 0), message.complete, ages[message.key.message])
+        children.setdefault(parents[name], []).append(rank)
     path: list[RatedMessage] = []
     place: str | None = None
     while place in children:
-        best = messages[max(children.pop(place))[2]]
-        path.append(best)
-        place = originals[best.key.message]
+        taken = messages[max(children.pop(place))[-1]]
+        path.append(taken)
+        place = originals[taken.key.message]
     while path and path[-1].role != "assistant":
         path.pop()
     return tuple(path)
+
+
+def _best_votes(shown: Mapping[str, RatedMessage], parents: Mapping[str, str | None]) -> dict[str, int]:
+    """For each message with an answer in its branch, itself included, the most net votes of one."""
+    best: dict[str, int] = {}
+    answers = [name for name, message in shown.items() if message.role == "assistant"]
+    for answer in sorted(answers, key=lambda name: -net_votes(shown[name])):
+        place: str | None = answer
+        while place is not None and place in shown and place not in best:  # who already has one has a better one, and so have its parents
+            best[place] = net_votes(shown[answer])
+            place = parents[place]
+    return best
 
 
 def _flaw(message: RatedMessage, tokens: int, rules: Select, liked: bool) -> str | None:
@@ -176,11 +199,12 @@ def _flaw(message: RatedMessage, tokens: int, rules: Select, liked: bool) -> str
 
 def _rating_reason(candidate: Candidate, path: Sequence[RatedMessage], rules: Select, liked: bool) -> str | None:
     primary = rules.language.primary
+    answers = [message for message in path if message.role == "assistant"]
     checks = (
         ("no_consent", candidate.consent is not True),
         ("other_language", primary is not None and candidate.language != primary),
         ("no_answer", not path),
-        ("unrated", candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in path)),
+        ("unrated", candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in answers)),
         ("low_satisfaction", not liked and not any(net_votes(m) > 0 for m in path)),
     )
     return next((name for name, holds in checks if holds), None)
@@ -220,55 +244,14 @@ def _settle_clusters(newest_first: Sequence[_Judged]) -> dict[str, str]:
 
 
 def _without_old_answers(newest_first: Sequence[_Judged]) -> dict[str, _Judged]:
-    """The training records that answer a question otherwise than a newer one does, those answers no longer trained.
-
-    Clusters compare whole conversations; a correction often comes in the middle of one. A question counts where it
-    opened one of the two conversations: what never does ("and why?") may depend on what was said before.
-    """
-    newest: dict[str, tuple[str, bool]] = {}
-    changed = {}
-    for one in newest_first:
-        if one.candidate.part != "train":
-            continue
-        answers = _answers(one)
-        old = {place for place, question, opens in answers if _differs(one.path[place], newest.get(question), opens)}
-        if old:
-            kept = tuple(good and place not in old for place, good in enumerate(one.trained))
-            changed[one.candidate.conversation] = replace(one, trained=kept)
-        for place, question, opens in answers:
-            if place not in old and (question not in newest or (opens and not newest[question][1])):
-                newest[question] = (_folded(one.path[place].text), opens)
-    return changed
-
-
-def _answers(one: _Judged) -> list[tuple[int, str, bool]]:
-    """(place of a trained answer, the question that it answers, whether that opens the conversation).
-
-    An answer that says in much the same words what an answer voted down before it said wrongly answers the same question.
-    """
-    found = []
-    question, opens, wrong = "", True, ""
-    for place, message in enumerate(one.path):
-        text = _folded(message.text)
-        if message.role == "user" and not wrong:
-            opens, question = question == "", text
-        elif message.role == "assistant" and message.up < message.down:
-            wrong = text
-        elif message.role == "assistant":
-            if one.trained[place] and (not wrong or _are_alike(wrong, text)):
-                found.append((place, question, opens))
-            wrong = ""
-    return found
-
-
-def _are_alike(one: str, other: str) -> bool:
-    """Whether at least half the words of the shorter text stand in the longer one."""
-    words = sorted((set(one.split()), set(other.split())), key=len)
-    return 2 * len(words[0] & words[1]) >= len(words[0]) > 0
-
-
-def _differs(answer: RatedMessage, newer: tuple[str, bool] | None, opens: bool) -> bool:
-    return newer is not None and (opens or newer[1]) and newer[0] != _folded(answer.text)
+    """The training records that answer a question otherwise than a newer one does, those answers no longer trained."""
+    train = {one.candidate.conversation: one for one in newest_first if one.candidate.part == "train"}
+    old = contradicted(answers_of(name, one.path, one.trained) for name, one in train.items())
+    return {
+        name: replace(one, trained=tuple(good and place not in old[name] for place, good in enumerate(one.trained)))
+        for name, one in train.items()
+        if name in old
+    }
 
 
 def _contaminated(kept: Sequence[_Judged], find_contaminated: FindContaminated) -> dict[str, str]:

@@ -104,3 +104,17 @@ def test_a_long_hostile_prompt_takes_no_long_time(text: str) -> None:
     is_echo([text], text[:16000])
 
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("line", ["say " + "a " * 75 + "b", "say " + "a " * 70 + "b{n}"])
+def test_a_prompt_of_many_scripts_takes_no_long_time(line: str) -> None:
+    prompt = "\n".join(line.format(n=n) for n in range(200))
+    started = time.monotonic()
+
+    assert not is_echo([prompt], "a " * 16_000)
+    assert time.monotonic() - started < 5
+
+
+def test_words_are_found_as_words_and_not_as_parts_of_some() -> None:
+    assert is_echo(["say one two three"], "one two three") and is_echo(["say one two three"], "two three")
+    assert not is_echo(["say someone twofold"], "one two")

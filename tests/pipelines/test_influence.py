@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipelines.influence import REASONS, Weighed, pieces_of, vote_cap, weigh, without
 from pipelines.recipe import Select
 from pipelines.records import Candidate
+from pipelines.tree import net_votes
 from tests.pipelines.feedback import (
     NOW,
     asked,
@@ -71,6 +72,17 @@ def test_an_echo_loses_its_up_vote_and_keeps_its_down_vote() -> None:
     assert dropped(result) == {"echo": 1}
     assert (result.candidates[0].messages[1].up, result.candidates[0].messages[1].down) == (0, 1)
     assert not weighed(given, echo=False).dropped
+
+
+def test_a_correction_and_a_comparison_that_speak_for_an_echo_do_not_count() -> None:
+    turns = message("q", "user", "I know that the capital is Reda.", None), message("x", "assistant", "It is Osk.", "q", up("u"))
+    echo = "Yes, the capital is Reda."
+
+    fixed = weighed(conversation("a", *turns, correction("c", "x", echo, "q")))
+    other = conversation("a", *turns, message("y", "assistant", echo, "q"), comparisons=(comparison("y", "x", "v"), comparison("x", "y", "w")))
+
+    assert dropped(fixed) == {"echo": 1} and [m.corrects and m.corrects.counts for m in fixed.candidates[0].messages] == [None, None, False]
+    assert [fate.rater for fate in weighed(other).dropped] == ["v"]
 
 
 def test_an_app_gives_at_most_its_share_and_its_raters_take_turns() -> None:
@@ -141,13 +153,31 @@ def test_who_disagrees_with_the_crowd_weighs_less(against: int, along: int, othe
     assert all(value == 1 for key, value in result.weights.items() if key[2] != "odd")
 
 
-def test_a_dropped_down_still_masks_and_a_dropped_up_teaches_nothing() -> None:
+def test_a_dropped_down_only_masks_what_nobody_else_speaks_for_and_a_dropped_up_teaches_nothing() -> None:
     young = {"since": 99}
+    dropped_up, dropped_down, honest = rating("u", 1, **young), rating("u", -1, **young), rating("v")
 
-    result = weighed(lone("a", rating("u", 1, **young)), lone("b", rating("u", -1, **young)), min_account_days=10)
+    pool = [lone("a", dropped_up), lone("b", dropped_down), lone("c", dropped_down, honest), lone("d", dropped_down, rating("v", -1))]
+    result = weighed(*pool, min_account_days=10)
 
-    first, second = (one.messages[1] for one in result.candidates)
-    assert (first.up, first.down, first.ratings) == (0, 0, ()) and (second.up, second.down, second.ratings) == (0, 1, ())
+    shown = [(one.messages[1].up, one.messages[1].down, len(one.messages[1].ratings)) for one in result.candidates]
+    assert shown == [(0, 0, 0), (0, 1, 0), (1, 0, 1), (0, 1, 1)]
+
+
+def test_a_dropped_down_does_not_speak_against_a_correction_that_counts() -> None:
+    late = (rating("troll", -1, since=99),)
+    fixed = conversation("a", message("q", "user", "Where?", None), message("x", "assistant", "South.", "q"), correction("c", "x", "North.", "q", ratings=late, down=1))
+
+    assert net_votes(weighed(fixed, min_account_days=10).candidates[0].messages[2]) == 1
+
+
+def test_one_capped_account_takes_no_answer_away_that_others_voted_up() -> None:
+    pool = [lone(f"c{n}", rating(f"u{n}"), rating("troll", -1, day=3)) for n in range(30)]
+
+    result = weighed(*pool)
+
+    assert dropped(result) == {"over_user_cap": 27}
+    assert sum(net_votes(one.messages[1]) > 0 for one in result.candidates) == 27
 
 
 def test_a_correction_that_does_not_count_stays_in_the_tree_and_says_so() -> None:

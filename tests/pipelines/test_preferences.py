@@ -1,5 +1,6 @@
 """From feedback to pairs and labelled answers: best source first, each piece once, a reason for the rest."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -87,6 +88,42 @@ def test_an_up_and_a_down_on_near_prompts_are_a_pair_and_on_others_never() -> No
     assert next(item for item in made.items if item.kind == "pair").conversations == ("a", "b")
 
 
+LONG = (
+    "Here are the notes of our meeting on the new garden of the school please tell me in a few short words what the people of the "
+    "village decided about the trees and the water and the paths and who will look after the flowers when the summer is over and "
+    "everybody has left for the sea because the mayor and the teachers and all of the parents would like to read it on the train "
+    "before the next meeting which takes place in the small hall beside the church where we met last time when it was raining"
+)
+NOTES, FRUIT = ("user", LONG), ("user", "Name a fruit")
+COLOUR = ("user", "What colour is it?")
+OTHER_PROMPTS: list[tuple[str, list[tuple[str, str]], list[tuple[str, str]]]] = [
+    ("a joke after a summary", [NOTES], [NOTES, ("assistant", "Ten trees."), ("user", "now tell me a joke")]),
+    ("now in french", [NOTES], [NOTES, ("assistant", "They plant ten trees."), ("user", "now in french")]),
+    ("after another answer", [FRUIT, ("assistant", "Banana"), COLOUR], [FRUIT, ("assistant", "Cherry"), COLOUR]),
+    ("another system prompt", [("system", "Answer in French."), COLOUR], [("system", "Answer in English."), COLOUR]),
+    ("with and without one", [COLOUR], [("system", "Answer in English."), COLOUR]),
+    ("a greeting unasked for", [("system", "You are a bank.")], [("system", "You are a bank.")]),
+    ("one word more", [("user", LONG)], [("user", LONG + " nearby")]),
+]
+
+
+def chat(name: str, turns: Sequence[tuple[str, str]], answer: str, votes: Any, **more: Any) -> Candidate:
+    said = [*turns, ("assistant", answer)]
+    return conversation(name, *(
+        message(f"{name}{place}", role, text, f"{name}{place - 1}" if place else None, votes if place == len(turns) else ())
+        for place, (role, text) in enumerate(said)
+    ), **more)  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "first", "second"), OTHER_PROMPTS, ids=[row[0] for row in OTHER_PROMPTS])
+def test_what_came_before_a_question_is_part_of_it(case: str, first: Any, second: Any) -> None:
+    bad, good = chat("a", first, "South.", down("u", day=1)), chat("b", second, "North.", up("v", day=2))
+
+    assert {source for source, _, _ in items(build(good, bad))} == {"lone"}
+    wrong_elsewhere = chat("b", second, "South.", up("v"))
+    assert fates(build(bad, wrong_elsewhere)) == {"lone": 2}
+
+
 def test_near_prompts_of_two_parts_are_no_pair() -> None:
     made = build(asked("a", Q, ("North.", up("u"))), asked("b", Q, ("South.", down("v")), part="heldout"))
 
@@ -139,6 +176,13 @@ def test_a_flawed_answer_is_never_chosen_but_may_be_rejected(flaw: dict[str, Any
     assert fates(build(conversation("a", *bad))) == {"lone": 1}
 
 
+def test_a_pair_joins_the_same_question_after_the_same_words() -> None:
+    before = [("system", "Be kind."), FRUIT, ("assistant", "Banana"), COLOUR]
+    good, bad = chat("a", before, "Yellow.", up("u")), chat("b", [*before[:3], ("user", "what colour is it")], "Red.", down("v"))
+
+    assert items(build(good, bad)) == {("near_prompt", "a4", "b4")}
+
+
 def test_the_same_answers_count_once_and_the_newest_wins() -> None:
     copies = [asked(f"c{n}", Q, ("North.", up(f"u{n}", day=n)), ("South.", down(f"v{n}", day=n))) for n in range(4)]
     single = asked("d", Q, ("North.", up("w")))
@@ -146,6 +190,15 @@ def test_the_same_answers_count_once_and_the_newest_wins() -> None:
     made = build(*copies, single)
 
     assert items(made) == {("siblings", "c3.a", "c3.b")} and fates(made) == {"siblings": 2, "duplicate": 7}
+
+
+def test_a_correction_that_only_repeats_the_prompts_claim_is_no_pair_and_overtakes_nothing() -> None:
+    claim = message("q", "user", "I think the capital of Vell is Orm. What is it?", None)
+    fixed = conversation("a", claim, message("x", "assistant", "It is Tarn.", "q", up("u")), correction("c", "x", "The capital of Vell is Orm.", "q", "v"))
+
+    made = build(fixed, feedback={"echo": True})
+
+    assert items(made) == {("lone", "x", None)} and fates(made) == {"echo": 1, "lone": 1}
 
 
 def test_a_fact_corrected_later_beats_an_older_vote_elsewhere() -> None:
@@ -181,6 +234,20 @@ def test_a_rater_who_weighs_less_makes_a_lighter_item() -> None:
     made = build(*odd, mine, feedback={"min_overlap": 3})
 
     assert {item.weight for item in made.items if item.chosen and item.chosen.message == "mine.a"} == {0.6}
+
+
+def test_many_corrections_among_many_votes_take_no_long_time() -> None:
+    pool = [
+        conversation(
+            str(n), message(f"{n}.q", "user", f"Question {n}?", None), message(f"{n}.a", "assistant", "A.", f"{n}.q", up(*(f"r{k}" for k in range(10)))),
+            correction(f"{n}.c", f"{n}.a", "B.", f"{n}.q", f"w{n}"),
+        )
+        for n in range(400)
+    ]  # fmt: skip
+    started = time.monotonic()
+
+    assert fates(build(*pool)) == {"correction": 400, "superseded": 4_000}
+    assert time.monotonic() - started < 5
 
 
 @settings(max_examples=150, deadline=None)

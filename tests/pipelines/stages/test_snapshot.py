@@ -17,6 +17,7 @@ from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.stages.snapshot import Selector, preview, read_fates, read_items, read_preferences, snapshot
+from pipelines.tree import net_votes
 from tests.pipelines.feedback import asked, down, up
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
@@ -240,6 +241,53 @@ def test_a_newer_answer_inside_another_conversation_replaces_the_old_one(old: An
     assert items["new"].reason == "train"
     assert [place for place, turn in enumerate(items["old"].turns) if turn.trained] == (trained or [])
     assert items["old"].reason == ("train" if trained else "superseded")
+
+
+CLAIM, ECHO = "I think the capital of Vell is Orm. What is it?", "The capital of Vell is Orm."
+
+
+def test_an_echo_of_its_prompt_gets_no_loss_however_well_it_was_rated() -> None:
+    items = run([candidate("a", CLAIM, ECHO), candidate("b", CLAIM, {"text": ECHO, "up": 3}, "and Lodu?", "It is Kirn.")])
+
+    assert items["a"].reason == "echo"
+    assert [turn.trained for turn in items["b"].turns] == [False, False, False, True]
+    assert run([candidate("a", CLAIM, ECHO)], feedback={"echo": False})["a"].reason == "train"
+
+
+EDITED = (
+    message("q1", "user", "question", None), message("a1", "assistant", "an answer", "q1", up=2),
+    message("q2", "user", "question, please", None), message("a2", "assistant", "another", "q2"),
+    message("q3", "user", "question!", None),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [({}, ["q1", "a1"]), ({"a2": {"up": 3}}, ["q2", "a2"]), ({"a1": {"up": 0}}, ["q2", "a2"]), ({"a1": {"up": 0, "down": 1}}, ["q2", "a2"])],
+    ids=["the edit is not rated", "the edit is liked more", "nobody rated", "the first is bad"],
+)
+def test_at_a_fork_of_edited_prompts_the_branch_with_the_best_answer_wins(votes: Any, expected: list[str]) -> None:
+    tree = [one.model_copy(update=votes.get(one.key.message, {})) for one in EDITED]
+
+    assert [m.key.message for m in best_path(tree)] == expected
+
+
+def test_a_regeneration_that_nobody_rated_does_not_hide_rated_turns() -> None:
+    tree = (
+        message("q", "user", "question", None), message("x", "assistant", "one", "q"), message("r", "user", "more?", "x"),
+        message("y", "assistant", "more", "r", up=1), message("z", "assistant", "two", "q"),
+    )  # fmt: skip
+
+    assert [m.key.message for m in best_path(tree)] == ["q", "x", "r", "y"]
+    assert [m.key.message for m in best_path([*tree[:4], message("z", "assistant", "two", "q", up=1)])] == ["q", "z"]
+
+
+def test_votes_on_what_is_no_answer_say_nothing() -> None:
+    turns = chat("a", "q", "an answer")
+    liked = (turns[0].model_copy(update={"up": 3}), turns[1])
+
+    assert run([candidate("a", satisfaction=None, messages=liked)])["a"].reason == "unrated"
+    assert net_votes(liked[0]) == 0
 
 
 def test_a_badly_rated_newer_answer_does_not_replace_a_good_one() -> None:
