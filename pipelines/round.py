@@ -20,6 +20,7 @@ from pipelines.stages.report import ReportInput, ReportOutput, language_of, repo
 from pipelines.stages.snapshot import SnapshotOutput, read_items, read_preferences, snapshot
 from pipelines.stages.train import train
 from pipelines.steps import Steps
+from pipelines.suites.run import form_digest
 from pipelines.tools import gather_tools
 from pipelines.turn import Baseline, Journal, RoundResult, Surroundings
 
@@ -83,7 +84,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     def learn_from_thumbs(out: Path) -> Preferred:
         return thumbs.run(tools.training_base(attempt.scratch), weights, out, attempt.still_ours)
 
-    preferred = step("prefer", Preferred, learn_from_thumbs, taken.digest, thumbs.rule, step.digest("train"), champion.form.sha256)
+    preferred = step("prefer", Preferred, learn_from_thumbs, taken.digest, thumbs.rule, step.digest("train"), form_digest(champion.form))
     if preferred.trained:
         weights = step.folder("prefer") / preferred.trained.weights
         gate_items = gate_items.model_copy(update={"preference": thumbs.ask()})
@@ -109,7 +110,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
         )  # fmt: skip
         return evaluate(request, out, suites=tools.suites, cache=around.scores)
 
-    measured = step("evaluate", EvaluateOutput, measure, step.digest("export"), champion.form.sha256, recipe.evaluate)
+    measured = step("evaluate", EvaluateOutput, measure, step.digest("export"), form_digest(champion.form), recipe.evaluate)
 
     # The decision, and the story of it.
     def judge(out: Path) -> Verdict:
