@@ -67,6 +67,19 @@ class _Judged:
         return sum(count for count, good in zip(self.counts, self.trained, strict=True) if good)
 
     @property
+    def tokens_by_writer(self) -> Mapping[str, int]:
+        """Trained tokens by whom they are counted against: what a corrector wrote is the corrector's."""
+        tokens: Counter[str] = Counter()
+        for writer, count, good in zip(self.writers, self.counts, self.trained, strict=True):
+            if good:
+                tokens[writer] += count
+        return tokens
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        return tuple(message.corrects.rater if message.corrects else self.candidate.person for message in self.path)
+
+    @property
     def newest_first(self) -> tuple[float, str]:
         """A correction makes a conversation as new as itself."""
         times = [self.candidate.occurred_at, *(message.corrects.at for message in self.path if message.corrects)]
@@ -97,14 +110,16 @@ def select(
     reasons = {one.candidate.conversation: one.reason for one in judged if one.reason}
     good = sorted((one for one in judged if one.reason is None), key=lambda one: one.newest_first)
     reasons |= _settle_clusters(good)
-    corrected = _without_old_answers([one for one in good if one.candidate.conversation not in reasons])
-    judged, good = ([corrected.get(one.candidate.conversation, one) for one in those] for those in (judged, good))
-    reasons |= {one.candidate.conversation: "superseded" for one in corrected.values() if not any(one.trained)}
+    masked = _without_old_answers([one for one in good if one.candidate.conversation not in reasons])
+    judged, good = ([masked.get(one.candidate.conversation, one) for one in those] for those in (judged, good))
+    reasons |= {name: "superseded" for name, one in masked.items() if not any(one.trained)}
     # after the clusters: many copies of one pasted item must not look like a template
     reasons |= _contaminated([one for one in good if one.candidate.conversation not in reasons], find_contaminated)
     train = [one for one in good if one.candidate.part == "train" and one.candidate.conversation not in reasons]
     cap = user_cap(_tokens_per_person(train), rules.per_user)
-    reasons |= _over_cap(train, cap)
+    masked = _over_cap(train, cap)
+    judged, good = ([masked.get(one.candidate.conversation, one) for one in those] for those in (judged, good))
+    reasons |= {name: "over_user_cap" for name, one in masked.items() if not any(one.trained)}
     reasons |= _overlaps(good, reasons)
     ordered = sorted(judged, key=lambda one: (one.candidate.occurred_at, one.candidate.conversation))
     return [_item(one, reasons.get(one.candidate.conversation)) for one in ordered], cap
@@ -262,23 +277,28 @@ def _contaminated(kept: Sequence[_Judged], find_contaminated: FindContaminated) 
 def _tokens_per_person(train: Sequence[_Judged]) -> dict[str, int]:
     tokens: Counter[str] = Counter()
     for one in train:
-        tokens[one.candidate.person] += one.tokens
+        tokens.update(one.tokens_by_writer)
     return dict(tokens)
 
 
-def _over_cap(newest_first: Sequence[_Judged], cap: UserCap | None) -> dict[str, str]:
-    """A person's newest records fill the cap; what no longer fits is left out."""
+def _over_cap(newest_first: Sequence[_Judged], cap: UserCap | None) -> dict[str, _Judged]:
+    """The records that do not fit, with what is over the cap no longer trained; people's newest records fill theirs.
+
+    A person's own record is over it as a whole. Of a corrector only the correction is: nobody may push out what others
+    wrote by correcting it.
+    """
     if cap is None:
         return {}
     filled: Counter[str] = Counter()
-    reasons = {}
+    masked = {}
     for one in newest_first:
-        person = one.candidate.person
-        if filled[person] + one.tokens > cap.tokens:
-            reasons[one.candidate.conversation] = "over_user_cap"
-        else:
-            filled[person] += one.tokens
-    return reasons
+        person, written = one.candidate.person, one.tokens_by_writer
+        full = {writer for writer, tokens in written.items() if filled[writer] + tokens > cap.tokens}
+        if full:
+            left = (good and person not in full and writer not in full for good, writer in zip(one.trained, one.writers, strict=True))
+            one = masked[one.candidate.conversation] = replace(one, trained=tuple(left))
+        filled.update(one.tokens_by_writer)
+    return masked
 
 
 def _overlaps(good: Sequence[_Judged], reasons: Mapping[str, str]) -> dict[str, str]:

@@ -334,6 +334,23 @@ def test_one_busy_person_is_capped_and_nobody_else() -> None:
     assert items["busy99"].outcome == "used" and items["busy0"].reason == "over_user_cap"
 
 
+def test_what_a_corrector_wrote_counts_against_the_correctors_cap() -> None:
+    others = [candidate(f"c{n}") for n in range(30)]
+    corrected = [
+        candidate(f"x{n}", person=f"p{n % 10}", day=n, messages=(
+            message(f"{n}.q", "user", f"question {n}", None), message(f"{n}.a", "assistant", "a wrong answer", f"{n}.q"),
+            message(f"{n}.c", "assistant", "a better answer", f"{n}.q", **corrects(f"{n}.a", n)),
+            message(f"{n}.r", "user", f"and then {n}?", f"{n}.a"), message(f"{n}.y", "assistant", "something", f"{n}.r"),
+        )) for n in range(20)
+    ]  # fmt: skip
+
+    items = run([*others, *corrected])
+
+    used = [item for item in items.values() if item.outcome == "used"]
+    written = Counter(turn.key.message[-1] for item in used for turn in item.turns if turn.trained)
+    assert written["y"] == 20 and written["c"] == 2, "the corrector is at the cap, and the people who were corrected are not"
+
+
 @pytest.mark.parametrize(
     ("people", "rule", "share"),
     [
