@@ -188,8 +188,8 @@ class Preference(Section):
     beta: float = Field(0.1, gt=0)
     nll_weight: float = Field(1.0, ge=0)
     anchors: float = Field(1.0, ge=0)
-    desirable: Literal["auto"] | float = "auto"
-    undesirable: Literal["auto"] | float = "auto"
+    desirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    undesirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     learning_rate: float = Field(5e-6, gt=0)
     scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
     warmup: float = Field(0.1, ge=0)
