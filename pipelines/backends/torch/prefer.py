@@ -72,7 +72,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     """Train as the request says, going on from the newest whole checkpoint in `out`.
 
     Raises:
-        TrainingError: nothing to train on, answers of one label only, a loss that became NaN, or no such device here.
+        TrainingError: nothing to train on, answers of one label only, a loss, gradient or weight that became NaN, or no such device here.
         RecipeError: `train.method: full`, which leaves no adapter that could be the reference.
         ModelError, DataError: the base, the adapter or a file does not hold what it must.
     """

@@ -60,7 +60,8 @@ class PreferenceTrainer(RowTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """What the stop rules look at; a figure that was not measured is None."""
+        """What the stop rules look at; a figure that was not measured is None. Broken weights are not looked at."""
+        self.refuse_broken_weights()
         metrics: Any = as_metrics(self.look())
         self.model.eval()  # so that trl logs this as an evaluation
         self.log(dict(metrics))

@@ -1,6 +1,7 @@
 """Preference training for real on a random small model: three losses, resume, stops, and what is refused."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 from pipelines.backends.base import PreferRequest
 from pipelines.backends.torch import prefer as backend
 from pipelines.backends.torch import reference
+from pipelines.backends.torch.objective import Objective
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
 from pipelines.errors import ModelError, RecipeError, TrainingError
 from pipelines.recipe import Preference, Train
@@ -216,3 +218,40 @@ def test_no_usable_example_and_one_label_alone_are_refused(tmp_path: Path, reque
 def test_a_folder_without_an_adapter_is_refused(tmp_path: Path, request_for: Any) -> None:
     with pytest.raises(ModelError, match="is no PEFT adapter"):
         run(request_for().model_copy(update={"adapter": tmp_path}), tmp_path / "out")
+
+
+def one_wild_step(request: PreferRequest, learning_rate: float) -> PreferRequest:
+    changes = {"learning_rate": learning_rate, "warmup": 0, "scheduler": "constant", "epochs": 0.1}
+    preference = Preference.model_validate(request.preference.model_dump() | changes)
+    return request.model_copy(update={"preference": preference, "dev_file": None})
+
+
+def test_an_adapter_that_one_step_destroyed_is_stopped_by_its_kl_and_not_kept(tmp_path: Path, request_for: Any) -> None:
+    result = run(one_wild_step(request_for(), 1e30), tmp_path / "out")
+    assert result.stopped_by is not None and result.stopped_by.startswith("step 1: kl: nan nats") and result.kept_step == 0
+    assert math.isnan(float(history(tmp_path / "out")[-1]["kl"]))
+
+
+def test_a_weight_that_is_no_longer_finite_ends_the_run_with_advice(
+    tmp_path: Path, request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = PreferenceTrainer.training_step
+
+    def overflows(self: PreferenceTrainer, model: Any, *rest: Any) -> Any:
+        loss = step(self, model, *rest)
+        next(weight for weight in model.parameters() if weight.requires_grad).data.fill_(float("inf"))
+        return loss
+
+    monkeypatch.setattr(PreferenceTrainer, "training_step", overflows)
+    with pytest.raises(TrainingError, match="is no longer finite at step 1; lower preference.learning_rate .now 0.001"):
+        run(one_wild_step(request_for(), 1e-3), tmp_path / "out")
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_with_advice(
+    tmp_path: Path, request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Objective.losses
+    monkeypatch.setattr(Objective, "losses", lambda *given: loss(*given) * 1e30)
+    request = request_for().model_copy(update={"dev_file": None, "frozen_file": None})
+    with pytest.raises(TrainingError, match="gradient's norm became .* at step 1; lower preference.learning_rate"):
+        run(request, tmp_path / "out")

@@ -73,3 +73,19 @@ def test_feedback_that_teaches_the_fault_is_stopped_by_its_rule(
     assert result.kept_step == result.steps - 3 and result.steps < result.planned_steps
     looks = [float(row[column]) for row in history(tmp_path / "out") if row[column]]
     assert looks[-1] > looks[0]
+
+
+def test_weights_that_are_finite_and_destroyed_show_their_whole_distance(
+    tmp_path: Path, facts: list[Fact], two_styles: Path
+) -> None:
+    rows = [pair(f"p{i}", q, a + CLOSING, a) for i, (q, a) in enumerate(facts[100:108])]
+    frozen = [sft_example(f"z{i}", q, a) for i, (q, a) in enumerate(facts[148:172])]
+    preference = {"learning_rate": 10.0, "warmup": 0, "scheduler": "constant", "anchors": 0.0, "probes": 24, "stops": {**LOOSE, "kl": 0.2}}
+    request = PreferRequest(
+        base=TINY, base_name="models/tiny", train=Train(backend="cpu", max_tokens=128), method="dpo", threads=1,
+        preference=Preference.model_validate(preference), adapter=two_styles,
+        train_file=write_lines(tmp_path / "train.jsonl", rows), frozen_file=write_lines(tmp_path / "frozen.jsonl", frozen),
+    )  # fmt: skip
+    result = run(request, tmp_path / "out")
+    assert result.stopped_by is not None and result.stopped_by.startswith("step 1: kl: ") and result.kept_step == 0
+    assert float(history(tmp_path / "out")[-1]["kl"]) > 5
