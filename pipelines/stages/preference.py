@@ -6,6 +6,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipelines.records import Corpus, PreferenceExample, PreferenceItem, Record,
 from pipelines.stages.anchors import AnchorName, AnchorPool, frozen_prompts
 from pipelines.stages.cohort_check import CohortCheck, check_cohort
 from pipelines.stages.prefer import prefer
-from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples
+from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples, with_resampled
 from pipelines.suites.preference import PreferenceAsk
 from pipelines.verifiers import resampled_pairs, verify
 
@@ -74,7 +75,7 @@ class Prefer:
         )  # fmt: skip
         trained = prefer(request, out, still_ours)
         checked = self.cohort and check_cohort(
-            self.cohort, self.items, request, trained, self._write_train, out / "cohort", still_ours
+            self.cohort, self.items, request, trained, partial(self._write_train, resampled), out, still_ours
         )
         return Preferred(
             choice=choice, resampled=len(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained,
@@ -98,11 +99,11 @@ class Prefer:
             claims=str(self.claims) if self.claims else None,
         )  # fmt: skip
 
-    def _write_train(self, items: Sequence[PreferenceItem]) -> Path:
-        """The text of the training items among these, in a file of its own in scratch."""
+    def _write_train(self, resampled: Sequence[PreferenceExample], items: Sequence[PreferenceItem]) -> Path:
+        """The text of the training items among these, fresh answers included, in a file of its own in scratch."""
         path = self.scratch / "preference" / "train-without.jsonl"
         kept = [item for item in items if item.part == "train"]
-        lines = (one.model_dump_json() + "\n" for one in preference_examples(kept, self.corpus))
+        lines = (one.model_dump_json() + "\n" for one in with_resampled(preference_examples(kept, self.corpus), resampled))
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         return path
 

@@ -3,6 +3,7 @@
     out/
     ├── adapter/                  the weights of the last evaluation that broke no stop rule
     ├── preference_history.csv    step,loss,margin,chosen_reward,rejected_reward,accuracy,..., one line per step and per look
+    ├── preference_dev.csv        id,answer,before,after: log-probabilities of dev answers, nats, under reference and adapter
     ├── preference_metrics.json   hyper-parameters, data, weights, stop, speed, memory, choices and why
     └── checkpoints/, kept/, reference.npz    while it runs; a killed run goes on from there
 """
@@ -39,13 +40,14 @@ from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.steps import Step, plan_steps, with_anchors
 from pipelines.backends.torch.watch import LastGood, Measured, as_metrics, gather_watch, measure
-from pipelines.errors import RecipeError, TrainingError
+from pipelines.errors import NothingToLearn, RecipeError
 from pipelines.recipe import Train
 from pipelines.tokens import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "evaluate_every", "save_every")
 _PROBES = ("chosen", "length", "preferred_length", "kl", "refusals", "agreement", "dev_accuracy")
+_DEV = ("id", "answer", "before", "after")
 _HISTORY = (
     "step", "loss", "margin", "chosen_reward", "rejected_reward", "accuracy", "reference_point", "anchor_loss",
     "learning_rate", "grad_norm", *_PROBES,
@@ -72,7 +74,8 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     """Train as the request says, going on from the newest whole checkpoint in `out`.
 
     Raises:
-        TrainingError: nothing to train on, answers of one label only, a loss, gradient or weight that became NaN, or no such device here.
+        NothingToLearn: nothing to train on, or answers of one label only.
+        TrainingError: a loss, gradient or weight that became NaN, or no such device here.
         RecipeError: `train.method: full`, which leaves no adapter that could be the reference.
         ModelError, DataError: the base, the adapter or a file does not hold what it must.
     """
@@ -110,7 +113,9 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    return _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
+    output = _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
+    _write_dev(out / output.dev, watch.dev, reference.before.dev, last_good.kept.dev)
+    return output
 
 
 def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
@@ -118,7 +123,7 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
     train = request.train.model_copy(update={key: getattr(preference, key) for key in _OWN_KEYS})
     data = load_items(request.train_file, tokenizer, train.max_tokens, request.method)
     if not data.items:
-        raise TrainingError(
+        raise NothingToLearn(
             f"no example is left for {request.method} (left out: {dict(data.left_out)}); use another "
             "preference.method, a larger train.max_tokens, or `preference: {method: none}`"
         )
@@ -224,6 +229,7 @@ def _finish(
         weights="adapter",
         history="preference_history.csv",
         metrics="preference_metrics.json",
+        dev="preference_dev.csv",
         steps=trainer.state.global_step,
         planned_steps=len(plan.steps),
         kept_step=last_good.step,
@@ -240,7 +246,9 @@ def _finish(
         first_loss=losses[0],
         last_loss=losses[-1],
         dev_before=before.dev_accuracy,
-        dev_after=last_good.dev_accuracy,
+        dev_after=last_good.kept.dev_accuracy,
+        probe_before=before.probe,
+        probe_after=last_good.kept.probe,
         desirable=plan.objective.desirable,
         undesirable=plan.objective.undesirable,
         choices=plan.choices.why,
@@ -268,6 +276,21 @@ def _write_history(path: Path, before: Measured, history: list[dict[str, Any]]) 
                 writer.writerow(entry)
             elif "eval_dev_accuracy" in entry:
                 writer.writerow({"step": entry["step"], **{name: entry[f"eval_{name}"] for name in _PROBES}})
+
+
+def _write_dev(path: Path, items: Sequence[Item], before: Sequence[float], after: Sequence[float]) -> None:
+    """What reference and adapter say of every dev answer, in order: a pair has two lines, chosen and rejected."""
+    named = [(item.id, side) for item in items for side in _sides(item)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_DEV)
+        writer.writerows((*name, *values) for name, values in zip(named, zip(before, after, strict=True), strict=True))
+
+
+def _sides(item: Item) -> Sequence[str]:
+    if item.is_pair:
+        return ("chosen", "rejected")
+    return ("chosen",) if item.good else ("rejected",)
 
 
 def _write_metrics(path: Path, request: PreferRequest, output: PreferOutput) -> None:

@@ -28,10 +28,14 @@ Kept = Sequence[tuple[Tensor, Tensor]]
 
 
 class Measured(Record):
-    """One look at the model. `dev_accuracy`: the share of dev pairs whose chosen answer is the likelier one, ties half."""
+    """One look at the model. `dev_accuracy`: the share of dev pairs whose chosen answer is the likelier one, ties half.
+
+    `dev` are the log-probabilities of all dev answers in their order, nats.
+    """
 
     probe: Probe
     dev_accuracy: float | None = None
+    dev: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,15 +43,13 @@ class Watch:
     """The items that are looked at, the same ones every time.
 
     Attributes:
-        pairs: dev pairs; their chosen answers are in `preferred` too.
-        preferred: dev answers that people liked.
+        dev: pairs and labelled answers that are kept apart.
         prompts, preferred_length: prompts of such answers (ids), and the mean length of what people liked there, tokens.
         answer_tokens: where greedy answers to these prompts are cut.
         frozen, frozen_prompts: examples for KL, and their prompts for refusals.
     """
 
-    pairs: tuple[Item, ...]
-    preferred: tuple[Answer, ...]
+    dev: tuple[Item, ...]
     prompts: tuple[Sequence[int], ...]
     preferred_length: float | None
     answer_tokens: int
@@ -55,6 +57,11 @@ class Watch:
     frozen_prompts: tuple[Sequence[int], ...]
     claims: tuple[Claim, ...]
     claim_prompts: tuple[Sequence[int], ...]
+
+    @property
+    def preferred(self) -> tuple[Answer, ...]:
+        """Dev answers that people liked."""
+        return tuple(item.answers[0] for item in self.dev if item.good)
 
     @property
     def skipped(self) -> str:
@@ -82,7 +89,7 @@ def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
     claim_prompts = tuple(tokenizer.ids([{"role": "user", "content": claim.prompt}]) for claim in claims)
     longest = max((answer.tokens for answer in preferred), default=0)
     return Watch(
-        pairs=tuple(item for item in dev if item.is_pair), preferred=preferred,
+        dev=tuple(dev),
         prompts=tuple(tokenizer.ids(as_messages(answer.prompt)) for answer in asked),
         preferred_length=sum(answer.tokens for answer in asked) / len(asked) if asked else None,
         answer_tokens=min(max(2 * longest, _FEWEST_TOKENS), _MOST_TOKENS),
@@ -97,36 +104,40 @@ def measure(reader: Reader, watch: Watch, kept: Kept, tokenizer: ChatTokenizer) 
     said = [tokenizer.text(ids) for ids in reader.greedy(watch.claim_prompts, _OPENING_TOKENS)]
     agreed = [agrees(answer, claim) for answer, claim in zip(said, watch.claims, strict=True)]
     tokens = sum(answer.tokens for answer in watch.preferred)
+    dev = reader.log_probs([answer for item in watch.dev for answer in item.answers])
+    said_of = _by_item(watch.dev, dev)
+    liked = sum(values[0] for item, values in zip(watch.dev, said_of, strict=True) if item.good)
     probe = Probe(
-        chosen=sum(reader.log_probs(watch.preferred)) / tokens if tokens else None,
+        chosen=liked / tokens if tokens else None,
         length=_mean(lengths), preferred_length=watch.preferred_length,
         kl=reader.kl(watch.frozen, kept) if watch.frozen else None,
         refusals=_mean(refused), agreement=_mean(agreed),
     )  # fmt: skip
-    return Measured(probe=probe, dev_accuracy=_accuracy(reader, watch.pairs))
+    return Measured(probe=probe, dev_accuracy=_accuracy([values for values in said_of if len(values) == 2]), dev=tuple(dev))
 
 
 class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
     """Keeps the weights of the last evaluation that broke no stop rule, and ends the run at the first that breaks one.
 
-    `step` is the step of these weights; 0 means the reference, whose weights are the SFT adapter's.
+    `step` is the step of these weights; 0 means the reference, whose weights are the SFT adapter's. `kept` is what was
+    measured of them.
     """
 
     def __init__(self, before: Measured, limits: Stops, folder: Path) -> None:
         self._before, self._limits, self._kept = before, limits, KeptWeights(folder)
         self.step = 0
-        self.dev_accuracy = before.dev_accuracy
+        self.kept = before
         self.stopped_by: str | None = None
         self._saved_steps: list[int] = []
 
     def state(self) -> dict[str, Any]:
-        kept = {"step": self.step, "dev_accuracy": self.dev_accuracy, "stopped_by": self.stopped_by}
+        kept = {"step": self.step, "kept": self.kept.model_dump(mode="json"), "stopped_by": self.stopped_by}
         return {"args": {}, "attributes": kept}
 
     def restore(self, attributes: dict[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
-        for name, value in attributes.items():
-            setattr(self, name, value)
+        self.step, self.stopped_by = attributes["step"], attributes["stopped_by"]
+        self.kept = Measured.model_validate(attributes["kept"])
 
     @property
     def weights(self) -> Path | None:
@@ -142,14 +153,14 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
     def on_evaluate(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
-        measured: Measured = measured_of(rest["metrics"])
+        measured: Measured = rest["metrics"]["measured"]
         broken = broken_rules(self._before.probe, measured.probe, self._limits)
         if broken:
             self.stopped_by = f"step {state.global_step}: " + "; ".join(broken)
             control.should_training_stop = True
             return
         self._kept.keep(rest["model"], state.global_step)
-        self.step, self.dev_accuracy = state.global_step, measured.dev_accuracy
+        self.step, self.kept = state.global_step, measured
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -163,12 +174,6 @@ def as_metrics(measured: Measured) -> dict[str, float | None]:
     """A measurement as a line of the trainer's log."""
     numbers = {**measured.probe.model_dump(), "dev_accuracy": measured.dev_accuracy}
     return {f"eval_{name}": value for name, value in numbers.items()}
-
-
-def measured_of(metrics: dict[str, Any]) -> Measured:
-    """The measurement in a line of the trainer's log."""
-    probe = Probe(**{name: metrics[f"eval_{name}"] for name in Probe.model_fields})
-    return Measured(probe=probe, dev_accuracy=metrics["eval_dev_accuracy"])
 
 
 def _frozen(request: PreferRequest, tokenizer: ChatTokenizer) -> tuple[tuple[Encoded, ...], tuple[Sequence[int], ...]]:
@@ -201,11 +206,16 @@ def _distinct_prompts(answers: Sequence[Answer]) -> list[Answer]:
     return list({answer.prompt: answer for answer in reversed(answers)}.values())[::-1]
 
 
-def _accuracy(reader: Reader, pairs: Sequence[Item]) -> float | None:
+def _by_item(items: Sequence[Item], values: Sequence[float]) -> list[list[float]]:
+    """Each item's part of what is said of all answers in order."""
+    left = iter(values)
+    return [[next(left) for _ in item.answers] for item in items]
+
+
+def _accuracy(pairs: Sequence[Sequence[float]]) -> float | None:
     if not pairs:
         return None
-    values = reader.log_probs([answer for pair in pairs for answer in pair.answers])
-    ahead = [chosen - rejected for chosen, rejected in zip(values[0::2], values[1::2], strict=True)]
+    ahead = [chosen - rejected for chosen, rejected in pairs]
     return sum(1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in ahead) / len(ahead)
 
 

@@ -73,7 +73,7 @@ def test_a_run_prefers_what_people_preferred_and_leaves_weights_history_and_figu
     result = run(request_for(method), out)
     assert (result.pairs, result.good, result.bad) == counts and result.left_out == ({"not_a_pair": 4} if method == "dpo" else {})
     assert result.steps == result.planned_steps == result.kept_step == steps and result.stopped_by is None
-    names = {"adapter", "preference_history.csv", "preference_metrics.json", "progress.jsonl"}
+    names = {"adapter", "preference_dev.csv", "preference_history.csv", "preference_metrics.json", "progress.jsonl"}
     assert {path.name for path in out.iterdir()} == names
     lines = [row for row in history(out) if row["loss"]]
     first, last = lines[0], lines[-1]
