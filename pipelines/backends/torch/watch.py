@@ -1,7 +1,8 @@
 """What the stop rules look at while a preference run trains, and the weights that broke none of them."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from pipelines.tokens import ChatTokenizer, as_messages
 
 _OPENING_TOKENS = 64
 _FEWEST_TOKENS, _MOST_TOKENS = 32, 512
+_FEWEST_PROBES = 20  # of 19 answers one alone is five points, more than any rule allows
 
 Kept = Sequence[tuple[Tensor, Tensor]]
 
@@ -65,13 +67,24 @@ class Watch:
 
     @property
     def skipped(self) -> str:
-        """Which stop rules have nothing to look at, in words; empty if all do."""
-        rules = {
-            "displacement and length (no dev file with preferred answers)": bool(self.preferred),
-            "kl and refusals (no frozen examples)": bool(self.frozen),
-            "sycophancy (no claims)": bool(self.claims),
-        }
-        return "; ".join(rule for rule, present in rules.items() if not present)
+        """Which stop rules have nothing to look at, or too little to stop a run, in words; empty if all have enough."""
+        rows = (
+            ("displacement", "preferred dev answers", len(self.preferred)), ("length", "dev prompts", len(self.prompts)),
+            ("kl and refusals", "frozen examples", len(self.frozen)), ("sycophancy", "claims", len(self.claims)),
+        )  # fmt: skip
+        return "; ".join(
+            f"{rule} ({f'{count} {what} are fewer than {_FEWEST_PROBES}, so only the gate judges it' if count else f'no {what}'})"
+            for rule, what, count in rows if count < _FEWEST_PROBES
+        )  # fmt: skip
+
+    @property
+    def too_few(self) -> frozenset[str]:
+        """The figures of Probe that rest on too few answers to stop a run by."""
+        counts = {
+            "chosen": len(self.preferred), "length": len(self.prompts), "kl": len(self.frozen), "refusals": len(self.frozen),
+            "agreement": len(self.claims),
+        }  # fmt: skip
+        return frozenset(name for name, count in counts.items() if count < _FEWEST_PROBES)
 
 
 def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
@@ -120,23 +133,27 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
     """Keeps the weights of the last evaluation that broke no stop rule, and ends the run at the first that breaks one.
 
     `step` is the step of these weights; 0 means the reference, whose weights are the SFT adapter's. `kept` is what was
-    measured of them.
+    measured of them. Figures in `too_few` stop a run only where they are no number: the gate judges what they say.
     """
 
-    def __init__(self, before: Measured, limits: Stops, folder: Path) -> None:
-        self._before, self._limits, self._kept = before, limits, KeptWeights(folder)
+    def __init__(self, before: Measured, limits: Stops, too_few: Collection[str], folder: Path) -> None:
+        self._before, self._limits, self._too_few, self._kept = before, limits, too_few, KeptWeights(folder)
         self.step = 0
         self.kept = before
         self.stopped_by: str | None = None
         self._saved_steps: list[int] = []
 
     def state(self) -> dict[str, Any]:
-        kept = {"step": self.step, "kept": self.kept.model_dump(mode="json"), "stopped_by": self.stopped_by}
+        kept = {
+            "step": self.step, "kept": self.kept.model_dump(mode="json"), "stopped_by": self.stopped_by,
+            "saved_steps": [*self._saved_steps, self.step][-2:],  # asked for just before on_save
+        }  # fmt: skip
         return {"args": {}, "attributes": kept}
 
     def restore(self, attributes: dict[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
         self.step, self.stopped_by = attributes["step"], attributes["stopped_by"]
+        self._saved_steps = attributes["saved_steps"]
         self.kept = Measured.model_validate(attributes["kept"])
 
     @property
@@ -154,7 +171,7 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         measured: Measured = rest["metrics"]["measured"]
-        broken = broken_rules(self._before.probe, measured.probe, self._limits)
+        broken = [*_no_numbers(measured), *broken_rules(self._before.probe, self._watched(measured.probe), self._limits)]
         if broken:
             self.stopped_by = f"step {state.global_step}: " + "; ".join(broken)
             control.should_training_stop = True
@@ -168,6 +185,22 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
         """Drop the weights that neither the run nor one of the last two checkpoints points to."""
         self._saved_steps = [*self._saved_steps, self.step][-2:]
         self._kept.drop_all_but({*self._saved_steps, self.step})
+
+
+    def _watched(self, probe: Probe) -> Probe:
+        unusable = [name for name, value in probe.model_dump().items() if name in self._too_few or not _is_number(value)]
+        return probe.model_copy(update=dict.fromkeys(unusable))
+
+
+def _no_numbers(measured: Measured) -> Iterator[str]:
+    """What a destroyed model gives instead of a figure."""
+    named = [*measured.probe.model_dump().items(), *(("dev answers", value) for value in measured.dev)]
+    for name in dict.fromkeys(name for name, value in named if value is not None and not _is_number(value)):
+        yield f"{name}: the model gives no probabilities any more"
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def as_metrics(measured: Measured) -> dict[str, float | None]:
