@@ -100,6 +100,10 @@ class GGUFScorer:
 
     def generate(self, prompt_ids: Sequence[int], max_tokens: int, stop: Sequence[str] = ()) -> str:
         """The greedy answer, up to an end token, one of the `stop` texts (left out) or `max_tokens`."""
+        return self.answer(prompt_ids, max_tokens, stop)[0]
+
+    def answer(self, prompt_ids: Sequence[int], max_tokens: int, stop: Sequence[str] = ()) -> tuple[str, bool]:
+        """The greedy answer as `generate` gives it, and whether it came to its end before `max_tokens`."""
         if len(prompt_ids) + max_tokens > self.max_length:
             raise InputError(
                 f"a prompt of {len(prompt_ids)} tokens and an answer of {max_tokens} exceed the {self.max_length} "
@@ -107,10 +111,11 @@ class GGUFScorer:
             )
         self._reserve(len(prompt_ids) + max_tokens)
         row = self._after(prompt_ids)
-        decoder, text = codecs.getincrementaldecoder("utf-8")("replace"), ""
+        decoder, text, ended = codecs.getincrementaldecoder("utf-8")("replace"), "", False
         for step in range(max_tokens):
             token = int(row.argmax())
             if self._session.ends(token):
+                ended = True
                 break
             text += decoder.decode(self._session.piece(token))
             if _first_stop(text, stop) is not None or step + 1 == max_tokens:
@@ -118,7 +123,8 @@ class GGUFScorer:
             row = self._session.feed([token])[0]
         self._session.rewind(len(prompt_ids))
         text += decoder.decode(b"", final=True)
-        return text[: _first_stop(text, stop)]
+        place = _first_stop(text, stop)
+        return text[:place], ended or place is not None
 
     def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
         """log p of every token but the first given all before it, in nats: the parts of a perplexity.

@@ -77,6 +77,14 @@ def test_scores_do_not_depend_on_what_was_scored_before(
         assert scorer.generate(shared + item, 12) == text
 
 
+def test_an_answer_says_whether_it_came_to_its_end(scorer: GGUFScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, ended = scorer.answer(tokens(30), 12)
+    assert text and not ended
+    assert scorer.answer(tokens(30), 12, [text[:1]]) == ("", True)
+    monkeypatch.setattr(scorer._session, "ends", lambda token: True)
+    assert scorer.answer(tokens(30), 12) == ("", True)
+
+
 def test_scores_do_not_depend_on_the_number_of_threads(q4_gguf: Path) -> None:
     found = []
     for threads in (1, 2):

@@ -62,7 +62,7 @@ def test_a_wrong_sum_voted_down_becomes_a_pair_with_the_champions_right_one(tmp_
 
     done = run(tmp_path, tiny_base, sft, step)
 
-    assert done.resampled == 1 and done.trained is not None
+    assert done.resampled == 1 and done.replaced == ("sum.a",) and done.trained is not None
     assert (done.trained.good, done.trained.bad) == (7, 7)
 
 
@@ -70,6 +70,15 @@ def test_a_champion_that_is_wrong_as_well_gives_no_pair(tmp_path: Path, tiny_bas
     done = run(tmp_path, tiny_base, sft, prefer(tmp_path / "scratch", chosen_items(CHATS), answers="It is 41."))
 
     assert done.resampled == 0 and done.trained is not None and (done.trained.good, done.trained.bad) == (6, 7)
+
+
+@pytest.mark.parametrize("said", [None, "It is 42. " * 99], ids=["cut off", "too long to train on"])
+def test_a_fresh_answer_that_is_not_whole_gives_no_pair(tmp_path: Path, said: str | None) -> None:
+    step = prefer(tmp_path / "scratch", chosen_items(CHATS))
+    object.__setattr__(step, "sample", lambda prompts: [said] * len(prompts))
+    object.__setattr__(step, "count_tokens", lambda turns: len(turns[-1].content) if len(turns[-1].content) < 99 else 0)
+
+    assert step._resample() == []
 
 
 def test_the_cohort_check_trains_again_without_the_group_and_leaves_only_its_figures(
