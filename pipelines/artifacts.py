@@ -5,6 +5,7 @@
     │   ├── items.jsonl
     │   └── manifest.json    {"stage": "snapshot", "input": "<digest>", "output": {...}, "files": {...}, ...}
     ├── train.7.tmp/         being written by the worker with fence 7
+    │   └── reads.sha256     the digest of what the stage reads; another input does not go on from these files
     └── scratch/             text; deleted when the attempt ends
 """
 
@@ -25,6 +26,7 @@ from pipelines.errors import ArtifactError
 
 Output = TypeVar("Output", bound=BaseModel)
 _CHUNK_BYTES = 1 << 20
+_READS = "reads.sha256"
 
 
 class Manifest(BaseModel):
@@ -73,16 +75,21 @@ class Attempt:
         return output.model_validate(manifest.output)
 
     @contextmanager
-    def writing(self, stage: str) -> Iterator[Path]:
-        """A folder to write a stage into. It survives a crash, so a stage may resume from what it finds there."""
+    def writing(self, stage: str, read: str) -> Iterator[Path]:
+        """A folder to write a stage into. It survives a crash, so a stage may resume from what it finds there.
+
+        `read` is the digest of the stage's input: what was left over another input is deleted.
+        """
         self.still_ours()
         folder = self.folder / f"{stage}.{self.fence}.tmp"
-        self._adopt_leftovers(stage, folder)
+        self._adopt_leftovers(stage, folder, read)
         folder.mkdir(exist_ok=True)
+        write_atomic(folder / _READS, read)
         yield folder
 
     def seal(self, stage: str, folder: Path, read: str, output: BaseModel, seconds: float) -> Manifest:
         """Write the manifest last and rename the folder into place, if the claim still holds."""
+        (folder / _READS).unlink(missing_ok=True)  # the manifest says the same
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in paths:  # before the manifest, so that no power cut leaves one that speaks of lost bytes
             sync_file(path)
@@ -99,14 +106,20 @@ class Attempt:
         sync_folder(self.folder)
         return manifest
 
-    def _adopt_leftovers(self, stage: str, folder: Path) -> None:
-        """Take over the newest unfinished folder of an earlier fence (its checkpoints count); drop the others."""
-        others = [p for p in self.folder.glob(f"{stage}.*.tmp") if p != folder]
-        others.sort(key=lambda p: int(p.name.split(".")[-2]))
-        if others and not folder.exists():
-            os.replace(others.pop(), folder)
-        for path in others:
-            shutil.rmtree(path, ignore_errors=True)
+    def _adopt_leftovers(self, stage: str, folder: Path, read: str) -> None:
+        """Take over the newest unfinished folder of the same input (its checkpoints count); drop the others."""
+        left = sorted(self.folder.glob(f"{stage}.*.tmp"), key=lambda p: int(p.name.split(".")[-2]))
+        newest = next((path for path in reversed(left) if _was_reading(path) == read), None)
+        for path in left:
+            if path != newest:
+                shutil.rmtree(path, ignore_errors=path != folder)
+        if newest is not None and newest != folder:
+            os.replace(newest, folder)
+
+
+def _was_reading(folder: Path) -> str | None:
+    path = folder / _READS
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def read_manifest(folder: Path) -> Manifest | None:

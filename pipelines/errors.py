@@ -9,6 +9,7 @@
     │   ├── ModelError        weights, tokenizer or adapter that cannot be used
     │   └── GGUFError         a GGUF that is missing, corrupt or has the wrong tensor types
     ├── TrainingError         training that cannot start or went wrong (no trained token, NaN loss)
+    │   └── NothingToLearn    preference training without an example, or with answers of one label only
     ├── Refused               an act that the rules do not allow (promote a failed candidate)
     ├── NotFound              an id that names nothing
     ├── Conflict              the same id with other content
@@ -51,6 +52,10 @@ class GGUFError(ArtifactError):
 
 
 class TrainingError(PerennialError):
+    pass
+
+
+class NothingToLearn(TrainingError):
     pass
 
 

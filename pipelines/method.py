@@ -8,6 +8,8 @@ from pipelines.recipe import Preference
 from pipelines.records import FeedbackFate, PreferenceExample, PreferenceItem, Record, SnapshotItem
 
 Method = Literal["dpo", "kto", "bco", "none"]
+# What becomes of the votes on a lone bad answer at the snapshot, which cannot know yet whether a fresh one will do.
+RESAMPLED_FROM = ("lone", "rating", "pairs_only")
 _Item = TypeVar("_Item", PreferenceItem, PreferenceExample)
 
 
@@ -50,9 +52,10 @@ def choose_method(items: Sequence[PreferenceItem], rule: Preference) -> Choice:
     return Choice(method=method, why=why, counts=counts, topic_shift=round(shift, 6))
 
 
-def chosen_by(rule: Preference) -> dict[str, Any]:
-    """What of a recipe decides on the method: a change of anything else needs no new snapshot."""
-    return rule.model_dump(mode="json", include={"method", "min_pairs", "min_downs", "max_topic_shift"})
+def chosen_by(rule: Preference, max_tokens: int) -> dict[str, Any]:
+    """What of a recipe decides on the method and its items: a change of anything else needs no new snapshot."""
+    chosen = rule.model_dump(mode="json", include={"method", "min_pairs", "min_downs", "max_topic_shift"})
+    return {**chosen, "max_tokens": max_tokens}
 
 
 def settle_fates(
@@ -60,13 +63,26 @@ def settle_fates(
 ) -> tuple[FeedbackFate, ...]:
     """The fates once the method is known: feedback that its loss does not read is at most a rating for SFT.
 
-    DPO reads pairs only, and `none` nothing.
+    DPO reads pairs only, and `none` nothing; an answer that is too long to be preferred is still rated. `resample_fates` has
+    the last word on lone bad answers.
     """
     learnt = {item.conversation for item in items if item.outcome == "used"}
     return tuple(_settled(fate, method, learnt) for fate in fates)
 
 
+def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> tuple[FeedbackFate, ...]:
+    """The fates once fresh answers stand against these bad ones (message ids): the down-votes on them taught a pair."""
+    return tuple(
+        fate.model_copy(update={"outcome": "used", "rule": "resample"})
+        if fate.kind == "vote" and fate.value < 0 and fate.message in answers and fate.rule in RESAMPLED_FROM
+        else fate
+        for fate in fates
+    )
+
+
 def _settled(fate: FeedbackFate, method: Method, learnt: Container[str]) -> FeedbackFate:
+    if fate.rule == "too_long" and fate.conversation in learnt:
+        return fate.model_copy(update={"outcome": "used", "rule": "rating"})
     read = method in ("kto", "bco") or (method == "dpo" and fate.rule != "lone")
     if read or fate.outcome != "used":
         return fate

@@ -79,6 +79,11 @@ def preference_warnings(rule: Preference, plan: PreferencePlan, *, judged: bool)
             f"{rule.batch.per_device} answers at once are too few for {plan.method}, whose reference point is a mean over "
             f"them: set preference.batch.per_device to {_SMALLEST_STEP} or more"
         )
+    if rule.evaluate_every != "auto" and rule.evaluate_every >= plan.steps > 1:
+        yield (
+            f"the stop rules look first after {rule.evaluate_every} steps, and the preference stage has {plan.steps}: they cannot "
+            "end it early; use `evaluate_every: auto`"
+        )
     if rule.anchors == 0:
         yield "no anchors go along with preferences: general skill falls (SCIENCE section 8, E4)"
     if plan.method == "dpo":

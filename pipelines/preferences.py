@@ -26,6 +26,7 @@ from pipelines.records import (
     PreferenceItem,
     PreferenceSource,
     RatedMessage,
+    Turn,
     TurnKey,
 )
 from pipelines.tree import originals_of, path_before
@@ -48,6 +49,7 @@ REASONS: Mapping[str, str] = {
     "language_mixed": "the answer it speaks for mixes languages",
     "response_too_short": "the answer it speaks for is shorter than allowed",
     "response_too_long": "the answer it speaks for is longer than allowed",
+    "too_long": "the answer it speaks for and its prompt are longer than training reads (train.max_tokens)",
     "same_text": "both answers say the same",
     "tied": "as much speaks for the answer as against it",
     "outvoted": "more speaks for the contrary",
@@ -57,6 +59,8 @@ REASONS: Mapping[str, str] = {
     "overlaps_train": "kept apart, but its prompt also stands in training",
 }
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
+# Whether training can read an answer to these turns whole.
+Fits = Callable[[Sequence[Turn], str], bool]
 _EVEN = 1e-9
 _SOURCES: tuple[PreferenceSource, ...] = ("comparison", "siblings", "correction", "near_prompt", "lone", "resample")
 
@@ -69,15 +73,24 @@ class Preferences:
     fates: tuple[FeedbackFate, ...]
 
 
+def fits_always(prompt: Sequence[Turn], answer: str) -> bool:
+    """For where nothing is trained on."""
+    return True
+
+
 def build_preferences(
     weighed: Weighed,
     rules: Select,
     *,
     count_tokens: Callable[[str], int],
     find_contaminated: FindContaminated,
+    fits: Fits = fits_always,
 ) -> Preferences:
-    """The preference items of what counts. `rules` bound what may be chosen: language, mixing, length."""
-    desk = _Desk(weighed, rules, count_tokens)
+    """The preference items of what counts. `rules` bound what may be chosen: language, mixing, length.
+
+    What does not fit is no training item, chosen or rejected; what is kept apart is not trained on.
+    """
+    desk = _Desk(weighed, rules, count_tokens, fits)
     corrections = desk.corrections()
     labels = desk.labels()
     comparisons = desk.comparisons(labels)
@@ -162,8 +175,8 @@ _Labels = dict[str, _Label]
 class _Desk:
     """The pieces that are still to be placed, and the reasons of those that never will be."""
 
-    def __init__(self, weighed: Weighed, rules: Select, count_tokens: Callable[[str], int]) -> None:
-        self._weights, self._rules, self._count_tokens = weighed.weights, rules, count_tokens
+    def __init__(self, weighed: Weighed, rules: Select, count_tokens: Callable[[str], int], fits: Fits) -> None:
+        self._weights, self._rules, self._count_tokens, self._fits = weighed.weights, rules, count_tokens, fits
         self._dropped: dict[FeedbackKey, tuple[Piece, str]] = {}
         self._originals: dict[str, str] = {}
         given = [(candidate, piece) for candidate in weighed.candidates for piece in pieces_of(candidate)]
@@ -176,7 +189,10 @@ class _Desk:
         self._pieces = [piece for candidate, piece in given if self._is_usable(candidate, piece)]
 
     def corrections(self) -> list[_Draft]:
-        """The newest correction of each answer over its original; votes for what it replaces are superseded."""
+        """The newest correction of each answer over its original; votes for what it replaces are superseded.
+
+        Where the original is too long to be trained on, the correction is a good answer of its own.
+        """
         pieces = sorted(self._of("correction"), key=lambda piece: (self._original(piece), piece.at, piece.other))
         votes = self._votes()
         drafts = []
@@ -185,9 +201,11 @@ class _Desk:
             newest, original = self._answers[last.other], self._answers[name]
             for piece in older:
                 self._drop([piece], "duplicate" if self._answers[piece.other].text == newest.text else "superseded")
-            flaw = "same_text" if newest.text == original.text else newest.flaw
+            flaw = "same_text" if newest.text == original.text else newest.flaw or self._too_long(newest)
             if flaw:
                 self._drop([last], flaw)
+            elif self._too_long(original):
+                drafts.append(_Draft("lone", newest, None, self._weights[last.key], (last,)))
             else:
                 drafts.append(_Draft("correction", newest, original, self._weights[last.key], (last,)))
             if newest.text != original.text:
@@ -205,8 +223,9 @@ class _Desk:
                 continue
             won, good, weight = decided
             answer = self._answers[name]
-            if good and answer.flaw:
-                self._drop(won, answer.flaw)
+            flaw = (good and answer.flaw) or self._too_long(answer)
+            if flaw:
+                self._drop(won, flaw)
             else:
                 labels[name] = _Label(answer, good, weight, tuple(won))
         return labels
@@ -224,7 +243,7 @@ class _Desk:
                 continue
             won, is_first, weight = decided
             chosen, rejected = (self._answers[name] for name in ((first, second) if is_first else (second, first)))
-            flaw = "same_text" if chosen.text == rejected.text else chosen.flaw
+            flaw = "same_text" if chosen.text == rejected.text else chosen.flaw or self._too_long(chosen, rejected)
             if flaw:
                 self._drop(won, flaw)
                 continue
@@ -256,7 +275,8 @@ class _Desk:
             intents[label.answer.intent].append(label)
 
         def may_pair(good: _Label, bad: _Label) -> bool:
-            return self._intents.alike(good.answer.prompt, bad.answer.prompt)
+            alike = self._intents.alike(good.answer.prompt, bad.answer.prompt)
+            return alike and self._too_long(replace(bad.answer, before=good.answer.before)) is None
 
         return [
             draft
@@ -334,6 +354,14 @@ class _Desk:
             ("response_too_long", tokens > longest),
         )
         return next((name for name, holds in checks if holds), None)
+
+    def _too_long(self, *answers: _Answer) -> str | None:
+        """The rule, if one of them is for training and does not fit with its prompt."""
+        for answer in answers:
+            prompt = [Turn(role=message.role, content=message.text) for message in answer.before]
+            if answer.candidate.part == "train" and not self._fits(prompt, answer.message.text):
+                return "too_long"
+        return None
 
     def _is_usable(self, candidate: Candidate, piece: Piece) -> bool:
         """Whether it speaks of answers that are there; notes the reason if not."""

@@ -180,6 +180,7 @@ class Preference(Section):
             answers word for word where 70 % were before (docs/decisions/preference-trainer.md).
         anchors: anchor tokens per answer token that go along; every anchor family of the mixture takes part.
         desirable, undesirable: weights of good and bad answers; auto balances them by count.
+        evaluate_every: how many steps apart the stop rules look; auto looks at least eight times a run.
         probes: how many frozen prompts of each kind the stop rules look at.
     """
 
@@ -190,17 +191,26 @@ class Preference(Section):
     beta: float = Field(0.1, gt=0)
     nll_weight: float = Field(1.0, ge=0)
     anchors: float = Field(1.0, ge=0)
-    desirable: Literal["auto"] | float = "auto"
-    undesirable: Literal["auto"] | float = "auto"
+    desirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    undesirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     learning_rate: float = Field(5e-6, gt=0)
     scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
     warmup: float = Field(0.1, ge=0)
     epochs: float = Field(1, gt=0)
     batch: Batch = Batch(per_device=8, accumulate=4)
-    evaluate_every: int = Field(50, ge=1)
+    evaluate_every: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     save_every: int = Field(50, ge=1)
     probes: int = Field(100, ge=1)
     stops: Stops = Stops()
+
+    @model_validator(mode="after")
+    def _fits_both_labels(self) -> "Preference":
+        if self.method not in ("dpo", "none") and self.batch.per_device * self.batch.accumulate < 2:
+            raise ValueError(
+                f"`method: {self.method}` may read good and bad answers, both in every step: a batch of 1 has no room for them; "
+                "raise batch.per_device"
+            )
+        return self
 
 
 class Phase(Section):

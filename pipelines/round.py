@@ -17,7 +17,7 @@ from pipelines.stages.origin import prepare_origin
 from pipelines.stages.preference import Preferred
 from pipelines.stages.preference_report import told_of
 from pipelines.stages.report import ReportInput, ReportOutput, language_of, report
-from pipelines.stages.snapshot import SnapshotOutput, read_items, read_preferences, snapshot
+from pipelines.stages.snapshot import SnapshotOutput, as_resampled, read_items, read_preferences, snapshot
 from pipelines.stages.train import train
 from pipelines.steps import Steps
 from pipelines.suites.run import form_digest
@@ -38,7 +38,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     def take_snapshot(out: Path) -> SnapshotOutput:
         return snapshot(corpus, recipe.select, out, tools.selector, now=datetime.now(UTC), rule=recipe.preference)
 
-    suites, method_rule = tools.selector.suite_digests, chosen_by(tools.preference_rule)
+    suites, method_rule = tools.selector.suite_digests, chosen_by(tools.preference_rule, recipe.train.max_tokens)
     taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites, method_rule)
     if shortage := _shortage(taken, recipe, around.min_new):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.sizes)
@@ -85,6 +85,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
         return thumbs.run(tools.training_base(attempt.scratch), weights, out, attempt.still_ours)
 
     preferred = step("prefer", Preferred, learn_from_thumbs, taken.digest, thumbs.rule, step.digest("train"), form_digest(champion.form))
+    taken = as_resampled(taken, step.folder("snapshot"), preferred.replaced)
     if preferred.trained:
         weights = step.folder("prefer") / preferred.trained.weights
         gate_items = gate_items.model_copy(update={"preference": thumbs.ask()})
@@ -98,8 +99,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
             choose=lambda forms: tools.best_on_dev(forms, origin, items, corpus, out),
         )  # fmt: skip
 
-    learned = (step.digest("train"), step.digest("prefer"))
-    exported = step("export", Candidate, export, learned, recipe.export, recipe.evaluate.dev_items)
+    exported = step("export", Candidate, export, step.digest("train"), step.digest("prefer"), recipe.export, recipe.evaluate.dev_items)
     candidate = exported.form_in(step.folder("export"))
 
     # Three models, the same items, the same engine and settings as in serving.

@@ -52,7 +52,7 @@ class Steps:
     def _run(self, name: str, read: str, work: Callable[[Path], Output]) -> Output:
         self._journal.started(name)
         started = time.monotonic()
-        with self._attempt.writing(name) as folder:
+        with self._attempt.writing(name, read) as folder:
             report_progress(folder, name, 0, 1)
             output = work(folder)
             report_progress(folder, name, 1, 1)

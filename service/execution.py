@@ -255,12 +255,14 @@ class _Attempt:
             _log.warning("claim_lost", round=self._claim.round_id, fence=self._claim.fence)
 
     def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest) -> None:
-        """The snapshot's decisions, on feedback too, once per round; and what the mixture then left out of them."""
+        """The snapshot's decisions, on feedback too, once per round; what the mixture then left out of them, and fresh pairs."""
         folder = self._path / stage
         if stage == "snapshot" and rows.get_snapshot(session, self._claim.round_id) is None:
             items = read_items(folder / "items.jsonl")
             rows.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
             fates.add_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
+        if stage == "prefer":
+            fates.mark_resampled(session, self._claim.round_id, manifest.output.get("replaced", ()))
         if stage == "mix":
             lines = (folder / "left_out.jsonl").read_text(encoding="utf-8").splitlines()
             left_out = [LeftOut.model_validate_json(line) for line in lines]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from pipelines.errors import MissingDependency, ModelError
+from pipelines.probes import Probe
 from pipelines.recipe import Base, Preference, Train
 from pipelines.records import Record
 
@@ -96,7 +97,9 @@ class PreferOutput(Record):
 
     `stopped_by` is the sentence of the stop rule that ended it, `kept_step` the step whose weights were kept (0: the
     reference's). `pairs` were trained as pairs (DPO), `good` and `bad` as answers of their own (KTO and BCO: a pair is one
-    of each). `left_out` counts training examples by reason. `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one.
+    of each). `left_out` counts training examples by reason. `dev_before` and `dev_after` are shares of dev pairs whose chosen answer is the likelier one,
+    `probe_before` and `probe_after` what the stop rules saw of the reference and of the kept weights; the file `dev` has the
+    log-probabilities of every dev answer under both.
     """
 
     method: Literal["dpo", "kto", "bco"]
@@ -118,8 +121,11 @@ class PreferOutput(Record):
     peak_memory_bytes: int
     first_loss: float
     last_loss: float
+    dev: str = "preference_dev.csv"
     dev_before: float | None
     dev_after: float | None
+    probe_before: Probe = Probe()
+    probe_after: Probe = Probe()
     desirable: float
     undesirable: float
     choices: Mapping[str, str]

@@ -16,20 +16,24 @@ from pipelines.records import ServedForm, Turn
 from pipelines.tokens import as_messages
 
 
-def answers(form: ServedForm, prompts: Sequence[Sequence[Turn]], max_tokens: int) -> list[str]:
-    """One greedy answer per chat, under the model's own template."""
+def answers(
+    form: ServedForm, prompts: Sequence[Sequence[Turn]], max_tokens: int, *, whole: bool = False
+) -> list[str | None]:
+    """One greedy answer per chat, under the model's own template; `whole` gives None for one that `max_tokens` cut off."""
     scorer = GGUFScorer(form)
     template = scorer.chat_template
     if template is None:
         raise GGUFError(f"{form.path} holds no chat template; export it again from a model that has one")
     rendered = [chat.render(template, as_messages(prompt), generate=True) for prompt in prompts]
-    return [scorer.generate(scorer.tokenize(text), max_tokens).strip() for text in rendered]
+    said = [scorer.write(scorer.tokenize(text), max_tokens) for text in rendered]
+    return [None if whole and one.cut else one.text.strip() for one in said]
 
 
 def answer_here(arguments: dict[str, Any]) -> dict[str, Any]:
     """`answers` for pipelines.gguf.child; a prompt is a list of turns."""
     prompts = [[Turn.model_validate(turn) for turn in prompt] for prompt in arguments["prompts"]]
-    return {"answers": answers(ServedForm.model_validate(arguments["form"]), prompts, arguments["max_tokens"])}
+    form, whole = ServedForm.model_validate(arguments["form"]), arguments.get("whole", False)
+    return {"answers": answers(form, prompts, arguments["max_tokens"], whole=whole)}
 
 
 if __name__ == "__main__":

@@ -1,41 +1,72 @@
-"""The cohort check: train once more without the group of accounts that moves the round most, and compare on the same dev items."""
+"""The cohort check: train once more without the group of accounts that moves the round most, and compare on the same dev items.
 
+Both trainings start from the same adapter and read the same anchors and fresh answers; the group's own dev items count in
+neither. A labelled dev answer moved the way of its vote if a good one became likelier than under the SFT adapter, or a bad
+one less likely.
+"""
+
+import csv
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.cohort import Cohort, without_raters
-from pipelines.errors import TrainingError
+from pipelines.errors import NothingToLearn, TrainingError
+from pipelines.probes import Probe
 from pipelines.records import PreferenceItem, Record
 from pipelines.stages.prefer import prefer
+
+_FIGURES = {
+    "chosen": ("preferred answers", "{:.3f} nats per token"), "length": ("answer length", "{:.1f} tokens"),
+    "kl": ("KL", "{:.3f} nats per token"), "refusals": ("refusals", "{:.1%}"), "agreement": ("agreement with wrong claims", "{:.1%}"),
+}  # fmt: skip
+
+
+class DevShares(Record):
+    """Dev items that rest on none of the cohort: of `pairs` the share whose preferred answer is the likelier one (ties
+    half), of `labelled` answers the share that moved the way of their votes; None where there are none.
+    """
+
+    pairs: int
+    ahead: float | None
+    labelled: int
+    moved: float | None
+
+
+class Trained(Record):
+    """How one of the two trainings ended, and what it left."""
+
+    planned_steps: int
+    kept_step: int
+    stopped_by: str | None
+    dev: DevShares
+    probe: Probe
 
 
 class CohortCheck(Record):
     """What the round would have learnt without a group of `accounts`, which has `share` of the weight.
 
-    `dev_with` and `dev_without` are shares of dev pairs whose preferred answer is the likelier one; `problem` says why
-    there was nothing to train without them.
+    `without` is None where the second training did not end: `problem` says why, `empty` that there was nothing to train on.
     """
 
     accounts: int
     share: float
-    dev_with: float | None
-    dev_without: float | None = None
+    with_them: Trained
+    without: Trained | None = None
     problem: str | None = None
+    empty: bool = False
 
     @property
     def sentence(self) -> str:
         """The check in words, for the report."""
         who = f"the most influential group of {self.accounts} accounts ({100 * self.share:.1f} % of the weight)"
-        if self.problem is not None:
+        if self.without is None and self.empty:
             return f"Cohort check: without {who} there is nothing to learn from: {self.problem}."
-        if self.dev_with is None or self.dev_without is None:
-            return f"Cohort check: trained once more without {who}; no dev pairs to compare on."
-        return (
-            f"Cohort check: without {who} the preferred answer is the likelier one in {100 * self.dev_without:.1f} % of dev "
-            f"pairs, {100 * self.dev_with:.1f} % with it."
-        )
+        if self.without is None:
+            return f"Cohort check: the training without {who} failed, so nothing is compared: {self.problem}."
+        said = [*_dev_words(self.without.dev, self.with_them.dev), *_probe_words(self.without.probe, self.with_them.probe)]
+        return f"Cohort check, without {who} and with it: {'; '.join([_end_words(self.without, self.with_them), *said])}."
 
 
 def check_cohort(
@@ -47,17 +78,86 @@ def check_cohort(
     out: Path,
     still_ours: Callable[[], None],
 ) -> CohortCheck:
-    """Train as `request` says but for the group's items, in `out`, which is deleted afterwards.
+    """Train as `request` says but for the group's items, in out/cohort, which is deleted afterwards.
 
-    `write` puts the text of training items into a file.
+    `trained` is what the training with them left in `out`; `write` puts the text of training items into a file.
     """
-    found = CohortCheck(accounts=len(cohort.raters), share=cohort.share, dev_with=trained.dev_after)
-    out.mkdir(exist_ok=True)
+    theirs = {item.id for item in items} - {item.id for item in without_raters(items, cohort.raters)}
+    found = CohortCheck(accounts=len(cohort.raters), share=cohort.share, with_them=_trained(trained, out, theirs))
+    again = out / "cohort"
+    again.mkdir(exist_ok=True)
     file = write(without_raters(items, cohort.raters))
     try:
-        again = prefer(request.model_copy(update={"train_file": file}), out, still_ours)
-    except TrainingError as error:
+        second = prefer(request.model_copy(update={"train_file": file}), again, still_ours)
+        return found.model_copy(update={"without": _trained(second, again, theirs)})
+    except NothingToLearn as error:
+        return found.model_copy(update={"problem": str(error), "empty": True})
+    except TrainingError as error:  # the round has its adapter; what fails here is only the comparison
         return found.model_copy(update={"problem": str(error)})
     finally:
-        shutil.rmtree(out)
-    return found.model_copy(update={"dev_without": again.dev_after})
+        shutil.rmtree(again)
+
+
+def dev_shares(path: Path, left_out: Collection[str]) -> DevShares:
+    """The shares in a preference_dev.csv, without the items whose ids are `left_out`."""
+    items: dict[str, dict[str, tuple[float, float]]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["id"] not in left_out:
+                items.setdefault(row["id"], {})[row["answer"]] = (float(row["before"]), float(row["after"]))
+    pairs = [_ahead(answers) for answers in items.values() if len(answers) == 2]
+    moved = [_moved(answers) for answers in items.values() if len(answers) == 1]
+    return DevShares(pairs=len(pairs), ahead=_mean(pairs), labelled=len(moved), moved=_mean(moved))
+
+
+def _trained(output: PreferOutput, folder: Path, left_out: Collection[str]) -> Trained:
+    return Trained(
+        planned_steps=output.planned_steps, kept_step=output.kept_step, stopped_by=output.stopped_by,
+        dev=dev_shares(folder / output.dev, left_out), probe=output.probe_after,
+    )  # fmt: skip
+
+
+def _ahead(answers: Mapping[str, tuple[float, float]]) -> float:
+    (_, chosen), (_, rejected) = answers["chosen"], answers["rejected"]
+    return 1.0 if chosen > rejected else 0.5 if chosen == rejected else 0.0
+
+
+def _moved(answers: Mapping[str, tuple[float, float]]) -> float:
+    [(side, (before, after))] = answers.items()
+    return float(after > before if side == "chosen" else after < before)
+
+
+def _end_words(without: Trained, with_them: Trained) -> str:
+    ends = [
+        f"the weights of step {one.kept_step} of {one.planned_steps} were kept" + (f" (stopped by {one.stopped_by})" if one.stopped_by else "")
+        for one in (without, with_them)
+    ]
+    return f"{ends[0]}, and {ends[1]}" if ends[0] != ends[1] else f"both times {ends[0]}"
+
+
+def _dev_words(without: DevShares, with_them: DevShares) -> list[str]:
+    said = []
+    if without.ahead is not None and with_them.ahead is not None:
+        said.append(
+            f"the preferred answer is the likelier one in {100 * without.ahead:.1f} % and {100 * with_them.ahead:.1f} % of "
+            f"{without.pairs} dev pairs"
+        )
+    if without.moved is not None and with_them.moved is not None:
+        said.append(
+            f"{100 * without.moved:.1f} % and {100 * with_them.moved:.1f} % of {without.labelled} rated dev answers moved the "
+            "way of their votes"
+        )
+    return said or ["no dev items of others to compare on"]
+
+
+def _probe_words(without: Probe, with_them: Probe) -> list[str]:
+    said = []
+    for name, (what, form) in _FIGURES.items():
+        values = [getattr(probe, name) for probe in (without, with_them)]
+        if None not in values:
+            said.append(f"{what} {form.format(values[0])} and {form.format(values[1])}")
+    return said
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

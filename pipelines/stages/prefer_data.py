@@ -82,7 +82,7 @@ def prefer_data(
     folder.mkdir(mode=0o700, exist_ok=True)
     shares = _shares(recipe)
     texts = {part: _examples(items, part, corpus) for part in _PARTS}
-    train = _with_resampled(list(texts["train"]), resampled)
+    train = with_resampled(list(texts["train"]), resampled)
     answers = sum(_answer_tokens(example, count_tokens) for example in train)
     drawn, missing = draw_anchors(pools, recipe, rule.anchors * answers, count_tokens)
     lists: dict[str, Iterable[Record]] = {
@@ -133,6 +133,12 @@ def preference_examples(items: Sequence[PreferenceItem], corpus: Corpus) -> Iter
             yield _with_text(item, texts)
 
 
+def with_resampled(train: Iterable[PreferenceExample], resampled: Sequence[PreferenceExample]) -> list[PreferenceExample]:
+    """The training examples with the resampled pairs in the place of the bad answers they came from."""
+    pairs = {pair.id: pair for pair in resampled}
+    return [pairs.get(example.id, example) for example in train]
+
+
 def _examples(items: Sequence[PreferenceItem], part: Part, corpus: Corpus) -> Iterator[PreferenceExample]:
     return preference_examples(sorted((item for item in items if item.part == part), key=lambda item: item.id), corpus)
 
@@ -151,11 +157,6 @@ def _with_text(item: PreferenceItem, texts: Mapping[MessageKey, str]) -> Prefere
         )  # fmt: skip
     except KeyError as error:
         raise DataError(f"preference {item.id} needs {error.args[0]}, which no longer exists") from error
-
-
-def _with_resampled(train: Sequence[PreferenceExample], resampled: Sequence[PreferenceExample]) -> list[PreferenceExample]:
-    pairs = {pair.id: pair for pair in resampled}
-    return [pairs.get(example.id, example) for example in train]
 
 
 def _answer_tokens(example: PreferenceExample, count_tokens: CountTokens) -> int:

@@ -6,6 +6,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipelines.records import Corpus, PreferenceExample, PreferenceItem, Record,
 from pipelines.stages.anchors import AnchorName, AnchorPool, frozen_prompts
 from pipelines.stages.cohort_check import CohortCheck, check_cohort
 from pipelines.stages.prefer import prefer
-from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples
+from pipelines.stages.prefer_data import PreferenceText, prefer_data, preference_examples, with_resampled
 from pipelines.suites.preference import PreferenceAsk
 from pipelines.verifiers import resampled_pairs, verify
 
@@ -30,11 +31,13 @@ _SAMPLE_SECONDS = 6 * 3600.0
 class Preferred(Record):
     """How the step ended. `trained` is None where it was left out; `resampled` pairs came from fresh answers.
 
+    `replaced` are the bad answers (message ids) of these pairs: the votes on them were used, whatever the snapshot said.
     `text_sha256` is of the text that was learnt from and that the gate measures on; `cohort` is set where the recipe asks.
     """
 
     choice: Choice
     resampled: int = 0
+    replaced: tuple[str, ...] = ()
     text_sha256: str = ""
     anchors: Mapping[str, int] = {}
     trained: PreferOutput | None = None
@@ -43,7 +46,10 @@ class Preferred(Record):
 
 @dataclass(frozen=True)
 class Prefer:
-    """What the step works with. `sample` gives the champion's greedy answers to prompts; `cohort` is left out once more."""
+    """What the step works with. `cohort` is left out once more.
+
+    `sample` gives the champion's greedy answers to prompts, None for one that did not come to its end.
+    """
 
     recipe: Recipe
     rule: Preference
@@ -53,7 +59,7 @@ class Prefer:
     count_tokens: Callable[[Sequence[Turn]], int]
     scratch: Path
     claims: Path | None
-    sample: Callable[[Sequence[Sequence[Turn]]], Sequence[str]]
+    sample: Callable[[Sequence[Sequence[Turn]]], Sequence[str | None]]
     cohort: Cohort | None = None
 
     def run(self, base: Path, adapter: Path, out: Path, still_ours: Callable[[], None]) -> Preferred:
@@ -74,10 +80,10 @@ class Prefer:
         )  # fmt: skip
         trained = prefer(request, out, still_ours)
         checked = self.cohort and check_cohort(
-            self.cohort, self.items, request, trained, self._write_train, out / "cohort", still_ours
+            self.cohort, self.items, request, trained, partial(self._write_train, resampled), out, still_ours
         )
         return Preferred(
-            choice=choice, resampled=len(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained,
+            choice=choice, resampled=len(resampled), replaced=self._replaced(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained,
             cohort=checked,
         )  # fmt: skip
 
@@ -98,28 +104,36 @@ class Prefer:
             claims=str(self.claims) if self.claims else None,
         )  # fmt: skip
 
-    def _write_train(self, items: Sequence[PreferenceItem]) -> Path:
-        """The text of the training items among these, in a file of its own in scratch."""
+    def _write_train(self, resampled: Sequence[PreferenceExample], items: Sequence[PreferenceItem]) -> Path:
+        """The text of the training items among these, fresh answers included, in a file of its own in scratch."""
         path = self.scratch / "preference" / "train-without.jsonl"
         kept = [item for item in items if item.part == "train"]
-        lines = (one.model_dump_json() + "\n" for one in preference_examples(kept, self.corpus))
+        lines = (one.model_dump_json() + "\n" for one in with_resampled(preference_examples(kept, self.corpus), resampled))
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         return path
 
+    def _replaced(self, resampled: Sequence[PreferenceExample]) -> tuple[str, ...]:
+        pairs = {pair.id for pair in resampled}
+        return tuple(item.rejected.message for item in self.items if item.id in pairs and item.rejected)
+
     def _resample(self) -> list[PreferenceExample]:
-        """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right."""
+        """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right and both fit."""
         lone = [item for item in self.items if item.part == "train" and item.kind == "labelled" and not item.good]
         downs = [one for one in preference_examples(lone, self.corpus) if verify(one.prompt, one.rejected or "") is False]
         if not downs:
             return []
         answers = self.sample([down.prompt for down in downs])
-        return resampled_pairs(downs, {down.id: said for down, said in zip(downs, answers, strict=True)}, verify)
+        whole = {down.id: said for down, said in zip(downs, answers, strict=True) if said is not None}
+        return [pair for pair in resampled_pairs(downs, whole, verify) if self._fits(pair)]
+
+    def _fits(self, pair: PreferenceExample) -> bool:
+        return self.count_tokens([*pair.prompt, Turn(role="assistant", content=pair.chosen or "", trained=True)]) > 0
 
 
-def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str]:
-    """What a served form says to these prompts, from a child process."""
+def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str | None]:
+    """What a served form says to these prompts, from a child process; None for an answer cut off at 256 tokens."""
     asked = {
-        "form": form.model_dump(mode="json"), "max_tokens": _SAMPLE_TOKENS,
+        "form": form.model_dump(mode="json"), "max_tokens": _SAMPLE_TOKENS, "whole": True,
         "prompts": [[turn.model_dump(mode="json") for turn in prompt] for prompt in prompts],
     }  # fmt: skip
     found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)

@@ -9,11 +9,12 @@ preferences.jsonl one per pair or labelled answer, feedback.jsonl one per vote, 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pipelines.artifacts import digest_of
 from pipelines.backends.base import fetch_base
@@ -22,10 +23,18 @@ from pipelines.cohort import Cohort, influential_cohort
 from pipelines.contamination import Contamination, suite_items
 from pipelines.errors import DataError
 from pipelines.influence import VoteCap, Weighed, weigh
-from pipelines.method import choose_method, settle_fates
-from pipelines.preferences import Preferences, build_preferences
+from pipelines.method import choose_method, resample_fates, settle_fates
+from pipelines.preferences import Fits, Preferences, build_preferences, fits_always
 from pipelines.recipe import Preference, Recipe, Select
-from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem
+from pipelines.records import (
+    Corpus,
+    FeedbackFate,
+    FeedbackOutcome,
+    PreferenceItem,
+    Record,
+    SnapshotItem,
+    Turn,
+)
 from pipelines.stages.selection import FindContaminated, UserCap, select
 from pipelines.suites.load import load_suite
 from pipelines.suites.rules import GUARD_SUITE
@@ -98,6 +107,7 @@ class Selector:
     count_tokens: Callable[[str], int]
     find_contaminated: FindContaminated
     suite_digests: Mapping[str, str]
+    fits: Fits = fits_always
 
 
 def open_selector(recipe: Recipe, project: Path) -> Selector:
@@ -107,12 +117,14 @@ def open_selector(recipe: Recipe, project: Path) -> Selector:
         ModelError, SuiteError: the base model or a suite is missing or malformed.
     """
     tokenizer = ChatTokenizer(fetch_base(recipe.base, project))
+    fits = partial(_fits, tokenizer, recipe.train.max_tokens) if recipe.preference else fits_always
     names = [name for name in recipe.evaluate.suites if name not in (HELDOUT, GUARD_SUITE)]
     suites = [load_suite(project / "data" / "suites" / name) for name in names]
     return Selector(
         count_tokens=lambda text: len(tokenizer.text_ids(escape_markers(text))),
         find_contaminated=Contamination(suite_items(suites)).check_pool,
         suite_digests={suite.name: suite.digest for suite in suites},
+        fits=fits,
     )
 
 
@@ -167,15 +179,27 @@ def preview(
     return _funnel(_take(corpus, rules, selector, now, rule))
 
 
+def as_resampled(taken: SnapshotOutput, folder: Path, answers: Container[str]) -> SnapshotOutput:
+    """The snapshot in `folder` with its feedback counted anew, now that fresh answers stand against these bad ones."""
+    fates = resample_fates(read_fates(folder / taken.fates), answers)
+    counts = {outcome: _by_rule(fates, outcome) for outcome in get_args(FeedbackOutcome)}
+    return taken.model_copy(update={"feedback": taken.feedback.model_copy(update=counts)})
+
+
 def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule: Preference | None) -> _Taken:
     """Feedback is weighed first: what does not count teaches nothing in SFT either."""
     count, find = selector.count_tokens, selector.find_contaminated
     weighed = weigh(corpus.candidates(), rules, now)
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find)
-    made = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find)
+    made = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find, fits=selector.fits)
     method = choose_method(made.items, rule).method if rule else "none"
     preferences = replace(made, fates=settle_fates(made.fates, method, items))
     return _Taken(items, cap, weighed, preferences, corpus.outcomes())
+
+
+def _fits(tokenizer: ChatTokenizer, max_tokens: int, prompt: Sequence[Turn], answer: str) -> bool:
+    """Whether preference training can read this answer whole."""
+    return tokenizer.count_trained([*prompt, Turn(role="assistant", content=answer, trained=True)], max_tokens) > 0
 
 
 def _funnel(taken: _Taken) -> SnapshotOutput:
@@ -209,16 +233,17 @@ def _summary(weighed: Weighed, made: Preferences) -> FeedbackSummary:
     train = [item for item in made.items if item.part == "train"]
     parts = Counter(item.part for item in made.items)
     labelled = [item for item in train if item.kind == "labelled"]
-
-    def rules(outcome: FeedbackOutcome) -> dict[str, int]:
-        return _counts(fate.rule for fate in made.fates if fate.outcome == outcome)
-
     return FeedbackSummary(
-        received=len(made.fates), used=rules("used"), held_out=rules("held_out"), dropped=rules("dropped"),
+        received=len(made.fates), used=_by_rule(made.fates, "used"), held_out=_by_rule(made.fates, "held_out"),
+        dropped=_by_rule(made.fates, "dropped"),
         pairs=_counts(item.source for item in train if item.kind == "pair"), good=sum(item.good for item in labelled),
         bad=sum(not item.good for item in labelled), dev=parts["dev"], heldout=parts["heldout"], cap=weighed.cap,
         cohort=influential_cohort(weighed, made.items),
     )  # fmt: skip
+
+
+def _by_rule(fates: Iterable[FeedbackFate], outcome: FeedbackOutcome) -> dict[str, int]:
+    return _counts(fate.rule for fate in fates if fate.outcome == outcome)
 
 
 def _counts(names: Iterable[str]) -> dict[str, int]:

@@ -8,7 +8,10 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
 from pipelines import records
+from pipelines.method import RESAMPLED_FROM
 from service.store.tables import FeedbackFate, SnapshotItem
+
+_NAMES_AT_A_TIME = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,17 @@ def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackF
     ]  # fmt: skip
     if rows:
         session.execute(insert(FeedbackFate), rows)
+
+
+def mark_resampled(session: Session, round_id: int, answers: Sequence[str]) -> None:
+    """The down-votes on these bad answers taught a pair, with a fresh answer (pipelines.method.resample_fates)."""
+    of_votes = (
+        col(FeedbackFate.round_id) == round_id, col(FeedbackFate.kind) == "vote", col(FeedbackFate.value) < 0,
+        col(FeedbackFate.rule).in_(RESAMPLED_FROM),
+    )  # fmt: skip
+    for start in range(0, len(answers), _NAMES_AT_A_TIME):
+        named = col(FeedbackFate.message_id).in_(answers[start : start + _NAMES_AT_A_TIME])
+        session.execute(update(FeedbackFate).where(named, *of_votes).values(outcome="used", rule="resample"))
 
 
 def fates_of(session: Session, conversation_id: str) -> list[FeedbackFate]:

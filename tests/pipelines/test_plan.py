@@ -191,6 +191,7 @@ def test_enough_pairs_are_learnt_as_pairs() -> None:
         (PLENTY, {"batch": {"per_device": 3, "accumulate": 8}}, "3 answers at once are too few for kto"),
         (PLENTY, {"batch": {"per_device": 4, "accumulate": 40}}, "160 examples a step are not 16 to 128"),
         (PLENTY, {"anchors": 0}, "no anchors go along"),
+        (PLENTY, {"evaluate_every": 50}, "the stop rules look first after 50 steps, and the preference stage has 50"),
         (PLENTY, {"method": "dpo"}, "dpo on 100 pairs: the evidence for it begins at 1,000"),
         (PLENTY, {"method": "dpo", "nll_weight": 0}, "may make both answers less likely"),
         (PLENTY, {"method": "dpo", "learning_rate": 1e-6}, "below what holds for dpo (2.5e-06 to 1e-05)"),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pipelines import influence, preferences
 from pipelines.curate.cluster import same_cluster, signature
 from pipelines.influence import pieces_of, weigh
-from pipelines.preferences import Preferences, build_preferences
+from pipelines.preferences import Fits, Preferences, build_preferences, fits_always
 from pipelines.recipe import Select
-from pipelines.records import Candidate, PreferenceItem
+from pipelines.records import Candidate, PreferenceItem, Turn
 from tests.pipelines.feedback import (
     NOW,
     asked,
@@ -30,11 +30,15 @@ from tests.pipelines.feedback import (
 RULES = {**influence.REASONS, **preferences.REASONS}
 
 
-def build(*candidates: Candidate, contaminated: str = "\0", **rules: Any) -> Preferences:
+def short(prompt: Sequence[Turn], answer: str) -> bool:
+    return len(answer.split()) <= 20
+
+
+def build(*candidates: Candidate, contaminated: str = "\0", fits: Fits = fits_always, **rules: Any) -> Preferences:
     select = Select.model_validate({"per_user": {"max_votes": 1.0}, "feedback": {"min_overlap": 99, "echo": False}} | rules)
     return build_preferences(
         weigh(candidates, select, NOW), select, count_tokens=lambda text: len(text.split()),
-        find_contaminated=lambda texts: ["suite/1" if contaminated in text else None for text in texts],
+        find_contaminated=lambda texts: ["suite/1" if contaminated in text else None for text in texts], fits=fits,
     )  # fmt: skip
 
 
@@ -287,3 +291,27 @@ def test_no_pair_joins_prompts_that_ask_for_different_things_and_no_flawed_answe
 
 def as_bytes(records: Sequence[Any]) -> bytes:
     return b"".join(record.model_dump_json().encode() for record in records)
+
+
+LONG = "North " * 21
+
+
+def test_what_training_cannot_read_whole_is_no_item_and_the_other_answer_stands_alone() -> None:
+    made = build(
+        asked("a", Q, ("North.", up("u")), (LONG, down("v"))), asked("b", "Who?", (LONG, up("u"))),
+        asked("c", "When?", (LONG, up("u")), ("Now.", down("v")), part="dev"), fits=short,
+    )  # fmt: skip
+
+    assert items(made) == {("lone", "a.a", None), ("siblings", "c.a", "c.b")}
+    assert fates(made) == {"lone": 1, "too_long": 2, "siblings": 2}
+
+
+def test_a_comparison_with_an_answer_that_does_not_fit_is_no_pair_and_a_correction_of_one_is_a_good_answer() -> None:
+    compared = asked("a", Q, ("North.", ()), (LONG, ()), comparisons=(comparison("a.a", "a.b"),))
+    corrected = conversation(
+        "b", message("b.q", "user", "Who?", None), message("b.a", "assistant", LONG, "b.q"),
+        correction("b.c", "b.a", "Nobody.", "b.q"),
+    )  # fmt: skip
+    made = build(compared, corrected, fits=short)
+
+    assert items(made) == {("lone", "b.c", None)} and fates(made) == {"too_long": 1, "lone": 1}

@@ -37,6 +37,10 @@ def test_every_shipped_recipe_is_read(path: Path) -> None:
         ("promote: manual", "phases: [{name: a, rounds: [3, 1]}]", r"rounds \[3, 1\] of phase 'a' name none"),
         ("promote: manual", "phases: [{name: a, rounds: [0, null]}]", "count from 1"),
         ("user: 0.25", "user: 0.35", "add up to 1.1, not to 1"),
+        ("promote: manual", "preference: {desirable: -1.0}", "`preference.desirable.*greater than 0"),
+        ("promote: manual", "preference: {batch: {per_device: 1, accumulate: 1}}", "a batch of 1 has no room"),
+        ("promote: manual", "preference: {method: bco, batch: {per_device: 1, accumulate: 1}}", "`method: bco` may read good and bad"),
+        ("promote: manual", "preference: {undesirable: 0}", "`preference.undesirable.*greater than 0"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_by_name(given: str, instead: str, sentence: str) -> None:

@@ -104,6 +104,22 @@ def test_a_stage_that_was_killed_goes_on_from_what_it_left(tmp_path: Path) -> No
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("fence", [1, 2])
+def test_a_stage_that_was_killed_leaves_nothing_to_one_with_another_input(tmp_path: Path, fence: int) -> None:
+    def killed(out: Path) -> Counted:
+        (out / "checkpoint").write_text("3")
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        steps(tmp_path)[0]("count", Counted, killed, {"input": "A"})
+
+    def fresh(out: Path) -> Counted:
+        return Counted(lines=int((out / "checkpoint").exists()))
+
+    assert steps(tmp_path, fence)[0]("count", Counted, fresh, {"input": "B"}) == Counted(lines=0)
+    assert not list(tmp_path.glob("*.tmp")) and not (tmp_path / "count" / "reads.sha256").exists()
+
+
 def test_a_stage_is_not_sealed_once_the_claim_is_lost(tmp_path: Path) -> None:
     held = [True]
 

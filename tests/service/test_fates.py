@@ -14,7 +14,7 @@ from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
 from pipelines.recipe import Recipe
-from pipelines.records import Corpus, FeedbackFate, ServedForm
+from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from pipelines.steps import Steps
@@ -44,14 +44,14 @@ class Told:
     Ups and corrections are used, comparisons held out, downs dropped.
     """
 
-    def __init__(self, stop_at: str | None = None) -> None:
-        self.stop_at = stop_at
+    def __init__(self, stop_at: str | None = None, down_rule: str = "echo") -> None:
+        self.stop_at, self.down_rule = stop_at, down_rule
 
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
     ) -> RoundResult:
         step = Steps(attempt, journal)
-        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
+        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self.down_rule), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
@@ -62,15 +62,15 @@ class Told:
         )  # fmt: skip
 
 
-def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
+def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, down_rule: str) -> SnapshotOutput:
     selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
-    lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one)]
+    lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one, down_rule)]
     taken = snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
     (out / "feedback.jsonl").write_text("".join(line + "\n" for line in lines))
     return taken
 
 
-def _fates(one: Any) -> list[FeedbackFate]:
+def _fates(one: Any, down_rule: str) -> list[FeedbackFate]:
     def fate(message: str, rater: str, kind: Any, value: Any, outcome: Any, rule: str, weight: float) -> FeedbackFate:
         return FeedbackFate(
             conversation=one.conversation, message=message, rater=rater, kind=kind, value=value, outcome=outcome,
@@ -78,7 +78,7 @@ def _fates(one: Any) -> list[FeedbackFate]:
         )  # fmt: skip
 
     ratings = [
-        fate(m.key.message, r.rater, "vote", r.value, *(("used", "siblings", 0.5) if r.value > 0 else ("dropped", "echo", 0.0)))
+        fate(m.key.message, r.rater, "vote", r.value, *(("used", "siblings", 0.5) if r.value > 0 else ("dropped", down_rule, 0.0)))
         for m in one.messages
         for r in m.ratings
     ]
@@ -126,6 +126,35 @@ def test_a_rounds_fates_are_recorded_once_though_it_was_killed(settings: Setting
     assert told == [
         ("comparison", 1, "held_out", "comparison", 1.0), ("correction", 1, "used", "correction", 1.0),
         ("vote", -1, "dropped", "echo", 0.0), ("vote", 1, "used", "siblings", 0.5),
+    ]  # fmt: skip
+
+
+class Fresh(Record):
+    """What the execution reads of a preference step's output."""
+
+    replaced: tuple[str, ...]
+
+
+class Resampling(Told):
+    """A run_round whose snapshot could only drop the downs, and whose preference step found fresh answers for them."""
+
+    def __call__(
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+    ) -> RoundResult:
+        result = super().__call__(recipe, attempt, corpus, around, journal)
+        bad = tuple(m.key.message for one in corpus.candidates() for m in one.messages if m.down)
+        Steps(attempt, journal)("prefer", Fresh, lambda out: Fresh(replaced=bad))
+        return result
+
+
+def test_votes_on_answers_that_fresh_ones_replaced_are_recorded_as_used(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    learn(settings, store, vault, Resampling(down_rule="pairs_only"))
+    told = sorted((fate.kind, fate.value, fate.outcome, fate.rule) for fate in fates(store))
+    assert told == [
+        ("comparison", 1, "held_out", "comparison"), ("correction", 1, "used", "correction"),
+        ("vote", -1, "used", "resample"), ("vote", 1, "used", "siblings"),
     ]  # fmt: skip
 
 

@@ -56,6 +56,8 @@ def load_adapted(base: Path, name: str, adapter: Path, train: Train, choices: Ch
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        if hasattr(module, "attention_dropout"):  # a number that attention reads, not a Dropout
+            module.attention_dropout = 0.0
     keep_trained_in_float32(model)
     return model
 

@@ -3,6 +3,7 @@
     out/
     ├── adapter/                  the weights of the last evaluation that broke no stop rule
     ├── preference_history.csv    step,loss,margin,chosen_reward,rejected_reward,accuracy,..., one line per step and per look
+    ├── preference_dev.csv        id,answer,before,after: log-probabilities of dev answers, nats, under reference and adapter
     ├── preference_metrics.json   hyper-parameters, data, weights, stop, speed, memory, choices and why
     └── checkpoints/, kept/, reference.npz    while it runs; a killed run goes on from there
 """
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 import torch
@@ -38,14 +39,16 @@ from pipelines.backends.torch.reference import consult_reference, forget_referen
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.steps import Step, plan_steps, with_anchors
-from pipelines.backends.torch.watch import LastGood, Measured, as_metrics, gather_watch, measure
-from pipelines.errors import RecipeError, TrainingError
+from pipelines.backends.torch.watch import LastGood, Measured, Watch, as_metrics, gather_watch, measure
+from pipelines.errors import NothingToLearn, RecipeError
 from pipelines.recipe import Train
 from pipelines.tokens import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-_OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "evaluate_every", "save_every")
+_OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "save_every")
+_LOOKS = 8
 _PROBES = ("chosen", "length", "preferred_length", "kl", "refusals", "agreement", "dev_accuracy")
+_DEV = ("id", "answer", "before", "after")
 _HISTORY = (
     "step", "loss", "margin", "chosen_reward", "rejected_reward", "accuracy", "reference_point", "anchor_loss",
     "learning_rate", "grad_norm", *_PROBES,
@@ -72,7 +75,8 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     """Train as the request says, going on from the newest whole checkpoint in `out`.
 
     Raises:
-        TrainingError: nothing to train on, answers of one label only, a loss that became NaN, or no such device here.
+        NothingToLearn: nothing to train on, or answers of one label only.
+        TrainingError: a loss, gradient or weight that became NaN, or no such device here.
         RecipeError: `train.method: full`, which leaves no adapter that could be the reference.
         ModelError, DataError: the base, the adapter or a file does not hold what it must.
     """
@@ -93,7 +97,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
         pad_id=tokenizer.pad_id,
     )  # fmt: skip
     reference = consult_reference(request, plan.items, watch, reader, tokenizer, out)
-    last_good = LastGood(reference.before, request.preference.stops, out / "kept")
+    last_good = LastGood(reference.before, request.preference.stops, watch.too_few, out / "kept")
     trainer.add_callback(last_good)
     trainer.data_collator = StepCollator(
         plan.steps, plan.items, _anchor_rows(plan.anchors), reference.told,
@@ -103,14 +107,16 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     checkpoint = newest_valid_checkpoint(out / "checkpoints")
     _restore(checkpoint, (tally, shift, last_good))
     choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
-    choices = replace(choices, why=choices.why | _said(request, plan, watch.skipped))
+    choices = replace(choices, why=choices.why | _said(request, plan, watch))
     for name, why in choices.why.items():
         _log.info("preference_choice", choice=name, why=why)
     if last_good.stopped_by is not None and checkpoint is not None:  # killed between the stop and the result
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    return _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
+    output = _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
+    _write_dev(out / output.dev, watch.dev, reference.before.dev, last_good.kept.dev)
+    return output
 
 
 def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
@@ -118,7 +124,7 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
     train = request.train.model_copy(update={key: getattr(preference, key) for key in _OWN_KEYS})
     data = load_items(request.train_file, tokenizer, train.max_tokens, request.method)
     if not data.items:
-        raise TrainingError(
+        raise NothingToLearn(
             f"no example is left for {request.method} (left out: {dict(data.left_out)}); use another "
             "preference.method, a larger train.max_tokens, or `preference: {method: none}`"
         )
@@ -135,7 +141,13 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
         desirable, undesirable = balanced_weights(good, bad, preference.desirable, preference.undesirable)
     objective = Objective(request.method, preference.beta, preference.nll_weight, desirable, undesirable)
     choices = choose(train, count_parameters(request.base), request.threads)
+    train = train.model_copy(update={"evaluate_every": look_every(preference.evaluate_every, len(steps))})
     return Plan(train, data, anchors, tuple(steps), objective, choices)
+
+
+def look_every(asked: Literal["auto"] | int, steps: int) -> int:
+    """How many steps lie between two looks of the stop rules; auto: at least eight looks, or one after every step."""
+    return max(1, steps // _LOOKS) if asked == "auto" else asked
 
 
 def _read_weight(steps: Sequence[Step], items: Sequence[Item], *, good: bool) -> float:
@@ -183,14 +195,15 @@ def _restore(checkpoint: Path | None, callbacks: Sequence[Any]) -> None:
         callback.restore(state["stateful_callbacks"][type(callback).__name__]["attributes"])
 
 
-def _said(request: PreferRequest, plan: Plan, skipped: str) -> dict[str, str]:
+def _said(request: PreferRequest, plan: Plan, watch: Watch) -> dict[str, str]:
     """What was decided about this run beyond device and precision, in words."""
     read = [plan.items[place] for step in plan.steps for place in step.items]
     anchors = sum(len(step.anchors) for step in plan.steps)
     words = {
         "steps": f"{len(plan.steps)} of exactly {len(plan.steps[0].items)} items, drawn up before the first",
         "anchors": f"{anchors} readings of {len(plan.anchors.examples)} anchors, {request.preference.anchors:g} tokens per answer token",
-        "stop_rules": f"skipped: {skipped}" if skipped else "all five are watched",
+        "looks": _looks(request, plan),
+        "stop_rules": f"skipped: {watch.skipped}" if watch.skipped else "all five are watched",
         "dropout": "off: with it the policy would differ from its reference at once",
     }
     if request.method != "dpo":
@@ -202,6 +215,15 @@ def _said(request: PreferRequest, plan: Plan, skipped: str) -> dict[str, str]:
     if request.method == "bco":
         words["prompt_density"] = "bad answers weighted by p(good | prompt) / p(bad | prompt) within 0.5 to 10, five-fold"
     return words
+
+
+def _looks(request: PreferRequest, plan: Plan) -> str:
+    every, steps = plan.train.evaluate_every, len(plan.steps)
+    if request.preference.evaluate_every == "auto":
+        return f"every {every} of {steps} steps: at least {_LOOKS}, or one a step"
+    if every >= steps:
+        return f"only after the last of {steps} steps, as preference.evaluate_every is {every}: the stop rules cannot end this run early"
+    return f"every {every} of {steps} steps, as the recipe asks"
 
 
 def _finish(
@@ -224,6 +246,7 @@ def _finish(
         weights="adapter",
         history="preference_history.csv",
         metrics="preference_metrics.json",
+        dev="preference_dev.csv",
         steps=trainer.state.global_step,
         planned_steps=len(plan.steps),
         kept_step=last_good.step,
@@ -240,7 +263,9 @@ def _finish(
         first_loss=losses[0],
         last_loss=losses[-1],
         dev_before=before.dev_accuracy,
-        dev_after=last_good.dev_accuracy,
+        dev_after=last_good.kept.dev_accuracy,
+        probe_before=before.probe,
+        probe_after=last_good.kept.probe,
         desirable=plan.objective.desirable,
         undesirable=plan.objective.undesirable,
         choices=plan.choices.why,
@@ -268,6 +293,21 @@ def _write_history(path: Path, before: Measured, history: list[dict[str, Any]]) 
                 writer.writerow(entry)
             elif "eval_dev_accuracy" in entry:
                 writer.writerow({"step": entry["step"], **{name: entry[f"eval_{name}"] for name in _PROBES}})
+
+
+def _write_dev(path: Path, items: Sequence[Item], before: Sequence[float], after: Sequence[float]) -> None:
+    """What reference and adapter say of every dev answer, in order: a pair has two lines, chosen and rejected."""
+    named = [(item.id, side) for item in items for side in _sides(item)]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(_DEV)
+        writer.writerows((*name, *values) for name, values in zip(named, zip(before, after, strict=True), strict=True))
+
+
+def _sides(item: Item) -> Sequence[str]:
+    if item.is_pair:
+        return ("chosen", "rejected")
+    return ("chosen",) if item.good else ("rejected",)
 
 
 def _write_metrics(path: Path, request: PreferRequest, output: PreferOutput) -> None:

@@ -60,11 +60,13 @@ class PreferenceTrainer(RowTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """What the stop rules look at; a figure that was not measured is None."""
-        metrics: Any = as_metrics(self.look())
+        """What the stop rules look at; a figure that was not measured is None. Broken weights are not looked at."""
+        self.refuse_broken_weights()
+        measured = self.look()
+        metrics: Any = as_metrics(measured)
         self.model.eval()  # so that trl logs this as an evaluation
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {**metrics, "measured": measured})
         return dict(metrics)
 
     def try_a_row(self) -> None:

@@ -58,7 +58,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Items:
-    """What a text file gave; `left_out` counts examples by reason."""
+    """What a text file gave; `left_out` counts examples by reason, for KTO and BCO answers."""
 
     items: tuple[Item, ...]
     left_out: Mapping[str, int]
@@ -67,8 +67,8 @@ class Items:
 def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Method | None) -> Items:
     """The items that a method trains on: DPO on pairs alone; KTO and BCO on answers, a pair's two among them.
 
-    An example with an answer that does not fit whole into `max_tokens` is left out, since half an answer is not what
-    was rated. Without a method everything is kept as it is.
+    An answer that does not fit whole into `max_tokens` is left out, since half an answer is not what was rated, and with it
+    its pair where pairs are read. Without a method everything that fits is kept as it is.
 
     Raises:
         DataError: a line is not a preference example.
@@ -77,12 +77,13 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
     kept: list[Item] = []
     for example in _read(path):
         item = _item(example, tokenizer)
-        if any(len(answer.ids) > max_tokens for answer in item.answers):
-            left_out["too_long"] += 1
-        elif method == "dpo" and not item.is_pair:
-            left_out["not_a_pair"] += 1
-        else:
-            kept += [item] if method in ("dpo", None) else _split(item)
+        for one in [item] if method in ("dpo", None) else _split(item):
+            if any(len(answer.ids) > max_tokens for answer in one.answers):
+                left_out["too_long"] += 1
+            elif method == "dpo" and not one.is_pair:
+                left_out["not_a_pair"] += 1
+            else:
+                kept.append(one)
     return Items(tuple(kept), dict(left_out))
 
 

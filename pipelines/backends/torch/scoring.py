@@ -1,5 +1,6 @@
 """Reading a model as it stands: log-probabilities of answers, distributions, hidden states, greedy answers. No gradient."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -47,13 +48,14 @@ class Reader:
         return kept
 
     def kl(self, examples: Sequence[Encoded], kept: Sequence[tuple[Tensor, Tensor]]) -> float:
-        """Mean KL(kept || this model) per answer token, nats; at least 0."""
+        """Mean KL(kept || this model) per answer token, nats; at least 0, or NaN where the model gives no probabilities."""
         total, positions = 0.0, 0
         with self._reading():
             for example, (ids, log_probs) in zip(examples, kept, strict=True):
                 sum_ = kl_to_kept(self._logits(example), ids.to(self._device), log_probs.to(self._device))
                 total, positions = total + sum_.item(), positions + len(ids)
-        return max(0.0, total / positions)
+        mean = total / positions
+        return mean if math.isnan(mean) else max(0.0, mean)  # max(0.0, nan) is 0.0: the best figure for the worst model
 
     def prompt_states(self, answers: Sequence[Answer]) -> Tensor:
         """The last layer's hidden states, averaged over each answer's prompt, (answers, H), float32 on the CPU."""

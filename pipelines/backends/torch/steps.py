@@ -10,7 +10,7 @@ from itertools import islice
 from math import ceil
 
 from pipelines.backends.torch.preferences import Item
-from pipelines.errors import TrainingError
+from pipelines.errors import NothingToLearn
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ def plan_steps(items: Sequence[Item], size: int, epochs: float, seed: int) -> li
     proportion to their numbers, and at least one of each in every step, so that a rare label is read more often.
 
     Raises:
-        TrainingError: no items, or labelled answers that are all good or all bad.
+        NothingToLearn: no items, or labelled answers that are all good or all bad.
     """
     if not items:
-        raise TrainingError("no preference example is left to train on; see left_out, or use `preference: {method: none}`")
+        raise NothingToLearn("no preference example is left to train on; see left_out, or use `preference: {method: none}`")
     size = min(size, len(items))
     count = max(1, ceil(epochs * len(items) / size))
     rng = random.Random(seed)
@@ -70,7 +70,7 @@ def _interleaved(items: Sequence[Item], size: int, count: int, rng: random.Rando
     good = [place for place, item in enumerate(items) if item.good]
     bad = [place for place, item in enumerate(items) if not item.good]
     if not good or not bad or size < 2:
-        raise TrainingError(
+        raise NothingToLearn(
             f"{len(good)} good and {len(bad)} bad answers, {size} a step: KTO and BCO need both in every step; collect "
             "more votes, raise preference.batch, or use `preference: {method: none}`"
         )

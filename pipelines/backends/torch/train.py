@@ -38,7 +38,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     """Train as the request says, going on from the newest whole checkpoint in `out`.
 
     Raises:
-        TrainingError: no token would get loss, the loss became NaN, or the device is not here.
+        TrainingError: no token would get loss, a loss, gradient or weight became NaN, or the device is not here.
         RecipeError, ModelError, DataError: see load_model and load_examples.
     """
     recipe = request.train
@@ -112,6 +112,7 @@ def _finish(
     best: BestOnDev | None,
 ) -> TrainOutput:
     """Write the weights and figures, drop what only a running training needs."""
+    trainer.refuse_broken_weights()
     seconds = tally.seconds
     weights = "model" if request.train.method == "full" else "adapter"
     shutil.rmtree(out / weights, ignore_errors=True)

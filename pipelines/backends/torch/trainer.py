@@ -7,9 +7,10 @@ would then hold as many examples as happen to fit, long ones with long ones.
 """
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -85,6 +86,19 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
             self._metrics["train"].clear()
             self._total_train_tokens = 0
 
+    def log(self, logs: dict[str, Any], *args: Any, **settings: Any) -> None:
+        """Log a line, unless it says that the step's gradient was no number: the weights have taken it in by then."""
+        norm = logs.get("grad_norm")
+        if norm is not None and not math.isfinite(norm):
+            self._refuse(f"the gradient's norm became {norm} at step {self.state.global_step}")
+        super().log(logs, *args, **settings)
+
+    def refuse_broken_weights(self) -> None:
+        """Raise TrainingError if a trained weight is infinite or no number."""
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad and not torch.isfinite(weight).all():
+                self._refuse(f"the weight {name} is no longer finite at step {self.state.global_step}")
+
     def create_model_card(self, *args: Any, **settings: Any) -> None:
         """No card: a checkpoint is not for publishing."""
 
@@ -120,10 +134,12 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
 
     def _refuse_nan(self, loss: Tensor) -> None:
         if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss.item()} at step {self.state.global_step + 1}; lower "
-                f"{self.settings_key}.learning_rate (now {self.args.learning_rate:g}) or train.max_grad_norm"
-            )
+            self._refuse(f"the loss became {loss.item()} at step {self.state.global_step + 1}")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise TrainingError(
+            f"{what}; lower {self.settings_key}.learning_rate (now {self.args.learning_rate:g}) or train.max_grad_norm"
+        )
 
 
 def answer_logits(model: Any, inputs: Row, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,7 @@
 """Preference training for real on a random small model: three losses, resume, stops, and what is refused."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from safetensors.torch import load_file
 from pipelines.backends.base import PreferRequest
 from pipelines.backends.torch import prefer as backend
 from pipelines.backends.torch import reference
+from pipelines.backends.torch.objective import Objective
+from pipelines.backends.torch.prefer import look_every
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
+from pipelines.backends.torch.watch import LastGood, Measured
 from pipelines.errors import ModelError, RecipeError, TrainingError
-from pipelines.recipe import Preference, Train
+from pipelines.probes import Probe
+from pipelines.recipe import Preference, Stops, Train
 from tests.pipelines.backends.preferring import history, pair, run, sft_example, write_adapter, write_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
@@ -36,12 +41,12 @@ def sft(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
-    """Builds a request over 24 pairs and 4 bad answers, 6 dev pairs, 20 anchors and 4 frozen examples."""
+    """Builds a request over 24 pairs and 4 bad answers, 20 dev pairs, 20 anchors and 20 frozen examples."""
     bad = [pair(f"b{i}", f"hello {i}?", "", f"kim {i}", kind="labelled") | {"chosen": None} for i in range(4)]
-    general = [sft_example(f"a{i}", f"17 + {i}?", f"The answer is {17 + i}.") for i in range(24)]
+    general = [sft_example(f"a{i}", f"17 + {i}?", f"The answer is {17 + i}.") for i in range(40)]
     files = {
         "train_file": write_lines(tmp_path / "train.jsonl", [*pairs(0, 24), *bad]),
-        "dev_file": write_lines(tmp_path / "dev.jsonl", pairs(100, 6)),
+        "dev_file": write_lines(tmp_path / "dev.jsonl", pairs(100, 20)),
         "anchors_file": write_lines(tmp_path / "anchors.jsonl", general[:20]),
         "frozen_file": write_lines(tmp_path / "frozen.jsonl", general[20:]),
     }
@@ -49,7 +54,7 @@ def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
     def build(method: str = "dpo", train: dict[str, Any] | None = None, **preference: Any) -> PreferRequest:
         given = {
             "learning_rate": 2e-3, "epochs": 2, "batch": {"per_device": 4, "accumulate": 1}, "evaluate_every": 4,
-            "save_every": 5, "probes": 4, "stops": LOOSE, **preference,
+            "save_every": 5, "probes": 20, "stops": LOOSE, **preference,
         }  # fmt: skip
         settings = {"max_tokens": 96, "backend": "cpu", **(train or {})}
         return PreferRequest(
@@ -71,7 +76,7 @@ def test_a_run_prefers_what_people_preferred_and_leaves_weights_history_and_figu
     result = run(request_for(method), out)
     assert (result.pairs, result.good, result.bad) == counts and result.left_out == ({"not_a_pair": 4} if method == "dpo" else {})
     assert result.steps == result.planned_steps == result.kept_step == steps and result.stopped_by is None
-    names = {"adapter", "preference_history.csv", "preference_metrics.json", "progress.jsonl"}
+    names = {"adapter", "preference_dev.csv", "preference_history.csv", "preference_metrics.json", "progress.jsonl"}
     assert {path.name for path in out.iterdir()} == names
     lines = [row for row in history(out) if row["loss"]]
     first, last = lines[0], lines[-1]
@@ -177,6 +182,46 @@ def test_without_files_to_look_at_the_rules_are_skipped_and_the_choices_say_so(t
         assert rule in result.choices["stop_rules"]
 
 
+@pytest.mark.parametrize(("steps", "every"), [(1, 1), (7, 1), (8, 1), (15, 1), (47, 5), (400, 50)])
+def test_the_stop_rules_look_at_least_eight_times_a_run(steps: int, every: int) -> None:
+    assert look_every("auto", steps) == every and steps // every >= min(steps, 8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "looks", "said"), [("auto", 12, "every 1 of 12 steps: at least 8"), (50, 1, "only after the last of 12 steps")]
+)
+def test_how_often_the_rules_look_is_among_the_choices(
+    tmp_path: Path, request_for: Any, asked: Any, looks: int, said: str
+) -> None:
+    request = request_for(evaluate_every=asked, probes=2).model_copy(update={"dev_file": None})
+    assert run(request, tmp_path / "out").choices["looks"].startswith(said)
+    assert len([row for row in history(tmp_path / "out") if not row["loss"]]) == 1 + looks
+
+
+def test_a_rule_with_too_little_to_look_at_does_not_stop_the_run_and_that_is_said(tmp_path: Path, request_for: Any) -> None:
+    result = run(request_for(probes=19, stops={**LOOSE, "kl": 1e-9}), tmp_path / "out")
+    assert result.stopped_by is None and float(history(tmp_path / "out")[-1]["kl"]) > 1e-9
+    assert "kl and refusals (19 frozen examples are fewer than 20, so only the gate judges it)" in result.choices["stop_rules"]
+
+
+def test_a_resumed_run_goes_on_knowing_which_weights_its_checkpoints_point_to(tmp_path: Path) -> None:
+    kept = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
+    for step in (2, 4):
+        kept.step, state = step, kept.state()
+        kept.on_save(None, None, None)
+    (tmp_path / "step-2").mkdir()
+    resumed = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
+    resumed.restore(json.loads(json.dumps(state["attributes"])))
+    resumed.step = 6
+    resumed.on_save(None, None, None)
+    assert not (tmp_path / "step-2").exists() and resumed.state()["attributes"]["saved_steps"] == [6, 6]
+    (tmp_path / "step-4").mkdir()
+    resumed.restore(state["attributes"])
+    resumed.step = 6
+    resumed.on_save(None, None, None)
+    assert (tmp_path / "step-4").is_dir()
+
+
 def test_weights_of_examples_multiply_their_loss(tmp_path: Path, request_for: Any) -> None:
     request = request_for(epochs=0.2, anchors=0.0, nll_weight=0.0, batch={"per_device": 24, "accumulate": 1})
     halved = write_lines(tmp_path / "halved.jsonl", [row | {"weight": 0.5} for row in pairs(0, 24)])
@@ -216,3 +261,40 @@ def test_no_usable_example_and_one_label_alone_are_refused(tmp_path: Path, reque
 def test_a_folder_without_an_adapter_is_refused(tmp_path: Path, request_for: Any) -> None:
     with pytest.raises(ModelError, match="is no PEFT adapter"):
         run(request_for().model_copy(update={"adapter": tmp_path}), tmp_path / "out")
+
+
+def one_wild_step(request: PreferRequest, learning_rate: float) -> PreferRequest:
+    changes = {"learning_rate": learning_rate, "warmup": 0, "scheduler": "constant", "epochs": 0.1}
+    preference = Preference.model_validate(request.preference.model_dump() | changes)
+    return request.model_copy(update={"preference": preference, "dev_file": None})
+
+
+def test_an_adapter_that_one_step_destroyed_is_stopped_by_its_kl_and_not_kept(tmp_path: Path, request_for: Any) -> None:
+    result = run(one_wild_step(request_for(), 1e30), tmp_path / "out")
+    assert result.stopped_by is not None and result.stopped_by.startswith("step 1: kl: the model gives no prob") and result.kept_step == 0
+    assert math.isnan(float(history(tmp_path / "out")[-1]["kl"]))
+
+
+def test_a_weight_that_is_no_longer_finite_ends_the_run_with_advice(
+    tmp_path: Path, request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = PreferenceTrainer.training_step
+
+    def overflows(self: PreferenceTrainer, model: Any, *rest: Any) -> Any:
+        loss = step(self, model, *rest)
+        next(weight for weight in model.parameters() if weight.requires_grad).data.fill_(float("inf"))
+        return loss
+
+    monkeypatch.setattr(PreferenceTrainer, "training_step", overflows)
+    with pytest.raises(TrainingError, match="is no longer finite at step 1; lower preference.learning_rate .now 0.001"):
+        run(one_wild_step(request_for(), 1e-3), tmp_path / "out")
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run_with_advice(
+    tmp_path: Path, request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = Objective.losses
+    monkeypatch.setattr(Objective, "losses", lambda *given: loss(*given) * 1e30)
+    request = request_for().model_copy(update={"dev_file": None, "frozen_file": None})
+    with pytest.raises(TrainingError, match="gradient's norm became .* at step 1; lower preference.learning_rate"):
+        run(request, tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from pipelines.backends.torch.answer_rows import cross, pack, row_log_probs
 from pipelines.backends.torch.balance import balanced_weights
 from pipelines.backends.torch.data import IGNORED
 from pipelines.backends.torch.density import density_weights
+from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.kl import kept_distribution, kl_to_kept, kl_to_origin
+from pipelines.backends.torch.load import load_adapted
 from pipelines.backends.torch.objective import rewards_of_step
 from pipelines.backends.torch.preferences import Answer, Item, load_items
 from pipelines.backends.torch.steps import plan_steps, with_anchors
 from pipelines.errors import DataError, TrainingError
+from pipelines.recipe import Train
 from pipelines.records import Turn
 from pipelines.tokens import ChatTokenizer
+from tests.pipelines.backends.preferring import write_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
 
@@ -76,6 +81,26 @@ def test_what_a_method_cannot_use_is_left_out_and_counted(
 ) -> None:
     items = load_items(write(tmp_path / "p.jsonl", PAIR, GOOD, BAD), tokenizer, 64, method)
     assert [item.id for item in items.items] == kept and items.left_out == left_out
+
+
+def test_of_a_pair_with_one_half_that_does_not_fit_the_other_is_an_answer_of_its_own(
+    tmp_path: Path, tokenizer: ChatTokenizer
+) -> None:
+    path = write(tmp_path / "p.jsonl", PAIR | {"rejected": "word " * 90})
+    kto, dpo = (load_items(path, tokenizer, 64, method) for method in ("kto", "dpo"))
+    assert [(item.id, item.good) for item in kto.items] == [("p/good", True)] and kto.left_out == {"too_long": 1}
+    assert dpo.items == () and dpo.left_out == {"too_long": 1}
+
+
+def test_a_base_whose_config_asks_for_attention_dropout_is_trained_without(tmp_path: Path, tiny_base: Path) -> None:
+    adapter, base = write_adapter(tiny_base, tmp_path / "adapter"), tmp_path / "base"
+    shutil.copytree(tiny_base, base)
+    config = json.loads((base / "config.json").read_text()) | {"attention_dropout": 0.5}
+    (base / "config.json").write_text(json.dumps(config))
+    train = Train(backend="cpu")
+    model = load_adapted(base, "base", adapter, train, choose(train, 1, 1)).train()
+    ids = torch.arange(3, 40)[None]
+    assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
 
 
 @pytest.mark.parametrize("broken", [{"id": "x", "kind": "pair", "chosen": "a", "rejected": None}, {"text": "010-1234-5678"}])

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import GGUFError, InputError
 from pipelines.gguf.runtime import Runtime
-from pipelines.gguf.scorer import GGUFScorer
+from pipelines.gguf.scorer import GGUFScorer, Written
 from pipelines.gguf.session import Session
 from tests.pipelines.gguf.conftest import merged_form
 
@@ -97,11 +97,13 @@ def test_an_answer_has_at_most_the_tokens_allowed(scorer: GGUFScorer) -> None:
     assert scorer.generate(tokens(20), 0) == ""
 
 
-def test_an_answer_that_ran_into_the_limit_says_so(scorer: GGUFScorer) -> None:
+def test_an_answer_that_ran_into_the_limit_says_so(scorer: GGUFScorer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert scorer.write(tokens(20), 2).cut
     whole = scorer.write(tokens(20), 24)
     assert whole.text == scorer.generate(tokens(20), 24)
     assert not scorer.write(tokens(20), 24, [whole.text[5:8]]).cut
+    monkeypatch.setattr(scorer._session, "ends", lambda token: True)
+    assert scorer.write(tokens(20), 24) == Written("", cut=False)
 
 
 def test_too_long_an_item_is_refused_with_the_limit(scorer: GGUFScorer) -> None:

@@ -77,7 +77,7 @@ def test_a_run_killed_with_9_ends_with_the_very_history_and_weights_of_one_that_
     ours, theirs = (folder / "adapter" / "adapter_model.safetensors" for folder in (cut, whole))
     assert ours.read_bytes() == theirs.read_bytes()
     assert (resumed.steps, resumed.kept_step, resumed.tokens) == (expected.steps, expected.kept_step, expected.tokens)
-    names = {"adapter", "preference_history.csv", "preference_metrics.json", "progress.jsonl", "prefer.log"}
+    names = {"adapter", "preference_dev.csv", "preference_history.csv", "preference_metrics.json", "progress.jsonl", "prefer.log"}
     assert {path.name for path in cut.iterdir()} == names and len(history(cut)) == 12 + 1 + 3
 
 

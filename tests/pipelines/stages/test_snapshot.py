@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,19 @@ from hypothesis import strategies as st
 
 from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import DataError
+from pipelines.method import choose_method
 from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
-from pipelines.stages.snapshot import Selector, preview, read_fates, read_items, read_preferences, snapshot
+from pipelines.stages.snapshot import (
+    Selector,
+    as_resampled,
+    preview,
+    read_fates,
+    read_items,
+    read_preferences,
+    snapshot,
+)
 from pipelines.tree import net_votes
 from tests.pipelines.feedback import asked, down, up
 
@@ -477,6 +487,27 @@ def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_pat
     assert len(read_fates(tmp_path / output.fates)) == 5
     assert all("SECRET" not in path.read_text() for path in tmp_path.iterdir())
     assert preview(Listed(rated), Select(), SELECTOR, now=START, rule=Preference(method="kto")) == output
+
+
+def test_fresh_answers_make_used_votes_of_what_the_snapshot_could_only_drop(tmp_path: Path) -> None:
+    rated = [asked("a", "Where is Vell?", ("North.", up("u")), ("South.", down("v"))), asked("b", "1 + 1?", ("3.", down("v", "w")))]
+    taken = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START, rule=Preference(method="dpo"))
+
+    told = as_resampled(taken, tmp_path, ("b.a",)).feedback
+
+    assert (taken.feedback.used, taken.feedback.dropped) == ({"siblings": 2}, {"pairs_only": 2})
+    assert (told.used, told.dropped, told.received) == ({"resample": 2, "siblings": 2}, {}, 4)
+    assert as_resampled(taken, tmp_path, ()) == taken
+
+
+def test_thresholds_count_what_training_can_read(tmp_path: Path) -> None:
+    rated = [asked("a", "Where?", ("North.", up("u"))), asked("b", "Who?", ("word " * 50, down("v")))]
+    fitting = replace(SELECTOR, fits=lambda prompt, answer: len(answer) < 50)
+
+    output = snapshot(Listed(rated), Select(), tmp_path, fitting, now=START, rule=Preference(method="kto"))
+
+    assert choose_method(read_preferences(tmp_path / output.preferences), Preference(method="kto")).method == "none"
+    assert output.feedback.dropped["too_long"] == 1 and output.feedback.bad == 0
 
 
 def test_a_vote_that_changed_changes_the_digest(tmp_path: Path) -> None:
