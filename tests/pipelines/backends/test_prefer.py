@@ -204,22 +204,18 @@ def test_a_rule_with_too_little_to_look_at_does_not_stop_the_run_and_that_is_sai
     assert "kl and refusals (19 frozen examples are fewer than 20, so only the gate judges it)" in result.choices["stop_rules"]
 
 
-def test_a_resumed_run_goes_on_knowing_which_weights_its_checkpoints_point_to(tmp_path: Path) -> None:
-    kept = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
+def test_a_resumed_run_keeps_the_weights_that_its_older_checkpoint_points_to(tmp_path: Path) -> None:
+    before = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
     for step in (2, 4):
-        kept.step, state = step, kept.state()
-        kept.on_save(None, None, None)
-    (tmp_path / "step-2").mkdir()
+        before.step = step
+        state = before.state()["attributes"]  # what the checkpoint of this step holds
+        before.on_save(None, None, None)
+        (tmp_path / f"step-{step}").mkdir()
     resumed = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
-    resumed.restore(json.loads(json.dumps(state["attributes"])))
+    resumed.restore(json.loads(json.dumps(state)))
     resumed.step = 6
     resumed.on_save(None, None, None)
-    assert not (tmp_path / "step-2").exists() and resumed.state()["attributes"]["saved_steps"] == [6, 6]
-    (tmp_path / "step-4").mkdir()
-    resumed.restore(state["attributes"])
-    resumed.step = 6
-    resumed.on_save(None, None, None)
-    assert (tmp_path / "step-4").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["step-4"]
 
 
 def test_weights_of_examples_multiply_their_loss(tmp_path: Path, request_for: Any) -> None:
