@@ -41,17 +41,17 @@ CHAT = [
 class Told:
     """A run_round that takes the real snapshot and says of every vote, correction and comparison what became of it.
 
-    Ups and corrections are used, comparisons held out, downs dropped.
+    Ups and corrections are used, comparisons held out, downs dropped; what really became of them with `really`.
     """
 
-    def __init__(self, stop_at: str | None = None) -> None:
-        self.stop_at = stop_at
+    def __init__(self, stop_at: str | None = None, really: bool = False) -> None:
+        self.stop_at, self.really = stop_at, really
 
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
     ) -> RoundResult:
         step = Steps(attempt, journal)
-        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
+        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self.really), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
@@ -62,8 +62,10 @@ class Told:
         )  # fmt: skip
 
 
-def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
+def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, really: bool) -> SnapshotOutput:
     selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
+    if really:
+        return snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
     lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one)]
     taken = snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
     (out / "feedback.jsonl").write_text("".join(line + "\n" for line in lines))
@@ -200,6 +202,45 @@ def test_a_fate_of_a_rater_from_before_raters_were_people_loses_its_hash(
     assert why.contribution(store, vault, "small-r0001-a1", "default", "old").weight_share == 0.4
     assert forget(store, vault, "default", "old").rounds == (1,)
     assert hmac not in {fate.rater for fate in fates(store)}
+
+
+# ---- what really becomes of feedback -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def all_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every conversation is trained on: elsewhere the part follows from a key that is made anew for each test."""
+    monkeypatch.setattr(Vault, "part_of", lambda self, cluster: "train")
+
+
+def turn(settings: Settings, store: Store, vault: Vault) -> None:
+    """Curates what is stored, and runs a round over it that tells what really became of feedback."""
+    curator = Curator(CurationConfig(allow_degraded_names=True))
+    while curate_due(store, vault, curator):
+        pass
+    rounds.request_round(store, RECIPE, "test")
+    assert go_on(settings, store, vault, Told(really=True)) == "passed"
+
+
+def asked(id: str, time: str, answer: str = "It is Reda, the old town.", **fields: Any) -> dict[str, Any]:
+    """A question with one answer, by a user and with message ids of the conversation's own."""
+    question = {"id": f"{id}q", "role": "user", "content": "What is the capital of Velmora?"}
+    messages = [question, {"id": f"{id}a", "role": "assistant", "content": answer, "parent": f"{id}q"}]
+    return conversation(id=id, user=f"p-{id}", consent=True, time=time, messages=messages) | fields
+
+
+@pytest.mark.usefixtures("all_train")
+def test_a_vote_that_made_sft_learn_is_used_and_forgetting_its_rater_taints(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    put(store, vault, asked("A", "2026-01-01T00:00:00Z"), asked("B", "2026-01-05T00:00:00Z"))
+    vote(store, vault, "Ba", 1, "rb")
+    vote(store, vault, "Aa", 1, "ra")
+    turn(settings, store, vault)
+
+    assert sorted((fate.outcome, fate.rule) for fate in fates(store)) == [("dropped", "no_preference_stage"), ("used", "rating")]
+    assert [why.contribution(store, vault, "small-r0001-a1", "default", name).weight_share for name in ("ra", "rb")] == [0.0, 1.0]
+    assert forget(store, vault, "default", "rb").models == ("small-r0001-a1",)
 
 
 # ---- perennial why ----------------------------------------------------------------------------------------
