@@ -299,6 +299,14 @@ class Corpus(Protocol):
         """Counts of the conversations that never became clean, by rule: the funnel's first half."""
         ...
 
+    def lost(self) -> Sequence[FeedbackFate]:
+        """Feedback that stands and is on nothing in `candidates`, dropped by a rule of pipelines/lost.py each.
+
+        Of the moment of the last `candidates` that were read to their end. What names nothing stored has neither
+        conversation nor message ("").
+        """
+        ...
+
 
 # ---- models ----------------------------------------------------------------------------------------------
 

@@ -37,18 +37,23 @@ def messages_of(session: Session, app: str, conversation_id: str) -> list[Messag
 
 
 def uses_of(session: Session, conversation_id: str) -> list[Use]:
-    """What each round decided about a conversation and the feedback on it, oldest round first."""
+    """What each round decided about a conversation and the feedback on it, oldest round first.
+
+    A round that did not read the conversation, because it was not clean then, is there if feedback on it stood.
+    """
     messages = curating.raw_messages(session, [conversation_id])[conversation_id]
     positions = {message.id: message.position for message in messages}
     by_round: dict[int, list[FeedbackFate]] = defaultdict(list)
     for fate in fates.fates_of(session, conversation_id):
         by_round[fate.round_id].append(fate)
+    decided = {use.round_id: (use.outcome, use.reason) for use in conversations.uses_of(session, conversation_id)}
     return [
         Use.model_validate({
-            "round": use.round_id, "outcome": use.outcome, "reason": use.reason,
-            "feedback": [_fate(fate, positions.get(fate.message_id)) for fate in by_round[use.round_id]],
+            "round": round_id, "outcome": outcome, "reason": reason,
+            "feedback": [_fate(fate, positions.get(fate.message_id)) for fate in by_round[round_id]],
         })
-        for use in conversations.uses_of(session, conversation_id)
+        for round_id in sorted(decided.keys() | by_round.keys())
+        for outcome, reason in [decided.get(round_id, ("left_out", "not_clean"))]
     ]  # fmt: skip
 
 

@@ -106,7 +106,10 @@ class FeedbackUse(BaseModel):
 
 
 class Use(BaseModel):
-    """What one round decided about a conversation, and about each piece of feedback on it."""
+    """What one round decided about a conversation, and about each piece of feedback on it.
+
+    The reason is `not_clean` where the conversation was not curated, rejected or quarantined at that time.
+    """
 
     round: int
     outcome: Literal["used", "held_out", "left_out"]

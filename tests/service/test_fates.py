@@ -13,8 +13,10 @@ from pipelines.artifacts import Attempt
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
+from pipelines.lost import REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, ServedForm
+from pipelines.stages import report
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from pipelines.steps import Steps
@@ -28,6 +30,7 @@ from service.settings import Settings
 from service.store import tables
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
+from service.web import preference_view
 from tests.factories import compare, conversation, correct, put, vote, web
 from tests.service.test_rounds import RECIPE
 
@@ -241,6 +244,73 @@ def test_a_vote_that_made_sft_learn_is_used_and_forgetting_its_rater_taints(
     assert sorted((fate.outcome, fate.rule) for fate in fates(store)) == [("dropped", "no_preference_stage"), ("used", "rating")]
     assert [why.contribution(store, vault, "small-r0001-a1", "default", name).weight_share for name in ("ra", "rb")] == [0.0, 1.0]
     assert forget(store, vault, "default", "rb").models == ("small-r0001-a1",)
+
+
+def given(store: Store, vault: Vault) -> None:
+    """Feedback that no rule can be asked about, for each reason one or two; `X1` and `U` are clean."""
+    gibberish = {"content": "qwz xkcv bnmp sdfg " * 20}
+    rejected = asked("G", "2026-01-01T00:00:00Z", "zxq wvk bnm qrt " * 20)
+    rejected["messages"][0] |= gibberish
+    put(store, vault, rejected)
+    vote(store, vault, "Ga", 1, "r1")
+    vote(store, vault, "Ga", -1, "r2")
+    vote(store, vault, "never came", 1, "r3")
+    compare(store, vault, "X1a", "X2a", "r4")
+    compare(store, vault, "X1a", "never came", "r4")
+    put(store, vault, asked("X1", "2026-01-06T00:00:00Z", "Yes."), asked("X2", "2026-01-07T00:00:00Z", "No."))
+    replaced = correct(store, vault, "X1a", "It is Kolm, by the sea.", "r5").id
+    vote(store, vault, replaced, 1, "r6")
+    compare(store, vault, replaced, "X1a", "r6")
+    correct(store, vault, "X1a", "It is Kolm, by the river.", "r5")
+    refused = correct(store, vault, "X2a", gibberish["content"], "r7").id
+    vote(store, vault, refused, -1, "r8")
+
+
+LOST = [
+    ("X1", "comparison", "message_unknown"), ("", "vote", "message_unknown"), ("G", "vote", "conversation_rejected"),
+    ("G", "vote", "conversation_rejected"), ("W", "vote", "not_curated_yet"), ("X1", "comparison", "other_prompt"),
+    ("X1", "comparison", "replaced"), ("X1", "vote", "replaced"), ("X2", "correction", "correction_refused"),
+    ("X2", "vote", "correction_refused"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("all_train")
+def test_whatever_stands_is_counted_with_a_reason(settings: Settings, store: Store, vault: Vault) -> None:
+    given(store, vault)
+    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    put(store, vault, asked("W", "2026-01-09T00:00:00Z"))
+    vote(store, vault, "Wa", 1, "r9")
+    rounds.request_round(store, RECIPE, "test")
+    go_on(settings, store, vault, Told(really=True))
+
+    with store.read() as session:
+        named = {row.id: id for row in session.exec(select(tables.Conversation)) for id in ("G", "W", "X1", "X2")
+                 if row.client_hmac == vault.conversation_hash(row.app_id, id)}  # fmt: skip
+        feedback = session.exec(select(tables.Snapshot)).one().counts["feedback"]
+    told = sorted((named.get(fate.conversation_id, ""), fate.kind, fate.rule) for fate in fates(store))
+    assert told == sorted([*LOST, ("X1", "correction", "rating")])
+    counts = [sum(feedback[outcome].values()) for outcome in ("used", "held_out", "dropped")]
+    assert feedback["received"] == sum(counts) == 11
+
+
+@pytest.mark.usefixtures("all_train")
+def test_an_app_can_look_up_feedback_on_what_no_round_read(settings: Settings, store: Store, vault: Vault) -> None:
+    given(store, vault)
+    turn(settings, store, vault)
+    with web(settings) as client:
+        rejected, clean = (client.get(f"/v1/conversations/{id}").json()["rounds"] for id in ("G", "X1"))
+
+    assert [(one["round"], one["outcome"], one["reason"]) for one in rejected] == [(1, "left_out", "not_clean")]
+    assert [(one["position"], one["value"], one["rule"]) for one in rejected[0]["feedback"]] == [
+        (1, 1, "conversation_rejected"), (1, -1, "conversation_rejected"),
+    ]  # fmt: skip
+    assert {one["rule"] for one in clean[0]["feedback"]} == {"rating", "replaced", "other_prompt", "message_unknown"}
+    assert [one.rule for one in why.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
+
+
+def test_every_reason_for_lost_feedback_has_its_words_on_page_and_report() -> None:
+    assert REASONS.keys() <= preference_view._RULES.keys() & report._FEEDBACK_REASONS.keys()
+    assert {rule for _, _, rule in LOST} - {"other_prompt"} | {"conversation_quarantined"} == set(REASONS)
 
 
 # ---- perennial why ----------------------------------------------------------------------------------------
