@@ -38,7 +38,8 @@ def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackF
     """Stores what a round made of every piece of feedback."""
     rows = [
         {
-            "round_id": round_id, "conversation_id": fate.conversation, "message_id": fate.message, "rater": fate.rater,
+            "round_id": round_id, "conversation_id": fate.conversation, "message_id": fate.message, "other_id": fate.other,
+            "rater": fate.rater,
             "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule, "weight": fate.weight,
         }
         for fate in fates

@@ -1,7 +1,7 @@
 """What people say about a conversation's messages, and what rounds made of it, without saying who said it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlmodel import Session
 
@@ -50,16 +50,16 @@ def uses_of(session: Session, conversation_id: str) -> list[Use]:
     return [
         Use.model_validate({
             "round": round_id, "outcome": outcome, "reason": reason,
-            "feedback": [_fate(fate, positions.get(fate.message_id)) for fate in by_round[round_id]],
+            "feedback": [_fate(fate, positions) for fate in by_round[round_id]],
         })
         for round_id in sorted(decided.keys() | by_round.keys())
         for outcome, reason in [decided.get(round_id, ("left_out", "not_clean"))]
     ]  # fmt: skip
 
 
-def _fate(fate: FeedbackFate, position: int | None) -> FeedbackUse:
+def _fate(fate: FeedbackFate, positions: Mapping[str, int]) -> FeedbackUse:
     return FeedbackUse.model_validate({
-        "position": position, "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule,
+        "position": positions.get(fate.message_id), "other": positions.get(fate.other_id), "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule,
         "weight": fate.weight,
     })  # fmt: skip
 

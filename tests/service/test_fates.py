@@ -308,6 +308,24 @@ def test_an_app_can_look_up_feedback_on_what_no_round_read(settings: Settings, s
     assert [one.rule for one in why.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
 
 
+@pytest.mark.usefixtures("all_train")
+def test_two_comparisons_of_one_answer_and_two_peoples_corrections_are_told_apart(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    third = {"id": "c", "role": "assistant", "content": "It is Reda.", "parent": "q"}
+    put(store, vault, conversation(id="c", messages=[*CHAT, third], consent=True))
+    for rejected in ("b", "c"):
+        compare(store, vault, "a", rejected, "u-2")
+    for user in ("u-3", "u-4"):
+        correct(store, vault, "b", f"It is Tarsin, says {user}.", user)
+    turn(settings, store, vault)
+
+    with web(settings) as client:
+        feedback = client.get("/v1/conversations/c").json()["rounds"][0]["feedback"]
+    named = sorted((one["kind"], one["position"], one["other"]) for one in feedback)
+    assert named == [("comparison", 1, 2), ("comparison", 1, 3), ("correction", 2, 4), ("correction", 2, 5)]
+
+
 def test_every_reason_for_lost_feedback_has_its_words_on_page_and_report() -> None:
     assert REASONS.keys() <= preference_view._RULES.keys() & report._FEEDBACK_REASONS.keys()
     assert {rule for _, _, rule in LOST} - {"other_prompt"} | {"conversation_quarantined"} == set(REASONS)
