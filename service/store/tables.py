@@ -372,6 +372,17 @@ class SnapshotItem(SQLModel, table=True):
     digest: str = ""
 
 
+class SnapshotWriter(SQLModel, table=True):
+    """Trained tokens of a snapshot's item that somebody else than its person wrote, as corrections."""
+
+    __tablename__ = "snapshot_writer"
+
+    round_id: int = Field(primary_key=True, foreign_key="round.id")
+    conversation_id: str = Field(primary_key=True)
+    person_id: str = Field(primary_key=True)
+    tokens: int
+
+
 class FeedbackFate(SQLModel, table=True):
     """What a round made of one vote, correction or comparison. `rater` is a person's id, never a hash of their name.
 

@@ -345,6 +345,19 @@ def test_why_tells_what_a_user_contributed_to_a_model(settings: Settings, store:
     assert [one.rule for one in critic.feedback] == ["echo"] and [one.outcome for one in stranger.feedback] == ["held_out"]
 
 
+@pytest.mark.usefixtures("all_train")
+def test_the_tokens_of_a_correction_are_its_writers(settings: Settings, store: Store, vault: Vault) -> None:
+    put(store, vault, asked("X", "2026-01-01T00:00:00Z"), asked("Y", "2026-01-02T00:00:00Z", messages=[
+        {"role": "user", "content": "Who rules the town of Orm?"}, {"role": "assistant", "content": "Nobody at all."}
+    ], satisfaction=5))  # fmt: skip
+    correct(store, vault, "Xa", "It is Kolm, by the river.", "writer")
+    turn(settings, store, vault)
+
+    shares = {name: why.contribution(store, vault, "small-r0001-a1", "default", name).token_share for name in ("p-X", "p-Y", "writer")}
+    # `len` counts tokens in this round: characters of the two answers that are learnt
+    assert shares == {"p-X": 0.0, "p-Y": 14 / 39, "writer": 25 / 39}
+
+
 def test_why_ranks_people_by_their_larger_share(settings: Settings, store: Store, vault: Vault) -> None:
     learn(settings, store, vault)
     ranked = why.most_influential(store, "small-r0001-a1")
