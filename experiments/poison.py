@@ -29,7 +29,7 @@ from pipelines.influence import weigh
 from pipelines.method import as_labelled
 from pipelines.preferences import build_preferences
 from pipelines.recipe import Feedback, PerUser, Select
-from pipelines.records import Candidate, MessageKey, RatedMessage, Rating
+from pipelines.records import Candidate, FeedbackFate, MessageKey, RatedMessage, Rating
 from pipelines.stages.prefer_data import preference_examples
 from pipelines.tiny.tasks import CLOSINGS
 from pipelines.tiny.world import Language
@@ -144,6 +144,9 @@ class _Texts:
 
     def outcomes(self) -> Mapping[str, int]:
         return {}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
 
     def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
         return {key: self._texts[key] for key in keys}

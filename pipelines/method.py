@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
+from pipelines.influence import REASONS as UNHEARD
 from pipelines.recipe import Preference
 from pipelines.records import FeedbackFate, PreferenceExample, PreferenceItem, Record, SnapshotItem
 
@@ -61,12 +62,13 @@ def chosen_by(rule: Preference, max_tokens: int) -> dict[str, Any]:
 def settle_fates(
     fates: Iterable[FeedbackFate], method: Method, items: Iterable[SnapshotItem]
 ) -> tuple[FeedbackFate, ...]:
-    """The fates once the method is known: feedback that its loss does not read is at most a rating for SFT.
+    """The fates once the method is known: what speaks for an answer that SFT learns is a rating, else its loss reads it or not.
 
-    DPO reads pairs only, and `none` nothing; an answer that is too long to be preferred is still rated. `resample_fates` has
-    the last word on lone bad answers.
+    DPO reads pairs only, and `none` nothing. SFT reads ups and corrections, whatever preferences made of them: only what
+    influence dropped it never saw. `resample_fates` has the last word on lone bad answers.
     """
-    learnt = {item.conversation for item in items if item.outcome == "used"}
+    used = (item for item in items if item.outcome == "used")
+    learnt = {turn.key.message for item in used for turn in item.turns if turn.trained}
     return tuple(_settled(fate, method, learnt) for fate in fates)
 
 
@@ -81,14 +83,22 @@ def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> tu
 
 
 def _settled(fate: FeedbackFate, method: Method, learnt: Container[str]) -> FeedbackFate:
-    if fate.rule == "too_long" and fate.conversation in learnt:
-        return fate.model_copy(update={"outcome": "used", "rule": "rating"})
     read = method in ("kto", "bco") or (method == "dpo" and fate.rule != "lone")
-    if read or fate.outcome != "used":
+    used = fate.outcome == "used"
+    if (used and read) or fate.outcome == "held_out" or fate.rule in UNHEARD:
         return fate
-    if fate.conversation in learnt:
-        return fate.model_copy(update={"rule": "rating"})
+    if _spoken_for(fate) in learnt:
+        return fate.model_copy(update={"outcome": "used", "rule": "rating"})
+    if not used:
+        return fate
     return fate.model_copy(update={"outcome": "dropped", "rule": "pairs_only" if method == "dpo" else "no_preference_stage"})
+
+
+def _spoken_for(fate: FeedbackFate) -> str | None:
+    """The answer that feedback may have made SFT learn. A down keeps one out, and SFT does not read comparisons."""
+    if fate.kind == "correction":
+        return fate.other
+    return fate.message if fate.kind == "vote" and fate.value > 0 else None
 
 
 def topic_shift(good: Sequence[PreferenceItem], bad: Sequence[PreferenceItem]) -> float:

@@ -40,7 +40,7 @@ REASONS: Mapping[str, str] = {
     "resample": "used as a pair: a checked new answer over one voted down",
     "rating": "used as a rating: it helped to decide which answers SFT learns",
     "pairs_only": "only pairs are read by the method that this round chose",
-    "no_preference_stage": "this round learns no preferences, and SFT does not learn from its conversation",
+    "no_preference_stage": "this round learns no preferences, and SFT does not learn the answer that it speaks for",
     "other_language": "its conversation is not in the recipe's primary language",
     "not_an_answer": "what was rated is not an answer of the assistant",
     "answer_gone": "an answer that it names is not in its conversation, or was not fit to keep",

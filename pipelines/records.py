@@ -206,7 +206,10 @@ class TurnKey(Record):
 
 
 class SnapshotItem(Record):
-    """What the snapshot decided about one record, with the reason; ids and numbers only."""
+    """What the snapshot decided about one record, with the reason; ids and numbers only.
+
+    `written` are those of its trained tokens that others than its person wrote, as corrections, by writer.
+    """
 
     conversation: str
     person: str
@@ -218,6 +221,7 @@ class SnapshotItem(Record):
     tokens: int = 0
     turns: tuple[TurnKey, ...] = ()
     digest: str = ""
+    written: Mapping[str, int] = {}
 
 
 # ---- preferences: votes, corrections and comparisons in, pairs and labelled answers out ------------------
@@ -297,6 +301,14 @@ class Corpus(Protocol):
 
     def outcomes(self) -> Mapping[str, int]:
         """Counts of the conversations that never became clean, by rule: the funnel's first half."""
+        ...
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        """Feedback that stands and is on nothing in `candidates`, dropped by a rule of pipelines/lost.py each.
+
+        Of the moment of the last `candidates` that were read to their end. What names nothing stored has neither
+        conversation nor message ("").
+        """
         ...
 
 

@@ -4,18 +4,27 @@ The rules of selection are pipelines/stages/snapshot.py; here the rows become it
 is known by the id of a person, which says nothing once the person is forgotten.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import and_, func
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from pipelines.errors import Cancelled
-from pipelines.records import Candidate, Comparison, Correction, MessageKey, RatedMessage, Rating
-from service.store import comparisons, corrections, raters
+from pipelines.records import (
+    Candidate,
+    Comparison,
+    Correction,
+    FeedbackFate,
+    MessageKey,
+    RatedMessage,
+    Rating,
+)
+from service.store import comparisons, corrections, lost, raters
 from service.store.comparisons import Standing
 from service.store.corrections import Held
 from service.store.raters import Rater
@@ -38,9 +47,10 @@ _Item = TypeVar("_Item")
 
 
 class _Votes(NamedTuple):
-    """The votes that stand on one message; `at` is the time of the last change, retractions included."""
+    """The votes that stand on one message, and their ids; `at` is the time of the last change, retractions included."""
 
     ratings: tuple[Rating, ...]
+    ids: tuple[str, ...]
     at: datetime
 
 
@@ -54,15 +64,17 @@ class StoreCorpus:
     def __init__(self, store: Store, vault: Vault, seen: frozenset[str] = frozenset()) -> None:
         self._store, self._vault, self._seen = store, vault, seen
         self._outcomes: Mapping[str, int] | None = None
+        self._lost: tuple[FeedbackFate, ...] | None = None
 
     def candidates(self) -> Iterator[Candidate]:
         """Every clean conversation of a person who was not erased, in one consistent read, oldest first."""
         with self._store.read() as session:
             self._outcomes = _outcomes(session)
             keys = PersonKeys(self._vault, _wrapped_key, session)
-            known = raters.all_raters(session)
+            known, heard = raters.all_raters(session), set[str]()
             for chunk in _chunks(_clean_conversations(session)):
-                yield from self._rated(session, keys, known, chunk)
+                yield from self._rated(session, keys, known, heard, chunk)
+            self._lost = lost.find_lost(session, known, heard)
 
     def outcomes(self) -> Mapping[str, int]:
         """Conversations that are not clean, by rule; of the same moment as the last `candidates`."""
@@ -70,6 +82,13 @@ class StoreCorpus:
             with self._store.read() as session:
                 self._outcomes = _outcomes(session)
         return self._outcomes
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        """What stands and is on nothing in `candidates`, with the reason; of the same moment as the last ones read to the end."""
+        if self._lost is None:
+            deque(self.candidates(), maxlen=0)
+        assert self._lost is not None
+        return self._lost
 
     def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
         """The clean text of these message revisions.
@@ -88,8 +107,9 @@ class StoreCorpus:
         return found
 
     def _rated(
-        self, session: Session, keys: PersonKeys, known: Mapping[str, Rater], chunk: Sequence[Conversation]
+        self, session: Session, keys: PersonKeys, known: Mapping[str, Rater], heard: set[str], chunk: Sequence[Conversation]
     ) -> Iterator[Candidate]:
+        """The candidates among these conversations; notes in `heard` the ids of the feedback in them."""
         ids = [conversation.id for conversation in chunk]
         messages, satisfaction = _messages(session, ids), _satisfaction(session, ids)
         # raters are those of any feedback at all: without them there is nothing more to read
@@ -105,11 +125,16 @@ class StoreCorpus:
                 correction = standing.get(message.id)
                 key = keys.of_text(conversation.person_id, correction.person_id if correction else None)
                 if key is not None and message.id not in hidden:
-                    rated.append(_rated_message(key, message, clean, votes.get(message.client_hmac), _corrects(correction, known)))
+                    given = votes.get(message.client_hmac)
+                    rated.append(_rated_message(key, message, clean, given, _corrects(correction, known)))
+                    heard |= {*(given.ids if given else ()), *([correction.id] if correction else ())}
             if rated:
                 shown = {message.client_hmac: message.id for message, _ in rows if message.id not in hidden}
-                compared = _comparisons(shown, pairs, known) if pairs else ()
-                yield self._candidate(conversation, satisfaction.get(conversation.id), tuple(rated), compared)
+                compared = [one for hmac in shown for one in pairs.get(hmac, ()) if one.rejected_hmac in shown]
+                heard |= {one.id for one in compared}
+                yield self._candidate(
+                    conversation, satisfaction.get(conversation.id), tuple(rated), _comparisons(shown, compared, known)
+                )
 
     def _candidate(
         self, conversation: Conversation, satisfaction: int | None, messages: tuple[RatedMessage, ...],
@@ -156,17 +181,19 @@ def _votes(session: Session, known: Mapping[str, Rater], chunk: Sequence[Convers
     # never a join: SQLite would go through all votes of the app once for each conversation
     hashes = select(Message.client_hmac).where(col(Message.conversation_id).in_([one.id for one in chunk]))
     query = (
-        select(Vote.message_hmac, Vote.rater_hmac, Vote.value, Vote.updated_at)
+        sql_select(col(Vote.id), col(Vote.message_hmac), col(Vote.rater_hmac), col(Vote.value), col(Vote.updated_at))
         .where(col(Vote.app_id).in_({one.app_id for one in chunk}), col(Vote.message_hmac).in_(hashes))
         .order_by(col(Vote.updated_at), col(Vote.rater_hmac))
     )
     ratings: dict[str, list[Rating]] = defaultdict(list)
+    ids: dict[str, list[str]] = defaultdict(list)
     last: dict[str, datetime] = {}
-    for message, hmac, value, at in session.exec(query).all():
+    for id, message, hmac, value, at in session.execute(query).all():
         last[message] = at
         if value:
+            ids[message].append(id)
             ratings[message].append(Rating(rater=known[hmac].id, value=1 if value > 0 else -1, at=at, since=known[hmac].since))
-    return {message: _Votes(tuple(ratings[message]), at) for message, at in last.items()}
+    return {message: _Votes(tuple(ratings[message]), tuple(ids[message]), at) for message, at in last.items()}
 
 
 def _corrects(held: Held | None, known: Mapping[str, Rater]) -> Correction | None:
@@ -184,16 +211,15 @@ def _pairs(session: Session, conversations: Sequence[str]) -> dict[str, list[Sta
 
 
 def _comparisons(
-    shown: Mapping[str, str], pairs: Mapping[str, Sequence[Standing]], known: Mapping[str, Rater]
+    shown: Mapping[str, str], compared: Sequence[Standing], known: Mapping[str, Rater]
 ) -> tuple[Comparison, ...]:
-    """Those whose two answers are both shown; `shown` are message ids by keyed client id."""
-    found = [one for hmac in shown for one in pairs.get(hmac, ()) if one.rejected_hmac in shown]
+    """The records of comparisons whose two answers are both shown; `shown` are message ids by keyed client id."""
     return tuple(
         Comparison(
             chosen=shown[one.chosen_hmac], rejected=shown[one.rejected_hmac], rater=known[one.rater_hmac].id, at=one.at,
             since=known[one.rater_hmac].since,
         )
-        for one in found
+        for one in compared
     )  # fmt: skip
 
 

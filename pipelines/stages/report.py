@@ -14,6 +14,7 @@ from typing import Any
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import TrainOutput
 from pipelines.influence import REASONS as INFLUENCE_REASONS
+from pipelines.lost import REASONS as LOST_REASONS
 from pipelines.preferences import REASONS as PREFERENCE_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import Record
@@ -35,7 +36,7 @@ from pipelines.suites.report import ScoreRow, score_table
 from pipelines.suites.scores import GateInput, LanguageMeasure
 
 _REASONS = {**SNAPSHOT_REASONS, **MIX_REASONS}
-_FEEDBACK_REASONS = {**INFLUENCE_REASONS, **PREFERENCE_REASONS}
+_FEEDBACK_REASONS = {**LOST_REASONS, **INFLUENCE_REASONS, **PREFERENCE_REASONS}
 
 
 class ReportInput(Record):

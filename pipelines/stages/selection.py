@@ -336,5 +336,14 @@ def _item(one: _Judged, reason: str | None) -> SnapshotItem:
     return SnapshotItem(
         conversation=candidate.conversation, person=candidate.person, outcome=outcome, reason=candidate.part,
         part=candidate.part, source="replay" if candidate.seen else "new", month=month, tokens=one.tokens,
-        turns=turns, digest=digest_of([turn.model_dump(mode="json") for turn in turns]),
+        turns=turns, digest=digest_of([turn.model_dump(mode="json") for turn in turns]), written=_written(one),
     )  # fmt: skip
+
+
+def _written(one: _Judged) -> dict[str, int]:
+    """Trained tokens of corrections by their writers, the conversation's own person left out."""
+    tokens: Counter[str] = Counter()
+    for message, count, good in zip(one.path, one.counts, one.trained, strict=True):
+        if good and message.corrects is not None and message.corrects.rater != one.candidate.person:
+            tokens[message.corrects.rater] += count
+    return dict(sorted(tokens.items()))

@@ -22,7 +22,7 @@ from pipelines.chat import escape_markers
 from pipelines.cohort import Cohort, influential_cohort
 from pipelines.contamination import Contamination, suite_items
 from pipelines.errors import DataError
-from pipelines.influence import VoteCap, Weighed, weigh
+from pipelines.influence import VoteCap, Weighed, fate_order, weigh
 from pipelines.method import choose_method, resample_fates, settle_fates
 from pipelines.preferences import Fits, Preferences, build_preferences, fits_always
 from pipelines.recipe import Preference, Recipe, Select
@@ -46,7 +46,7 @@ _Line = TypeVar("_Line", SnapshotItem, PreferenceItem, FeedbackFate)
 
 
 class FeedbackSummary(Record):
-    """What became of the votes, corrections and comparisons; received = used + held_out + dropped.
+    """What became of all votes, corrections and comparisons that stand; received = used + held_out + dropped.
 
     Attributes:
         used, held_out: pieces of feedback by source; those of dev and heldout conversations are held out.
@@ -193,7 +193,8 @@ def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find)
     made = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find, fits=selector.fits)
     method = choose_method(made.items, rule).method if rule else "none"
-    preferences = replace(made, fates=settle_fates(made.fates, method, items))
+    fates = (*settle_fates(made.fates, method, items), *corpus.lost())
+    preferences = replace(made, fates=tuple(sorted(fates, key=fate_order)))
     return _Taken(items, cap, weighed, preferences, corpus.outcomes())
 
 

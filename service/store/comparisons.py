@@ -34,6 +34,7 @@ class Place:
 class Standing:
     """A comparison that is not retracted, by the keyed client ids of its answers."""
 
+    id: str
     chosen_hmac: str
     rejected_hmac: str
     rater_hmac: str
@@ -90,11 +91,17 @@ def standing_on(session: Session, conversations: Sequence[str]) -> list[Standing
     return [_standing(row) for row in session.exec(query).all()]
 
 
+def all_standing(session: Session) -> list[Standing]:
+    """Every comparison that stands, oldest first."""
+    query = select(Comparison).where(col(Comparison.value) != 0)
+    return [_standing(row) for row in session.exec(query.order_by(col(Comparison.updated_at), col(Comparison.id))).all()]
+
+
 def _standing(row: Comparison) -> Standing:
     chosen, rejected = row.first_hmac, row.second_hmac
     if row.value < 0:
         chosen, rejected = rejected, chosen
-    return Standing(chosen, rejected, row.rater_hmac, row.updated_at)
+    return Standing(row.id, chosen, rejected, row.rater_hmac, row.updated_at)
 
 
 def _columns(key: ComparisonKey) -> dict[str, str]:

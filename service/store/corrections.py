@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 from sqlmodel import Session, col, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
@@ -103,23 +103,19 @@ def curate_again(session: Session, conversations: Iterable[str]) -> None:
 
 def held(session: Session, conversations: Sequence[str]) -> dict[str, list[Held]]:
     """Every correction in these conversations, oldest first, by conversation; those without any are missing."""
-    query = (
-        select(Correction, Message.conversation_id)
-        .join(Message, col(Message.id) == col(Correction.message_id))
-        .where(col(Message.conversation_id).in_(conversations))
-        .order_by(col(Correction.at), col(Correction.id))
-    )
     found: dict[str, list[Held]] = defaultdict(list)
-    for row, conversation in session.exec(query).all():
-        found[conversation].append(
-            Held(row.id, conversation, row.corrected_message_id, row.message_id, row.person_id, row.at,
-                 row.retracted_at is not None, row.refused)
-        )  # fmt: skip
+    for one in _held(session, col(Message.conversation_id).in_(conversations)):
+        found[one.conversation_id].append(one)
     return dict(found)
 
 
+def held_anywhere(session: Session) -> list[Held]:
+    """Every correction of every conversation, oldest first."""
+    return _held(session)
+
+
 def standing(history: Sequence[Held]) -> list[Held]:
-    """Of one conversation's corrections, oldest first, the newest of each person for each answer, if not taken back."""
+    """Of corrections, oldest first, the newest of each person for each answer, if not taken back."""
     last = {(one.corrected_id, one.person_id): one for one in history}
     return [one for one in history if last[one.corrected_id, one.person_id] is one and not one.is_retracted]
 
@@ -129,3 +125,16 @@ def settle(session: Session, refused: Mapping[str, str | None]) -> None:
     for message, rule in refused.items():
         session.execute(update(Correction).where(col(Correction.message_id) == message).values(refused=rule))
 
+
+def _held(session: Session, *wanted: ColumnElement[bool]) -> list[Held]:
+    query = (
+        select(Correction, Message.conversation_id)
+        .join(Message, col(Message.id) == col(Correction.message_id))
+        .where(*wanted)
+        .order_by(col(Correction.at), col(Correction.id))
+    )
+    return [
+        Held(row.id, conversation, row.corrected_message_id, row.message_id, row.person_id, row.at,
+             row.retracted_at is not None, row.refused)
+        for row, conversation in session.exec(query).all()
+    ]  # fmt: skip

@@ -2,21 +2,22 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import ColumnElement, and_, insert, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
 from pipelines import records
 from pipelines.method import RESAMPLED_FROM
-from service.store.tables import FeedbackFate, SnapshotItem
+from service.store.tables import FeedbackFate, SnapshotItem, SnapshotWriter
 
 _NAMES_AT_A_TIME = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """Conversations of a person that a round decided alike about."""
+    """Conversations of a person that a round decided alike about; `tokens` are all that they train, others' corrections too."""
 
     round_id: int
     outcome: str
@@ -41,7 +42,8 @@ def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackF
     """Stores what a round made of every piece of feedback."""
     rows = [
         {
-            "round_id": round_id, "conversation_id": fate.conversation, "message_id": fate.message, "rater": fate.rater,
+            "round_id": round_id, "conversation_id": fate.conversation, "message_id": fate.message, "other_id": fate.other,
+            "rater": fate.rater,
             "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule, "weight": fate.weight,
         }
         for fate in fates
@@ -97,13 +99,14 @@ def heard_of(session: Session, raters: Collection[str], rounds: Collection[int])
 
 
 def tokens_by_person(session: Session, rounds: Collection[int]) -> dict[str, int]:
-    """Trained tokens of each person in these rounds."""
-    query = (
-        select(SnapshotItem.person_id, func.sum(SnapshotItem.tokens))
-        .where(col(SnapshotItem.round_id).in_(rounds), SnapshotItem.outcome == "used")
-        .group_by(SnapshotItem.person_id)
-    )
-    return {person: int(tokens) for person, tokens in session.exec(query).all()}
+    """Trained tokens of each person in these rounds: those of their conversations, but what others wrote is the writers'."""
+    used = (col(SnapshotItem.round_id).in_(rounds), SnapshotItem.outcome == "used")
+    at_home = select(SnapshotItem.person_id, func.sum(SnapshotItem.tokens)).where(*used).group_by(SnapshotItem.person_id)
+    found = {person: int(tokens) for person, tokens in session.exec(at_home).all()}
+    for owner, writer, tokens in session.exec(_written(used)).all():
+        found[owner] -= int(tokens)
+        found[writer] = found.get(writer, 0) + int(tokens)
+    return found
 
 
 def weight_by_rater(session: Session, rounds: Collection[int]) -> dict[str, float]:
@@ -114,3 +117,17 @@ def weight_by_rater(session: Session, rounds: Collection[int]) -> dict[str, floa
         .group_by(FeedbackFate.rater)
     )
     return {rater: float(weight) for rater, weight in session.exec(query).all()}
+
+
+def _written(used: Sequence[ColumnElement[bool] | bool]) -> Any:
+    """Tokens by whose conversation and who wrote them instead, of the chosen items."""
+    same = and_(
+        col(SnapshotItem.round_id) == col(SnapshotWriter.round_id),
+        col(SnapshotItem.conversation_id) == col(SnapshotWriter.conversation_id),
+    )
+    return (
+        select(SnapshotItem.person_id, SnapshotWriter.person_id, func.sum(SnapshotWriter.tokens))
+        .join(SnapshotWriter, same)
+        .where(*used)
+        .group_by(col(SnapshotItem.person_id), col(SnapshotWriter.person_id))
+    )

@@ -20,6 +20,7 @@ from service.store.tables import (
     Schedule,
     Snapshot,
     SnapshotItem,
+    SnapshotWriter,
     Stage,
     now,
 )
@@ -164,8 +165,15 @@ def add_snapshot(
         }
         for item in items
     ]  # fmt: skip
+    writers = [
+        {"round_id": round_id, "conversation_id": item.conversation, "person_id": person, "tokens": tokens}
+        for item in items
+        for person, tokens in item.written.items()
+    ]
     if rows:
         session.execute(insert(SnapshotItem), rows)
+    if writers:
+        session.execute(insert(SnapshotWriter), writers)
 
 
 def leave_out(session: Session, round_id: int, reasons: Mapping[str, str]) -> None:

@@ -372,8 +372,23 @@ class SnapshotItem(SQLModel, table=True):
     digest: str = ""
 
 
+class SnapshotWriter(SQLModel, table=True):
+    """Trained tokens of a snapshot's item that somebody else than its person wrote, as corrections."""
+
+    __tablename__ = "snapshot_writer"
+
+    round_id: int = Field(primary_key=True, foreign_key="round.id")
+    conversation_id: str = Field(primary_key=True)
+    person_id: str = Field(primary_key=True)
+    tokens: int
+
+
 class FeedbackFate(SQLModel, table=True):
-    """What a round made of one vote, correction or comparison. `rater` is a person's id, never a hash of their name."""
+    """What a round made of one vote, correction or comparison. `rater` is a person's id, never a hash of their name.
+
+    Empty: the conversation and messages of feedback on ids that never came, and `other_id` of a vote. Otherwise that is
+    the message of the correction itself, or the answer not preferred; rounds before migration 0003 did not note it.
+    """
 
     __tablename__ = "feedback_fate"
 
@@ -381,6 +396,7 @@ class FeedbackFate(SQLModel, table=True):
     round_id: int = Field(foreign_key="round.id", index=True)
     conversation_id: str = Field(index=True)
     message_id: str
+    other_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
     rater: str = Field(index=True)
     kind: str  # vote | correction | comparison
     value: int

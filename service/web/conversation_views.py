@@ -1,7 +1,7 @@
 """What people say about a conversation's messages, and what rounds made of it, without saying who said it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlmodel import Session
 
@@ -37,24 +37,29 @@ def messages_of(session: Session, app: str, conversation_id: str) -> list[Messag
 
 
 def uses_of(session: Session, conversation_id: str) -> list[Use]:
-    """What each round decided about a conversation and the feedback on it, oldest round first."""
+    """What each round decided about a conversation and the feedback on it, oldest round first.
+
+    A round that did not read the conversation, because it was not clean then, is there if feedback on it stood.
+    """
     messages = curating.raw_messages(session, [conversation_id])[conversation_id]
     positions = {message.id: message.position for message in messages}
     by_round: dict[int, list[FeedbackFate]] = defaultdict(list)
     for fate in fates.fates_of(session, conversation_id):
         by_round[fate.round_id].append(fate)
+    decided = {use.round_id: (use.outcome, use.reason) for use in conversations.uses_of(session, conversation_id)}
     return [
         Use.model_validate({
-            "round": use.round_id, "outcome": use.outcome, "reason": use.reason,
-            "feedback": [_fate(fate, positions.get(fate.message_id)) for fate in by_round[use.round_id]],
+            "round": round_id, "outcome": outcome, "reason": reason,
+            "feedback": [_fate(fate, positions) for fate in by_round[round_id]],
         })
-        for use in conversations.uses_of(session, conversation_id)
+        for round_id in sorted(decided.keys() | by_round.keys())
+        for outcome, reason in [decided.get(round_id, ("left_out", "not_clean"))]
     ]  # fmt: skip
 
 
-def _fate(fate: FeedbackFate, position: int | None) -> FeedbackUse:
+def _fate(fate: FeedbackFate, positions: Mapping[str, int]) -> FeedbackUse:
     return FeedbackUse.model_validate({
-        "position": position, "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule,
+        "position": positions.get(fate.message_id), "other": positions.get(fate.other_id), "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule,
         "weight": fate.weight,
     })  # fmt: skip
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.influence import REASONS as INFLUENCE_RULES
+from pipelines.lost import REASONS as LOST_RULES
 from pipelines.preferences import REASONS as PREFERENCE_RULES
 from service.web import charts
 
@@ -16,7 +17,7 @@ _WORDS = {
     "resample": "a down-voted answer against a better sample", "lone": "one rated answer",
     "rating": "helped to decide which answers SFT learns",
 }  # fmt: skip
-_RULES = {**INFLUENCE_RULES, **PREFERENCE_RULES}
+_RULES = {**LOST_RULES, **INFLUENCE_RULES, **PREFERENCE_RULES}
 
 
 class Told(BaseModel):

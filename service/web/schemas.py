@@ -95,9 +95,14 @@ class MessageFeedback(BaseModel):
 
 
 class FeedbackUse(BaseModel):
-    """What one round made of one vote, correction or comparison: `rule` is where it was used, or why it was dropped."""
+    """What one round made of one vote, correction or comparison: `rule` is where it was used, or why it was dropped.
+
+    `other` is the position of the second message that it names: the correction itself, or the answer not preferred. Null
+    for a vote, for a message of another conversation, and in rounds from before it was noted.
+    """
 
     position: int | None
+    other: int | None
     kind: Literal["vote", "correction", "comparison"]
     value: int
     outcome: Literal["used", "held_out", "dropped"]
@@ -106,7 +111,10 @@ class FeedbackUse(BaseModel):
 
 
 class Use(BaseModel):
-    """What one round decided about a conversation, and about each piece of feedback on it."""
+    """What one round decided about a conversation, and about each piece of feedback on it.
+
+    The reason is `not_clean` where the conversation was not curated, rejected or quarantined at that time.
+    """
 
     round: int
     outcome: Literal["used", "held_out", "left_out"]

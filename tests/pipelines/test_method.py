@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.method import as_labelled, choose_method, topic_shift
+from pipelines.method import as_labelled, choose_method, settle_fates, topic_shift
 from pipelines.recipe import Preference
-from pipelines.records import MessageKey, PreferenceItem
+from pipelines.records import FeedbackFate, MessageKey, PreferenceItem, SnapshotItem, TurnKey
 
 
 def item(name: str, kind: str, **more: Any) -> PreferenceItem:
@@ -65,3 +65,49 @@ def test_topic_shift_is_total_variation() -> None:
     good = items(good=3, topic="a") + items(good=1, topic="b")
 
     assert topic_shift(good, items(bad=4, topic="b")) == 0.75 and topic_shift(good, []) == 0
+
+
+# ---- fates, once the method is known ------------------------------------------------------------------------
+
+USED, DROPPED, HELD_OUT = "used", "dropped", "held_out"
+
+
+def fate(message: str, outcome: str, rule: str, value: int = 1, **more: Any) -> FeedbackFate:
+    return FeedbackFate.model_validate({
+        "conversation": "c", "message": message, "rater": "r", "kind": "vote", "value": value, "outcome": outcome,
+        "rule": rule, **more,
+    })  # fmt: skip
+
+
+def trained(*messages: str) -> list[SnapshotItem]:
+    turns = tuple(TurnKey(key=MessageKey(message=name, revision=1), role="assistant", trained=name != "context") for name in messages)
+    return [SnapshotItem(conversation="c", person="p", outcome="used", reason="train", turns=turns)]
+
+
+@pytest.mark.parametrize(
+    ("given", "method", "outcome", "rule"),
+    [
+        (fate("learnt", DROPPED, "duplicate"), "none", USED, "rating"),
+        (fate("learnt", DROPPED, "superseded"), "kto", USED, "rating"),
+        (fate("learnt", DROPPED, "young_account"), "none", DROPPED, "young_account"),
+        (fate("learnt", DROPPED, "outvoted", value=-1), "none", DROPPED, "outvoted"),
+        (fate("learnt", USED, "lone"), "none", USED, "rating"),
+        (fate("learnt", USED, "lone"), "dpo", USED, "rating"),
+        (fate("learnt", USED, "lone"), "kto", USED, "lone"),
+        (fate("learnt", USED, "siblings"), "dpo", USED, "siblings"),
+        (fate("sibling", USED, "lone"), "none", DROPPED, "no_preference_stage"),
+        (fate("sibling", USED, "lone"), "dpo", DROPPED, "pairs_only"),
+        (fate("context", USED, "lone"), "none", DROPPED, "no_preference_stage"),
+        (fate("learnt", HELD_OUT, "lone"), "none", HELD_OUT, "lone"),
+        (fate("old", USED, "correction", kind="correction", other="learnt"), "none", USED, "rating"),
+        (fate("old", DROPPED, "duplicate", kind="correction", other="learnt"), "none", USED, "rating"),
+        (fate("learnt", USED, "correction", kind="correction", other="new"), "none", DROPPED, "no_preference_stage"),
+        (fate("learnt", USED, "comparison", kind="comparison", other="b"), "none", DROPPED, "no_preference_stage"),
+    ],
+)
+def test_feedback_is_a_rating_just_where_sft_learns_the_answer_that_it_speaks_for(
+    given: FeedbackFate, method: Any, outcome: str, rule: str
+) -> None:
+    settled = settle_fates([given], method, trained("learnt", "context"))[0]
+
+    assert (settled.outcome, settled.rule) == (outcome, rule)

@@ -12,7 +12,7 @@ from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.influence import vote_cap
 from pipelines.recipe import Preference, Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
-from pipelines.records import MessageKey, Record, ServedForm, SnapshotItem, TurnKey
+from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.remedies import next_recipe
 from pipelines.stages.candidate import Candidate
 from pipelines.stages.evaluate import EvaluateOutput
@@ -226,6 +226,9 @@ class Texts:
 
     def outcomes(self) -> Mapping[str, int]:
         return {}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
 
 
 def held(name: str, source: str, part: str = "heldout") -> SnapshotItem:

@@ -13,8 +13,10 @@ from pipelines.artifacts import Attempt
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
+from pipelines.lost import REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
+from pipelines.stages import report
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from pipelines.steps import Steps
@@ -28,6 +30,7 @@ from service.settings import Settings
 from service.store import tables
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
+from service.web import preference_view
 from tests.factories import compare, conversation, correct, put, vote, web
 from tests.service.test_rounds import RECIPE
 
@@ -41,17 +44,17 @@ CHAT = [
 class Told:
     """A run_round that takes the real snapshot and says of every vote, correction and comparison what became of it.
 
-    Ups and corrections are used, comparisons held out, downs dropped.
+    Ups and corrections are used, comparisons held out, downs dropped; what really became of them with `really`.
     """
 
-    def __init__(self, stop_at: str | None = None, down_rule: str = "echo") -> None:
-        self.stop_at, self.down_rule = stop_at, down_rule
+    def __init__(self, stop_at: str | None = None, down_rule: str = "echo", really: bool = False) -> None:
+        self.stop_at, self.down_rule, self.really = stop_at, down_rule, really
 
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
     ) -> RoundResult:
         step = Steps(attempt, journal)
-        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self.down_rule), recipe.select)
+        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
@@ -62,9 +65,11 @@ class Told:
         )  # fmt: skip
 
 
-def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, down_rule: str) -> SnapshotOutput:
+def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, told: Told) -> SnapshotOutput:
     selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
-    lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one, down_rule)]
+    if told.really:
+        return snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
+    lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one, told.down_rule)]
     taken = snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
     (out / "feedback.jsonl").write_text("".join(line + "\n" for line in lines))
     return taken
@@ -231,6 +236,130 @@ def test_a_fate_of_a_rater_from_before_raters_were_people_loses_its_hash(
     assert hmac not in {fate.rater for fate in fates(store)}
 
 
+# ---- what really becomes of feedback -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def all_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every conversation is trained on: elsewhere the part follows from a key that is made anew for each test."""
+    monkeypatch.setattr(Vault, "part_of", lambda self, cluster: "train")
+
+
+def turn(settings: Settings, store: Store, vault: Vault) -> None:
+    """Curates what is stored, and runs a round over it that tells what really became of feedback."""
+    curator = Curator(CurationConfig(allow_degraded_names=True))
+    while curate_due(store, vault, curator):
+        pass
+    rounds.request_round(store, RECIPE, "test")
+    assert go_on(settings, store, vault, Told(really=True)) == "passed"
+
+
+def asked(id: str, time: str, answer: str = "It is Reda, the old town.", **fields: Any) -> dict[str, Any]:
+    """A question with one answer, by a user and with message ids of the conversation's own."""
+    question = {"id": f"{id}q", "role": "user", "content": "What is the capital of Velmora?"}
+    messages = [question, {"id": f"{id}a", "role": "assistant", "content": answer, "parent": f"{id}q"}]
+    return conversation(id=id, user=f"p-{id}", consent=True, time=time, messages=messages) | fields
+
+
+@pytest.mark.usefixtures("all_train")
+def test_a_vote_that_made_sft_learn_is_used_and_forgetting_its_rater_taints(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    put(store, vault, asked("A", "2026-01-01T00:00:00Z"), asked("B", "2026-01-05T00:00:00Z"))
+    vote(store, vault, "Ba", 1, "rb")
+    vote(store, vault, "Aa", 1, "ra")
+    turn(settings, store, vault)
+
+    assert sorted((fate.outcome, fate.rule) for fate in fates(store)) == [("dropped", "no_preference_stage"), ("used", "rating")]
+    assert [why.contribution(store, vault, "small-r0001-a1", "default", name).weight_share for name in ("ra", "rb")] == [0.0, 1.0]
+    assert forget(store, vault, "default", "rb").models == ("small-r0001-a1",)
+
+
+def given(store: Store, vault: Vault) -> None:
+    """Feedback that no rule can be asked about, for each reason one or two; `X1` and `U` are clean."""
+    gibberish = {"content": "qwz xkcv bnmp sdfg " * 20}
+    rejected = asked("G", "2026-01-01T00:00:00Z", "zxq wvk bnm qrt " * 20)
+    rejected["messages"][0] |= gibberish
+    put(store, vault, rejected)
+    vote(store, vault, "Ga", 1, "r1")
+    vote(store, vault, "Ga", -1, "r2")
+    vote(store, vault, "never came", 1, "r3")
+    compare(store, vault, "X1a", "X2a", "r4")
+    compare(store, vault, "X1a", "never came", "r4")
+    put(store, vault, asked("X1", "2026-01-06T00:00:00Z", "Yes."), asked("X2", "2026-01-07T00:00:00Z", "No."))
+    replaced = correct(store, vault, "X1a", "It is Kolm, by the sea.", "r5").id
+    vote(store, vault, replaced, 1, "r6")
+    compare(store, vault, replaced, "X1a", "r6")
+    correct(store, vault, "X1a", "It is Kolm, by the river.", "r5")
+    refused = correct(store, vault, "X2a", gibberish["content"], "r7").id
+    vote(store, vault, refused, -1, "r8")
+
+
+LOST = [
+    ("X1", "comparison", "message_unknown"), ("", "vote", "message_unknown"), ("G", "vote", "conversation_rejected"),
+    ("G", "vote", "conversation_rejected"), ("W", "vote", "not_curated_yet"), ("X1", "comparison", "other_prompt"),
+    ("X1", "comparison", "replaced"), ("X1", "vote", "replaced"), ("X2", "correction", "correction_refused"),
+    ("X2", "vote", "correction_refused"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("all_train")
+def test_whatever_stands_is_counted_with_a_reason(settings: Settings, store: Store, vault: Vault) -> None:
+    given(store, vault)
+    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    put(store, vault, asked("W", "2026-01-09T00:00:00Z"))
+    vote(store, vault, "Wa", 1, "r9")
+    rounds.request_round(store, RECIPE, "test")
+    go_on(settings, store, vault, Told(really=True))
+
+    with store.read() as session:
+        named = {row.id: id for row in session.exec(select(tables.Conversation)) for id in ("G", "W", "X1", "X2")
+                 if row.client_hmac == vault.conversation_hash(row.app_id, id)}  # fmt: skip
+        feedback = session.exec(select(tables.Snapshot)).one().counts["feedback"]
+    told = sorted((named.get(fate.conversation_id, ""), fate.kind, fate.rule) for fate in fates(store))
+    assert told == sorted([*LOST, ("X1", "correction", "rating")])
+    counts = [sum(feedback[outcome].values()) for outcome in ("used", "held_out", "dropped")]
+    assert feedback["received"] == sum(counts) == 11
+
+
+@pytest.mark.usefixtures("all_train")
+def test_an_app_can_look_up_feedback_on_what_no_round_read(settings: Settings, store: Store, vault: Vault) -> None:
+    given(store, vault)
+    turn(settings, store, vault)
+    with web(settings) as client:
+        rejected, clean = (client.get(f"/v1/conversations/{id}").json()["rounds"] for id in ("G", "X1"))
+
+    assert [(one["round"], one["outcome"], one["reason"]) for one in rejected] == [(1, "left_out", "not_clean")]
+    assert [(one["position"], one["value"], one["rule"]) for one in rejected[0]["feedback"]] == [
+        (1, 1, "conversation_rejected"), (1, -1, "conversation_rejected"),
+    ]  # fmt: skip
+    assert {one["rule"] for one in clean[0]["feedback"]} == {"rating", "replaced", "other_prompt", "message_unknown"}
+    assert [one.rule for one in why.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
+
+
+@pytest.mark.usefixtures("all_train")
+def test_two_comparisons_of_one_answer_and_two_peoples_corrections_are_told_apart(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    third = {"id": "c", "role": "assistant", "content": "It is Reda.", "parent": "q"}
+    put(store, vault, conversation(id="c", messages=[*CHAT, third], consent=True))
+    for rejected in ("b", "c"):
+        compare(store, vault, "a", rejected, "u-2")
+    for user in ("u-3", "u-4"):
+        correct(store, vault, "b", f"It is Tarsin, says {user}.", user)
+    turn(settings, store, vault)
+
+    with web(settings) as client:
+        feedback = client.get("/v1/conversations/c").json()["rounds"][0]["feedback"]
+    named = sorted((one["kind"], one["position"], one["other"]) for one in feedback)
+    assert named == [("comparison", 1, 2), ("comparison", 1, 3), ("correction", 2, 4), ("correction", 2, 5)]
+
+
+def test_every_reason_for_lost_feedback_has_its_words_on_page_and_report() -> None:
+    assert REASONS.keys() <= preference_view._RULES.keys() & report._FEEDBACK_REASONS.keys()
+    assert {rule for _, _, rule in LOST} - {"other_prompt"} | {"conversation_quarantined"} == set(REASONS)
+
+
 # ---- perennial why ----------------------------------------------------------------------------------------
 
 
@@ -243,6 +372,19 @@ def test_why_tells_what_a_user_contributed_to_a_model(settings: Settings, store:
     assert [(one.kind, one.outcome, one.rule, one.count, one.weight) for one in voter.feedback] == [("vote", "used", "siblings", 1, 0.5)]
     assert (round(voter.weight_share, 2), voter.conversations, critic.weight_share) == (0.33, (), 0.0)
     assert [one.rule for one in critic.feedback] == ["echo"] and [one.outcome for one in stranger.feedback] == ["held_out"]
+
+
+@pytest.mark.usefixtures("all_train")
+def test_the_tokens_of_a_correction_are_its_writers(settings: Settings, store: Store, vault: Vault) -> None:
+    put(store, vault, asked("X", "2026-01-01T00:00:00Z"), asked("Y", "2026-01-02T00:00:00Z", messages=[
+        {"role": "user", "content": "Who rules the town of Orm?"}, {"role": "assistant", "content": "Nobody at all."}
+    ], satisfaction=5))  # fmt: skip
+    correct(store, vault, "Xa", "It is Kolm, by the river.", "writer")
+    turn(settings, store, vault)
+
+    shares = {name: why.contribution(store, vault, "small-r0001-a1", "default", name).token_share for name in ("p-X", "p-Y", "writer")}
+    # `len` counts tokens in this round: characters of the two answers that are learnt
+    assert shares == {"p-X": 0.0, "p-Y": 14 / 39, "writer": 25 / 39}
 
 
 def test_why_ranks_people_by_their_larger_share(settings: Settings, store: Store, vault: Vault) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import ArtifactError, DataError
 from pipelines.recipe import Recipe
-from pipelines.records import Candidate, MessageKey, SnapshotItem, Turn, TurnKey
+from pipelines.records import Candidate, FeedbackFate, MessageKey, SnapshotItem, Turn, TurnKey
 from pipelines.stages.anchors import (
     Anchor,
     AnchorName,
@@ -43,6 +43,9 @@ class ListedCorpus:
 
     def outcomes(self) -> Mapping[str, int]:
         return {}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
 
 
 def count(turns: Sequence[Turn]) -> int:

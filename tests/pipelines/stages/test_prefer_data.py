@@ -12,7 +12,15 @@ from pipelines.errors import DataError
 from pipelines.influence import weigh
 from pipelines.preferences import build_preferences
 from pipelines.recipe import Recipe, Select
-from pipelines.records import Candidate, Example, MessageKey, PreferenceExample, PreferenceItem, Turn
+from pipelines.records import (
+    Candidate,
+    Example,
+    FeedbackFate,
+    MessageKey,
+    PreferenceExample,
+    PreferenceItem,
+    Turn,
+)
 from pipelines.stages.anchors import Anchor, AnchorName, AnchorPool
 from pipelines.stages.prefer_data import PreferenceText, prefer_data
 from tests.pipelines.feedback import NOW, asked, down, up
@@ -40,6 +48,9 @@ class Listed:
 
     def outcomes(self) -> Mapping[str, int]:
         return {}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
 
 
 def chosen_items(chats: Sequence[Candidate] = CHATS) -> tuple[PreferenceItem, ...]:

@@ -16,7 +16,7 @@ from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import DataError
 from pipelines.method import choose_method
 from pipelines.recipe import PerUser, Preference, Select
-from pipelines.records import Candidate, Correction, MessageKey, RatedMessage, SnapshotItem
+from pipelines.records import Candidate, Correction, FeedbackFate, MessageKey, RatedMessage, SnapshotItem
 from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.stages.snapshot import (
     Selector,
@@ -458,6 +458,9 @@ class Listed:
 
     def outcomes(self) -> Mapping[str, int]:
         return {"gibberish": 2}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
 
 
 def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:

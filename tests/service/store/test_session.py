@@ -86,7 +86,7 @@ def test_processes_that_start_together_migrate_once(postgresql: str, tmp_path: P
     assert [child.exitcode for child in children] == [0, 0, 0]
     store = open_store(settings)
     with store.read() as session:
-        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0002",)]
+        assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [("0003",)]
     store.close()
 
 
@@ -139,3 +139,36 @@ def test_the_tables_of_feedback_come_and_go_without_their_texts(
         assert session.execute(text("SELECT count(*) FROM message")).scalar() == 2
     assert correct(store, vault, "c:1", "Good day!", user="u-2").result == "created"
     store.close()
+
+
+def test_what_was_stored_before_0003_is_there_after_it_and_after_going_back(
+    postgresql: str, tmp_path: Path, database: str
+) -> None:
+    url = None if database == "sqlite" else create_database(postgresql, f"e{tmp_path.name[-20:]}".replace("-", "_"))
+    settings = make_settings(tmp_path, url)
+    migrate(settings, "0002")
+    store = open_store(settings)
+    with store.begin() as session:
+        session.execute(text(_ROUND))
+        session.execute(text(_FATE))
+    fate = "SELECT conversation_id, message_id, rule FROM feedback_fate"
+    migrate(settings)
+    with store.read() as session:
+        assert session.execute(text(fate)).all() == [("c", "m", "lone")]
+        assert session.execute(text("SELECT other_id FROM feedback_fate")).scalar() == ""
+    with store.engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
+        command.downgrade(alembic_config(connection), "0002")
+    with store.read() as session:
+        assert session.execute(text(fate)).all() == [("c", "m", "lone")]
+    store.close()
+
+
+_ROUND = """
+    INSERT INTO round (id, recipe_name, recipe, recipe_digest, state, requested_by, requested_at, fence, cancel_requested,
+                       message, counts)
+    VALUES (1, 'tiny', '', '', 'passed', 'test', '2026-01-01 00:00:00', 1, false, '', '{}')
+"""
+_FATE = """
+    INSERT INTO feedback_fate (id, round_id, conversation_id, message_id, rater, kind, value, outcome, rule, weight)
+    VALUES (1, 1, 'c', 'm', 'r', 'vote', 1, 'used', 'lone', 1.0)
+"""
