@@ -20,8 +20,8 @@ PREFERENCE = "preference"
 _MOST_NEEDED = 1e6
 
 # Below this many a rule that holds says nothing. Answers differ in length by half of their mean, give or take: the mean
-# of 30 is known to a tenth, less than the 15 % that the length rule allows.
-MIN_ANSWERS = 30
+# of 20 is known to a ninth, less than the 15 % that the length rule allows.
+MIN_ANSWERS = 20
 # Two points of 100 claims are two answers: the limit is more than one answer.
 MIN_CLAIMS = 100
 # A model that came to refuse one prompt in ten refuses one of 30 in 96 of 100 cases.
