@@ -145,7 +145,7 @@ def test_what_could_not_be_measured_is_named(missing: dict[str, Any], said: str)
 @pytest.mark.parametrize(
     ("few", "least", "said"),
     [
-        ({"answers": 29}, MIN_ANSWERS, "measured on 29 held-out preferred answers"),
+        ({"answers": 19}, MIN_ANSWERS, "measured on 19 held-out preferred answers"),
         ({"claims": 99, "agreements": 1}, MIN_CLAIMS, "measured on 99 wrong claims"),
         ({"frozen": 29, "refusals": 0}, MIN_FROZEN, "measured on 29 frozen prompts"),
         ({"places": 89}, MIN_PLACES, "measured on 89 places"),
