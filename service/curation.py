@@ -119,9 +119,10 @@ def curate_due(store: Store, vault: Vault, curator: Curates, limit: int = 32) ->
 
 
 def delete_raw(store: Store, at: datetime, retention_days: int, limit: int = 1_000) -> int:
-    """Deletes the raw text and the surrogate secret of conversations curated more than `retention_days` ago.
+    """Deletes the raw text and the surrogate secret of conversations first curated more than `retention_days` ago.
 
-    Returns how many; call again while it returns `limit`. What was made clean stays.
+    Returns how many; call again while it returns `limit`. What was made clean stays. What came later, a correction or a
+    further turn, goes with the rest: it must not keep it.
     """
     with store.begin() as session:
         return curating.delete_originals(session, at - timedelta(days=retention_days), at, limit)

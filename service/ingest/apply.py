@@ -172,6 +172,9 @@ class _Wave:
                 "the original text of this conversation is gone (rule original_gone), so further messages cannot be "
                 "anonymized alike; send them as a new conversation",
             )
+        if new[0] < work.given.prompt:
+            sentence = f"the conversation {work.given.id[:80]!r} is stored and does not begin with this prompt; give the comparison an id of its own"
+            return work.outcome("conflict", sentence)
         if work.given.is_list and new[0] == 0:
             sentence = "the list does not start with the stored messages; send all of them, or name parents"
             return work.outcome("conflict", sentence)

@@ -1,6 +1,6 @@
 """What ingest stores: a checked conversation, vote, correction or comparison, whether it came over HTTP, from a file or from our own chat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
@@ -71,6 +71,8 @@ class NewComparison:
 class Incoming:
     """A conversation to store. `is_list`: the messages were sent without parents, so they start at the first one.
 
+    `prompt` are how many of the first messages a comparison brought as its prompt: a stored conversation must have them.
+
     `meta` is JSON of what curation and people may want to know: client id, hints, model, metadata.
     """
 
@@ -86,6 +88,7 @@ class Incoming:
     consent: bool | None = None
     corrections: tuple[NewCorrection, ...] = ()
     comparisons: tuple[NewComparison, ...] = ()
+    prompt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def prepare_comparison(given: WholeComparisonIn, app: str, now: datetime) -> Inc
         consent=given.consent, time=given.time, metadata=given.metadata,
         comparisons=(ComparisonIn(names[1], names[0]),),
     )  # fmt: skip
-    return prepare(whole, app, now)
+    return replace(prepare(whole, app, now), prompt=len(given.prompt))
 
 
 def describe(client_id: str, hints: Any = None, model: str | None = None, metadata: Any = None) -> bytes:

@@ -53,6 +53,7 @@ def settle(session: Session, conversation: Conversation, state: str, at: datetim
     conversation.state = state
     conversation.curated_revision = conversation.revision
     conversation.curated_at = at
+    conversation.first_curated_at = conversation.first_curated_at or at
     conversation.curation_lease_until = None
     session.add(conversation)
 
@@ -70,18 +71,18 @@ def was_used(session: Session, id: str) -> bool:
 
 
 def delete_originals(session: Session, before: datetime, at: datetime, limit: int) -> int:
-    """Deletes raw text, metadata and surrogate secrets of conversations curated before a time; returns how many.
+    """Deletes raw text, metadata and surrogate secrets of conversations first curated before a time; returns how many.
 
     Clean texts of earlier revisions go with them: the newest revision holds every message.
     """
     ids = session.exec(
         select(Conversation.id)
         .where(
-            col(Conversation.curated_at) < before,
+            col(Conversation.first_curated_at) < before,
             col(Conversation.raw_deleted_at).is_(None),
             col(Conversation.state).in_(("clean", "rejected", "quarantined")),
         )
-        .order_by(col(Conversation.curated_at))
+        .order_by(col(Conversation.first_curated_at))
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()

@@ -87,7 +87,8 @@ class Conversation(SQLModel, table=True):
     """`state`: received -> clean | rejected | quarantined; erased when its person is forgotten.
 
     `digest` is keyed and covers the messages only. `revision` grows with every append and re-curation is due while
-    it is above `curated_revision`. `sealed_secret` seeds the surrogates and goes with the raw text.
+    it is above `curated_revision`. Retention counts from `first_curated_at`, so that nothing that comes later renews it.
+    `sealed_secret` seeds the surrogates and goes with the raw text.
     """
 
     __table_args__ = (
@@ -107,6 +108,7 @@ class Conversation(SQLModel, table=True):
     occurred_at: datetime
     received_at: datetime = Field(default_factory=now)
     curated_at: datetime | None = None
+    first_curated_at: datetime | None = None
     raw_deleted_at: datetime | None = None
     sealed_meta: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # client id, hints, model, metadata
     sealed_secret: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))

@@ -17,7 +17,7 @@ from service.store.people import wrapped_key
 from service.store.session import Store
 from service.store.tables import CleanMessage, now
 from service.vault import Vault, clean_place
-from tests.factories import conversation, put, tree
+from tests.factories import conversation, correct, put, tree
 
 LONG = "How do I change the colour of the title in the settings of my blog without losing the rest of the design?"
 
@@ -150,6 +150,17 @@ def test_raw_text_goes_after_retention_and_late_turns_are_refused(
     late = put(store, vault, conversation("Hi there", "Hello!", "Still there?", id="c"))[0]
     assert late.result == "conflict" and "original_gone" in (late.detail or "")
     assert put(store, vault, conversation("Hi there", "Hello!", id="c"))[0].result == "unchanged"
+
+
+def test_a_late_correction_does_not_keep_the_raw_text_longer(store: Store, vault: Vault, curator: Curator) -> None:
+    put(store, vault, conversation("Hi there", "Hello!", id="c"))
+    curate_due(store, vault, curator)
+    with store.begin() as session:  # as if that had been 29 days ago
+        row = session.exec(select(tables.Conversation)).one()
+        row.curated_at = row.first_curated_at = now() - timedelta(days=29)
+    correct(store, vault, "c:1", "Good day to you!")
+    curate_due(store, vault, curator)
+    assert delete_raw(store, now() + timedelta(days=2), retention_days=30) == 1
 
 
 def test_clean_texts_of_earlier_revisions_go_with_the_raw_text(

@@ -72,6 +72,18 @@ def test_what_is_known_not_to_be_comparable_is_refused(
     assert answer.status_code == 422 and sentence in answer.json()["detail"] and values(client) == []
 
 
+def test_a_comparison_under_the_id_of_another_conversation_is_refused_and_stores_nothing(client: TestClient) -> None:
+    store(client)
+    answer = client.post("/v1/comparisons", json=WHOLE | {"id": "c"})
+    assert answer.status_code == 409 and "'c' is stored and does not begin with this prompt" in answer.json()["detail"]
+    assert values(client) == [] and client.get("/v1/conversations/c").json()["revision"] == 1
+
+
+def test_a_comparison_may_name_a_stored_conversation_that_begins_with_its_prompt(client: TestClient) -> None:
+    assert client.post("/v1/conversations", json=conversation("Hi", "Hello!", id="p-1")).status_code == 201
+    assert client.post("/v1/comparisons", json=WHOLE).status_code == 201
+
+
 def test_a_comparison_brings_its_own_prompt_once(client: TestClient) -> None:
     answers = [client.post("/v1/comparisons", json=WHOLE) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 200]
