@@ -73,7 +73,7 @@ def core_grid() -> list[Run]:
 
 
 def poison_grid() -> list[PoisonRun]:
-    """Twelve cells and the clean rate with and without defences, three seeds each; then the patient ones."""
+    """Twelve cells and the clean rate with and without defences, three seeds each; then the patient ones, one seed."""
     cells = [(0, 1), *((ratings, accounts) for ratings in _PLANTED for accounts in (1, 10))]
     return [
         *(
@@ -82,11 +82,7 @@ def poison_grid() -> list[PoisonRun]:
             for ratings, accounts in cells
             for defended in (False, True)
         ),
-        *(
-            PoisonRun(ratings=ratings, accounts=10, defended=True, seed=seed, patient=True)
-            for seed in range(SEEDS)
-            for ratings in _PLANTED
-        ),
+        *(PoisonRun(ratings=ratings, accounts=10, defended=True, patient=True) for ratings in _PLANTED),
     ]
 
 

@@ -29,7 +29,8 @@ def test_the_core_grid_has_five_seeds_of_every_primary_contrast_and_three_of_the
 def test_poisoning_has_twelve_cells_its_clean_rate_and_patient_attackers() -> None:
     arms = Counter(run.arm for run in poison_grid())
 
-    assert len([arm for arm in arms if not arm.endswith("patient")]) == 14 and len(arms) == 17 and set(arms.values()) == {3}
+    assert len([arm for arm, seeds in arms.items() if seeds == 3]) == 14
+    assert [arm for arm, seeds in arms.items() if seeds == 1] == [f"{n}-ratings-10-accounts-defended-patient" for n in (5, 25, 100)]
 
 
 def test_the_three_sets_of_prompts_share_nothing() -> None:
