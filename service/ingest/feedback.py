@@ -191,11 +191,14 @@ def apply_comparisons(session: Session, vault: Vault, given: Sequence[NewCompari
         problem = _not_comparable(key, places) if value else None
         if problem is not None:
             outcomes.append(Outcome(one.chosen, "invalid", problem))
-        elif standing.get(key, 0) == value:
-            outcomes.append(Outcome(one.chosen, "unchanged"))
+            continue
+        hashes = ((name, vault.message_hash(apps[one.app], name)) for name in (one.chosen, one.rejected))
+        pending = tuple(name for name, hmac in hashes if hmac not in places)
+        if standing.get(key, 0) == value:
+            outcomes.append(Outcome(one.chosen, "unchanged", pending=pending))
         else:
             standing[key] = changes[key] = value
-            outcomes.append(Outcome(one.chosen, "created"))
+            outcomes.append(Outcome(one.chosen, "created", pending=pending))
     add_raters(session, vault, {(key.app_id, key.rater_hmac) for key in changes})
     comparisons.record_comparisons(session, changes)
     return outcomes

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines.errors import DataError
-from service.ingest.shapes import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn
+from service.ingest.shapes import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn, refuse_blank
 
 Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
 DEFAULT_APP = "default"
@@ -93,11 +93,15 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one thing; `detail` is a sentence where it was refused. A stored correction's `id` is its own."""
+    """What became of one thing; `detail` is a sentence where it was refused. A stored correction's `id` is its own.
+
+    `pending` are the messages that a comparison names and that are not stored yet.
+    """
 
     id: str
     result: Result
     detail: str | None = None
+    pending: tuple[str, ...] = ()
 
     @property
     def status(self) -> int:
@@ -219,6 +223,7 @@ def _corrections(given: ConversationIn, app: str, messages: tuple[NewMessage, ..
     found = {}
     for number, correction in enumerate(given.corrections):
         answer = _answer(correction.message, messages, f"corrections[{number}].message")
+        refuse_blank(correction.content, f"corrections[{number}].content")
         rater = correction.rater or given.user
         found[answer.id, rater] = NewCorrection(app, answer.id, rater, correction.content)
     return list(found.values())

@@ -21,6 +21,7 @@ A comparison that brings its own prompt (POST /v1/comparisons):
 
 import difflib
 import re
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -188,6 +189,7 @@ def parse_correction(body: bytes) -> CorrectionChangeIn:
     """A correction from JSON; raises like parse_conversation."""
     found = _parse(_correction, body, CorrectionChangeIn)
     assert isinstance(found, CorrectionChangeIn)
+    refuse_blank(found.content, "content")
     return found
 
 
@@ -197,10 +199,24 @@ def parse_comparison(body: bytes) -> ComparisonChangeIn | WholeComparisonIn:
     if is_whole:
         whole = _parse(_whole_comparison, body, WholeComparisonIn)
         assert isinstance(whole, WholeComparisonIn)
+        for name, text in (
+            ("prompt", whole.prompt[-1].content), ("chosen", whole.chosen.content), ("rejected", whole.rejected.content),
+        ):  # fmt: skip
+            refuse_blank(text, name)
         return whole
     found = _parse(_comparison, body, ComparisonChangeIn)
     assert isinstance(found, ComparisonChangeIn)
     return found
+
+
+def refuse_blank(text: str, place: str) -> None:
+    """Refuses a text in which nothing can be seen: spaces, zero-width and control characters only.
+
+    Raises:
+        DataError: it is one; the sentence begins with `place`.
+    """
+    if not any(unicodedata.category(character)[0] not in "ZC" for character in text):
+        raise DataError(f"{place}: there is no visible character in it; write the text that people would read")
 
 
 def split_list(body: bytes) -> list[msgspec.Raw]:

@@ -61,11 +61,15 @@ class CorrectionStatus(BaseModel):
 
 
 class ComparisonStatus(BaseModel):
-    """The comparison as it stands, by message ids; null where it was taken back."""
+    """The comparison as it stands, by message ids; null where it was taken back.
+
+    `pending` are ids of messages that are not stored: it counts once they are, so one that never comes is a wrong id.
+    """
 
     chosen: str | None
     rejected: str | None
     changed: bool
+    pending: list[str] = []
 
 
 class VoteCounts(BaseModel):

@@ -75,7 +75,7 @@ async def compare(request: Request, response: Response, caller: IngestCaller, wr
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     changed = stored or outcome.result == "created"
     response.status_code = 201 if changed else 200
-    return ComparisonStatus(chosen=comparison.chosen, rejected=comparison.rejected, changed=changed)
+    return ComparisonStatus(chosen=comparison.chosen, rejected=comparison.rejected, changed=changed, pending=list(outcome.pending))
 
 
 @router.delete("/comparisons", summary="Take a comparison back", tags=["comparisons"], openapi_extra=COMPARISON_BODY)

@@ -41,17 +41,24 @@ def test_a_pair_is_compared_once_per_user_and_the_latest_counts(client: TestClie
     store(client)
     answers = [compare(client, *pair) for pair in (("a", "b"), ("a", "b"), ("b", "a"))]
     assert [answer.status_code for answer in answers] == [201, 200, 201]
-    assert answers[2].json() == {"chosen": "b", "rejected": "a", "changed": True}
+    assert answers[2].json() == {"chosen": "b", "rejected": "a", "changed": True, "pending": []}
     assert compare(client, "a", "b", user="u-2").status_code == 201
     assert values(client) == [1, 1] and values(client, ComparisonEvent) == [1, 1, 1]
 
 
 def test_a_comparison_may_come_before_its_messages_and_be_taken_back(client: TestClient) -> None:
-    assert compare(client, "a", "b").status_code == 201
+    early = compare(client, "a", "b")
+    assert (early.status_code, early.json()["pending"]) == (201, ["a", "b"])
     store(client)
-    assert compare(client, "a", "b").status_code == 200
+    again = compare(client, "a", "b")
+    assert (again.status_code, again.json()["pending"]) == (200, [])
     assert [compare(client, "b", "a", method="DELETE").json()["changed"] for _ in range(2)] == [True, False]
     assert values(client) == [0] and len(values(client, ComparisonEvent)) == 2
+
+
+def test_a_comparison_that_names_an_unknown_answer_says_which_is_missing(client: TestClient) -> None:
+    store(client)
+    assert compare(client, "a", "typo").json() == {"chosen": "a", "rejected": "typo", "changed": True, "pending": ["typo"]}
 
 
 @pytest.mark.parametrize(
@@ -108,6 +115,9 @@ def test_preferring_the_other_answer_changes_the_comparison_and_not_the_conversa
         ({"prompt": [{"role": "assistant", "content": "Hi"}]}, 422, "its last message is of the role 'assistant'"),
         ({"prompt": [{"role": "user", "content": "Hi", "parent": "x"}]}, 422, "unknown field 'parent' in prompt[0]"),
         ({"chosen": {"text": "x"}}, 422, "chosen"),
+        ({"chosen": {"content": " \u200b"}}, 422, "chosen: there is no visible character in it"),
+        ({"rejected": {"content": "\n"}}, 422, "rejected: there is no visible character in it"),
+        ({"prompt": [{"role": "user", "content": ""}]}, 422, "prompt: there is no visible character in it"),
         ({"user": "another"}, 409, "belongs to another user"),
         ({"prompt": [{"role": "user", "content": "Other"}]}, 409, "is stored with another text"),
     ],
@@ -136,6 +146,7 @@ def test_a_row_may_carry_corrections_and_comparisons_and_say_so_twice(client: Te
     ("field", "value", "sentence"),
     [
         ("corrections", {"message": 0, "content": "x"}, "corrections[0].message: 'q' is a user message"),
+        ("corrections", {"message": 1, "content": " \u200b"}, "corrections[0].content: there is no visible character in it"),
         ("corrections", {"message": 9, "content": "x"}, "corrections[0].message: there is no message at position 9"),
         ("corrections", {"message": "z", "content": "x"}, "'z' is not a message of this conversation"),
         ("corrections", {"message": 1, "contents": "x"}, "unknown field 'contents' in corrections[0]; did you mean 'content'?"),

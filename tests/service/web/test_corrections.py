@@ -92,6 +92,8 @@ def test_a_correction_may_be_voted_on_by_its_id(chat: TestClient) -> None:
         ("q", {"content": "x", "user": "u"}, 422, "is a user message; correct an assistant's"),
         ("a", {"content": "", "user": "u"}, 422, "content: expected `str` of length >= 1"),
         ("a", {"content": "x" * 200_001, "user": "u"}, 422, "content: expected `str` of length <= 200000"),
+        ("a", {"content": " \n\t", "user": "u"}, 422, "content: there is no visible character in it"),
+        ("a", {"content": "\u200b\ufeff", "user": "u"}, 422, "content: there is no visible character in it"),
         ("a", {"content": "x\0", "user": "u"}, 422, "NUL"),
         ("a", {"content": "x"}, 422, "missing required field `user`"),
         ("a", {"contents": "x", "user": "u"}, 422, "did you mean 'content'?"),
