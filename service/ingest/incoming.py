@@ -8,7 +8,14 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines.errors import DataError
-from service.ingest.shapes import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn, refuse_blank
+from service.ingest.shapes import (
+    AnswerIn,
+    ComparisonIn,
+    ConversationIn,
+    MessageIn,
+    WholeComparisonIn,
+    refuse_blank,
+)
 
 Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
 DEFAULT_APP = "default"
