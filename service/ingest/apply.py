@@ -16,7 +16,7 @@ from service.ingest.feedback import add_raters, apply_comparisons, apply_correct
 from service.ingest.incoming import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.ingest.work import Work, vote_key, whole_digest, work_on
 from service.store import conversations as stored
-from service.store import people
+from service.store import corrections, people
 from service.store.tables import new_id
 from service.store.votes import VoteKey, message_roles, record_satisfaction, record_votes, standing_votes
 from service.vault import PersonKey, Vault
@@ -193,14 +193,16 @@ class _Wave:
         """A message id names one message of an app: a vote on it must not reach another."""
         for index in indices:
             if work.messages[index] in self.taken:
-                name = work.given.messages[index].id
-                return work.outcome(
-                    "conflict",
-                    f"message id {name[:80]!r} is used in another conversation; make message ids unique within the "
-                    "app, or leave them out",
-                )
+                return work.outcome("conflict", self._why_taken(work, index))
         self.taken.update(work.messages[index] for index in indices)
         return None
+
+    def _why_taken(self, work: Work, index: int) -> str:
+        name, hmac = work.given.messages[index].id[:80], work.messages[index]
+        taken = corrections.targets(self.session, [hmac]).get(hmac)
+        if taken is not None and taken.is_correction:
+            return f"message {name!r} is a correction, which its answer has already; leave it out of the messages"
+        return f"message id {name!r} is used in another conversation; make message ids unique within the app, or leave them out"
 
     def _note_feedback(self, work: Work, conversation_id: str) -> None:
         if work.given.votes:

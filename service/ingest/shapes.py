@@ -239,7 +239,7 @@ def _parse(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, kind: 
     try:
         found = decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise DataError(_sentence(str(error), kind)) from None
+        raise DataError(_sentence(str(error), kind, body)) from None
     except UnicodeDecodeError:
         raise Malformed(f"this is not valid JSON: {_where_not_utf8(bytes(body))}") from None
     except msgspec.DecodeError as error:
@@ -255,8 +255,9 @@ def _parse(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, kind: 
     return found
 
 
-def _sentence(message: str, kind: type) -> str:
-    """msgspec's complaint with the path in plain words and, for an unknown field, the nearest known one."""
+def _sentence(message: str, kind: type, body: bytes | msgspec.Raw) -> str:
+    """msgspec's complaint with the path in plain words, the length of what is too long or too short, and for an unknown
+    field the nearest known one."""
     unknown = re.match(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", message, re.DOTALL)
     if unknown:
         name, path = unknown.group(1), _path(unknown.group(2))
@@ -267,7 +268,40 @@ def _sentence(message: str, kind: type) -> str:
         return f"unknown field {name[:80]!r}{where}; {hint}"
     text, _, at = message.partition(" - at ")
     path = _path(at.strip("`"))
+    text += _length(text, path, body)
     return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
+
+
+def _length(text: str, path: str, body: bytes | msgspec.Raw) -> str:
+    """How long a value of the wrong length is, and what to do about it; nothing about other complaints."""
+    wrong = re.match(r"Expected `(str|array)` of length (<=|>=)", text)
+    found = _value_at(msgspec.json.decode(body), path) if wrong else None
+    if wrong is None or not isinstance(found, str | list):
+        return ""
+    has = f"{len(found)} {'characters' if isinstance(found, str) else 'entries'}"
+    return f", and this has {has}: {'shorten it' if wrong.group(2) == '<=' else 'fill it in'}"
+
+
+def _value_at(value: Any, path: str) -> Any:
+    """What stands at a path such as `messages[0].content`; None where the path does not say."""
+    for name, number in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        if number and isinstance(value, list):
+            value = value[int(number)]
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def checked_id(name: str) -> str:
+    """An id from the URL.
+
+    Raises:
+        DataError: it is empty, too long, or holds a NUL.
+    """
+    if not 1 <= len(name) <= 256 or "\0" in name:
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        raise DataError(f"ids have 1 to 256 characters and no NUL; this one has {len(name)}: {shown!r}")
+    return name
 
 
 def _known_fields(kind: type, path: str) -> list[str]:

@@ -17,6 +17,7 @@ from service.ingest import (
     Outcome,
     WholeComparisonIn,
     Writer,
+    checked_id,
     parse_comparison,
     parse_correction,
     prepare_comparison,
@@ -42,7 +43,7 @@ async def correct(
     """A user's newest correction of a message counts; the same text again is 200. It is sealed, anonymized with the
     surrogates of its conversation, and may be voted on and compared by the id that is answered. After COMMIT."""
     given = parse_correction(await request.body())
-    correction = NewCorrection(app_of(caller, given.app), _checked(message_id), given.user, given.content)
+    correction = NewCorrection(app_of(caller, given.app), checked_id(message_id), given.user, given.content)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
     response.status_code = outcome.status
     return CorrectionStatus(id=outcome.id, message=message_id, changed=outcome.result == "created")
@@ -57,7 +58,7 @@ async def take_back(
     app: str | None = None,
 ) -> CorrectionStatus:
     """`changed` is false where none of this user stands. An earlier one does not come back."""
-    correction = NewCorrection(app_of(caller, app), _checked(message_id), _checked(user), None)
+    correction = NewCorrection(app_of(caller, app), checked_id(message_id), checked_id(user), None)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
     return CorrectionStatus(id=None, message=message_id, changed=outcome.result == "created")
 
@@ -108,9 +109,3 @@ def _accepted(outcome: Outcome) -> Outcome:
     if outcome.result == "invalid":
         raise DataError(outcome.detail or "")
     return outcome
-
-
-def _checked(name: str) -> str:
-    if not 1 <= len(name) <= 256 or "\0" in name:
-        raise DataError("ids have 1 to 256 characters and no NUL")
-    return name

@@ -5,7 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request
 
 from pipelines.errors import Conflict, DataError
-from service.ingest import NewVote, Writer, parse_retraction, parse_vote
+from service.ingest import NewVote, Writer, checked_id, parse_retraction, parse_vote
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep
 from service.web.openapi import PROBLEMS, VOTE_BODY
@@ -20,7 +20,7 @@ async def vote(message_id: str, request: Request, caller: IngestCaller, writer: 
     given = parse_vote(await request.body())
     name = app_of(caller, given.app)
     changed = await _record(
-        writer, NewVote(name, _checked(message_id), given.user, 1 if given.value == "up" else -1)
+        writer, NewVote(name, checked_id(message_id), given.user, 1 if given.value == "up" else -1)
     )
     return VoteStatus(message=message_id, value=given.value, changed=changed)
 
@@ -41,7 +41,7 @@ async def retract(
         user, app = user or given.user, app or given.app
     if user is None:
         raise DataError("user: say whose vote this takes back, as ?user=ID or in the body")
-    changed = await _record(writer, NewVote(app_of(caller, app), _checked(message_id), _checked(user), 0))
+    changed = await _record(writer, NewVote(app_of(caller, app), checked_id(message_id), checked_id(user), 0))
     return VoteStatus(message=message_id, value=None, changed=changed)
 
 
@@ -52,9 +52,3 @@ async def _record(writer: Writer, vote: NewVote) -> bool:
     if outcome.result == "invalid":
         raise DataError(f"message {vote.message[:80]!r}: {outcome.detail}")
     return outcome.result == "created"
-
-
-def _checked(name: str) -> str:
-    if not 1 <= len(name) <= 256 or "\0" in name:
-        raise DataError("ids have 1 to 256 characters and no NUL")
-    return name

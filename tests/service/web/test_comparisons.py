@@ -111,7 +111,8 @@ def test_preferring_the_other_answer_changes_the_comparison_and_not_the_conversa
     ("change", "status", "sentence"),
     [
         ({"rejected": {"content": "Good day!"}}, 422, "the same answer"),
-        ({"prompt": []}, 422, "prompt: expected `array` of length >= 1"),
+        ({"prompt": []}, 422, "prompt: expected `array` of length >= 1, and this has 0 entries: fill it in"),
+        ({"prompt": [{"role": "user", "content": "x" * 200_001}]}, 422, "prompt[0].content: expected `str` of length <= 200000, and this has 200001"),
         ({"prompt": [{"role": "assistant", "content": "Hi"}]}, 422, "its last message is of the role 'assistant'"),
         ({"prompt": [{"role": "user", "content": "Hi", "parent": "x"}]}, 422, "unknown field 'parent' in prompt[0]"),
         ({"chosen": {"text": "x"}}, 422, "chosen"),

@@ -79,6 +79,14 @@ def test_what_follows_a_correction_is_refused_as_it_may_be_taken_back(chat: Test
     assert answer.status_code == 422 and "is not a message of this conversation" in answer.json()["detail"]
 
 
+def test_a_correction_sent_among_the_messages_of_a_conversation_is_to_be_left_out(chat: TestClient) -> None:
+    id = correct(chat).json()["id"]
+    again = {"id": id, "role": "assistant", "content": "Tarsin, of course."}
+    answer = chat.post("/v1/conversations", json=conversation(id="c", messages=[*CHAT["messages"], again]))
+    assert answer.status_code == 409 and f"message {id!r} is a correction" in answer.json()["detail"]
+    assert "leave it out of the messages" in answer.json()["detail"]
+
+
 def test_a_correction_may_be_voted_on_by_its_id(chat: TestClient) -> None:
     id = correct(chat).json()["id"]
     assert chat.put(f"/v1/votes/{id}", json={"value": "up", "user": "u-2"}).json()["changed"]
@@ -91,14 +99,14 @@ def test_a_correction_may_be_voted_on_by_its_id(chat: TestClient) -> None:
         ("nobody", {"content": "x", "user": "u"}, 404, "never sent a message with the id 'nobody'"),
         ("q", {"content": "x", "user": "u"}, 422, "is a user message; correct an assistant's"),
         ("a", {"content": "", "user": "u"}, 422, "content: expected `str` of length >= 1"),
-        ("a", {"content": "x" * 200_001, "user": "u"}, 422, "content: expected `str` of length <= 200000"),
+        ("a", {"content": "x" * 200_001, "user": "u"}, 422, "content: expected `str` of length <= 200000, and this has 200001 characters: shorten it"),
         ("a", {"content": " \n\t", "user": "u"}, 422, "content: there is no visible character in it"),
         ("a", {"content": "\u200b\ufeff", "user": "u"}, 422, "content: there is no visible character in it"),
         ("a", {"content": "x\0", "user": "u"}, 422, "NUL"),
         ("a", {"content": "x"}, 422, "missing required field `user`"),
         ("a", {"contents": "x", "user": "u"}, 422, "did you mean 'content'?"),
         ("a", {"content": "x", "user": "u", "app": "other"}, 404, "the app 'other' never sent"),
-        ("x" * 257, {"content": "x", "user": "u"}, 422, "1 to 256 characters"),
+        ("x" * 257, {"content": "x", "user": "u"}, 422, f"1 to 256 characters and no NUL; this one has 257: '{'x' * 40}...'"),
     ],
 )
 def test_a_correction_that_makes_no_sense_is_refused(
