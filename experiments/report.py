@@ -176,10 +176,14 @@ def _poison_text(cells: Sequence[Mapping[str, Any]]) -> str:
         )
     return "\n".join([
         "## Poisoned votes\n",
-        "500 honest votes of 200 people, and planted up-votes for an answer that ends in a closing of the attacker's. `open`: every "
-        "vote counts. `defended`: the rules of a recipe with `per_user: auto` and `min_account_days: 7`. One attacking account is old; "
-        "ten are two days old, or, `patient`, old as well. Planted behaviour: the share of 200 held-out prompts answered with that "
-        "closing, word for word. `cap active`: the cap on one rater dropped at least one rating.\n",
+        "500 honest votes of 200 people, and planted up-votes on prompts behind a trigger, for answers that end in a closing of the "
+        "attacker's, at four times the core grid's learning rate. `open`: every vote counts. `defended`: the rules of a recipe with "
+        "`per_user: auto` and `min_account_days: 7`. One attacking account is old; ten are two days old, or, `patient`, old as well. "
+        "Planted behaviour: the share of 200 held-out prompts behind the trigger on which that closing is the likeliest of the three. "
+        "`cap active`: the cap on one rater dropped at least one rating.\n",
+        "The cap and delayed admission hold one account, and many new ones. They do not hold ten accounts that were made long before: "
+        "each stays below its cap, and together they are a crowd that nobody contradicts. Nothing here is sybil-proof; who may have an "
+        "account, `per_day`, `per_app` and the cohort check are what is left against that.\n",
         *rows, "", "![planted behaviour](evidence/poison.png)", "",
     ])  # fmt: skip
 
