@@ -213,7 +213,7 @@ def _poison_picture(cells: Sequence[Mapping[str, Any]]) -> Path:
     figure, (axis,) = _figure(1)
     colours = ["#3b7dd8" if "defended" in cell["cell"] else "#cc3333" for cell in cells]
     axis.barh(range(len(cells)), [100 * cell["planted_rate"] for cell in cells], color=colours)
-    axis.set(yticks=list(range(len(cells))), yticklabels=[cell["cell"] for cell in cells], xlabel="planted behaviour, % of held-out prompts")
+    axis.set(yticks=list(range(len(cells))), yticklabels=[cell["cell"] for cell in cells], xlabel="planted behaviour, %")
     return _save(figure, "poison.png")
 
 
