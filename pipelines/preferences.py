@@ -16,6 +16,16 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.artifacts import digest_of
+from pipelines.drafts import (
+    Answer,
+    Draft,
+    Label,
+    Labels,
+    Settled,
+    alone,
+    matched,
+    with_agreeing,
+)
 from pipelines.influence import FeedbackKey, Piece, Weighed, fate_order, pieces_of
 from pipelines.intents import Intents, Prompt, folded, prompt_of
 from pipelines.recipe import Select
@@ -24,7 +34,6 @@ from pipelines.records import (
     FeedbackFate,
     Part,
     PreferenceItem,
-    PreferenceSource,
     RatedMessage,
     Turn,
     TurnKey,
@@ -62,7 +71,6 @@ FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
 # Whether training can read an answer to these turns whole.
 Fits = Callable[[Sequence[Turn], str], bool]
 _EVEN = 1e-9
-_SOURCES: tuple[PreferenceSource, ...] = ("comparison", "siblings", "correction", "near_prompt", "lone", "resample")
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def build_preferences(
     labels = desk.labels()
     comparisons = desk.comparisons(labels)
     drafts = desk.siblings(labels, comparisons)
-    drafts += [_with_agreeing(draft, labels) for draft in comparisons + corrections]
+    drafts += [with_agreeing(draft, labels) for draft in comparisons + corrections]
     drafts += desk.near_prompts(labels)
     drafts += desk.lone(labels)
     kept = desk.settle(drafts)
@@ -109,67 +117,6 @@ def build_preferences(
 
 
 # ---- what is on the desk ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """An answer that feedback names. `flaw` says why it may not be chosen; `intent` is the prompt's, within its part."""
-
-    candidate: Candidate
-    message: RatedMessage
-    before: tuple[RatedMessage, ...]
-    prompt: Prompt
-    intent: tuple[Prompt, Part]
-    text: str
-    flaw: str | None
-
-    @property
-    def name(self) -> str:
-        return self.message.key.message
-
-
-@dataclass(frozen=True)
-class _Label:
-    """An answer with the votes that decided on it."""
-
-    answer: _Answer
-    good: bool
-    weight: float
-    pieces: tuple[Piece, ...]
-
-    @property
-    def newest_first(self) -> tuple[float, str]:
-        return _newest_first(self.pieces), self.answer.name
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """An item to be: a pair, or one answer on one side."""
-
-    source: PreferenceSource
-    chosen: _Answer | None
-    rejected: _Answer | None
-    weight: float
-    pieces: tuple[Piece, ...]
-
-    @property
-    def answers(self) -> tuple[_Answer, ...]:
-        return tuple(answer for answer in (self.chosen, self.rejected) if answer is not None)
-
-    @property
-    def home(self) -> _Answer:
-        return self.answers[0]
-
-    @property
-    def texts(self) -> tuple[str | None, str | None]:
-        return (self.chosen.text if self.chosen else None, self.rejected.text if self.rejected else None)
-
-    @property
-    def newest_first(self) -> tuple[float, int, list[str]]:
-        return _newest_first(self.pieces), _SOURCES.index(self.source), [answer.name for answer in self.answers]
-
-
-_Labels = dict[str, _Label]
 
 
 class _Desk:
@@ -188,7 +135,7 @@ class _Desk:
         }
         self._pieces = [piece for candidate, piece in given if self._is_usable(candidate, piece)]
 
-    def corrections(self) -> list[_Draft]:
+    def corrections(self) -> list[Draft]:
         """The newest correction of each answer over its original; votes for what it replaces are superseded.
 
         Where the original is too long to be trained on, the correction is a good answer of its own.
@@ -205,18 +152,18 @@ class _Desk:
             if flaw:
                 self._drop([last], flaw)
             elif self._too_long(original):
-                drafts.append(_Draft("lone", newest, None, self._weights[last.key], (last,)))
+                drafts.append(Draft("lone", newest, None, self._weights[last.key], (last,)))
             else:
-                drafts.append(_Draft("correction", newest, original, self._weights[last.key], (last,)))
+                drafts.append(Draft("correction", newest, original, self._weights[last.key], (last,)))
             if newest.text != original.text:
                 replaced = {name, *(piece.other for piece in older)}
                 stale = [other for other in replaced if self._answers[other].text != newest.text]
                 self._drop([piece for other in stale for piece in votes[other] if piece.value > 0], "superseded")
         return drafts
 
-    def labels(self) -> _Labels:
+    def labels(self) -> Labels:
         """The verdict on each answer with votes, by weight; a good answer without a flaw only."""
-        labels: _Labels = {}
+        labels: Labels = {}
         for name, pieces in sorted(self._votes().items()):
             decided = self._decide(pieces, lambda piece: piece.value > 0)
             if decided is None:
@@ -227,10 +174,10 @@ class _Desk:
             if flaw:
                 self._drop(won, flaw)
             else:
-                labels[name] = _Label(answer, good, weight, tuple(won))
+                labels[name] = Label(answer, good, weight, tuple(won))
         return labels
 
-    def comparisons(self, labels: _Labels) -> list[_Draft]:
+    def comparisons(self, labels: Labels) -> list[Draft]:
         """A pair for each two answers that were compared; where votes say the contrary, the heavier side stays."""
         compared: dict[tuple[str, str], list[Piece]] = defaultdict(list)
         for piece in self._of("comparison"):
@@ -247,46 +194,46 @@ class _Desk:
             if flaw:
                 self._drop(won, flaw)
                 continue
-            draft = _Draft("comparison", chosen, rejected, weight, tuple(won))
+            draft = Draft("comparison", chosen, rejected, weight, tuple(won))
             if self._survives(draft, labels):
                 drafts.append(draft)
         return drafts
 
-    def siblings(self, labels: _Labels, comparisons: Sequence[_Draft]) -> list[_Draft]:
+    def siblings(self, labels: Labels, comparisons: Sequence[Draft]) -> list[Draft]:
         """Pairs of one good and one bad answer to the same message, heaviest first; compared ones are pairs already."""
         done = {frozenset(answer.name for answer in draft.answers) for draft in comparisons}
-        forks: dict[tuple[str, str | None], list[_Label]] = defaultdict(list)
+        forks: dict[tuple[str, str | None], list[Label]] = defaultdict(list)
         for label in labels.values():
             forks[label.answer.candidate.conversation, label.answer.message.parent].append(label)
 
-        def may_pair(good: _Label, bad: _Label) -> bool:
+        def may_pair(good: Label, bad: Label) -> bool:
             return frozenset((good.answer.name, bad.answer.name)) not in done
 
         return [
             draft
             for _, members in sorted(forks.items(), key=lambda fork: (fork[0][0], fork[0][1] or ""))
-            for draft in _matched("siblings", members, labels, may_pair, lambda label: (-label.weight, label.newest_first))
+            for draft in matched("siblings", members, labels, may_pair, lambda label: (-label.weight, label.newest_first))
         ]
 
-    def near_prompts(self, labels: _Labels) -> list[_Draft]:
+    def near_prompts(self, labels: Labels) -> list[Draft]:
         """Pairs of a good and a bad answer to prompts that ask for the same, newest first."""
-        intents: dict[tuple[Prompt, Part], list[_Label]] = defaultdict(list)
+        intents: dict[tuple[Prompt, Part], list[Label]] = defaultdict(list)
         for label in labels.values():
             intents[label.answer.intent].append(label)
 
-        def may_pair(good: _Label, bad: _Label) -> bool:
+        def may_pair(good: Label, bad: Label) -> bool:
             alike = self._intents.alike(good.answer.prompt, bad.answer.prompt)
             return alike and self._too_long(replace(bad.answer, before=good.answer.before)) is None
 
         return [
             draft
             for _, members in sorted(intents.items())
-            for draft in _matched("near_prompt", members, labels, may_pair, lambda label: (0.0, label.newest_first))
+            for draft in matched("near_prompt", members, labels, may_pair, lambda label: (0.0, label.newest_first))
         ]
 
-    def lone(self, labels: _Labels) -> list[_Draft]:
+    def lone(self, labels: Labels) -> list[Draft]:
         """What is left, each answer alone; of the same answer to the same prompt the heavier verdict."""
-        same: dict[tuple[tuple[Prompt, Part], str], list[_Label]] = defaultdict(list)
+        same: dict[tuple[tuple[Prompt, Part], str], list[Label]] = defaultdict(list)
         for label in labels.values():
             same[label.answer.intent, label.answer.text].append(label)
         drafts = []
@@ -297,13 +244,13 @@ class _Desk:
                 if tied or label.good is (good < bad):
                     self._drop(label.pieces, "tied" if tied else "outvoted")
                 else:
-                    drafts.append(_alone(label))
+                    drafts.append(alone(label))
         labels.clear()
         return drafts
 
-    def settle(self, drafts: Sequence[_Draft]) -> list[_Draft]:
+    def settle(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Newest first, what is neither said again nor overtaken, prompt by prompt."""
-        intents: dict[tuple[Prompt, Part], _Settled] = defaultdict(_Settled)
+        intents: dict[tuple[Prompt, Part], Settled] = defaultdict(Settled)
         kept = []
         for draft in sorted(drafts, key=lambda draft: draft.newest_first):
             reason = intents[draft.home.intent].judge(draft)
@@ -313,12 +260,12 @@ class _Desk:
                 kept.append(draft)
         return kept
 
-    def without_contaminated(self, drafts: Sequence[_Draft], find: FindContaminated) -> list[_Draft]:
+    def without_contaminated(self, drafts: Sequence[Draft], find: FindContaminated) -> list[Draft]:
         """Prompts and answers are read together, as in SFT selection; the whole pool at once, after the duplicates."""
         texts = ["\n".join([*(m.text for m in d.home.before), *(a.message.text for a in d.answers)]) for d in drafts]
         return self._keep(drafts, [item is None for item in find(texts)], "contaminated")
 
-    def without_overlaps(self, drafts: Sequence[_Draft]) -> list[_Draft]:
+    def without_overlaps(self, drafts: Sequence[Draft]) -> list[Draft]:
         """What is kept apart measures only where its prompt is not trained on too."""
         trained = {draft.home.intent[0] for draft in drafts if draft.home.candidate.part == "train"}
         fine = [d.home.candidate.part == "train" or d.home.intent[0] not in trained for d in drafts]
@@ -336,10 +283,10 @@ class _Desk:
         names = {name for piece in pieces_of(candidate) for name in (piece.message, piece.other)}
         return names | {self._originals[name] for name in names if name in self._originals}
 
-    def _answer(self, candidate: Candidate, name: str, before: tuple[RatedMessage, ...]) -> _Answer:
+    def _answer(self, candidate: Candidate, name: str, before: tuple[RatedMessage, ...]) -> Answer:
         message = next(message for message in candidate.messages if message.key.message == name)
         prompt = prompt_of(before, candidate.conversation)
-        return _Answer(
+        return Answer(
             candidate=candidate, message=message, before=before, prompt=prompt,
             intent=(self._intents.of(prompt), candidate.part), text=folded(message.text), flaw=self._flaw(message),
         )  # fmt: skip
@@ -355,7 +302,7 @@ class _Desk:
         )
         return next((name for name, holds in checks if holds), None)
 
-    def _too_long(self, *answers: _Answer) -> str | None:
+    def _too_long(self, *answers: Answer) -> str | None:
         """The rule, if one of them is for training and does not fit with its prompt."""
         for answer in answers:
             prompt = [Turn(role=message.role, content=message.text) for message in answer.before]
@@ -402,7 +349,7 @@ class _Desk:
         self._drop(sides[lead < 0], "outvoted")
         return sides[lead > 0], lead > 0, min(1.0, abs(lead))
 
-    def _survives(self, draft: _Draft, labels: _Labels) -> bool:
+    def _survives(self, draft: Draft, labels: Labels) -> bool:
         """Votes that say the contrary of a comparison on both of its answers weigh as much as the lighter of them."""
         against = [labels.get(answer.name) for answer in draft.answers]
         chosen, rejected = against
@@ -418,7 +365,7 @@ class _Desk:
             return False
         return True
 
-    def _keep(self, drafts: Sequence[_Draft], fine: Sequence[bool], reason: str) -> list[_Draft]:
+    def _keep(self, drafts: Sequence[Draft], fine: Sequence[bool], reason: str) -> list[Draft]:
         for draft, good in zip(drafts, fine, strict=True):
             if not good:
                 self._drop(draft.pieces, reason)
@@ -428,98 +375,8 @@ class _Desk:
         self._dropped |= {piece.key: (piece, reason) for piece in pieces}
 
 
-class _Settled:
-    """What newer feedback on one prompt has said, for older feedback to be held against."""
-
-    def __init__(self) -> None:
-        self._said: set[tuple[str | None, str | None]] = set()
-        self._good: dict[str, list[Candidate]] = defaultdict(list)
-        self._bad: set[str] = set()
-        self._corrected: set[str] = set()
-
-    def judge(self, draft: _Draft) -> str | None:
-        """Why it does not stand; None, and it is remembered."""
-        reason = self._again(draft) or ("superseded" if self._is_overtaken(draft) else None)
-        if reason is None:
-            self._remember(draft)
-        return reason
-
-    def _again(self, draft: _Draft) -> str | None:
-        chosen, rejected = draft.texts
-        lone = draft.source == "lone" and (chosen in self._good if chosen is not None else rejected in self._bad)
-        return "duplicate" if lone or draft.texts in self._said else None
-
-    def _is_overtaken(self, draft: _Draft) -> bool:
-        chosen, rejected = draft.texts
-        if draft.source == "comparison":
-            return (rejected, chosen) in self._said or chosen in self._corrected
-        if chosen in self._bad or rejected in self._good:
-            return True
-        return draft.source == "lone" and draft.chosen is not None and self._has_newer_answer(draft.chosen)
-
-    def _has_newer_answer(self, answer: _Answer) -> bool:
-        """Whether SFT would take another conversation's answer to this prompt instead."""
-        home = answer.candidate
-        return any(
-            other.conversation != home.conversation and other.prompt_cluster == home.prompt_cluster
-            for text, others in self._good.items() if text != answer.text for other in others
-        )  # fmt: skip
-
-    def _remember(self, draft: _Draft) -> None:
-        """A comparison says which is better, not that one is good or the other bad."""
-        self._said.add(draft.texts)
-        if draft.source == "comparison":
-            return
-        if draft.chosen is not None:
-            self._good[draft.chosen.text].append(draft.chosen.candidate)
-        if draft.rejected is not None:
-            self._bad.add(draft.rejected.text)
-            if draft.source == "correction":
-                self._corrected.add(draft.rejected.text)
-
-
-# ---- making drafts ------------------------------------------------------------------------------------------
-
-
-def _matched(
-    source: PreferenceSource,
-    members: Sequence[_Label],
-    labels: _Labels,
-    may_pair: Callable[[_Label, _Label], bool],
-    rank: Callable[[_Label], tuple[float, tuple[float, str]]],
-) -> list[_Draft]:
-    """Each good answer with the first bad one that it may be paired with; both labels are then taken."""
-    bad = sorted((label for label in members if not label.good), key=rank)
-    drafts = []
-    for good in sorted((label for label in members if label.good), key=rank):
-        fit = (place for place, label in enumerate(bad) if label.answer.text != good.answer.text and may_pair(good, label))
-        place = next(fit, None)
-        if place is not None:
-            partner = bad.pop(place)
-            labels.pop(good.answer.name)
-            labels.pop(partner.answer.name)
-            weight = min(good.weight, partner.weight)
-            drafts.append(_Draft(source, good.answer, partner.answer, weight, good.pieces + partner.pieces))
-    return drafts
-
-
-def _with_agreeing(draft: _Draft, labels: _Labels) -> _Draft:
-    """The draft with the votes on its two answers that say the same and have no pair of their own."""
-    pieces = draft.pieces
-    for answer, good in ((draft.chosen, True), (draft.rejected, False)):
-        label = labels.get(answer.name) if answer else None
-        if label is not None and label.good is good:
-            pieces += labels.pop(label.answer.name).pieces
-    return replace(draft, pieces=pieces)
-
-
 def _prefers(name: str, piece: Piece) -> bool:
     return piece.message == name
-
-
-def _alone(label: _Label) -> _Draft:
-    chosen, rejected = (label.answer, None) if label.good else (None, label.answer)
-    return _Draft("lone", chosen, rejected, label.weight, label.pieces)
 
 
 def _answers_in(candidate: Candidate, names: set[str]) -> dict[str, tuple[RatedMessage, ...]]:
@@ -528,14 +385,10 @@ def _answers_in(candidate: Candidate, names: set[str]) -> dict[str, tuple[RatedM
     return {name: path_before(messages, messages[name]) for name in sorted(names & messages.keys())}
 
 
-def _newest_first(pieces: Sequence[Piece]) -> float:
-    return -max(piece.at for piece in pieces).timestamp()
-
-
 # ---- what comes out -----------------------------------------------------------------------------------------
 
 
-def _item(draft: _Draft) -> PreferenceItem:
+def _item(draft: Draft) -> PreferenceItem:
     chosen, rejected = (answer.message.key if answer else None for answer in (draft.chosen, draft.rejected))
     prompt = tuple(TurnKey(key=message.key, role=message.role, trained=False) for message in draft.home.before)
     newest = max((answer.candidate for answer in draft.answers), key=lambda c: (c.occurred_at, c.conversation))
@@ -549,7 +402,7 @@ def _item(draft: _Draft) -> PreferenceItem:
     )  # fmt: skip
 
 
-def _used(draft: _Draft, weighed: Weighed) -> list[FeedbackFate]:
+def _used(draft: Draft, weighed: Weighed) -> list[FeedbackFate]:
     outcome = "used" if draft.home.candidate.part == "train" else "held_out"
     return [
         piece.dropped(draft.source, weighed.weights[piece.key]).model_copy(update={"outcome": outcome})
