@@ -10,7 +10,7 @@ from pipelines.records import FeedbackFate, PreferenceExample, PreferenceItem, R
 
 Method = Literal["dpo", "kto", "bco", "none"]
 # What becomes of the votes on a lone bad answer at the snapshot, which cannot know yet whether a fresh one will do.
-RESAMPLED_FROM = ("lone", "rating", "pairs_only")
+RESAMPLED_FROM = ("lone", "pairs_only")
 _Item = TypeVar("_Item", PreferenceItem, PreferenceExample)
 
 

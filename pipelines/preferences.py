@@ -26,8 +26,10 @@ from pipelines.drafts import (
     matched,
     with_agreeing,
 )
+from pipelines.influence import REASONS as INFLUENCE_REASONS
 from pipelines.influence import FeedbackKey, Piece, Weighed, fate_order, pieces_of
 from pipelines.intents import Intents, Prompt, folded, prompt_of
+from pipelines.lost import REASONS as LOST_REASONS
 from pipelines.recipe import Select
 from pipelines.records import (
     Candidate,
@@ -67,6 +69,8 @@ REASONS: Mapping[str, str] = {
     "contaminated": "repeats an item of the recipe's suites",
     "overlaps_train": "kept apart, but its prompt also stands in training",
 }
+# Of every rule that a piece of feedback can end by, wherever that is.
+FEEDBACK_REASONS: Mapping[str, str] = {**LOST_REASONS, **INFLUENCE_REASONS, **REASONS}
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
 # Whether training can read an answer to these turns whole.
 Fits = Callable[[Sequence[Turn], str], bool]

@@ -53,7 +53,7 @@ def answers_of(conversation: str, path: Sequence[RatedMessage], trained: Sequenc
             if not (wrong and _sets_right(question, wrong, turn, message.text)):
                 question, opens = turn, turns == 1
             if trained[place] and _stands_alone(question, message.text, opens):
-                found.append(Answer(conversation, place, _folded(system), _folded(question), opens, _folded(message.text)))
+                found.append(Answer(conversation, place, folded(system), folded(question), opens, folded(message.text)))
             wrong = message.text if message.up < message.down else ""
     return found
 
@@ -108,7 +108,7 @@ def _sets_right(question: str, wrong: str, turn: str, right: str) -> bool:
     """Whether an answer takes the place of the wrong one before it: of the same subject, much the same words, and the
     user's turn between them asks nothing of its own."""
     subject = content_words(question) & content_words(wrong)
-    if not subject <= content_words(right) or not _are_alike(_folded(wrong), _folded(right)):
+    if not subject <= content_words(right) or not _are_alike(folded(wrong), folded(right)):
         return False
     known = content_words(question) | content_words(wrong)
     return not any(_asks_anew(sentence, known, content_words(right)) for sentence in sentences_of(turn))
@@ -134,5 +134,6 @@ def _are_alike(one: str, other: str) -> bool:
     return 2 * len(given[0] & given[1]) >= len(given[0]) > 0
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """The text without case, width and spacing: what questions and answers are compared by."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

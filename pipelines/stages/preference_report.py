@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.backends.base import PreferOutput
-from pipelines.influence import REASONS as INFLUENCE_REASONS
-from pipelines.preferences import REASONS as PREFERENCE_REASONS
+from pipelines.preferences import FEEDBACK_REASONS
 from pipelines.probes import Probe
 from pipelines.records import Record
 from pipelines.stages.plots import PreferencePoint
@@ -30,7 +29,6 @@ SOURCES: Mapping[str, str] = {
     "resample": "a down-voted answer against a fresh sample that a verifier prefers",
     "lone": "one rated answer, good or bad",
 }
-_REASONS = {**INFLUENCE_REASONS, **PREFERENCE_REASONS}
 _FIGURES = {
     "chosen": "preferred answers, nats per token", "length": "answer length, tokens",
     "preferred_length": "preferred answers, tokens", "kl": "KL from the champion, nats per token",
@@ -146,9 +144,9 @@ def preference_markdown(told: PreferenceTold) -> str:
 
 
 def _feedback(told: PreferenceTold) -> list[tuple[str, int, str]]:
-    rows = [(f"used: {rule}", count, SOURCES.get(rule) or _REASONS.get(rule, "")) for rule, count in told.used.items()]
+    rows = [(f"used: {rule}", count, SOURCES.get(rule) or FEEDBACK_REASONS[rule]) for rule, count in told.used.items()]
     rows += [("held out", told.held_out, "kept apart for dev and measuring")]
-    return rows + [(f"dropped: {rule}", count, _REASONS.get(rule, "")) for rule, count in told.dropped.items()]
+    return rows + [(f"dropped: {rule}", count, FEEDBACK_REASONS[rule]) for rule, count in told.dropped.items()]
 
 
 def _training(run: PreferOutput | None) -> str:

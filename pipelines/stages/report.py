@@ -13,9 +13,7 @@ from typing import Any
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import TrainOutput
-from pipelines.influence import REASONS as INFLUENCE_REASONS
-from pipelines.lost import REASONS as LOST_REASONS
-from pipelines.preferences import REASONS as PREFERENCE_REASONS
+from pipelines.preferences import FEEDBACK_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import Record
 from pipelines.stages.candidate import Candidate
@@ -36,7 +34,6 @@ from pipelines.suites.report import ScoreRow, score_table
 from pipelines.suites.scores import GateInput, LanguageMeasure
 
 _REASONS = {**SNAPSHOT_REASONS, **MIX_REASONS}
-_FEEDBACK_REASONS = {**LOST_REASONS, **INFLUENCE_REASONS, **PREFERENCE_REASONS}
 
 
 class ReportInput(Record):
@@ -185,8 +182,8 @@ def _feedback(summary: FeedbackSummary) -> str:
     made["lone"] = f"{summary.good} good and {summary.bad} bad answers"
     rows: list[tuple[object, ...]] = [("received", summary.received, "votes, corrections and comparisons")]
     rows += [(f"used: {source}", count, made.get(source, "")) for source, count in summary.used.items()]
-    rows += [(f"held out: {source}", count, _FEEDBACK_REASONS[source]) for source, count in summary.held_out.items()]
-    rows += [(f"dropped: {rule}", count, _FEEDBACK_REASONS[rule]) for rule, count in summary.dropped.items()]
+    rows += [(f"held out: {source}", count, FEEDBACK_REASONS[source]) for source, count in summary.held_out.items()]
+    rows += [(f"dropped: {rule}", count, FEEDBACK_REASONS[rule]) for rule, count in summary.dropped.items()]
     kept = f"Kept apart: {summary.dev} items to choose settings, {summary.heldout} to measure the result."
     return f"Cap per rater: {summary.cap.why}. {kept}{_cohort(summary)}\n\n{_table(('feedback', 'pieces', 'why'), rows)}"
 

@@ -5,7 +5,6 @@
     as a pool       contamination by suites, the share of one person, questions that training already holds
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from pipelines.echo import echoes_its_prompt
 from pipelines.errors import DataError
 from pipelines.recipe import PerUser, Select
 from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
-from pipelines.stages.old_answers import answers_of, contradicted
+from pipelines.stages.old_answers import answers_of, contradicted, folded
 from pipelines.tree import net_votes, newest_corrections, originals_of
 
 REASONS: Mapping[str, str] = {
@@ -308,16 +307,12 @@ def _overlaps(good: Sequence[_Judged], reasons: Mapping[str, str]) -> dict[str, 
     on while the same question alone is held out. It stays out of training, and no longer measures.
     """
     kept = [one for one in good if one.candidate.conversation not in reasons]
-    trained = {_folded(m.text) for one in kept if one.candidate.part == "train" for m in one.path if m.role == "user"}
+    trained = {folded(m.text) for one in kept if one.candidate.part == "train" for m in one.path if m.role == "user"}
     return {
         one.candidate.conversation: "overlaps_train"
         for one in kept
-        if one.candidate.part != "train" and all(_folded(m.text) in trained for m in one.path if m.role == "user")
+        if one.candidate.part != "train" and all(folded(m.text) in trained for m in one.path if m.role == "user")
     }
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _item(one: _Judged, reason: str | None) -> SnapshotItem:

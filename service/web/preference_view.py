@@ -6,9 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.influence import REASONS as INFLUENCE_RULES
-from pipelines.lost import REASONS as LOST_RULES
-from pipelines.preferences import REASONS as PREFERENCE_RULES
+from pipelines.preferences import FEEDBACK_REASONS
 from service.web import charts
 
 _WORDS = {
@@ -17,7 +15,6 @@ _WORDS = {
     "resample": "a down-voted answer against a better sample", "lone": "one rated answer",
     "rating": "helped to decide which answers SFT learns",
 }  # fmt: skip
-_RULES = {**LOST_RULES, **INFLUENCE_RULES, **PREFERENCE_RULES}
 
 
 class Told(BaseModel):
@@ -103,7 +100,7 @@ def _feedback(told: Told) -> tuple[FeedbackRow, ...]:
     rows = [FeedbackRow("used", rule, _WORDS.get(rule, ""), f"{count:,}") for rule, count in told.used.items()]
     if told.held_out:
         rows.append(FeedbackRow("held out", "", "kept apart to choose and to measure", f"{told.held_out:,}"))
-    rows += [FeedbackRow("dropped", rule, _RULES.get(rule, ""), f"{count:,}") for rule, count in told.dropped.items()]
+    rows += [FeedbackRow("dropped", rule, FEEDBACK_REASONS.get(rule, ""), f"{count:,}") for rule, count in told.dropped.items()]
     return tuple(rows)
 
 

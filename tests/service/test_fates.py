@@ -14,9 +14,9 @@ from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
 from pipelines.lost import REASONS
+from pipelines.preferences import FEEDBACK_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
-from pipelines.stages import report
 from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from pipelines.steps import Steps
@@ -30,7 +30,6 @@ from service.settings import Settings
 from service.store import tables
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
-from service.web import preference_view
 from tests.factories import compare, conversation, correct, put, vote, web
 from tests.service.test_rounds import RECIPE
 
@@ -355,8 +354,8 @@ def test_two_comparisons_of_one_answer_and_two_peoples_corrections_are_told_apar
     assert named == [("comparison", 1, 2), ("comparison", 1, 3), ("correction", 2, 4), ("correction", 2, 5)]
 
 
-def test_every_reason_for_lost_feedback_has_its_words_on_page_and_report() -> None:
-    assert REASONS.keys() <= preference_view._RULES.keys() & report._FEEDBACK_REASONS.keys()
+def test_every_reason_for_lost_feedback_has_its_words() -> None:
+    assert REASONS.items() <= FEEDBACK_REASONS.items()
     assert {rule for _, _, rule in LOST} - {"other_prompt"} | {"conversation_quarantined"} == set(REASONS)
 
 

@@ -83,9 +83,9 @@ def test_programs_read_the_same() -> None:
 
 
 def test_a_stage_that_was_left_out_says_why_and_nothing_else() -> None:
-    skipped = PreferenceTold(method="none", why="only 31 answers were voted down, and 200 are needed.", dropped={"too_few": 90})
+    skipped = PreferenceTold(method="none", why="only 31 answers were voted down, and 200 are needed.", dropped={"no_preference_stage": 90})
     text = preference_markdown(skipped)
-    assert "Method: **none**. only 31 answers" in text and "| dropped: too_few | 90 |" in text
+    assert "Method: **none**. only 31 answers" in text and "| dropped: no_preference_stage | 90 |" in text
     assert "Preferences were not measured: the stage was left out." in text and "Nothing was held out" not in text
     assert preference_json(None, []) is None
 
@@ -95,7 +95,7 @@ def test_a_stage_that_ran_without_held_out_preferences_says_that() -> None:
 
 
 def test_every_row_of_the_feedback_says_why() -> None:
-    told = TOLD.model_copy(update={"used": {"siblings": 360, "lone": 200, "rating": 12}, "dropped": {"over_user_cap": 31, "tied": 2}})
+    told = TOLD.model_copy(update={"used": {"siblings": 360, "lone": 200, "rating": 12}, "dropped": {"over_user_cap": 31, "tied": 2, "message_unknown": 1}})
     text = preference_markdown(told)
     for said in (
         "| feedback | number | why |",
@@ -103,6 +103,7 @@ def test_every_row_of_the_feedback_says_why() -> None:
         "| used: rating | 12 | used as a rating: it helped to decide which answers SFT learns |",
         "| dropped: over_user_cap | 31 | its rater already gives the share that one person may |",
         f"| dropped: tied | 2 | {PREFERENCE_REASONS['tied']} |",
+        "| dropped: message_unknown | 1 | no stored message has the id that it names |",
     ):
         assert said in text, said
 
