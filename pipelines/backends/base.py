@@ -62,6 +62,7 @@ class TrainOutput(Record):
     last_loss: float
     best_dev_loss: float | None
     best_step: int | None
+    precision: Literal["float32", "bfloat16"]
     choices: Mapping[str, str]
 
 
@@ -128,6 +129,7 @@ class PreferOutput(Record):
     probe_after: Probe = Probe()
     desirable: float
     undesirable: float
+    precision: Literal["float32", "bfloat16"]
     choices: Mapping[str, str]
 
 

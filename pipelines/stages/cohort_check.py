@@ -87,8 +87,9 @@ def check_cohort(
     again = out / "cohort"
     again.mkdir(exist_ok=True)
     file = write(without_raters(items, cohort.raters))
+    train = request.train.model_copy(update={"precision": trained.precision})  # what is compared must not differ in more
     try:
-        second = prefer(request.model_copy(update={"train_file": file}), again, still_ours)
+        second = prefer(request.model_copy(update={"train_file": file, "train": train}), again, still_ours)
         return found.model_copy(update={"without": _trained(second, again, theirs)})
     except NothingToLearn as error:
         return found.model_copy(update={"problem": str(error), "empty": True})

@@ -286,7 +286,7 @@ def told() -> ReportInput:
         kind="adapter", weights="adapter", loss_history="loss_history.csv", metrics="m", steps=4, planned_steps=8,
         stopped_early=True, examples=4, dev_examples=1, truncated=0, left_out={}, tokens=100, trained_tokens=45,
         tokens_per_second=50, seconds=2, peak_memory_bytes=2**20, first_loss=2, last_loss=1, best_dev_loss=1.5,
-        best_step=2, choices={},
+        best_step=2, precision="float32", choices={},
     )  # fmt: skip
     form = ServedForm(kind="merged", path="model.gguf", sha256="s")
     made = Candidate(form=form, scale=0.5, merged_onto="full", size_bytes=10, tensor_types={}, agreement={"kld": 0.01}, tried=(0.5,), seconds=1)

@@ -18,6 +18,7 @@ from pipelines.gguf.lora import Lora
 from pipelines.gguf.nf4 import nf4_roundtrip
 from pipelines.gguf.tensors import Checkpoint
 from pipelines.records import Record
+from pipelines.timing import faster_matmul_dtype
 
 _POSITIONS = 4
 _LONGEST = 1024
@@ -80,7 +81,7 @@ def _load(base: Path, weights: TrainedOn) -> Any:
     from transformers import AutoModelForCausalLM
 
     size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
-    dtype = torch.float32 if size < _FLOAT32_BYTES else torch.bfloat16
+    dtype = torch.float32 if size < _FLOAT32_BYTES else faster_matmul_dtype()
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True).eval()
     if weights == "nf4":
         checkpoint = Checkpoint(base)

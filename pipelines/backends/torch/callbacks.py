@@ -22,11 +22,12 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         self.tokens = self.trained_tokens = 0
         self.seconds_before = 0.0
         self.threads: int | None = None
+        self.bf16: bool | None = None
 
     def state(self) -> dict[str, Any]:
         kept = {
             "tokens": self.tokens, "trained_tokens": self.trained_tokens, "seconds_before": self.seconds,
-            "threads": self.threads,
+            "threads": self.threads, "bf16": self.bf16,
         }  # fmt: skip
         return {"args": {}, "attributes": kept}
 
@@ -34,6 +35,7 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         """Go on from what a checkpoint kept."""
         self.tokens, self.trained_tokens = attributes["tokens"], attributes["trained_tokens"]
         self.seconds_before, self.threads = attributes["seconds_before"], attributes["threads"]
+        self.bf16 = attributes["bf16"]
 
     @property
     def seconds(self) -> float:

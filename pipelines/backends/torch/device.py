@@ -1,8 +1,6 @@
 """Which device, precision and optimizer a run uses, and why: the same code everywhere, its choices written down."""
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,9 +27,13 @@ class Choices:
     row_tokens: int
     why: dict[str, str]
 
+    @property
+    def precision(self) -> Literal["float32", "bfloat16"]:
+        return "bfloat16" if self.bf16 else "float32"
+
 
 def choose(train: Train, parameters: int, threads: int | None) -> Choices:
-    """The choices for a model of so many parameters on this machine.
+    """The choices for a model of so many parameters on this machine; a CPU's precision is timed later (precision.py).
 
     Raises:
         TrainingError: the recipe asks for a device that is not here.
@@ -59,28 +61,6 @@ def most_threads() -> int:
     return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
-def faster_threads(work: Callable[[], object], most: int) -> tuple[int, str]:
-    """1 or `most` threads, whichever does the work sooner now, and the seconds of both.
-
-    A small model gains little from a second thread, and on a machine with other work it loses much: every operation
-    waits for the slower of the two.
-    """
-    seconds = {count: _best_time(work, count) for count in (1, most)}
-    best = min(seconds, key=lambda count: seconds[count])
-    return best, ", ".join(f"{count} took {taken:.3f} s" for count, taken in seconds.items())
-
-
-def _best_time(work: Callable[[], object], threads: int, times: int = 3) -> float:
-    torch.set_num_threads(threads)
-    work()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
-
-
 def _device(backend: BackendName) -> tuple[Device, str]:
     here: dict[Device, bool] = {
         "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True,
@@ -95,11 +75,12 @@ def _device(backend: BackendName) -> tuple[Device, str]:
 
 def _bf16(device: Device) -> tuple[bool, str]:
     if device == "cuda":
-        good = torch.cuda.is_bf16_supported()
-        return good, "bfloat16 autocast" if good else "float32: this GPU has no bfloat16"
+        # a T4 or V100 emulates bfloat16, many times slower than float32
+        good = torch.cuda.is_bf16_supported(including_emulation=False)
+        return good, "bfloat16 autocast: this GPU computes in it" if good else "float32: this GPU has no bfloat16 of its own"
     if device == "mps":
         return False, "float32: bfloat16 autocast is not tried on mps"
-    return True, "bfloat16 autocast: 1.4 to 2 times as fast as float32 on this kind of machine"
+    return False, "float32: not timed"
 
 
 def _optimizer(asked: str, device: Device) -> tuple[str, str]:

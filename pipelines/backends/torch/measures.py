@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from pipelines.backends.torch.callbacks import Tally
-from pipelines.backends.torch.device import Choices, Device, faster_threads
+from pipelines.backends.torch.device import Choices, Device
 from pipelines.backends.torch.load import count_parameters
 from pipelines.backends.torch.trainer import RowTrainer
+from pipelines.timing import faster_threads
 
 _SMALL_MODEL_PARAMETERS = 100_000_000
 

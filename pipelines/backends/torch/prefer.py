@@ -33,6 +33,7 @@ from pipelines.backends.torch.device import Choices, choose
 from pipelines.backends.torch.load import count_parameters, load_adapted, load_padding
 from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
 from pipelines.backends.torch.objective import Objective, RewardShift
+from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
 from pipelines.backends.torch.preferences import Item, Items, load_items
 from pipelines.backends.torch.reference import consult_reference, forget_reference
@@ -89,8 +90,12 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     plan = _plan(request, tokenizer)
     watch = gather_watch(request, tokenizer)
     torch.set_num_threads(plan.choices.threads)
-    set_seed(plan.train.seed)
     tally, shift = Tally(out, "prefer"), RewardShift()
+    checkpoint = newest_valid_checkpoint(out / "checkpoints")
+    _restore(checkpoint, (tally, shift))
+    plan = replace(plan, choices=with_measured_precision(request.base, plan.train, plan.choices, tally.bf16))
+    tally.bf16 = plan.choices.bf16
+    set_seed(plan.train.seed)
     trainer = _trainer(request, out, plan, tokenizer, [tally, shift])
     reader = Reader(
         trainer.model, plan.choices.device, plan.choices.row_tokens, bf16=plan.choices.bf16, end_id=tokenizer.end_id,
@@ -104,8 +109,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
         RowCollator(tokenizer.pad_id, plan.choices.row_tokens, anchors_apart=False), plan.choices.row_tokens,
     )  # fmt: skip
     trainer.look = partial(measure, reader, watch, reference.kept, tokenizer)
-    checkpoint = newest_valid_checkpoint(out / "checkpoints")
-    _restore(checkpoint, (tally, shift, last_good))
+    _restore(checkpoint, (last_good,))
     choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
     choices = replace(choices, why=choices.why | _said(request, plan, watch))
     for name, why in choices.why.items():
@@ -268,6 +272,7 @@ def _finish(
         probe_after=last_good.kept.probe,
         desirable=plan.objective.desirable,
         undesirable=plan.objective.undesirable,
+        precision=plan.choices.precision,
         choices=plan.choices.why,
     )
     _write_metrics(out / output.metrics, request, output)

@@ -42,7 +42,7 @@ def consult_reference(
     request: PreferRequest, items: Sequence[Item], watch: Watch, reader: Reader, tokenizer: ChatTokenizer, out: Path
 ) -> Reference:
     """What an earlier run of the same request left in `out`, or else what the reader's model says now."""
-    digest = _digest(request)
+    digest = _digest(request, bf16=reader.bf16)
     path = out / _FILE
     found = _read(path, digest)
     if found is None:
@@ -128,7 +128,7 @@ def _write(path: Path, digest: str, found: Found) -> None:
     os.replace(temporary, path)
 
 
-def _digest(request: PreferRequest) -> str:
+def _digest(request: PreferRequest, *, bf16: bool) -> str:
     """Of everything that the reference's figures depend on."""
     files = {
         "train": request.train_file, "dev": request.dev_file, "frozen": request.frozen_file,
@@ -137,5 +137,5 @@ def _digest(request: PreferRequest) -> str:
     return digest_of({
         **{name: None if path is None else sha256_of(path) for name, path in files.items()},
         "base": request.base_name, "method": request.method, "train": request.train.model_dump(mode="json"),
-        "probes": request.preference.probes,
+        "probes": request.preference.probes, "bf16": bf16,
     })  # fmt: skip

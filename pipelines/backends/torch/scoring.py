@@ -23,10 +23,11 @@ class Reader:
 
     Attributes:
         end_id: the token that ends an answer; None if the model has none.
+        bf16: whether it reads in bfloat16.
     """
 
     def __init__(self, model: Any, device: str, row_tokens: int, *, bf16: bool, end_id: int | None, pad_id: int) -> None:
-        self._model, self._device, self._row_tokens, self._bf16 = model, device, row_tokens, bf16
+        self._model, self._device, self._row_tokens, self.bf16 = model, device, row_tokens, bf16
         self.end_id, self._pad_id = end_id, pad_id
 
     def log_probs(self, answers: Sequence[Answer]) -> list[float]:
@@ -108,7 +109,7 @@ class Reader:
         self._model.eval()
         device = torch.device(self._device).type
         try:
-            with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=self._bf16):
+            with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=self.bf16):
                 yield
         finally:
             self._model.train(training)

@@ -25,6 +25,7 @@ from pipelines.backends.torch.data import Loaded, RowCollator, as_dataset, load_
 from pipelines.backends.torch.device import Choices, choose
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
 from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
+from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import RecipeError, TrainingError
@@ -49,12 +50,14 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else Loaded((), 0, 0)
     choices = choose(recipe, count_parameters(request.base), request.threads)
     torch.set_num_threads(choices.threads)
-    set_seed(recipe.seed)
     tally = Tally(out)
     best = BestOnDev(recipe.early_stopping, out / "best") if recipe.early_stopping and dev.examples else None
-    trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
     checkpoint = newest_valid_checkpoint(out / "checkpoints")
     _restore(checkpoint, tally, best)
+    choices = with_measured_precision(request.base, recipe, choices, tally.bf16)
+    tally.bf16 = choices.bf16
+    set_seed(recipe.seed)
+    trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
     choices = with_fitting_threads(request.base, request.threads, choices, trainer, tally)
     for name, why in choices.why.items():
         _log.info("training_choice", choice=name, why=why)
@@ -146,6 +149,7 @@ def _finish(
         last_loss=losses[-1],
         best_dev_loss=None if best is None else best.best_loss,
         best_step=None if best is None else best.best_step,
+        precision=choices.precision,
         choices=choices.why,
     )
     _write_metrics(out / output.metrics, request, output)

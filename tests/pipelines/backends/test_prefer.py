@@ -56,7 +56,7 @@ def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
             "learning_rate": 2e-3, "epochs": 2, "batch": {"per_device": 4, "accumulate": 1}, "evaluate_every": 4,
             "save_every": 5, "probes": 20, "stops": LOOSE, **preference,
         }  # fmt: skip
-        settings = {"max_tokens": 96, "backend": "cpu", **(train or {})}
+        settings = {"max_tokens": 96, "backend": "cpu", "precision": "float32", **(train or {})}
         return PreferRequest(
             base=tiny_base, base_name="models/random", train=Train.model_validate(settings), adapter=sft, threads=1,
             preference=Preference.model_validate(given), method=method, **files,
@@ -134,8 +134,10 @@ def test_a_file_of_another_request_is_not_taken_for_this_ones_reference(tmp_path
     out.mkdir()
     (out / "reference.npz").write_bytes(b"")
     first = request_for()
-    assert reference._digest(first) != reference._digest(request_for("kto"))
-    assert reference._digest(first) == reference._digest(request_for(learning_rate=1.0))
+    wide = reference._digest(first, bf16=False)
+    assert wide != reference._digest(request_for("kto"), bf16=False)
+    assert wide != reference._digest(first, bf16=True)
+    assert wide == reference._digest(request_for(learning_rate=1.0), bf16=False)
 
 
 @pytest.mark.parametrize("rule", ["kl", "displacement"])

@@ -43,7 +43,7 @@ def request_for(tmp_path: Path, tiny_base: Path) -> Any:
     def build(base: Path = tiny_base, **train: Any) -> TrainRequest:
         given = {
             "learning_rate": 2e-3, "epochs": 2, "batch": {"per_device": 4, "accumulate": 2}, "max_tokens": 128,
-            "evaluate_every": 4, "save_every": 5, "lora": {"r": 4, "alpha": 8, "dropout": 0.1}, "backend": "cpu", **train,
+            "evaluate_every": 4, "save_every": 5, "lora": {"r": 4, "alpha": 8, "dropout": 0.1}, "backend": "cpu", "precision": "float32", **train,
         }  # fmt: skip
         return TrainRequest(
             base=base, base_name="models/random", train=Train.model_validate(given), train_file=train_file,

@@ -42,7 +42,8 @@ BEFORE, AFTER = measure(4, -8.0, -3.0, 0.0), measure(38, -5.0, -2.0, 0.04)
 RUN = PreferOutput(
     method="kto", weights="adapter", history="preference_history.csv", metrics="m", steps=20, planned_steps=30, kept_step=16,
     stopped_by="kl: 0.120 nats", pairs=0, good=250, bad=240, left_out={}, anchors=60, tokens=9, seconds=1, tokens_per_second=9,
-    peak_memory_bytes=1, first_loss=0.5, last_loss=0.3, dev_before=0.1, dev_after=0.9, desirable=1.0, undesirable=1.04, choices={},
+    peak_memory_bytes=1, first_loss=0.5, last_loss=0.3, dev_before=0.1, dev_after=0.9, desirable=1.0, undesirable=1.04,
+    precision="float32", choices={},
 )  # fmt: skip
 TOLD = PreferenceTold(
     method="kto", why="180 pairs are fewer than 1,000, so single answers are learnt from.", sources={"siblings": 180, "lone": 200},
