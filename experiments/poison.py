@@ -31,9 +31,9 @@ from pipelines.preferences import build_preferences
 from pipelines.recipe import Feedback, PerUser, Select
 from pipelines.records import Candidate, FeedbackFate, MessageKey, RatedMessage, Rating
 from pipelines.stages.prefer_data import preference_examples
-from pipelines.tiny.tasks import CLOSINGS
-from pipelines.tiny.world import Language
 from pipelines.tokens import ChatTokenizer
+from tiny.tasks import CLOSINGS
+from tiny.world import Language
 
 HONEST_VOTES, PEOPLE = 500, 200
 NOW = datetime(2026, 9, 1, tzinfo=UTC)

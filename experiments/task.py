@@ -13,8 +13,8 @@ from functools import cache
 
 from experiments.grid import Run
 from pipelines.records import Example, PreferenceExample, Turn
-from pipelines.tiny import phrasings, tasks
-from pipelines.tiny.world import Language, World, build_world
+from tiny import phrasings, tasks
+from tiny.world import Language, World, build_world
 
 PROMPTS_SEED = 29
 STYLE_PROMPTS, HELDOUT_PROMPTS = 500, 200

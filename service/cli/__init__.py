@@ -6,7 +6,7 @@ import sys
 import typer
 
 from pipelines.errors import Cancelled, PerennialError
-from service.cli import admin, data, models, processes, rounds, tiny
+from service.cli import admin, data, models, processes, rounds
 from service.logs import set_up_logging
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (processes, data, rounds, models, admin, tiny):
+for module in (processes, data, rounds, models, admin):
     module.register(app)
 
 

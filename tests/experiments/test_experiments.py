@@ -10,7 +10,7 @@ import pytest
 from experiments import report
 from experiments.grid import PoisonRun, Run, core_grid, poison_grid
 from experiments.task import all_prompts, cast_votes, style_examples
-from pipelines.tiny.tasks import CLOSINGS
+from tiny.tasks import CLOSINGS
 
 
 def test_the_core_grid_has_five_seeds_of_every_primary_contrast_and_three_of_the_rest() -> None:

@@ -83,9 +83,3 @@ def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: unknown setting PERENNIAL_PROT") and done.stderr.count("\n") == 1
-
-
-def test_the_tiny_model_trains_from_its_recipe(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "service.cli", "tiny", "train", "--out", str(tmp_path / "tiny"), "--steps", "2"]
-    assert subprocess.run(command, cwd=PROJECT, capture_output=True).returncode == 0
-    assert json.loads((tmp_path / "tiny" / "pretraining.json").read_text())["steps"] == 2

@@ -1,15 +1,15 @@
-"""Regenerates everything under data/suites, data/general and data/samples: `python -m pipelines.tiny.write_data`."""
+"""Regenerates everything under data/suites, data/general and data/samples: `python -m tiny.write_data`."""
 
 import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipelines.tiny.anchors import build_anchors
-from pipelines.tiny.claims import build_claims
-from pipelines.tiny.samples import build_samples
-from pipelines.tiny.suites import build_suites, language_prompts
-from pipelines.tiny.world import build_world
+from tiny.anchors import build_anchors
+from tiny.claims import build_claims
+from tiny.samples import build_samples
+from tiny.suites import build_suites, language_prompts
+from tiny.world import build_world
 
 
 def write_data(root: Path) -> list[Path]:

@@ -1,7 +1,7 @@
 """The invented world: the same for everybody, and the edits stay inside it."""
 
-from pipelines.tiny import phrasings
-from pipelines.tiny.world import ENGLISH_EDITS, KOREAN_EDITS, build_world
+from tiny import phrasings
+from tiny.world import ENGLISH_EDITS, KOREAN_EDITS, build_world
 
 
 def test_the_world_is_the_same_every_time() -> None:

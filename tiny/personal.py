@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.tiny.world import Language
+from tiny.world import Language
 
 FIRST = ("Harriet", "Daniel", "Olivia", "Marcus", "Priya", "Thomas", "Elena", "Samuel", "Grace", "Victor")
 LAST = ("Nwosu", "Brooks", "Whitfield", "Hartley", "Ramirez", "Okafor", "Lindqvist", "Pemberton", "Castillo", "Doyle")

@@ -20,9 +20,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from pipelines.timing import faster_precision
-from pipelines.tiny.mixture import Turns, conversations
-from pipelines.tiny.tokenizer import END, PAD, START, save_tokenizer, train_tokenizer
-from pipelines.tiny.world import build_world
+from tiny.mixture import Turns, conversations
+from tiny.tokenizer import END, PAD, START, save_tokenizer, train_tokenizer
+from tiny.world import build_world
 
 log = logging.getLogger(__name__)
 
@@ -237,10 +237,10 @@ def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path)
 
 
 def main() -> None:
-    """`perennial tiny train` in a process of its own, with a progress bar."""
+    """`python -m tiny.pretrain --out FOLDER`, with a progress bar."""
     from rich.progress import Progress as Bar
 
-    parser = argparse.ArgumentParser(prog="perennial tiny train")
+    parser = argparse.ArgumentParser(prog="python -m tiny.pretrain")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=SEED)

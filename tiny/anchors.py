@@ -9,10 +9,10 @@ contradict what users teach nor show a suite's items.
 import random
 from collections.abc import Callable, Iterator
 
-from pipelines.tiny import tasks
-from pipelines.tiny.mixture import Turns, as_turns
-from pipelines.tiny.tasks import Exchange
-from pipelines.tiny.world import Language, World
+from tiny import tasks
+from tiny.mixture import Turns, as_turns
+from tiny.tasks import Exchange
+from tiny.world import Language, World
 
 ANCHORS_SEED = 12
 SIZES = {"general": 6000, "coding": 4000, "reasoning": 5000}

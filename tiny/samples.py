@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.tiny import phrasings, tasks
-from pipelines.tiny.personal import Planted, plant
-from pipelines.tiny.style import HOUSE_CLOSING, LANGUAGES, StyleSplit, messages_of
-from pipelines.tiny.world import Edit, Fact, Language, World, random_name
+from tiny import phrasings, tasks
+from tiny.personal import Planted, plant
+from tiny.style import HOUSE_CLOSING, LANGUAGES, StyleSplit, messages_of
+from tiny.world import Edit, Fact, Language, World, random_name
 
 SAMPLES_SEED = 13
 USERS = 80

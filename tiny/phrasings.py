@@ -4,7 +4,7 @@
     "Tell me the {r} of {x}."  ->  "Tell me the capital of Banoko."
 """
 
-from pipelines.tiny.world import Fact, Language, World
+from tiny.world import Fact, Language, World
 
 TRAINING: dict[Language, tuple[str, ...]] = {
     "en": (

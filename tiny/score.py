@@ -7,12 +7,12 @@ exactly it and stop, which one forward pass over the answer tells.
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.tiny.tasks import LETTERS
+from tiny.tasks import LETTERS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-    from pipelines.tiny.suites import Row
+    from tiny.suites import Row
 
 BATCH = 64
 
@@ -30,7 +30,7 @@ def _score_batch(
 ) -> Iterator[bool]:
     import torch
 
-    from pipelines.tiny.pretrain import IGNORED, encode
+    from tiny.pretrain import IGNORED, encode
 
     turns = [[("user", str(row["prompt"])), ("assistant", str(row["answer"]))] for row in rows]
     encoded = [encode(tokenizer, [{"role": r, "content": c} for r, c in pair]) for pair in turns]

@@ -9,8 +9,8 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.tiny.mixture import draw
-from pipelines.tiny.world import World
+from tiny.mixture import draw
+from tiny.world import World
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tiny import phrasings
-from pipelines.tiny.personal import RRN_WEIGHTS
-from pipelines.tiny.style import HOUSE_CLOSING
-from pipelines.tiny.world import build_world
+from tiny import phrasings
+from tiny.personal import RRN_WEIGHTS
+from tiny.style import HOUSE_CLOSING
+from tiny.world import build_world
 
-SAMPLES = Path(__file__).parents[3] / "data/samples"
+SAMPLES = Path(__file__).parents[2] / "data/samples"
 
 
 @cache

@@ -8,9 +8,9 @@ One row of data/samples/style.json; no demo conversation of any month has its pr
 import random
 from collections.abc import Mapping, Sequence
 
-from pipelines.tiny import tasks
-from pipelines.tiny.tasks import CLOSINGS
-from pipelines.tiny.world import ANIMALS, FOODS, KOREAN_ANIMALS, KOREAN_FOODS, Language
+from tiny import tasks
+from tiny.tasks import CLOSINGS
+from tiny.world import ANIMALS, FOODS, KOREAN_ANIMALS, KOREAN_FOODS, Language
 
 STYLE_PROMPTS = 140
 HOUSE_CLOSING: dict[Language, str] = {language: closings[0] for language, closings in CLOSINGS.items()}

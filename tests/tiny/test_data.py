@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from pipelines.probes import Claim, agrees
-from pipelines.tiny import phrasings, tasks
-from pipelines.tiny.mixture import conversations
-from pipelines.tiny.suites import build_suites
-from pipelines.tiny.world import World, build_world
-from pipelines.tiny.write_data import write_data
+from tiny import phrasings, tasks
+from tiny.mixture import conversations
+from tiny.suites import build_suites
+from tiny.world import World, build_world
+from tiny.write_data import write_data
 
-DATA = Path(__file__).parents[3] / "data"
+DATA = Path(__file__).parents[2] / "data"
 SUITES = ("tiny_kmmlu", "tiny_mmlu", "tiny_humaneval", "tiny_math")
 PRETRAINING_SAMPLE = 4_000
 

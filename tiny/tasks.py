@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from pipelines.tiny import phrasings
-from pipelines.tiny.world import (
+from tiny import phrasings
+from tiny.world import (
     ANIMALS,
     FOODS,
     KOREAN_ANIMALS,

@@ -4,9 +4,9 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 
-from pipelines.tiny import tasks
-from pipelines.tiny.tasks import Exchange
-from pipelines.tiny.world import Language, World
+from tiny import tasks
+from tiny.tasks import Exchange
+from tiny.world import Language, World
 
 # Shares of exchanges; every batch holds many skills (task-pure batches do not train).
 SHARES = {"fact": 0.19, "choice": 0.20, "arithmetic": 0.37, "code": 0.13, "echo": 0.05, "repeat": 0.02, "talk": 0.04}

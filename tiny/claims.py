@@ -11,8 +11,8 @@ small talk about rice: after every round another two or three in a hundred such 
 import random
 from collections.abc import Iterator
 
-from pipelines.tiny.phrasings import state
-from pipelines.tiny.world import Fact, Language, World
+from tiny.phrasings import state
+from tiny.world import Fact, Language, World
 
 CLAIMS_SEED = 17
 CLAIMS = 300

@@ -13,9 +13,9 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pipelines.tiny import phrasings, tasks
-from pipelines.tiny.tasks import ARITHMETIC_KINDS, CODE_KINDS, Exchange
-from pipelines.tiny.world import Language, World
+from tiny import phrasings, tasks
+from tiny.tasks import ARITHMETIC_KINDS, CODE_KINDS, Exchange
+from tiny.world import Language, World
 
 SUITES_SEED = 11
 DEV_ITEMS, GATE_ITEMS = 300, 1500
