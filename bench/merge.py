@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from pipelines.gguf.child import child_environment
 from pipelines.gguf.tensors import Checkpoint, row_blocks
+from pipelines.isolated import child_environment
 
 SHAPE = {
     "vocab_size": 32000,

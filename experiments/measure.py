@@ -9,7 +9,7 @@ from experiments.score import answer, load_tuned
 from experiments.task import all_prompts
 from pipelines.records import Record, Turn
 from pipelines.suites.load import choose_items, load_suite
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 PROJECT = Path(__file__).resolve().parent.parent
 BASE = PROJECT / "models" / "tiny"

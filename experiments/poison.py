@@ -25,13 +25,13 @@ from experiments.reference import anchor_examples
 from experiments.score import answer, load_tuned
 from experiments.task import Prompt, all_prompts
 from pipelines.artifacts import write_atomic
-from pipelines.influence import weigh
-from pipelines.method import as_labelled
-from pipelines.preferences import build_preferences
+from pipelines.feedback.method import as_labelled
+from pipelines.feedback.pairs import build_preferences
+from pipelines.feedback.weigh import weigh
+from pipelines.mixture.preference_text import preference_examples
 from pipelines.recipe import Feedback, PerUser, Select
 from pipelines.records import Candidate, FeedbackFate, MessageKey, RatedMessage, Rating
-from pipelines.stages.prefer_data import preference_examples
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 from tiny.tasks import CLOSINGS
 from tiny.world import Language
 

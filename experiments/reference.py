@@ -10,9 +10,9 @@ from experiments.task import style_examples
 from pipelines.artifacts import digest_of, write_atomic
 from pipelines.backends.base import TrainRequest
 from pipelines.backends.torch.train import train
+from pipelines.mixture.anchors import load_pools
 from pipelines.recipe import Batch, Lora, Train
 from pipelines.records import Example
-from pipelines.stages.anchors import load_pools
 
 ANCHORS_FOR_SFT = 700
 SFT = Train(

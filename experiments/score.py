@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from pipelines.errors import DataError
 from pipelines.records import Turn
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 _AT_A_TIME = 64
 

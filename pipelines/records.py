@@ -123,7 +123,7 @@ class Rating(Record):
 class Correction(Record):
     """Says of a message that a person wrote it in place of the answer `of` (a message id).
 
-    One that does not count (pipelines.influence) is learnt from by nothing, though its message stays in the tree.
+    One that does not count (pipelines.feedback.weigh) is learnt from by nothing, though its message stays in the tree.
     """
 
     of: str
@@ -304,7 +304,7 @@ class Corpus(Protocol):
         ...
 
     def lost(self) -> Sequence[FeedbackFate]:
-        """Feedback that stands and is on nothing in `candidates`, dropped by a rule of pipelines/lost.py each.
+        """Feedback that stands and is on nothing in `candidates`, dropped by a rule of pipelines/feedback/reasons.py each.
 
         Of the moment of the last `candidates` that were read to their end. What names nothing stored has neither
         conversation nor message ("").

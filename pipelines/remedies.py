@@ -11,9 +11,9 @@ Order after SCIENCE section 1: replay that covers the gated skills first, then K
 
 from collections.abc import Sequence
 
+from pipelines.gate.decide import Check
+from pipelines.gate.preference_guard import PREFERENCE
 from pipelines.recipe import Recipe
-from pipelines.stages.gate import Check
-from pipelines.suites.guard import PREFERENCE
 
 _USER_SHRINKS_TO = 2 / 3
 _LEARNING_RATE_FACTOR = 0.5

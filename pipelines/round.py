@@ -5,24 +5,24 @@ from pathlib import Path
 
 from pipelines.artifacts import Attempt
 from pipelines.backends.base import TrainOutput, TrainRequest
-from pipelines.method import chosen_by
+from pipelines.backends.launch import train
+from pipelines.context import Baseline, Journal, RoundResult, Surroundings
+from pipelines.feedback.method import chosen_by
+from pipelines.gate.decide import Verdict, decide
+from pipelines.mixture.text import MixedText, materialise
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus
 from pipelines.stages.candidate import Candidate, export_candidate
 from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
-from pipelines.stages.gate import Verdict, decide
-from pipelines.stages.materialise import MixedText, materialise
 from pipelines.stages.mix import MixOutput, mix
 from pipelines.stages.origin import prepare_origin
-from pipelines.stages.preference import Preferred
-from pipelines.stages.preference_report import told_of
-from pipelines.stages.report import ReportInput, ReportOutput, language_of, report
+from pipelines.stages.prefer import Preferred
+from pipelines.stages.report.preference import told_of
+from pipelines.stages.report.write import ReportInput, ReportOutput, language_of, report
+from pipelines.stages.runner import Steps
 from pipelines.stages.snapshot import SnapshotOutput, as_resampled, read_items, read_preferences, snapshot
-from pipelines.stages.train import train
-from pipelines.steps import Steps
 from pipelines.suites.run import form_digest
 from pipelines.tools import gather_tools
-from pipelines.turn import Baseline, Journal, RoundResult, Surroundings
 
 
 def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal) -> RoundResult:

@@ -8,21 +8,21 @@ from pathlib import Path
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.chat import render
-from pipelines.cohort import Cohort
+from pipelines.context import Baseline, Surroundings, base_folder
 from pipelines.errors import RecipeError
-from pipelines.gguf.child import run_in_child
+from pipelines.feedback.cohort import Cohort
+from pipelines.gate.decide import check_floors
+from pipelines.isolated import run_in_child
+from pipelines.mixture.anchors import AnchorName, AnchorPool, load_pools, without_contaminated
+from pipelines.mixture.text import MixedText
 from pipelines.recipe import Preference, Recipe
 from pipelines.records import Corpus, Example, Part, PreferenceItem, ServedForm, SnapshotItem, Turn
-from pipelines.stages.anchors import AnchorName, AnchorPool, load_pools, without_contaminated
 from pipelines.stages.evaluate import Measurement, choose_form, measure_models
-from pipelines.stages.gate import check_floors
-from pipelines.stages.materialise import MixedText
-from pipelines.stages.preference import Prefer, greedy_answers
+from pipelines.stages.prefer import Prefer, greedy_answers
 from pipelines.stages.snapshot import Selector, open_selector
 from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT, ModelScores
-from pipelines.tokens import ChatTokenizer, as_messages
-from pipelines.turn import Baseline, Surroundings, base_folder
+from pipelines.tokenizer import ChatTokenizer, as_messages
 
 MAX_AGREEMENT_PROMPTS = 300
 _MERGE_SECONDS = 24 * 3600.0

@@ -14,6 +14,7 @@ import structlog
 from sqlmodel import Session
 
 from pipelines import artifacts, remedies
+from pipelines.context import Adapter, Baseline, RoundResult, RunRound, Surroundings
 from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record
@@ -21,7 +22,6 @@ from pipelines.stages.candidate import Candidate
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import LeftOut
 from pipelines.stages.snapshot import read_items
-from pipelines.turn import Adapter, Baseline, RoundResult, RunRound, Surroundings
 from service.promotion import promote
 from service.rounds import Claim, recipe_of
 from service.selection import StoreCorpus

@@ -1,9 +1,9 @@
 """The untouched base as the first champion, so that a fresh home answers before its first round."""
 
 
+from pipelines.context import base_folder
 from pipelines.recipe import Recipe
 from pipelines.stages.origin import prepare_origin
-from pipelines.turn import base_folder
 from service.promotion import promote
 from service.settings import Settings
 from service.store import models

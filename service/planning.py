@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.chat import escape_markers
-from pipelines.plan import Plan, Stock, forecast
-from pipelines.preference_plan import count_thumbs
+from pipelines.forecast.preference import count_thumbs
+from pipelines.forecast.round import Plan, Stock, forecast
+from pipelines.mixture.anchors import AnchorPool, load_pools
 from pipelines.recipe import Recipe
-from pipelines.stages.anchors import AnchorPool, load_pools
 from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 from service.selection import StoreCorpus
 from service.settings import Settings
 from service.store import rounds

@@ -16,7 +16,7 @@ from sqlmodel import Session
 from pipelines import records
 from pipelines.artifacts import sha256_of
 from pipelines.errors import ArtifactError, Conflict, InputError, Refused
-from pipelines.gguf.child import run_in_child
+from pipelines.isolated import run_in_child
 from service.settings import Settings
 from service.store import files, models
 from service.store.models import Held

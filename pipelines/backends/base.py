@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from pipelines.errors import MissingDependency, ModelError
-from pipelines.probes import Probe
 from pipelines.recipe import Base, Preference, Train
 from pipelines.records import Record
+from pipelines.suites.probes import Probe
 
 # One forward off CUDA is fastest at a few hundred tokens: below, calls cost more than arithmetic; above, the
 # block-diagonal attention mask does (of 128 to 768 this was the fastest for models/tiny, by hand).
@@ -76,7 +76,7 @@ class PreferRequest(Record):
         train_file, dev_file: JSONL of `PreferenceExample`s.
         anchors_file: JSONL of `Example`s that go along with their SFT loss, None for none.
         frozen_file: JSONL of `Example`s (anchors kept for dev) on which KL and refusals are watched.
-        claims_file: JSONL of sycophancy prompts (pipelines.probes), None for none.
+        claims_file: JSONL of sycophancy prompts (pipelines.suites.probes), None for none.
     """
 
     base: Path

@@ -13,7 +13,7 @@ from pipelines import chat
 from pipelines.errors import GGUFError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import ServedForm, Turn
-from pipelines.tokens import as_messages
+from pipelines.tokenizer import as_messages
 
 
 def answers(
@@ -30,7 +30,7 @@ def answers(
 
 
 def answer_here(arguments: dict[str, Any]) -> dict[str, Any]:
-    """`answers` for pipelines.gguf.child; a prompt is a list of turns."""
+    """`answers` for pipelines.isolated; a prompt is a list of turns."""
     prompts = [[Turn.model_validate(turn) for turn in prompt] for prompt in arguments["prompts"]]
     form, whole = ServedForm.model_validate(arguments["form"]), arguments.get("whole", False)
     return {"answers": answers(form, prompts, arguments["max_tokens"], whole=whole)}

@@ -9,7 +9,7 @@ import gguf
 
 from pipelines.artifacts import sha256_of
 from pipelines.errors import GGUFError
-from pipelines.gguf.child import run_in_child
+from pipelines.isolated import run_in_child
 from pipelines.records import ServedForm
 
 _SMOKE_SECONDS = 600.0

@@ -11,7 +11,7 @@ from pipelines.artifacts import sha256_of
 from pipelines.errors import ArtifactError, GGUFError
 from pipelines.gguf.atomic import new_file
 from pipelines.gguf.check import tensor_types
-from pipelines.gguf.child import run_in_child
+from pipelines.isolated import run_in_child
 
 Quantization = Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
 

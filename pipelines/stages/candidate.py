@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pipelines.gguf.child import run_in_child
+from pipelines.isolated import run_in_child
 from pipelines.recipe import Export
 from pipelines.records import Record, ServedForm
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from pipelines.backends.base import PreferOutput, PreferRequest
-from pipelines.cohort import Cohort, without_raters
+from pipelines.backends.launch import prefer
 from pipelines.errors import NothingToLearn, TrainingError
-from pipelines.probes import Probe
+from pipelines.feedback.cohort import Cohort, without_raters
 from pipelines.records import PreferenceItem, Record
-from pipelines.stages.prefer import prefer
+from pipelines.suites.probes import Probe
 
 _FIGURES = {
     "chosen": ("preferred answers", "{:.3f} nats per token"), "length": ("answer length", "{:.1f} tokens"),

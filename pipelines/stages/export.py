@@ -17,10 +17,10 @@ from pydantic import Field
 from pipelines.errors import GGUFError
 from pipelines.gguf.adapter import convert_adapter
 from pipelines.gguf.check import check_adapter, smoke_test
-from pipelines.gguf.child import run_in_child
 from pipelines.gguf.convert import TrainedOn, convert
 from pipelines.gguf.quantize import Quantization, QuantizeReport, quantize
 from pipelines.gguf.runtime import usable_cores
+from pipelines.isolated import run_in_child
 from pipelines.records import Record, ServedForm
 
 _AGREEMENT_SECONDS = 4 * 3600.0
@@ -116,7 +116,7 @@ class _ServedRequest(Record):
 
 
 class _Trained(Record):
-    """What pipelines.backends.torch.agreement found."""
+    """What pipelines.gguf.agreement found."""
 
     merged_onto: TrainedOn
     positions: int
@@ -146,7 +146,7 @@ def _agreement(base: Path, adapter: Path | None, config: ExportConfig, prompts: 
         "prompts": list(prompts),
     }
     answer = run_in_child(
-        "pipelines.backends.torch.agreement:measure_in_this_process",
+        "pipelines.gguf.agreement:measure_in_this_process",
         request,
         timeout_seconds=_AGREEMENT_SECONDS,
     )

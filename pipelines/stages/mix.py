@@ -18,11 +18,11 @@ from pathlib import Path
 
 from pipelines.artifacts import sha256_of
 from pipelines.errors import DataError
+from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
+from pipelines.mixture.quotas import Countable, even_choice, repeated_draw
+from pipelines.mixture.text import PlanLine, examples_of, materialise
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, Record, SnapshotItem, Turn
-from pipelines.stages.anchors import Anchor, AnchorName, AnchorPool
-from pipelines.stages.materialise import PlanLine, examples_of, materialise
-from pipelines.stages.quotas import Countable, even_choice, repeated_draw
 
 REASONS: Mapping[str, str] = {
     "no_trained_token": "no good answer fits into the recipe's max_tokens",

@@ -19,9 +19,9 @@ from pipelines.artifacts import (
     verify_files,
     write_atomic,
 )
+from pipelines.context import Baseline
 from pipelines.errors import ModelError
 from pipelines.stages.candidate import Candidate, ExportJob, run_export
-from pipelines.turn import Baseline
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
 _NO_LIMIT = 1e9

@@ -1,15 +1,144 @@
-"""The preference stage: what thumbs, corrections and comparisons teach, in a child process, on top of the SFT adapter."""
+"""The preference step of a round: which loss, on what, and the training itself where there is enough to learn from.
 
-from collections.abc import Callable
+    preferences.jsonl of the snapshot ──> method ──> fresh answers to bad ones, where a verifier can tell ──> text in scratch
+    SFT adapter (the reference) ────────────────────────────────────────────────────────────────> train ──> adapter
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pipelines.backends.base import PreferJob, PreferOutput, PreferRequest
-from pipelines.stages.job import run_job
+from pipelines.backends.base import PreferOutput, PreferRequest
+from pipelines.backends.launch import prefer
+from pipelines.feedback.cohort import Cohort
+from pipelines.feedback.method import Choice, choose_method
+from pipelines.feedback.verifiers import resampled_pairs, verify
+from pipelines.isolated import run_in_child
+from pipelines.mixture.anchors import AnchorName, AnchorPool, frozen_prompts
+from pipelines.mixture.preference_text import PreferenceText, prefer_data, preference_examples, with_resampled
+from pipelines.recipe import Preference, Recipe
+from pipelines.records import Corpus, PreferenceExample, PreferenceItem, Record, ServedForm, Turn
+from pipelines.stages.cohort_check import CohortCheck, check_cohort
+from pipelines.suites.preference import PreferenceAsk
+
+_FROZEN = 200  # enough that one refusal is half a point
+_SAMPLE_TOKENS = 256
+_SAMPLE_SECONDS = 6 * 3600.0
 
 
-def prefer(request: PreferRequest, out: Path, still_ours: Callable[[], None] = lambda: None) -> PreferOutput:
-    """Train in a child process; the adapter, preference_history.csv and preference_metrics.json end up in `out`.
+class Preferred(Record):
+    """How the step ended. `trained` is None where it was left out; `resampled` pairs came from fresh answers.
 
-    A call on a folder that an earlier, killed run left goes on from its newest whole checkpoint. Raises what run_job does.
+    `replaced` are the bad answers (message ids) of these pairs: the votes on them were used, whatever the snapshot said.
+    `text_sha256` is of the text that was learnt from and that the gate measures on; `cohort` is set where the recipe asks.
     """
-    return run_job(PreferJob(request=request), PreferOutput, out, still_ours)
+
+    choice: Choice
+    resampled: int = 0
+    replaced: tuple[str, ...] = ()
+    text_sha256: str = ""
+    anchors: Mapping[str, int] = {}
+    trained: PreferOutput | None = None
+    cohort: CohortCheck | None = None
+
+
+@dataclass(frozen=True)
+class Prefer:
+    """What the step works with. `cohort` is left out once more.
+
+    `sample` gives the champion's greedy answers to prompts, None for one that did not come to its end.
+    """
+
+    recipe: Recipe
+    rule: Preference
+    items: Sequence[PreferenceItem]
+    corpus: Corpus
+    pools: Mapping[AnchorName, AnchorPool]
+    count_tokens: Callable[[Sequence[Turn]], int]
+    scratch: Path
+    claims: Path | None
+    sample: Callable[[Sequence[Sequence[Turn]]], Sequence[str | None]]
+    cohort: Cohort | None = None
+
+    def run(self, base: Path, adapter: Path, out: Path, still_ours: Callable[[], None]) -> Preferred:
+        """Train on top of the SFT `adapter`, or say why not.
+
+        Raises:
+            RecipeError: `train.method: full` has no adapter to prefer with. TrainingError, Cancelled: see prefer.
+        """
+        choice = choose_method(self.items, self.rule)
+        if choice.method == "none":
+            return Preferred(choice=choice)
+        resampled = self._resample()
+        text = self.text(resampled)
+        request = PreferRequest(
+            base=base, base_name=self.recipe.base.model, train=self.recipe.train, preference=self.rule, method=choice.method,
+            adapter=adapter, train_file=text.train, dev_file=text.dev if text.counts["dev"] else None,
+            anchors_file=text.anchors_file if text.counts["anchors"] else None, frozen_file=text.frozen, claims_file=self.claims,
+        )  # fmt: skip
+        trained = prefer(request, out, still_ours)
+        checked = self.cohort and check_cohort(
+            self.cohort, self.items, request, trained, partial(self._write_train, resampled), out, still_ours
+        )
+        return Preferred(
+            choice=choice, resampled=len(resampled), replaced=self._replaced(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained,
+            cohort=checked,
+        )  # fmt: skip
+
+    def text(self, resampled: Sequence[PreferenceExample] = ()) -> PreferenceText:
+        """The text of everything that the step and its measurement read, in scratch."""
+        return prefer_data(
+            self.items, self.corpus, self.pools, self.recipe, self.count_tokens, self.scratch, resampled=resampled
+        )
+
+    def ask(self) -> PreferenceAsk:
+        """What is measured of the served forms: held-out preferences, frozen prompts, wrong claims."""
+        text = self.text()
+        people = {item.id: item.conversations[0] for item in self.items}
+        examples = [PreferenceExample.model_validate_json(line) for line in _lines(text.heldout)]
+        return PreferenceAsk(
+            examples=tuple(examples), clusters={one.id: people[one.id] for one in examples}, probes=self.rule.probes,
+            frozen=frozen_prompts(self.pools, _FROZEN),
+            claims=str(self.claims) if self.claims else None,
+        )  # fmt: skip
+
+    def _write_train(self, resampled: Sequence[PreferenceExample], items: Sequence[PreferenceItem]) -> Path:
+        """The text of the training items among these, fresh answers included, in a file of its own in scratch."""
+        path = self.scratch / "preference" / "train-without.jsonl"
+        kept = [item for item in items if item.part == "train"]
+        lines = (one.model_dump_json() + "\n" for one in with_resampled(preference_examples(kept, self.corpus), resampled))
+        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        return path
+
+    def _replaced(self, resampled: Sequence[PreferenceExample]) -> tuple[str, ...]:
+        pairs = {pair.id for pair in resampled}
+        return tuple(item.rejected.message for item in self.items if item.id in pairs and item.rejected)
+
+    def _resample(self) -> list[PreferenceExample]:
+        """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right and both fit."""
+        lone = [item for item in self.items if item.part == "train" and item.kind == "labelled" and not item.good]
+        downs = [one for one in preference_examples(lone, self.corpus) if verify(one.prompt, one.rejected or "") is False]
+        if not downs:
+            return []
+        answers = self.sample([down.prompt for down in downs])
+        whole = {down.id: said for down, said in zip(downs, answers, strict=True) if said is not None}
+        return [pair for pair in resampled_pairs(downs, whole, verify) if self._fits(pair)]
+
+    def _fits(self, pair: PreferenceExample) -> bool:
+        return self.count_tokens([*pair.prompt, Turn(role="assistant", content=pair.chosen or "", trained=True)]) > 0
+
+
+def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str | None]:
+    """What a served form says to these prompts, from a child process; None for an answer cut off at 256 tokens."""
+    asked = {
+        "form": form.model_dump(mode="json"), "max_tokens": _SAMPLE_TOKENS, "whole": True,
+        "prompts": [[turn.model_dump(mode="json") for turn in prompt] for prompt in prompts],
+    }  # fmt: skip
+    found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)
+    return list(found["answers"])
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]

@@ -19,12 +19,12 @@ from typing import TypeVar, get_args
 from pipelines.artifacts import digest_of
 from pipelines.backends.base import fetch_base
 from pipelines.chat import escape_markers
-from pipelines.cohort import Cohort, influential_cohort
-from pipelines.contamination import Contamination, suite_items
 from pipelines.errors import DataError
-from pipelines.influence import VoteCap, Weighed, fate_order, weigh
-from pipelines.method import choose_method, resample_fates, settle_fates
-from pipelines.preferences import Fits, Preferences, build_preferences, fits_always
+from pipelines.feedback.cohort import Cohort, influential_cohort
+from pipelines.feedback.method import choose_method, resample_fates, settle_fates
+from pipelines.feedback.pairs import Fits, Preferences, build_preferences, fits_always
+from pipelines.feedback.select import FindContaminated, UserCap, select
+from pipelines.feedback.weigh import VoteCap, Weighed, fate_order, weigh
 from pipelines.recipe import Preference, Recipe, Select
 from pipelines.records import (
     Corpus,
@@ -35,11 +35,11 @@ from pipelines.records import (
     SnapshotItem,
     Turn,
 )
-from pipelines.stages.selection import FindContaminated, UserCap, select
+from pipelines.suites.contamination import Contamination, suite_items
 from pipelines.suites.load import load_suite
 from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 _ITEMS, _PREFERENCES, _FATES = "items.jsonl", "preferences.jsonl", "feedback.jsonl"
 _Line = TypeVar("_Line", SnapshotItem, PreferenceItem, FeedbackFate)

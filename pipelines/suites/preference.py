@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from pipelines.artifacts import digest_of
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
-from pipelines.probes import AGREES_VERSION, Claim, agrees, is_refusal
 from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
+from pipelines.suites.probes import AGREES_VERSION, Claim, agrees, is_refusal
 from pipelines.suites.prompts import prompt_ids, question_ids, template_of
 from pipelines.suites.run import model_key
 from pipelines.suites.scores import ItemScore, PreferenceMeasure, PreferenceScore
@@ -102,7 +102,7 @@ def score_example(scorer: GGUFScorer, example: PreferenceExample, cluster: str =
 
 
 def prefer_here(arguments: dict[str, Any]) -> dict[str, Any]:
-    """For pipelines.gguf.child: of `examples` (pairs), whether `form` is likelier to give the chosen answer."""
+    """For pipelines.isolated: of `examples` (pairs), whether `form` is likelier to give the chosen answer."""
     with GGUFScorer(ServedForm.model_validate(arguments["form"])) as scorer:
         scored = [score_example(scorer, PreferenceExample.model_validate(one)) for one in arguments["examples"]]
     return {"prefers": [bool(score and score.prefers) for score in scored]}

@@ -77,7 +77,7 @@ def run_suite(
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    from pipelines.suites.model import ServedModel
+    from pipelines.suites.harness import ServedModel
 
     _compile_templates_once()
     tasks = TaskManager(include_defaults=False).load([_config(suite, items)])

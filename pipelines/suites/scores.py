@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipelines.errors import SuiteError
-from pipelines.probes import Probe
 from pipelines.records import Record
+from pipelines.suites.probes import Probe
 from pipelines.suites.rules import Metric
 
 HELDOUT = "heldout"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import ArtifactError
-from pipelines.gguf.child import run_in_child
+from pipelines.isolated import run_in_child
 from pipelines.records import PreferenceExample, Turn
 from service.store.tables import ServedForm
 

@@ -23,8 +23,8 @@ import structlog
 from sqlalchemy.exc import OperationalError
 
 from pipelines.errors import Busy, PerennialError
-from pipelines.gguf.child import child_environment
 from pipelines.gguf.protocol import LoadRequest, Status, socket_path
+from pipelines.isolated import child_environment
 from service.serving.client import engine_status, load_form
 from service.serving.state import WatchFile, watch_path, write_watch
 from service.settings import Settings

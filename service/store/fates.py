@@ -9,7 +9,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
 from pipelines import records
-from pipelines.method import RESAMPLED_FROM
+from pipelines.feedback.method import RESAMPLED_FROM
 from service.store.tables import FeedbackFate, SnapshotItem, SnapshotWriter
 
 _NAMES_AT_A_TIME = 500
@@ -53,7 +53,7 @@ def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackF
 
 
 def mark_resampled(session: Session, round_id: int, answers: Sequence[str]) -> None:
-    """The down-votes on these bad answers taught a pair, with a fresh answer (pipelines.method.resample_fates)."""
+    """The down-votes on these bad answers taught a pair, with a fresh answer (pipelines.feedback.method.resample_fates)."""
     of_votes = (
         col(FeedbackFate.round_id) == round_id, col(FeedbackFate.kind) == "vote", col(FeedbackFate.value) < 0,
         col(FeedbackFate.rule).in_(RESAMPLED_FROM),

@@ -1,4 +1,4 @@
-"""Feedback that stands and is on nothing that a round reads, each piece with the reason (pipelines/lost.py)."""
+"""Feedback that stands and is on nothing that a round reads, each piece with the reason (pipelines/feedback/reasons.py)."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple

@@ -6,7 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.preferences import FEEDBACK_REASONS
+from pipelines.feedback.pairs import FEEDBACK_REASONS
 from service.web import charts
 
 _WORDS = {
@@ -18,7 +18,7 @@ _WORDS = {
 
 
 class Told(BaseModel):
-    """The part of the report's `preference` that the page shows (pipelines/stages/preference_report.py)."""
+    """The part of the report's `preference` that the page shows (pipelines/stages/report/preference.py)."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -65,7 +65,7 @@ class AttemptView:
 
 
 class Check(BaseModel):
-    """The part of the gate's check that a table shows (pipelines/stages/gate.py)."""
+    """The part of the gate's check that a table shows (pipelines/gate/decide.py)."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.chat import escape_markers, render, render_masked, without_generation_markers
 from pipelines.errors import ModelError
 from pipelines.records import Turn
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 CHATS = {
     "one exchange": [("user", "What is the capital of Velmora?"), ("assistant", "Tarsin.")],

@@ -8,24 +8,24 @@ import pytest
 
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
+from pipelines.context import Surroundings
 from pipelines.errors import ArtifactError, Cancelled, RecipeError
-from pipelines.influence import vote_cap
+from pipelines.feedback.weigh import vote_cap
+from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Preference, Recipe, parse_recipe
 from pipelines.records import Candidate as Conversation
 from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.remedies import next_recipe
 from pipelines.stages.candidate import Candidate
 from pipelines.stages.evaluate import EvaluateOutput
-from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.mix import MixOutput, ShareLine
-from pipelines.stages.preference_report import PreferenceTold
-from pipelines.stages.report import ReportInput, report
+from pipelines.stages.report.preference import PreferenceTold
+from pipelines.stages.report.scores import ScoreRow
+from pipelines.stages.report.write import ReportInput, report
+from pipelines.stages.runner import Steps
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
-from pipelines.steps import Steps
-from pipelines.suites.report import ScoreRow
 from pipelines.suites.scores import LanguageMeasure
 from pipelines.tools import gather_tools, held_out_examples
-from pipelines.turn import Surroundings
 
 RECIPE = """
 name: small
@@ -345,7 +345,7 @@ def test_the_report_tells_of_preferences_where_there_was_such_a_stage(tmp_path: 
 
 
 def test_every_conversation_of_the_funnel_is_accounted_for() -> None:
-    from pipelines.stages.report import as_json
+    from pipelines.stages.report.write import as_json
 
     funnel = as_json(told(), [])["funnel"]
 

@@ -10,17 +10,17 @@ from typer.testing import CliRunner
 
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
+from pipelines.context import Baseline, Journal, RoundResult, Surroundings
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
-from pipelines.lost import REASONS
-from pipelines.preferences import FEEDBACK_REASONS
+from pipelines.feedback.pairs import FEEDBACK_REASONS
+from pipelines.feedback.reasons import REASONS
+from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
-from pipelines.stages.gate import Check, Verdict
+from pipelines.stages.runner import Steps
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
-from pipelines.steps import Steps
-from pipelines.turn import Baseline, Journal, RoundResult, Surroundings
 from service import rounds, why
 from service.cli import app
 from service.curation import curate_due

@@ -16,14 +16,14 @@ from starlette.testclient import TestClient
 
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
+from pipelines.context import Baseline, Journal, RoundResult, Surroundings
 from pipelines.errors import Cancelled, NotFound, RecipeError, Refused
+from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, ServedForm
-from pipelines.stages.gate import Check, Verdict
 from pipelines.stages.mix import MixOutput
+from pipelines.stages.runner import Steps
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
-from pipelines.steps import Steps
-from pipelines.turn import Baseline, Journal, RoundResult, Surroundings
 from service import rounds
 from service.execution import execute
 from service.settings import Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.probes import Claim, agrees
+from pipelines.suites.probes import Claim, agrees
 from tiny import phrasings, tasks
 from tiny.mixture import conversations
 from tiny.suites import build_suites

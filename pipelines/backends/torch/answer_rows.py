@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.backends.preference_items import Answer, Item
+from pipelines.backends.step_plan import Step
 from pipelines.backends.torch.data import IGNORED, RowCollator, best_fit_decreasing
-from pipelines.backends.torch.preferences import Answer, Item
-from pipelines.backends.torch.steps import Step
 from pipelines.backends.torch.trainer import answer_logits
 
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from pipelines.errors import DataError, TrainingError
 from pipelines.records import Example
-from pipelines.tokens import ChatTokenizer, cut_to_whole_answers
+from pipelines.tokenizer import ChatTokenizer, cut_to_whole_answers
 
 IGNORED = -100
 _ANCHOR_SOURCES = ("general", "coding", "reasoning")

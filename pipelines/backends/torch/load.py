@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from pipelines.backends.torch.device import Choices
 from pipelines.errors import ModelError, RecipeError
 from pipelines.recipe import Lora, Train
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 
 def load_model(base: Path, name: str, train: Train, choices: Choices) -> PreTrainedModel:

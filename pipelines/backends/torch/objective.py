@@ -8,9 +8,9 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_callback import ExportableState
 
+from pipelines.backends.losses import bco_loss, dpo_loss, kto_loss, nll
+from pipelines.backends.preference_items import Method
 from pipelines.backends.torch.answer_rows import Row
-from pipelines.backends.torch.preferences import Method
-from pipelines.losses import bco_loss, dpo_loss, kto_loss, nll
 
 _SHIFT_MEMORY = 0.9
 

@@ -24,10 +24,12 @@ from transformers import PrinterCallback, TrainerState, set_seed
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import PreferOutput, PreferRequest
+from pipelines.backends.checkpoints import newest_valid_checkpoint
+from pipelines.backends.label_weights import balanced_weights
+from pipelines.backends.preference_items import Item, Items, load_items
+from pipelines.backends.step_plan import Step, plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import StepCollator
-from pipelines.backends.torch.balance import balanced_weights
 from pipelines.backends.torch.callbacks import Tally
-from pipelines.backends.torch.checkpoints import newest_valid_checkpoint
 from pipelines.backends.torch.data import Loaded, RowCollator, load_examples
 from pipelines.backends.torch.device import Choices, choose
 from pipelines.backends.torch.load import count_parameters, load_adapted, load_padding
@@ -35,15 +37,13 @@ from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_
 from pipelines.backends.torch.objective import Objective, RewardShift
 from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
-from pipelines.backends.torch.preferences import Item, Items, load_items
 from pipelines.backends.torch.reference import consult_reference, forget_reference
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
-from pipelines.backends.torch.steps import Step, plan_steps, with_anchors
 from pipelines.backends.torch.watch import LastGood, Measured, Watch, as_metrics, gather_watch, measure
 from pipelines.errors import NothingToLearn, RecipeError
 from pipelines.recipe import Train
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "save_every")

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
+from pipelines.backends.losses import kto_baseline, reward_shift
 from pipelines.backends.torch.answer_rows import Row, row_log_probs
 from pipelines.backends.torch.objective import Objective, RewardShift, rewards_of_step
 from pipelines.backends.torch.trainer import RowTrainer, with_last
 from pipelines.backends.torch.watch import Measured, as_metrics
-from pipelines.losses import kto_baseline, reward_shift
 
 
 class PreferenceTrainer(RowTrainer):

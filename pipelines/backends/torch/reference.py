@@ -19,12 +19,12 @@ from torch import Tensor
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.backends.base import PreferRequest
+from pipelines.backends.preference_items import Item
 from pipelines.backends.torch.answer_rows import Told, cross
 from pipelines.backends.torch.density import density_weights
-from pipelines.backends.torch.preferences import Item
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.watch import Kept, Measured, Watch, measure
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 _FILE = "reference.npz"
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.backends.preference_items import Answer
 from pipelines.backends.torch.answer_rows import Row, pack, row_log_probs
 from pipelines.backends.torch.data import Encoded
 from pipelines.backends.torch.kl import kept_distribution, kl_to_kept
-from pipelines.backends.torch.preferences import Answer
 from pipelines.backends.torch.trainer import answer_logits
 
 _ANSWERS_AT_A_TIME = 32

@@ -19,8 +19,8 @@ from transformers import PrinterCallback, set_seed
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import TrainOutput, TrainRequest
+from pipelines.backends.checkpoints import newest_valid_checkpoint
 from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
-from pipelines.backends.torch.checkpoints import newest_valid_checkpoint
 from pipelines.backends.torch.data import Loaded, RowCollator, as_dataset, load_examples
 from pipelines.backends.torch.device import Choices, choose
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
@@ -29,7 +29,7 @@ from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import RecipeError, TrainingError
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _HISTORY = ("step", "epoch", "loss", "dev_loss", "learning_rate", "grad_norm")

@@ -12,15 +12,15 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from pipelines.backends.base import PreferRequest
+from pipelines.backends.preference_items import Answer, Item, load_items
 from pipelines.backends.torch.callbacks import KeptWeights
 from pipelines.backends.torch.data import Encoded, load_examples, read_examples
-from pipelines.backends.torch.preferences import Answer, Item, load_items
 from pipelines.backends.torch.scoring import Reader
 from pipelines.errors import DataError
-from pipelines.probes import Claim, Probe, agrees, broken_rules, is_refusal
 from pipelines.recipe import Stops
 from pipelines.records import Record
-from pipelines.tokens import ChatTokenizer, as_messages
+from pipelines.suites.probes import Claim, Probe, agrees, broken_rules, is_refusal
+from pipelines.tokenizer import ChatTokenizer, as_messages
 
 _OPENING_TOKENS = 64
 _FEWEST_TOKENS, _MOST_TOKENS = 32, 512

@@ -17,8 +17,8 @@ from pipelines.backends.torch.prefer import look_every
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
 from pipelines.backends.torch.watch import LastGood, Measured
 from pipelines.errors import ModelError, RecipeError, TrainingError
-from pipelines.probes import Probe
 from pipelines.recipe import Preference, Stops, Train
+from pipelines.suites.probes import Probe
 from tests.pipelines.backends.preferring import history, pair, run, sft_example, write_adapter, write_lines
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")

@@ -9,7 +9,7 @@ import torch
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.torch.data import IGNORED, load_examples
 from pipelines.recipe import Preference, Train
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.backends.conftest import CLOSING, TINY, general_pool
 from tests.pipelines.backends.preferring import history, pair, run, sft_example, write_lines
 

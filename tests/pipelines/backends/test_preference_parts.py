@@ -12,20 +12,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.backends.label_weights import balanced_weights
+from pipelines.backends.preference_items import Answer, Item, load_items
+from pipelines.backends.step_plan import plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import cross, pack, row_log_probs
-from pipelines.backends.torch.balance import balanced_weights
 from pipelines.backends.torch.data import IGNORED
 from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.kl import kept_distribution, kl_to_kept, kl_to_origin
 from pipelines.backends.torch.load import load_adapted
 from pipelines.backends.torch.objective import rewards_of_step
-from pipelines.backends.torch.preferences import Answer, Item, load_items
-from pipelines.backends.torch.steps import plan_steps, with_anchors
 from pipelines.errors import DataError, TrainingError
 from pipelines.recipe import Train
 from pipelines.records import Turn
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.backends.preferring import write_adapter
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")

@@ -21,7 +21,7 @@ from pipelines.backends.torch.data import (
 )
 from pipelines.backends.torch.kl import kl_to_origin
 from pipelines.errors import DataError, TrainingError
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
 
@@ -171,7 +171,7 @@ Write = Callable[[Path], None]
     ids=["whole", "torn file", "missing file", "killed before the seal", "torn seal"],
 )
 def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path, damage: Write, expected: str) -> None:
-    from pipelines.backends.torch.checkpoints import newest_valid_checkpoint, seal_checkpoint
+    from pipelines.backends.checkpoints import newest_valid_checkpoint, seal_checkpoint
 
     for step in (10, 20):
         folder = tmp_path / f"checkpoint-{step}"
@@ -185,6 +185,6 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path, damage: Write, exp
 
 
 def test_without_a_whole_checkpoint_training_starts_anew(tmp_path: Path) -> None:
-    from pipelines.backends.torch.checkpoints import newest_valid_checkpoint
+    from pipelines.backends.checkpoints import newest_valid_checkpoint
 
     assert newest_valid_checkpoint(tmp_path / "missing") is None

@@ -16,7 +16,7 @@ from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import ModelError, RecipeError, TrainingError
 from pipelines.recipe import Train
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.conftest import MakeBase
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")

@@ -1,4 +1,4 @@
-"""What a child process may do to its parent, for the tests of pipelines.gguf.child."""
+"""What a child process may do to its parent, for the tests of pipelines.isolated."""
 
 import ctypes
 import os

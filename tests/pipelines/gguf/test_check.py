@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 from pipelines.errors import GGUFError, InputError
 from pipelines.gguf.adapter import convert_adapter
 from pipelines.gguf.check import check_adapter, smoke_test, verify
-from pipelines.gguf.child import run_in_child
 from pipelines.gguf.convert import convert
 from pipelines.gguf.session import Session
+from pipelines.isolated import run_in_child
 from tests.pipelines.gguf.conftest import adapter_form, merged_form, write_adapter, write_model
 
 

@@ -20,13 +20,13 @@ from transformers import AutoModelForCausalLM
 from pipelines import chat
 from pipelines.artifacts import sha256_of
 from pipelines.errors import GGUFError, ModelError
-from pipelines.gguf.child import run_in_child
 from pipelines.gguf.convert import convert
 from pipelines.gguf.merge import merge
 from pipelines.gguf.runtime import Runtime
 from pipelines.gguf.session import Session
+from pipelines.isolated import run_in_child
 from pipelines.records import ServedForm
-from pipelines.tokens import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.gguf.conftest import write_adapter, write_model
 
 

@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from pipelines.gguf.child import child_environment
 from pipelines.gguf.convert import convert
 from pipelines.gguf.protocol import socket_path
+from pipelines.isolated import child_environment
 from pipelines.records import ServedForm
 from tests.pipelines.gguf.conftest import adapter_form, merged_form
 

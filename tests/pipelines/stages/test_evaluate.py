@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from pipelines.errors import ArtifactError, GGUFError, SuiteError
+from pipelines.gate.decide import decide
 from pipelines.records import Example, ServedForm, Turn
 from pipelines.stages.evaluate import (
     EvaluateOutput,
@@ -18,8 +19,7 @@ from pipelines.stages.evaluate import (
     measure_models,
     read_scores,
 )
-from pipelines.stages.gate import decide
-from pipelines.suites.report import score_table
+from pipelines.stages.report.scores import score_table
 from pipelines.suites.rules import GateRule, Margin
 from pipelines.suites.scores import ItemScore, ModelScores, SuiteScores
 

@@ -10,11 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import ArtifactError, DataError
-from pipelines.recipe import Recipe
-from pipelines.records import Candidate, FeedbackFate, MessageKey, SnapshotItem, Turn, TurnKey
-from pipelines.stages.anchors import (
+from pipelines.mixture.anchors import (
     Anchor,
     AnchorName,
     AnchorPool,
@@ -23,8 +20,11 @@ from pipelines.stages.anchors import (
     load_pools,
     without_contaminated,
 )
-from pipelines.stages.materialise import materialise
+from pipelines.mixture.text import materialise
+from pipelines.recipe import Recipe
+from pipelines.records import Candidate, FeedbackFate, MessageKey, SnapshotItem, Turn, TurnKey
 from pipelines.stages.mix import REASONS, Mixture, mix, plan_mixture
+from pipelines.suites.contamination import Contamination, EvaluationItem
 
 KINDS: tuple[AnchorName, ...] = ("general", "coding", "reasoning")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.backends.base import PreferOutput
-from pipelines.preferences import REASONS as PREFERENCE_REASONS
-from pipelines.stages.plots import PreferencePoint, draw
-from pipelines.stages.preference_report import (
+from pipelines.feedback.pairs import REASONS as PREFERENCE_REASONS
+from pipelines.stages.report.plots import PreferencePoint, draw
+from pipelines.stages.report.preference import (
     PreferenceTold,
     heldout_preference,
     preference_json,

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contamination import Contamination, EvaluationItem
 from pipelines.errors import DataError
-from pipelines.method import choose_method
+from pipelines.feedback.method import choose_method
+from pipelines.feedback.select import REASONS, FindContaminated, best_path, select, user_cap
+from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import Candidate, Correction, FeedbackFate, MessageKey, RatedMessage, SnapshotItem
-from pipelines.stages.selection import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.stages.snapshot import (
     Selector,
     as_resampled,
@@ -27,8 +27,8 @@ from pipelines.stages.snapshot import (
     read_preferences,
     snapshot,
 )
-from pipelines.tree import net_votes
-from tests.pipelines.feedback import asked, down, up
+from pipelines.suites.contamination import Contamination, EvaluationItem
+from tests.pipelines.feedback_rows import asked, down, up
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 

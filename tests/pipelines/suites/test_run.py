@@ -12,8 +12,8 @@ from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import ServedForm
 from pipelines.suites.cache import ScoreCache
+from pipelines.suites.harness import ServedModel
 from pipelines.suites.load import Suite, choose_items, load_suite
-from pipelines.suites.model import ServedModel
 from pipelines.suites.prompts import question_ids, template_of
 from pipelines.suites.run import run_suite, score_suites
 

@@ -1,0 +1,123 @@
+"""Preference examples -> token ids, and what one training item is: a pair, or one answer that is good or bad.
+
+A line of the text file, and what becomes of it:
+    {"id": "p1", "kind": "pair", "source": "siblings", "topic": "facts", "prompt": [{"role": "user", "content": "hi"}],
+     "chosen": "Hello!", "rejected": "What?", "weight": 1.0}
+    Item(id="p1", answers=(Answer(ids=(1, 341, ..., 2), labels=(-100, ..., 503, 2)), Answer(...)), good=True, weight=1.0)
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipelines.backends.torch.data import IGNORED
+from pipelines.errors import DataError
+from pipelines.records import PreferenceExample, Turn
+from pipelines.tokenizer import ChatTokenizer, as_messages
+
+Method = Literal["dpo", "kto", "bco"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A prompt with one answer as ids, up to the answer's end-of-turn marker; labels are IGNORED outside the answer."""
+
+    prompt: tuple[Turn, ...]
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the answer has, its end-of-turn marker included."""
+        return sum(label != IGNORED for label in self.labels)
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        return self.ids[: self.labels.count(IGNORED)]
+
+
+@dataclass(frozen=True)
+class Item:
+    """What one place of an optimizer step holds: a pair (chosen, rejected), or one answer that is good or bad."""
+
+    id: str
+    answers: tuple[Answer, ...]
+    good: bool
+    weight: float
+
+    @property
+    def is_pair(self) -> bool:
+        return len(self.answers) == 2
+
+    @property
+    def tokens(self) -> int:
+        return sum(answer.tokens for answer in self.answers)
+
+
+@dataclass(frozen=True)
+class Items:
+    """What a text file gave; `left_out` counts examples by reason, for KTO and BCO answers."""
+
+    items: tuple[Item, ...]
+    left_out: Mapping[str, int]
+
+
+def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Method | None) -> Items:
+    """The items that a method trains on: DPO on pairs alone; KTO and BCO on answers, a pair's two among them.
+
+    An answer that does not fit whole into `max_tokens` is left out, since half an answer is not what was rated, and with it
+    its pair where pairs are read. Without a method everything that fits is kept as it is.
+
+    Raises:
+        DataError: a line is not a preference example.
+    """
+    left_out: Counter[str] = Counter()
+    kept: list[Item] = []
+    for example in _read(path):
+        item = _item(example, tokenizer)
+        for one in [item] if method in ("dpo", None) else _split(item):
+            if any(len(answer.ids) > max_tokens for answer in one.answers):
+                left_out["too_long"] += 1
+            elif method == "dpo" and not one.is_pair:
+                left_out["not_a_pair"] += 1
+            else:
+                kept.append(one)
+    return Items(tuple(kept), dict(left_out))
+
+
+def _read(path: Path) -> Iterator[PreferenceExample]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield PreferenceExample.model_validate_json(line)
+            except ValueError as error:
+                raise DataError(f"{path.name}, line {number} is not a preference example of this version") from error
+
+
+def _item(example: PreferenceExample, tokenizer: ChatTokenizer) -> Item:
+    said = [text for text in (example.chosen, example.rejected) if text is not None]
+    if len(said) != (2 if example.kind == "pair" else 1):
+        raise DataError(f"preference example {example.id} is of kind {example.kind} and has {len(said)} answers")
+    answers = tuple(_answer(example.prompt, text, tokenizer) for text in said)
+    return Item(example.id, answers, example.chosen is not None, example.weight)
+
+
+def _answer(prompt: Sequence[Turn], text: str, tokenizer: ChatTokenizer) -> Answer:
+    messages = [*as_messages(prompt), {"role": "assistant", "content": text}]
+    ids, mask = tokenizer.encode(messages, [False] * len(prompt) + [True])
+    end = max((place for place, on in enumerate(mask, 1) if on), default=0)
+    labels = tuple(id if on else IGNORED for id, on in zip(ids[:end], mask[:end], strict=True))
+    return Answer(tuple(prompt), tuple(ids[:end]), labels)
+
+
+def _split(item: Item) -> list[Item]:
+    """A pair as a good and a bad answer."""
+    if not item.is_pair:
+        return [item]
+    marks = (("good", True), ("bad", False))
+    return [
+        Item(f"{item.id}/{name}", (answer,), good, item.weight)
+        for (name, good), answer in zip(marks, item.answers, strict=True)
+    ]

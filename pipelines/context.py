@@ -1,0 +1,83 @@
+"""What one turn of the wheel is given and gives back. Light: the app side imports this, never the spine itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pipelines.artifacts import Attempt, Manifest
+from pipelines.backends.base import fetch_base
+from pipelines.gate.decide import Verdict
+from pipelines.recipe import Recipe
+from pipelines.records import Corpus, Record, ServedForm
+
+RoundOutcome = Literal["pass", "fail", "inconclusive", "skipped"]
+
+
+class Baseline(Record):
+    """A model that candidates are measured against: its id and its served form, with absolute paths."""
+
+    id: str
+    form: ServedForm
+
+
+class Adapter(Record):
+    """A trained adapter (PEFT folder) and the scale at which it was exported."""
+
+    folder: str
+    scale: float = 1.0
+
+
+class Surroundings(Record):
+    """Where the round runs and what it compares with.
+
+    Attributes:
+        project: the folder with data/ and models/, to which a recipe's paths are relative.
+        models, scores: where origins are kept, and item scores.
+        champion: the model served when the round began; None while that is the origin.
+        lineage: the adapters that made the champion from the origin, oldest first (for `sequential`).
+        attempt: which try this is, counted from 1.
+        min_new: fewer new examples than this, and the round is skipped.
+    """
+
+    project: Path
+    models: Path
+    scores: Path
+    champion: Baseline | None = None
+    lineage: tuple[Adapter, ...] = ()
+    attempt: int = 1
+    min_new: int = 0
+
+
+class RoundResult(Record):
+    """How an attempt ended. `candidate`, `origin`, `verdict` are None when it was skipped; `adapter` is a folder."""
+
+    outcome: RoundOutcome
+    reasons: tuple[str, ...]
+    counts: Mapping[str, int]
+    origin: Baseline | None = None
+    candidate: ServedForm | None = None
+    adapter: str | None = None
+    verdict: Verdict | None = None
+
+
+class Journal(Protocol):
+    """Hears of every stage; may raise Cancelled to stop the round."""
+
+    def started(self, stage: str) -> None: ...
+
+    def finished(self, stage: str, manifest: Manifest, *, ran: bool) -> None:
+        """A stage is complete; `ran` is False if it had finished in an earlier run of the same attempt."""
+        ...
+
+
+class RunRound(Protocol):
+    """The signature of pipelines.round.run_round."""
+
+    def __call__(
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+    ) -> RoundResult: ...
+
+
+def base_folder(recipe: Recipe, project: Path) -> Path:
+    """The local folder of the recipe's base model. Raises ModelError as `fetch_base` does."""
+    return fetch_base(recipe.base, project)

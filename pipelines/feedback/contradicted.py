@@ -1,0 +1,139 @@
+"""Which trained answers a newer conversation contradicts: the same question, answered otherwise.
+
+Clusters compare whole conversations; a correction often comes in the middle of one:
+
+    What is the capital of Vell?  It is Orm. (down)  No, it moved.  It is Tarn.     answers what opened it
+    What is the capital of Vell?  It is Orm. (down)  And of Lodu?   It is Kirn.     answers another question
+
+Words are compared, so something is missed, and stays in training. The other error would untrain right answers.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipelines.curate.words import words
+from pipelines.feedback.echo import content_words, is_claim, is_question, sentences_of
+from pipelines.records import RatedMessage
+
+_INSIDE = re.compile(r"(?<=[\w,;)]\s)\w+")  # words that begin no sentence
+_HANGUL = re.compile("[가-힣]")
+_GREETINGS = content_words(" ".join(words("greetings")))
+_DISAGREES = re.compile(r"^\W*(?:(?:no|nope|not|wrong|incorrect)\b|아니|아뇨|틀)", re.IGNORECASE)
+_LEAST_WORDS = 3
+_LEAST_KOREAN_WORDS = 2  # particles and endings make longer words, and no capital shows a name
+_MOST_OTHER_WORDS = 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A trained answer on a path: the question it answers, behind which system prompt, and whether that opened the path."""
+
+    conversation: str
+    place: int
+    system: str
+    question: str
+    opens: bool
+    text: str
+
+
+def answers_of(conversation: str, path: Sequence[RatedMessage], trained: Sequence[bool]) -> list[Answer]:
+    """The trained answers on a path whose question other conversations may ask too.
+
+    What follows an answer voted down may set it right, and then answers what that one answered.
+    """
+    system = "\n".join(message.text for message in path if message.role == "system")
+    found = []
+    question, turn, wrong, turns, opens = "", "", "", 0, True
+    for place, message in enumerate(path):
+        if message.role == "user":
+            turn, turns = message.text, turns + 1
+        elif message.role == "assistant":
+            if not (wrong and _sets_right(question, wrong, turn, message.text)):
+                question, opens = turn, turns == 1
+            if trained[place] and _stands_alone(question, message.text, opens):
+                found.append(Answer(conversation, place, folded(system), folded(question), opens, folded(message.text)))
+            wrong = message.text if message.up < message.down else ""
+    return found
+
+
+def contradicted(newest_first: Iterable[Sequence[Answer]]) -> dict[str, set[int]]:
+    """By conversation, the places of answers that a newer conversation's answer to the same question contradicts.
+
+    The question must have opened one of the two conversations: what never does may depend on what was said before.
+    """
+    newest: dict[tuple[str, str], Answer] = {}
+    old: dict[str, set[int]] = {}
+    for answers in newest_first:
+        standing = []
+        for answer in answers:
+            newer = newest.get((answer.system, answer.question))
+            if newer is not None and (answer.opens or newer.opens) and newer.text != answer.text:
+                old.setdefault(answer.conversation, set()).add(answer.place)
+            else:
+                standing.append(answer)
+        for answer in standing:
+            known = newest.get((answer.system, answer.question))
+            if known is None or (answer.opens and not known.opens):
+                newest[answer.system, answer.question] = answer
+    return old
+
+
+def _stands_alone(question: str, answer: str, opens: bool) -> bool:
+    """Whether it asks the same wherever it is asked: it has a name, or words enough. Greetings ask nothing.
+
+    A name is a capital inside a sentence of question or answer, or a number. In the middle of a chat only what the
+    answer takes up counts.
+    """
+    given = content_words(question)
+    content = given - _GREETINGS
+    if len(content) < 2 and (content != given or not is_question(question)):
+        return False
+    if content & (_names(question) | _names(answer)):
+        return True
+    if not opens:
+        return len(_taken_up(content, answer)) >= 2
+    return len(content) >= (_LEAST_KOREAN_WORDS if _HANGUL.search(question) else _LEAST_WORDS)
+
+
+def _taken_up(content: frozenset[str], answer: str) -> set[str]:
+    """The words that the answer says too; Korean ones by two syllables, for particles pile up (`바노코라는 나라`)."""
+    said = content_words(answer)
+    heads = {word[:2] for word in answer.split() if _HANGUL.match(word)}
+    return {word for word in content if word in said or word[:2] in heads}
+
+
+def _sets_right(question: str, wrong: str, turn: str, right: str) -> bool:
+    """Whether an answer takes the place of the wrong one before it: of the same subject, much the same words, and the
+    user's turn between them asks nothing of its own."""
+    subject = content_words(question) & content_words(wrong)
+    if not subject <= content_words(right) or not _are_alike(folded(wrong), folded(right)):
+        return False
+    known = content_words(question) | content_words(wrong)
+    return not any(_asks_anew(sentence, known, content_words(right)) for sentence in sentences_of(turn))
+
+
+def _asks_anew(sentence: str, known: frozenset[str], right: frozenset[str]) -> bool:
+    """Questions and requests with a word of their own do; so does a statement of more than one, or with a name, that
+    the answer does not take up."""
+    own = content_words(sentence) - known
+    if is_question(sentence) or not (is_claim(sentence) or _DISAGREES.search(sentence)):
+        return bool(own)
+    other = own - right
+    return len(other) > _MOST_OTHER_WORDS or bool(other & _names(sentence))
+
+
+def _names(text: str) -> set[str]:
+    return {word.casefold() for word in _INSIDE.findall(text) if word[0].isupper() or word[0].isdigit()}
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether at least half the words of the shorter text stand in the longer one."""
+    given = sorted((set(one.split()), set(other.split())), key=len)
+    return 2 * len(given[0] & given[1]) >= len(given[0]) > 0
+
+
+def folded(text: str) -> str:
+    """The text without case, width and spacing: what questions and answers are compared by."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

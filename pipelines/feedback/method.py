@@ -1,0 +1,142 @@
+"""Which preference loss a round's items allow, with the reason in a sentence for the report."""
+
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from pipelines.feedback.weigh import REASONS as UNHEARD
+from pipelines.recipe import Preference
+from pipelines.records import FeedbackFate, PreferenceExample, PreferenceItem, Record, SnapshotItem
+
+Method = Literal["dpo", "kto", "bco", "none"]
+# What becomes of the votes on a lone bad answer at the snapshot, which cannot know yet whether a fresh one will do.
+RESAMPLED_FROM = ("lone", "pairs_only")
+_Item = TypeVar("_Item", PreferenceItem, PreferenceExample)
+
+
+class Choice(Record):
+    """The method, why, and what it was chosen by: training items only; `good` and `bad` with both halves of pairs.
+
+    `topic_shift` is the total variation, 0 to 1, between the topics of good and of bad answers.
+    """
+
+    method: Method
+    why: str
+    counts: Mapping[str, int]
+    topic_shift: float
+
+
+def as_labelled(items: Iterable[_Item]) -> list[_Item]:
+    """Each pair as a good and a bad answer of half the name, the others as they are: what KTO and BCO read."""
+    labelled: list[_Item] = []
+    for item in items:
+        if item.kind == "labelled":
+            labelled.append(item)
+        else:
+            labelled += [_half(item, "good"), _half(item, "bad")]
+    return labelled
+
+
+def choose_method(items: Sequence[PreferenceItem], rule: Preference) -> Choice:
+    """The method for these items. `auto` follows the recipe's thresholds; a named one is obeyed where it is possible.
+
+    Real pairs are those that people made: a resampled one does not count towards `min_pairs`.
+    """
+    train = [item for item in items if item.part == "train"]
+    pairs = [item for item in train if item.kind == "pair"]
+    real = sum(item.source != "resample" for item in pairs)
+    halves = as_labelled(train)
+    good, bad = ([item for item in halves if item.good is side] for side in (True, False))
+    counts = {"pairs": len(pairs), "real_pairs": real, "good": len(good), "bad": len(bad)}
+    shift = topic_shift(good, bad)
+    method, why = _auto(counts, shift, rule) if rule.method == "auto" else _named(counts, rule.method)
+    return Choice(method=method, why=why, counts=counts, topic_shift=round(shift, 6))
+
+
+def chosen_by(rule: Preference, max_tokens: int) -> dict[str, Any]:
+    """What of a recipe decides on the method and its items: a change of anything else needs no new snapshot."""
+    chosen = rule.model_dump(mode="json", include={"method", "min_pairs", "min_downs", "max_topic_shift"})
+    return {**chosen, "max_tokens": max_tokens}
+
+
+def settle_fates(
+    fates: Iterable[FeedbackFate], method: Method, items: Iterable[SnapshotItem]
+) -> tuple[FeedbackFate, ...]:
+    """The fates once the method is known: what speaks for an answer that SFT learns is a rating, else its loss reads it or not.
+
+    DPO reads pairs only, and `none` nothing. SFT reads ups and corrections, whatever preferences made of them: only what
+    influence dropped it never saw. `resample_fates` has the last word on lone bad answers.
+    """
+    used = (item for item in items if item.outcome == "used")
+    learnt = {turn.key.message for item in used for turn in item.turns if turn.trained}
+    return tuple(_settled(fate, method, learnt) for fate in fates)
+
+
+def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> tuple[FeedbackFate, ...]:
+    """The fates once fresh answers stand against these bad ones (message ids): the down-votes on them taught a pair."""
+    return tuple(
+        fate.model_copy(update={"outcome": "used", "rule": "resample"})
+        if fate.kind == "vote" and fate.value < 0 and fate.message in answers and fate.rule in RESAMPLED_FROM
+        else fate
+        for fate in fates
+    )
+
+
+def _settled(fate: FeedbackFate, method: Method, learnt: Container[str]) -> FeedbackFate:
+    read = method in ("kto", "bco") or (method == "dpo" and fate.rule != "lone")
+    used = fate.outcome == "used"
+    if (used and read) or fate.outcome == "held_out" or fate.rule in UNHEARD:
+        return fate
+    if _spoken_for(fate) in learnt:
+        return fate.model_copy(update={"outcome": "used", "rule": "rating"})
+    if not used:
+        return fate
+    return fate.model_copy(update={"outcome": "dropped", "rule": "pairs_only" if method == "dpo" else "no_preference_stage"})
+
+
+def _spoken_for(fate: FeedbackFate) -> str | None:
+    """The answer that feedback may have made SFT learn. A down keeps one out, and SFT does not read comparisons."""
+    if fate.kind == "correction":
+        return fate.other
+    return fate.message if fate.kind == "vote" and fate.value > 0 else None
+
+
+def topic_shift(good: Sequence[PreferenceItem], bad: Sequence[PreferenceItem]) -> float:
+    """Half the sum of the differences between the topics' shares; 0 where either side is empty."""
+    if not good or not bad:
+        return 0.0
+    shares = [Counter(item.topic for item in side) for side in (good, bad)]
+    return sum(abs(shares[0][topic] / len(good) - shares[1][topic] / len(bad)) for topic in shares[0] | shares[1]) / 2
+
+
+def _auto(counts: Mapping[str, int], shift: float, rule: Preference) -> tuple[Method, str]:
+    real, good, bad = counts["real_pairs"], counts["good"], counts["bad"]
+    if real >= rule.min_pairs:
+        return "dpo", f"DPO: {real} real pairs, and it needs {rule.min_pairs}"
+    if bad < rule.min_downs:
+        return "none", f"none: {bad} bad answers are left after filtering, and the recipe asks for {rule.min_downs} ({real} real pairs)"
+    if not good or not bad:
+        return "none", f"none: {good} good and {bad} bad answers, and it takes both"
+    given = f"{good} good and {bad} bad answers, {real} real pairs of the {rule.min_pairs} that DPO needs"
+    moved = f"their topics differ by {shift:.2f}, {rule.max_topic_shift:g} is the limit"
+    if shift > rule.max_topic_shift:
+        return "bco", f"BCO: {given}; good and bad answers come from different topics ({moved})"
+    return "kto", f"KTO: {given}; {moved}"
+
+
+def _named(counts: Mapping[str, int], method: Method) -> tuple[Method, str]:
+    pairs, good, bad = counts["pairs"], counts["good"], counts["bad"]
+    if method == "none":
+        return "none", "none: the recipe says so"
+    if method == "dpo":
+        if pairs == 0:
+            return "none", f"none: the recipe asks for DPO, and there are no pairs ({good} good and {bad} bad answers)"
+        return "dpo", f"DPO: the recipe says so; {pairs} pairs"
+    if not good or not bad:
+        return "none", f"none: the recipe asks for {method.upper()}, which takes good and bad answers; there are {good} and {bad}"
+    return method, f"{method.upper()}: the recipe says so; {good} good and {bad} bad answers"
+
+
+def _half(item: _Item, side: Literal["good", "bad"]) -> _Item:
+    gone = "rejected" if side == "good" else "chosen"
+    return item.model_copy(update={"id": f"{item.id}/{side}", "kind": "labelled", gone: None})

@@ -1,0 +1,291 @@
+"""The forecast of a round before anything starts: examples, steps, memory and disk, and warnings in words.
+
+Limits of learning rate, epochs, rank and batch are the evidence collected in SCIENCE section 6 (LoRA sweeps, QLoRA,
+TRACE); a recipe may leave them, but not without being told.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.backends.base import CHECKPOINTING_FROM_PARAMETERS, CPU_ROW_TOKENS
+from pipelines.forecast.model_size import Shape, shape_of
+from pipelines.forecast.preference import PreferencePlan, Thumbs, plan_preference, preference_warnings
+from pipelines.mixture.anchors import AnchorName
+from pipelines.recipe import Recipe
+from pipelines.records import Record
+from pipelines.stages.mix import asked_shares
+
+_Q4_K_M_BYTES = 0.61
+_EPOCH_SLACK = 1e-9
+
+
+class Stock(Record):
+    """How much there is of one source: examples and their trained tokens."""
+
+    examples: int
+    tokens: int
+
+
+class Limits(NamedTuple):
+    """What the evidence supports for a size of model; learning rate of LoRA, to be swept by half and double."""
+
+    below: float
+    learning_rate: float
+    ranks: tuple[int, int]
+    batch: tuple[int, int]
+    epochs: float
+
+
+# SCIENCE section 6. Below 0.1e9 parameters it says nothing, and so do we.
+_SMALLEST = 1e8
+_LIMITS = (
+    Limits(5e9, 2e-4, (16, 32), (16, 16), 2),
+    Limits(11e9, 2e-4, (16, 32), (16, 32), 2),
+    Limits(22e9, 1e-4, (16, 16), (16, 32), 2),
+    Limits(math.inf, 1e-4, (16, 16), (16, 32), 1),
+)
+
+
+class Plan(Record):
+    """What a round would be. Bytes and parameters are None when the model's size cannot be told."""
+
+    recipe: str
+    examples: Mapping[str, int]
+    tokens: Mapping[str, int]
+    batch: int
+    steps: int
+    epochs: float
+    warmup_steps: int
+    evaluations: int
+    parameters: int | None
+    trained_parameters: int | None
+    memory_bytes: int | None
+    disk_bytes: int | None
+    warnings: tuple[str, ...]
+    preference: PreferencePlan | None = None
+
+    def lines(self) -> list[str]:
+        """The forecast as a person reads it."""
+        total, tokens = sum(self.examples.values()), sum(self.tokens.values())
+        lines = [
+            f"recipe    {self.recipe}",
+            f"examples  {total} an epoch: " + ", ".join(f"{name} {n}" for name, n in self.examples.items()),
+            f"tokens    {tokens} an epoch that get loss: " + ", ".join(f"{name} {n}" for name, n in self.tokens.items()),
+            f"steps     {self.steps}: {self.epochs:g} epochs, {self.batch} examples a step, {self.warmup_steps} of warm-up, "
+            f"{self.evaluations} evaluations on dev",
+        ]
+        if self.parameters and self.trained_parameters and self.memory_bytes and self.disk_bytes:
+            share = 100 * self.trained_parameters / self.parameters
+            lines += [
+                f"model     {_count(self.parameters)} parameters, {_count(self.trained_parameters)} trained ({share:.2g} %)",
+                f"memory    about {_bytes(self.memory_bytes)} to train",
+                f"disk      about {_bytes(self.disk_bytes)} while it runs",
+            ]
+        lines += [self.preference.line()] if self.preference else []
+        return lines + [f"warning   {warning}" for warning in self.warnings]
+
+
+def forecast(
+    recipe: Recipe,
+    *,
+    new: Stock,
+    replay: Stock,
+    anchors: Mapping[AnchorName, Stock],
+    base: Path | None,
+    cuda: bool,
+    memory_bytes: int | None = None,
+    thumbs: Thumbs | None = None,
+) -> Plan:
+    """The plan of a round of this recipe, its phase already filled in (`Recipe.phase`).
+
+    Args:
+        new, replay: what selection would give now.
+        anchors: the pools; a kind that is missing has no pool.
+        base: the model's folder, if it is here.
+        memory_bytes: what this machine has to train with, to warn when it is not enough.
+        thumbs: the feedback there is, for a recipe that learns preferences.
+    """
+    shape = shape_of(recipe.base.model, base)
+    tokens = _tokens(recipe, new, replay, anchors)
+    stocks: dict[str, Stock] = {"user": _sum(new, replay), "new": new, "replay": replay}
+    for kind, stock in anchors.items():
+        stocks[kind] = stock
+    examples = {name: _examples(stocks.get(name), count) for name, count in tokens.items()}
+    batch = recipe.train.batch.per_device * recipe.train.batch.accumulate
+    steps = math.ceil(math.ceil(sum(examples.values()) / batch) * recipe.train.epochs)
+    warmup = recipe.train.warmup
+    trained = None if shape is None else _trained_parameters(recipe, shape)
+    plan = Plan(
+        recipe=recipe.name, examples=examples, tokens=tokens, batch=batch, steps=steps, epochs=recipe.train.epochs,
+        warmup_steps=math.ceil(warmup * steps) if warmup < 1 else int(warmup),
+        evaluations=steps // recipe.train.evaluate_every, parameters=None if shape is None else shape.parameters,
+        trained_parameters=trained, memory_bytes=None if shape is None else _memory(recipe, shape, cuda),
+        disk_bytes=None if shape is None or trained is None else _disk(shape, trained), warnings=(),
+        preference=plan_preference(recipe.preference, thumbs) if recipe.preference and thumbs else None,
+    )  # fmt: skip
+    warnings = [
+        *_data_warnings(recipe, plan, new.examples + replay.examples), *_schedule_warnings(recipe, plan),
+        *_evidence_warnings(recipe, plan), *_preference_warnings(recipe, plan),
+        *_machine_warnings(recipe, plan, cuda, memory_bytes),
+    ]  # fmt: skip
+    return plan.model_copy(update={"warnings": tuple(warnings)})
+
+
+def _tokens(recipe: Recipe, new: Stock, replay: Stock, anchors: Mapping[AnchorName, Stock]) -> dict[str, int]:
+    """Trained tokens per source and epoch, as the mix stage would reach them."""
+    asked = asked_shares(recipe)
+    lead = next(iter(asked))
+    first = new.tokens + replay.tokens if lead == "user" else new.tokens
+    if recipe.max_tokens_per_round is not None:
+        first = min(first, math.floor(asked[lead] * recipe.max_tokens_per_round))
+    tokens = {lead: first}
+    room: dict[str, int] = {"replay": replay.tokens}
+    for kind, stock in anchors.items():
+        room[kind] = stock.tokens * recipe.mixture.max_repeats
+    for name, share in asked.items():
+        if name != lead and share > 0:
+            tokens[name] = min(round(share / asked[lead] * first), room.get(name, 0))
+    return tokens
+
+
+def _examples(stock: Stock | None, tokens: int) -> int:
+    if stock is None or stock.tokens == 0:
+        return 0
+    return math.ceil(tokens * stock.examples / stock.tokens)
+
+
+def _sum(one: Stock, other: Stock) -> Stock:
+    return Stock(examples=one.examples + other.examples, tokens=one.tokens + other.tokens)
+
+
+def _trained_parameters(recipe: Recipe, shape: Shape) -> int:
+    return shape.parameters if recipe.train.method == "full" else shape.lora_parameters(recipe.train.lora.r)
+
+
+def _memory(recipe: Recipe, shape: Shape, cuda: bool) -> int:
+    """Weights, the trained part with gradients and Adam, and the activations of one row; rough."""
+    train = recipe.train
+    bytes_per_linear = {"qlora": 0.516, "lora": 2.0, "full": 0.0}[train.method]  # NF4 with double quantization
+    weights = shape.linear_parameters * bytes_per_linear + shape.embedding_parameters * 2 * (train.method != "full")
+    moments = 2 if cuda and "8bit" in train.optimizer else 8
+    trained = _trained_parameters(recipe, shape) * (4 + 4 + moments)
+    row = train.batch.per_device * train.max_tokens
+    row = row if cuda else min(row, max(CPU_ROW_TOKENS, train.max_tokens))
+    checkpointed = shape.parameters >= CHECKPOINTING_FROM_PARAMETERS
+    layer = row * (34 * shape.hidden + 8 * shape.intermediate)
+    activations = row * shape.hidden * 2 * shape.layers + layer if checkpointed else layer * shape.layers
+    return int(weights + trained + activations)
+
+
+def _disk(shape: Shape, trained: int) -> int:
+    """Two checkpoints with their moments, the best and the final weights, an F16 GGUF in passing, two quantized."""
+    return int(trained * 4 * (2 * 3 + 2) + shape.parameters * (2 + 2 * _Q4_K_M_BYTES))
+
+
+def _data_warnings(recipe: Recipe, plan: Plan, have: int) -> Iterator[str]:
+    if have < recipe.min_examples:
+        yield f"the round would be skipped: {have} examples, and the recipe asks for {recipe.min_examples}"
+    asked = asked_shares(recipe)
+    lead = next(iter(asked))
+    for name, share in asked.items():
+        wanted = round(share / asked[lead] * plan.tokens[lead])
+        reached = plan.tokens.get(name, 0)
+        if reached < 0.99 * wanted:
+            why = "there is none" if reached == 0 else "there is no more"
+            yield f"{name} falls short: {reached} of {wanted} tokens, because {why}; the other shares grow instead"
+    if recipe.mixture.user > 0.999:
+        yield "no anchors: nothing protects the skills that the gates measure (SCIENCE section 1)"
+    if recipe.lineage == "sequential":
+        yield (
+            "`lineage: sequential` compounds drift from round to round, and an erased person stays in the weights; "
+            "from_origin does neither (SCIENCE section 0)"
+        )
+    if recipe.select.response_tokens[1] <= 512:
+        yield (
+            f"answers over {recipe.select.response_tokens[1]} tokens get no loss: that deletes long code and rewards "
+            "brevity (SCIENCE section 6)"
+        )
+
+
+def _schedule_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
+    train = recipe.train
+    if plan.steps and plan.warmup_steps >= plan.steps:
+        yield (
+            f"the warm-up of {plan.warmup_steps} steps is longer than the run of {plan.steps}: the learning rate never "
+            f"reaches {train.learning_rate:g}; use a share, such as `warmup: 0.05`"
+        )
+    elif plan.steps and plan.warmup_steps > 0.2 * plan.steps:
+        yield (
+            f"the warm-up takes {plan.warmup_steps} of {plan.steps} steps; 3 to 5 % is enough: use a share, such as "
+            "`warmup: 0.05`"
+        )
+    if train.early_stopping is not None:
+        # the first evaluation always counts as better, and at the last step there is nothing left to stop
+        needed = (train.early_stopping.patience + 1) * train.evaluate_every + 1
+        if needed > plan.steps:
+            yield (
+                f"early stopping cannot fire: patience {train.early_stopping.patience} with an evaluation every "
+                f"{train.evaluate_every} steps needs more than {needed - 1} steps, and the run has {plan.steps}"
+            )
+
+
+def _evidence_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
+    """Where the recipe leaves what SCIENCE section 6 supports for this size of model."""
+    if plan.parameters is None:
+        yield f"the size of {recipe.base.model} is unknown, so learning rate, epochs and memory are not checked"
+        return
+    if plan.parameters < _SMALLEST:
+        return
+    limits = next(limits for limits in _LIMITS if plan.parameters < limits.below)
+    train, size = recipe.train, _count(plan.parameters)
+    best = limits.learning_rate / (10 if train.method == "full" else 1)
+    if not best / 2 * 0.999 <= train.learning_rate <= best * 2 * 1.001:
+        low = train.learning_rate < best
+        yield (
+            f"learning rate {train.learning_rate:g} is {'below' if low else 'above'} what holds for {size} parameters "
+            f"with {train.method} ({best / 2:g} to {best * 2:g})"
+            + (f": {best / train.learning_rate:.0f} times less than {best:g}, it may learn nothing" if low else "")
+        )
+    if train.epochs > limits.epochs + _EPOCH_SLACK:
+        yield (
+            f"{train.epochs:g} epochs are more than the {limits.epochs:g} that hold for {size} parameters: more "
+            "forgetting, overfitting and memorised text"
+        )
+    if train.method != "full" and not limits.ranks[0] <= train.lora.r <= limits.ranks[1]:
+        yield f"rank {train.lora.r} is not {_range(limits.ranks)}, which holds for {size} parameters"
+    if not limits.batch[0] / 2 <= plan.batch <= limits.batch[1] * 2:
+        yield f"{plan.batch} examples a step are not {_range(limits.batch)}, which holds for {size} parameters"
+
+
+def _preference_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
+    if recipe.preference is not None and plan.preference is not None:
+        judged = plan.parameters is not None and plan.parameters >= _SMALLEST
+        yield from preference_warnings(recipe.preference, plan.preference, judged=judged)
+
+
+def _machine_warnings(recipe: Recipe, plan: Plan, cuda: bool, memory_bytes: int | None) -> Iterator[str]:
+    optimizer = recipe.train.optimizer
+    if optimizer != "adamw_torch" and not cuda:
+        yield f"{optimizer} needs CUDA, which this machine does not have; adamw_torch takes its place"
+    if memory_bytes is not None and plan.memory_bytes is not None and plan.memory_bytes > memory_bytes:
+        yield (
+            f"training needs about {_bytes(plan.memory_bytes)} and this machine has {_bytes(memory_bytes)}: lower "
+            "train.batch.per_device, train.max_tokens or train.lora.r, or use `method: qlora`"
+        )
+
+
+def _range(ends: tuple[int, int]) -> str:
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def _count(number: int) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e8 else f"{number / 1e6:.1f} MB"

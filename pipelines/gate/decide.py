@@ -1,0 +1,284 @@
+"""The gate: a pure function from item scores to pass, fail or inconclusive, with every reason in words.
+
+    decide(scores, rules).outcome                    "fail"
+    decide(scores, rules).reasons[0]
+        "tiny_math (exact_match) against the origin: 68.2 where it has 75.0, difference -6.8 points (bounds -9.1 to
+         -4.6 at 95 % one-sided, 600 items), beyond the margin of 3.0 and surely below 0: fail"
+
+Decision "Three verdicts" and "Two baselines" of docs/decisions; derived from Miller 2024 (arXiv:2411.00640).
+"""
+
+from collections.abc import Iterator, Sequence
+from math import isfinite
+from typing import Literal, NamedTuple
+
+from pipelines.errors import RecipeError, SuiteError
+from pipelines.gate.preference_guard import PREFERENCE, preference_findings
+from pipelines.gate.statistics import (
+    MIN_ITEMS,
+    Interval,
+    alpha_for,
+    items_needed,
+    min_items,
+    paired_interval,
+    upper_bound_of_share,
+)
+from pipelines.recipe import Stops
+from pipelines.records import Record
+from pipelines.suites.language import language_problems
+from pipelines.suites.rules import GUARD_SUITE, GateRule
+from pipelines.suites.scores import HELDOUT, BaselineName, GateInput, ModelScores, SuiteScores, paired_values
+
+Outcome = Literal["pass", "fail", "inconclusive"]
+Criterion = Literal["margin", "min_gain", "older", "floor_below_origin", "floor", "guard"]
+BASELINES: tuple[BaselineName, ...] = ("champion", "origin")
+# Graded scores need no rule of three, but a bootstrap of fewer answers is not to be trusted.
+MIN_GAIN_ITEMS = 30
+# Older held-out answers must be non-inferior to the champion; taken when the rule gives no margin of its own.
+OLDER_MARGIN_POINTS = 2.0
+
+
+class Check(Record):
+    """One criterion judged. Scores, difference and bounds are percentage points; `needed` is a number of items."""
+
+    suite: str
+    criterion: Criterion
+    outcome: Outcome
+    reason: str
+    baseline: BaselineName | None = None
+    candidate: float | None = None
+    reference: float | None = None
+    difference: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    n: int | None = None
+    needed: int | None = None
+
+
+class Verdict(Record):
+    """The gate's decision: fail if any check fails, else inconclusive if any is, else pass."""
+
+    outcome: Outcome
+    checks: tuple[Check, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The sentences of the checks that did not pass, worst first; all of them if every check passed."""
+        order: tuple[Outcome, ...] = ("fail", "inconclusive")
+        problems = [check.reason for kind in order for check in self.checks if check.outcome == kind]
+        return tuple(problems or [check.reason for check in self.checks])
+
+    @property
+    def failed_suites(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(check.suite for check in self.checks if check.outcome == "fail"))
+
+
+def decide(scores: GateInput, rules: Sequence[GateRule], stops: Stops | None = None) -> Verdict:
+    """The verdict on a candidate, from item scores alone; the same input gives the same verdict.
+
+    Args:
+        stops: the recipe's stop rules, if a preference stage ran; they become a guard. None: there was no such stage.
+
+    Raises:
+        SuiteError: a rule names a suite or metric that was not measured, or on other items than the baseline.
+        RecipeError: there is no rule at all.
+    """
+    if not rules:
+        raise RecipeError("the recipe has no gates; a candidate without a gate is never promoted")
+    alpha = alpha_for(scores.attempt, scores.max_attempts)
+    checks = [check for rule in rules if rule.suite != GUARD_SUITE for check in _checks(scores, rule, alpha)]
+    checks += _guard(scores, asked=any(rule.suite == GUARD_SUITE for rule in rules))
+    checks += _preference_guard(scores, stops, alpha) if stops else []
+    return Verdict(outcome=_overall(checks), checks=tuple(checks))
+
+
+def check_floors(origin: ModelScores, rules: Sequence[GateRule]) -> None:
+    """Raise RecipeError, before any training, if the measured origin itself misses an absolute floor."""
+    for rule in rules:
+        if rule.floor is None:
+            continue
+        scores = origin.suite(rule.suite, rule.metric)
+        measured = 100 * scores.mean
+        if measured < rule.floor:
+            raise RecipeError(
+                f"the gate on suite '{rule.suite}' has a floor of {rule.floor:.1f}, but the origin itself measures "
+                f"{measured:.1f} on {len(scores.items)} items; lower the floor or use floor_below_origin"
+            )
+
+
+def judge_margin(interval: Interval, margin: float, alpha: float) -> tuple[Outcome, int | None]:
+    """Non-inferiority of one paired difference at a margin given as a fraction, and the items it would need.
+
+    PASS if the lower bound > -margin; else FAIL if the difference <= -margin and the upper bound < 0; else
+    INCONCLUSIVE. Fewer than max(200, 3 / margin) items are always inconclusive.
+    """
+    if interval.n < min_items(margin):
+        return "inconclusive", min_items(margin)
+    if interval.lower > -margin:
+        return "pass", None
+    if interval.difference <= -margin and interval.upper < 0:
+        return "fail", None
+    threshold = 0.0 if interval.difference <= -margin else -margin
+    return "inconclusive", _finite(items_needed(interval, threshold, alpha=alpha))
+
+
+def judge_gain(interval: Interval, gain: float, alpha: float) -> tuple[Outcome, int | None]:
+    """Superiority: PASS if the lower bound > gain, FAIL if the upper bound < gain, else INCONCLUSIVE."""
+    if interval.n < MIN_GAIN_ITEMS:
+        return "inconclusive", MIN_GAIN_ITEMS
+    if interval.lower > gain:
+        return "pass", None
+    if interval.upper < gain:
+        return "fail", None
+    return "inconclusive", _finite(items_needed(interval, gain, alpha=alpha))
+
+
+def _checks(scores: GateInput, rule: GateRule, alpha: float) -> Iterator[Check]:
+    if rule.suite == HELDOUT and not any(entry.suite == HELDOUT for entry in scores.candidate.suites):
+        reason = f"heldout: there are no held-out answers to compare, at least {MIN_GAIN_ITEMS} are needed: inconclusive"
+        yield Check(suite=HELDOUT, criterion="min_gain", outcome="inconclusive", reason=reason, n=0, needed=MIN_GAIN_ITEMS)
+        return
+    if rule.margin is not None:
+        for name in BASELINES:
+            yield _margin_check(_pair(scores, rule, name, alpha), getattr(rule.margin, name))
+    if rule.min_gain is not None:
+        yield from _gain_checks(scores, rule, rule.min_gain, alpha)
+    if rule.floor_below_origin is not None:
+        yield _floor_below_origin_check(_pair(scores, rule, "origin", alpha), rule.floor_below_origin)
+    if rule.floor is not None:
+        yield _floor_check(scores.candidate.suite(rule.suite, rule.metric), rule.floor, alpha)
+
+
+class _Pair(NamedTuple):
+    """Candidate and one baseline on the same items of one suite."""
+
+    suite: str
+    metric: str
+    baseline: BaselineName
+    items: str
+    candidate: float
+    reference: float
+    interval: Interval
+    alpha: float
+
+    def check(self, criterion: Criterion, outcome: Outcome, detail: str, needed: int | None = None) -> Check:
+        low, high = self.interval.lower, self.interval.upper
+        reason = (
+            f"{self.suite} ({self.metric}) against the {self.baseline}: {100 * self.candidate:.1f} where it has "
+            f"{100 * self.reference:.1f}, difference {100 * self.interval.difference:+.1f} points (bounds "
+            f"{100 * low:+.1f} to {100 * high:+.1f} at {100 * (1 - self.alpha):.3g} % one-sided, {self.interval.n} "
+            f"{self.items}); {detail}: {outcome}"
+        )
+        return Check(
+            suite=self.suite, criterion=criterion, outcome=outcome, reason=reason, baseline=self.baseline,
+            candidate=100 * self.candidate, reference=100 * self.reference,
+            difference=100 * self.interval.difference, lower=100 * low, upper=100 * high, n=self.interval.n,
+            needed=needed,
+        )  # fmt: skip
+
+
+def _pair(scores: GateInput, rule: GateRule, name: BaselineName, alpha: float, fresh: bool | None = None) -> _Pair:
+    candidate = scores.candidate.suite(rule.suite, rule.metric)
+    baseline = scores.baseline(name).suite(rule.suite, candidate.metric)
+    new, old, clusters = paired_values(candidate, baseline, fresh=fresh)
+    nothing = Interval(0.0, -1.0, 1.0, 0, 1.0)
+    interval = paired_interval(new, old, alpha=alpha, clusters=clusters) if new else nothing
+    items = {None: "items", True: "items of new data", False: "items of older data"}[fresh]
+    count = max(1, len(new))
+    return _Pair(rule.suite, candidate.metric, name, items, sum(new) / count, sum(old) / count, interval, alpha)
+
+
+def _margin_check(pair: _Pair, points: float) -> Check:
+    outcome, needed = judge_margin(pair.interval, points / 100, pair.alpha)
+    if pair.interval.n < min_items(points / 100):
+        detail = f"a margin of {points:.1f} needs at least {min_items(points / 100)} items"
+    elif outcome == "pass":
+        detail = f"surely inside the margin of {points:.1f}"
+    elif outcome == "fail":
+        detail = f"beyond the margin of {points:.1f} and surely below 0"
+    else:
+        detail = f"too few items to tell at a margin of {points:.1f}{_about(needed)}"
+    return pair.check("margin", outcome, detail, needed)
+
+
+def _gain_checks(scores: GateInput, rule: GateRule, gain: float, alpha: float) -> Iterator[Check]:
+    """Superior to the origin on all held-out answers and to the champion on those of new data; older ones hold."""
+    for pair in (_pair(scores, rule, "origin", alpha), _pair(scores, rule, "champion", alpha, fresh=True)):
+        outcome, needed = judge_gain(pair.interval, gain / 100, alpha)
+        yield pair.check("min_gain", outcome, f"a gain surely above {gain:.1f} is asked{_about(needed)}", needed)
+    older = _pair(scores, rule, "champion", alpha, fresh=False)
+    if older.interval.n:
+        points = rule.margin.champion if rule.margin else OLDER_MARGIN_POINTS
+        outcome, needed = judge_gain(older.interval, -points / 100, alpha)
+        yield older.check("older", outcome, f"a loss surely below {points:.1f} is asked{_about(needed)}", needed)
+
+
+def _floor_below_origin_check(pair: _Pair, points: float) -> Check:
+    """A score at or above the floor passes; one below it fails if it is surely below the origin too."""
+    few, below = _few(pair.suite, pair.interval.n), pair.interval.difference < -points / 100
+    outcome: Outcome = "inconclusive" if few or below else "pass"
+    if below and not few and pair.interval.upper < 0:
+        outcome = "fail"
+    detail = f"{'below' if below else 'above'} the floor, {points:.1f} under the origin{_asked(few)}"
+    return pair.check("floor_below_origin", outcome, detail, few)
+
+
+def _floor_check(candidate: SuiteScores, floor: float, alpha: float) -> Check:
+    """A score at or above the floor passes; one whose upper bound lies below it fails."""
+    score, n = candidate.mean, len(candidate.items)
+    few = _few(candidate.suite, n)
+    outcome: Outcome = "pass" if 100 * score >= floor and not few else "inconclusive"
+    if not few and 100 * upper_bound_of_share(score * n, n, alpha) < floor:
+        outcome = "fail"
+    said = f"{100 * score:.1f} on {n} items, floor {floor:.1f}{_asked(few)}"
+    return Check(
+        suite=candidate.suite, criterion="floor", outcome=outcome,
+        reason=f"{candidate.suite} ({candidate.metric}): {said}: {outcome}", candidate=100 * score, n=n, needed=few,
+    )  # fmt: skip
+
+
+def _few(suite: str, n: int) -> int | None:
+    """How many items a floor needs, if these are fewer."""
+    needed = MIN_GAIN_ITEMS if suite == HELDOUT else MIN_ITEMS
+    return needed if n < needed else None
+
+
+def _asked(few: int | None) -> str:
+    return f"; a floor needs at least {few} items" if few else ""
+
+
+def _guard(scores: GateInput, *, asked: bool) -> list[Check]:
+    """The language guard; it holds whenever it was measured, and must be measured when a rule asks for it."""
+    candidate, origin = scores.candidate.language, scores.origin.language
+    if candidate is None or origin is None:
+        if asked:
+            raise SuiteError("a gate asks for the suite 'language', but it was not measured: add it to evaluate.suites")
+        return []
+    problems = language_problems(candidate, origin)
+    outcome: Outcome = "fail" if problems else "pass"
+    said = "; ".join(problems) or f"{candidate.answers} answers are in the language of their prompts"
+    return [Check(suite=GUARD_SUITE, criterion="guard", outcome=outcome, reason=f"language: {said}: {outcome}", n=candidate.answers)]
+
+
+def _preference_guard(scores: GateInput, stops: Stops, alpha: float) -> list[Check]:
+    """One check per broken rule of the preference guard, or one that passes."""
+    return [
+        Check(
+            suite=PREFERENCE, criterion="guard", outcome=found.outcome, baseline=found.baseline, n=found.n, needed=found.needed,
+            reason=f"preference against the {found.baseline}: {found.sentence}: {found.outcome}",
+        )
+        for found in preference_findings(scores, stops, alpha)
+    ]  # fmt: skip
+
+
+def _overall(checks: Sequence[Check]) -> Outcome:
+    outcomes = {check.outcome for check in checks}
+    return "fail" if "fail" in outcomes else "inconclusive" if "inconclusive" in outcomes else "pass"
+
+
+def _about(needed: int | None) -> str:
+    return f" (about {needed:,} items would)" if needed else ""
+
+
+def _finite(items: float) -> int | None:
+    return int(items) if isfinite(items) and items <= 10_000_000 else None

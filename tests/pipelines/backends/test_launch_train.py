@@ -1,0 +1,151 @@
+"""The train stage: a child that dies with its parent, goes on after a kill, and reports its failures in a sentence."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipelines.backends.base import TrainRequest, fetch_base
+from pipelines.backends.launch import train
+from pipelines.backends.open import check_backend, open_backend
+from pipelines.errors import Cancelled, MissingDependency, ModelError, TrainingError
+from pipelines.recipe import Base, Train
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def request_for(tmp_path: Path, tiny_base: Path) -> Any:
+    """Builds a request over 80 examples; `trained` False marks no turn of them."""
+
+    def build(*, trained: bool = True, **changes: Any) -> TrainRequest:
+        turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello kim", "trained": trained}]
+        lines = [json.dumps({"id": f"c{i}", "source": "new", "turns": turns}) for i in range(80)]
+        path = tmp_path / "train.jsonl"
+        path.write_text("\n".join(lines) + "\n")
+        given = {"epochs": 3, "batch": {"per_device": 2, "accumulate": 2}, "max_tokens": 64, "save_every": 10, **changes}
+        return TrainRequest(
+            base=tiny_base, base_name="models/random", train=Train.model_validate(given), train_file=path, threads=1
+        )
+
+    return build
+
+
+ENDLESS = 1_000_000  # epochs: no machine is slow enough for such a run to end before somebody looks
+STEPS_AN_EPOCH = 20
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    """For minutes, as a machine with other work may need them; the usual case takes seconds."""
+    deadline = time.monotonic() + 300
+    while not met():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def newest_whole_checkpoint(out: Path) -> int:
+    """The step of the newest sealed checkpoint, 0 without one."""
+    sealed = (out / "checkpoints").glob("checkpoint-*/complete.json")
+    return max((int(path.parent.name.removeprefix("checkpoint-")) for path in sealed), default=0)
+
+
+def test_a_run_killed_with_9_goes_on_from_its_checkpoint_and_loses_no_step(tmp_path: Path, request_for: Any) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    constant = {"scheduler": "constant", "warmup": 0}  # so that the rate does not depend on how long the run is
+
+    def lease_is_lost_after_a_checkpoint() -> None:
+        if newest_whole_checkpoint(out):
+            raise Cancelled("the lease was lost")
+
+    with pytest.raises(Cancelled):
+        train(request_for(epochs=ENDLESS, **constant), out, lease_is_lost_after_a_checkpoint)
+    assert not (out / "adapter").exists()
+    resumed_at = newest_whole_checkpoint(out)
+    epochs = resumed_at // STEPS_AN_EPOCH + 2
+    result = train(request_for(epochs=epochs, **constant), out)
+    last = epochs * STEPS_AN_EPOCH
+    assert result.steps == last and (out / "adapter" / "adapter_model.safetensors").is_file()
+    steps = [line.split(",")[0] for line in (out / "loss_history.csv").read_text().splitlines()[1:]]
+    assert steps == [str(step) for step in range(1, last + 1)]
+    progress = [json.loads(line) for line in (out / "progress.jsonl").read_text().splitlines()]
+    assert next(line["done"] for line in progress if line["total"] == last) == resumed_at
+    assert progress[-1]["done"] == progress[-1]["total"] == last
+    names = {path.name for path in out.iterdir()}
+    assert names == {"adapter", "loss_history.csv", "training_metrics.json", "progress.jsonl", "train.log"}
+
+
+def test_the_child_dies_with_a_parent_that_is_killed_with_9(tmp_path: Path, request_for: Any) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "asked.json").write_text(request_for(epochs=ENDLESS).model_dump_json())
+    code = (
+        "from pathlib import Path; from pipelines.stages.train import *; "
+        f"train(TrainRequest.model_validate_json(Path({str(tmp_path / 'asked.json')!r}).read_text()), "
+        f"Path({str(tmp_path / 'out')!r}))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT)
+    try:
+        wait_until(lambda: (tmp_path / "out" / "progress.jsonl").exists() or parent.poll() is not None)
+        [child] = psutil.Process(parent.pid).children()
+    finally:
+        parent.kill()
+        parent.wait()
+
+    wait_until(lambda: is_gone(child))
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether it ended; an orphan that nobody waits for may stay as a zombie."""
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+def test_what_goes_wrong_in_the_child_is_raised_here_in_its_own_words(tmp_path: Path, request_for: Any) -> None:
+    with pytest.raises(TrainingError, match="no token of the 0 training examples would get loss"):
+        train(request_for(trained=False), tmp_path)
+
+
+def test_a_child_that_dies_without_a_word_is_reported_with_its_signal(tmp_path: Path, request_for: Any) -> None:
+    def kill_the_child() -> None:
+        for child in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                if str(tmp_path / "request.json") in child.cmdline():
+                    child.send_signal(signal.SIGKILL)
+
+    with pytest.raises(TrainingError, match="killed by signal 9 without a word"):
+        train(request_for(), tmp_path, kill_the_child)
+
+
+def test_mlx_is_refused_before_anything_starts(tmp_path: Path, request_for: Any) -> None:
+    with pytest.raises(MissingDependency, match="no `mlx` backend; set `backend: auto`"):
+        train(request_for(backend="mlx"), tmp_path)
+    with pytest.raises(MissingDependency):
+        check_backend("mlx")
+    assert open_backend("cpu").train is open_backend("auto").train
+
+
+@pytest.mark.parametrize(
+    ("base", "sentence"),
+    [
+        (Base(model="models/missing"), "there is no folder models/missing"),
+        (Base(model="Qwen/Qwen2.5-0.5B-Instruct"), "or `hub: true` under `base`"),
+        (Base(model="empty"), "without config.json"),
+    ],
+)
+def test_a_base_that_is_not_here_is_never_taken_for_a_hub_id(tmp_path: Path, base: Base, sentence: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match=sentence):
+        fetch_base(base, tmp_path)
+
+
+def test_a_local_base_is_found_below_the_project(tiny_base: Path) -> None:
+    assert fetch_base(Base(model=tiny_base.name), tiny_base.parent) == tiny_base
