@@ -32,9 +32,10 @@ from pipelines.records import (
     Rejected,
     Signature,
 )
-from service.ingest.incoming import read_meta
+from service.ingest.prepare import read_meta
 from service.settings import Settings
-from service.store import clusters, corrections, curating, health, people
+from service.store import clusters, corrections, health, people
+from service.store import curation as curating
 from service.store.corrections import Held
 from service.store.session import Store
 from service.store.tables import Conversation as ConversationRow

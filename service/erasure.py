@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session
 
 from pipelines.errors import NotFound
-from service.store import erasing, fates
+from service.store import erasure as erasing
+from service.store import fates
 from service.store.people import app_id
 from service.store.session import Store
 from service.store.tables import Audit, ErasureReceipt, Person, now

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service import keys
+from service import api_keys as keys
 from service.cli.home import console, open_home, whoami
 
 _keys = typer.Typer(help="API keys.", no_args_is_help=True)

@@ -8,9 +8,10 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.errors import NotFound
-from service import curation, erasure, importer
+from service import curation, erasure
 from service.cli.home import Home, console, open_home, whoami
 from service.ingest import DEFAULT_APP
+from service.ingest.importers import ndjson as importer
 from service.store import conversations, people
 from service.store.tables import Conversation
 

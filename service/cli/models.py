@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service import gc as collector
-from service import promotion
-from service import why as reasons
 from service.cli.home import console, open_home, whoami
 from service.ingest import DEFAULT_APP
+from service.models import contributions as reasons
+from service.models import gc as collector
+from service.models import promotion
+from service.models.contributions import Contribution, Influence
 from service.store import models as rows
-from service.why import Contribution, Influence
 
 
 def register(app: typer.Typer) -> None:

@@ -78,7 +78,7 @@ def serve(
 
 def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end")] = False) -> None:
     """Curate what came in, and run the rounds that were asked for."""
-    from service.worker import run_worker
+    from service.rounds.worker import run_worker
 
     set_up_logging()
     home = open_home()
@@ -87,7 +87,7 @@ def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end
 
 def engine() -> None:
     """Serve the champion: llama.cpp in its own supervised process."""
-    from service.serving.supervisor import run_supervisor
+    from service.engine.supervisor import run_supervisor
 
     set_up_logging()
     home = open_home()

@@ -8,9 +8,10 @@ from rich.table import Table
 
 from pipelines.errors import NotFound
 from pipelines.recipe import load_recipe
-from service import rounds, schedule
 from service.cli.home import console, open_home, whoami
-from service.follow import follow_round
+from service.rounds import requests as rounds
+from service.rounds import schedule
+from service.rounds.follow import follow_round
 
 _round = typer.Typer(help="Ask for a round, and see what it does.", no_args_is_help=True)
 _schedule = typer.Typer(help="Recipes that ask for rounds by themselves.", no_args_is_help=True)
@@ -105,7 +106,7 @@ def remove(name: Annotated[str, typer.Argument(help="the recipe's name")]) -> No
 
 def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")]) -> None:
     """Forecast a round: examples, tokens, steps, disk, and warnings in words. Starts nothing."""
-    from service.planning import plan_recipe
+    from service.rounds.forecast import plan_recipe
 
     home = open_home()
     forecast = plan_recipe(home.settings, home.store, home.vault, load_recipe(recipe))

@@ -12,13 +12,13 @@ from rich.progress import Progress
 
 from pipelines.errors import PerennialError
 from pipelines.recipe import Recipe
-from service import rounds
 from service.demo.processes import Service
-from service.follow import FINAL_STATES, RoundProgress
-from service.origin import install_origin
+from service.models.origin import install_origin
+from service.rounds import requests as rounds
+from service.rounds.follow import FINAL_STATES, RoundProgress
 from service.settings import Settings
 from service.store import models
-from service.store.overview import funnel
+from service.store.funnel import funnel
 from service.store.session import migrate, open_store
 from service.store.tables import ServedForm
 from service.vault import open_vault

@@ -1,6 +1,6 @@
 """The way in: checks what apps send, and stores it before anybody is told so."""
 
-from service.ingest.incoming import (
+from service.ingest.prepare import (
     DEFAULT_APP,
     Incoming,
     NewComparison,
@@ -13,7 +13,7 @@ from service.ingest.incoming import (
     prepare_comparison,
     read_meta,
 )
-from service.ingest.shapes import (
+from service.ingest.wire import (
     MAX_BATCH,
     ComparisonChangeIn,
     Malformed,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.ingest.incoming import NewComparison, NewCorrection, Outcome
+from service.ingest.prepare import NewComparison, NewCorrection, Outcome
 from service.store import comparisons, conversations, corrections, people
 from service.store.comparisons import ComparisonKey, Place
 from service.store.corrections import Newest, Target

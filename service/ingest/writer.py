@@ -19,9 +19,9 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session
 
 from pipelines.errors import Busy
-from service.ingest.apply import apply_conversations, apply_votes
+from service.ingest.conversations import apply_conversations, apply_votes
 from service.ingest.feedback import apply_comparisons, apply_corrections
-from service.ingest.incoming import Incoming, NewComparison, NewCorrection, NewVote, Outcome
+from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.store.session import Store, is_unavailable
 from service.store.tables import KeyCheck, now
 from service.vault import Vault

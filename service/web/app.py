@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from service.api_keys import KeyRing
 from service.ingest import Writer
-from service.keys import KeyRing
 from service.settings import Settings
 from service.store.session import open_store
 from service.vault import open_vault
-from service.web import openapi, pages, problems
-from service.web.guard import Guard
+from service.web import openapi, problems
+from service.web.middleware import Guard
+from service.web.pages import routes as pages
 from service.web.routes import chat, conversations, feedback, health, models, rounds, votes
 
 IMPORT_PATH = "/v1/conversations/import"

@@ -12,8 +12,8 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import DataError
+from service.api_keys import LOCAL, Caller, KeyRing, is_loopback
 from service.ingest import DEFAULT_APP
-from service.keys import LOCAL, Caller, KeyRing, is_loopback
 from service.web.deps import get_keys
 from service.web.problems import Forbidden, Unauthorized
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlmodel import Session
 
-from service.store import comparisons, conversations, corrections, curating, fates, votes
+from service.store import comparisons, conversations, corrections, fates, votes
+from service.store import curation as curating
 from service.store.comparisons import Standing
 from service.store.corrections import Held
 from service.store.tables import FeedbackFate, Message

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.api_keys import KeyRing
 from service.ingest import Writer
-from service.keys import KeyRing
 from service.settings import Settings
 from service.store.session import Store
 from service.vault import Vault

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from starlette.responses import JSONResponse
 
 from pipelines.errors import Busy, Conflict, InputError, NotFound, PerennialError, Refused
-from service.serving.client import EngineGone
-from service.serving.openai import error_body
+from service.chat.openai import error_body
+from service.engine.client import EngineGone
 from service.web.problems import RETRY_AFTER_SECONDS, Forbidden, Unauthorized, problem
 
 # the first class that fits counts: (error, status, OpenAI's type, code)

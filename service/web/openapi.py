@@ -6,7 +6,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.ingest.shapes import (
+from service.ingest.wire import (
     ComparisonChangeIn,
     ConversationIn,
     CorrectionChangeIn,

@@ -23,7 +23,7 @@ from pipelines.errors import (
     Refused,
     TrainingError,
 )
-from service.ingest.shapes import Malformed
+from service.ingest.wire import Malformed
 
 RETRY_AFTER_SECONDS = 1
 _log = structlog.get_logger(__name__)

@@ -5,9 +5,9 @@ import asyncio
 import structlog
 import uvicorn
 
-from service.keys import check_listen, has_keys
+from service.api_keys import check_listen, has_keys
 from service.logs import set_up_logging
-from service.schedule import start_schedules
+from service.rounds.schedule import start_schedules
 from service.settings import Settings
 from service.store.session import migrate, open_store
 from service.web.app import create_app

@@ -16,8 +16,8 @@ import uvicorn
 from sqlmodel import Session, col, select
 
 from pipelines.gguf.protocol import Status
-from service.serving.client import engine_status
-from service.serving.supervisor import run_supervisor
+from service.engine.client import engine_status
+from service.engine.supervisor import run_supervisor
 from service.settings import Settings
 from service.store.people import app_id
 from service.store.session import Store, open_store

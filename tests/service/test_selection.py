@@ -4,8 +4,8 @@ import pytest
 
 from pipelines.errors import Cancelled
 from pipelines.records import MessageKey
-from service import selection
-from service.selection import StoreCorpus
+from service import corpus as selection
+from service.corpus import StoreCorpus
 from service.store.session import Store
 from service.store.tables import CleanMessage, Person, Quarantine, Rejection
 from service.vault import Vault, clean_place

@@ -22,16 +22,16 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from pipelines.gguf import protocol
-from service.serving import openai
-from service.serving.openai import ChatRequest
+from service.chat import openai
+from service.chat.openai import ChatRequest
+from service.chat.place import fresh_reply_id, place
+from service.chat.reply import Record, Reply
 from service.store import models
 from service.store.session import Store
 from service.store.tables import now
-from service.web.answering import Record, Reply
 from service.web.auth import ChatCaller, app_of
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
 from service.web.openai_route import OpenAIRoute, shape
-from service.web.placing import fresh_reply_id, place
 
 ALIAS = "champion"
 # OpenAI's own default; clients that leave it out expect answers that vary.

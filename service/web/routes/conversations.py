@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import NotFound, PerennialError
+from service.api_keys import Caller
 from service.ingest import Incoming, Outcome, Writer, parse_conversation, prepare, split_list
 from service.ingest.stream import Summary, reader, store_stream
-from service.keys import Caller
 from service.store import conversations as rows
 from service.store.people import app_id
 from service.store.tables import Conversation, now

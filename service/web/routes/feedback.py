@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from pipelines.errors import Conflict, DataError, NotFound
+from service.api_keys import Caller
 from service.ingest import (
     ComparisonChangeIn,
     NewComparison,
@@ -22,7 +23,6 @@ from service.ingest import (
     parse_correction,
     prepare_comparison,
 )
-from service.keys import Caller
 from service.store.tables import now
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep

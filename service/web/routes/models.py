@@ -7,9 +7,9 @@ from fastapi import APIRouter, Security
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import NotFound
-from service import promotion
-from service.keys import Caller
-from service.serving.state import engine_view
+from service.api_keys import Caller
+from service.engine.state import engine_view
+from service.models import promotion
 from service.store import models
 from service.store.models import Held
 from service.store.tables import Promotion

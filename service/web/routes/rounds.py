@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import Conflict
-from service import rounds
-from service.rounds import AttemptView, RoundView
+from service.rounds import requests as rounds
+from service.rounds.requests import AttemptView, RoundView
 from service.store.tables import Round
 from service.web.auth import ReadCaller, RoundsCaller
 from service.web.deps import SettingsDep, StoreDep

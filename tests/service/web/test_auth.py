@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from pipelines.errors import InputError, NotFound, Refused
-from service.keys import check_listen, create_key, has_keys, list_keys, parse_scopes, revoke_key
+from service.api_keys import check_listen, create_key, has_keys, list_keys, parse_scopes, revoke_key
 from service.settings import Settings
 from service.store.session import Store
 from tests.factories import conversation, web

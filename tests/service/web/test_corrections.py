@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from service.keys import create_key
+from service.api_keys import create_key
 from service.settings import Settings
 from service.store.session import Store
 from service.store.tables import Correction, Message

@@ -1,0 +1,182 @@
+"""API keys: 256 random bits shown once, kept as SHA-256, each with an app and scopes.
+
+perennial keys create web --app shop --scopes ingest,read   ->  pk_8Zr...
+"""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from hmac import compare_digest
+from secrets import token_urlsafe
+
+from pipelines.errors import InputError, NotFound, Refused
+from service.store import api_keys as rows
+from service.store.people import app_ids
+from service.store.session import Store
+from service.store.tables import ApiKey, Audit
+
+SCOPES = ("ingest", "read", "chat", "rounds", "models", "admin")
+_PREFIX = "pk_"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a request. `app` None means that it may speak for any app."""
+
+    label: str
+    app: str | None
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+LOCAL = Caller(label="localhost", app=None, scopes=frozenset(SCOPES))
+
+
+@dataclass(frozen=True)
+class KeyInfo:
+    """A key as `perennial keys list` shows it; the key itself cannot be shown again."""
+
+    id: str
+    label: str
+    app: str | None
+    scopes: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+def create_key(store: Store, label: str, app: str | None, scopes: Iterable[str], actor: str = "cli") -> str:
+    """A new key. It is returned once and cannot be read back.
+
+    Args:
+        app: the app that the key speaks for; None for every app.
+        scopes: names of SCOPES, as one string with commas or spaces, or as several.
+
+    Raises:
+        InputError: an empty label or an unknown scope.
+    """
+    wanted = parse_scopes(scopes)
+    if not label.strip():
+        raise InputError("a key needs a label that says who uses it")
+    key = _PREFIX + token_urlsafe(32)
+    with store.begin() as session:
+        app_id = None if app is None else app_ids(session, [app])[app]
+        row = ApiKey(app_id=app_id, label=label, scopes=" ".join(wanted), hash=_hash(key))
+        session.add(row)
+        session.add(Audit(actor=actor, action="key_created", subject=row.id, detail={"scopes": list(wanted)}))
+    return key
+
+
+def list_keys(store: Store) -> list[KeyInfo]:
+    """Every key that was ever made, oldest first."""
+    with store.read() as session:
+        return [
+            KeyInfo(key.id, key.label, app, tuple(key.scopes.split()), key.created_at, key.revoked_at)
+            for key, app in rows.all_keys(session)
+        ]
+
+
+def revoke_key(store: Store, name: str, actor: str = "cli") -> int:
+    """Ends the key with this id, or all with this label, within two seconds everywhere; returns how many.
+
+    Raises:
+        NotFound: no active key has this id or label.
+    """
+    with store.begin() as session:
+        ids = rows.revoke(session, name)
+        for id in ids:
+            session.add(Audit(actor=actor, action="key_revoked", subject=id))
+    if not ids:
+        raise NotFound(f"no active key has the id or label {name!r}; see `perennial keys list`")
+    return len(ids)
+
+
+def has_keys(store: Store) -> bool:
+    """Whether a key that counts exists."""
+    with store.read() as session:
+        return bool(rows.active_keys(session))
+
+
+def check_listen(host: str, keys_exist: bool) -> None:
+    """Passes if the server may listen on this address.
+
+    Raises:
+        Refused: it is reachable from other machines and nobody would need a key.
+    """
+    if not keys_exist and not is_loopback(host):
+        raise Refused(
+            f"refusing to listen on {host} without an API key, as anybody could read and write; make one first: "
+            "perennial keys create LABEL --scopes admin"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and the addresses of this machine's own loopback."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Scope names in their usual order; an unknown one is an InputError that names it."""
+    texts = [scopes] if isinstance(scopes, str) else list(scopes)
+    wanted = {scope for text in texts for scope in text.replace(",", " ").split()}
+    unknown = sorted(wanted - set(SCOPES))
+    if unknown or not wanted:
+        named = f"unknown scope {unknown[0]!r}" if unknown else "a key needs at least one scope"
+        raise InputError(f"{named}; scopes are {', '.join(SCOPES)}")
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+class KeyRing:
+    """Finds callers by key, from a copy of the table that is at most `max_age_seconds` old."""
+
+    def __init__(self, store: Store, max_age_seconds: float = 2.0) -> None:
+        self._store, self._max_age_seconds = store, max_age_seconds
+        self._by_hash: dict[str, Caller] = {}
+        self._open = False
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    @property
+    def is_stale(self) -> bool:
+        return time.monotonic() - self._read_at > self._max_age_seconds
+
+    @property
+    def is_open(self) -> bool:
+        """True while no key was ever made, so that this machine's own user needs none."""
+        return self._open
+
+    def refresh(self) -> None:
+        """Reads the table if the copy is too old."""
+        with self._lock:
+            if not self.is_stale:
+                return
+            with self._store.read() as session:
+                active = rows.active_keys(session)
+                self._open = rows.count_keys(session) == 0
+            self._by_hash = {
+                key.hash: Caller(label=key.label, app=app, scopes=frozenset(key.scopes.split()))
+                for key, app in active
+            }
+            self._read_at = time.monotonic()
+
+    def find(self, key: str) -> Caller | None:
+        """Who holds this key, None if nobody does."""
+        hashed = _hash(key)
+        for known, caller in self._by_hash.items():
+            if compare_digest(known, hashed):
+                return caller
+        return None
+
+
+def _hash(key: str) -> str:
+    return sha256(key.encode()).hexdigest()

@@ -1,0 +1,227 @@
+"""One group of conversations and what people say about them, made true in one transaction.
+
+The client's id makes a conversation idempotent. The same messages again change nothing, further messages append,
+changed earlier text is a conflict; votes, comparisons, satisfaction and consent are updates whatever the messages say,
+and never conflicts themselves. A correction is one only where the text that it corrects is gone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from service.ingest.feedback import add_raters, apply_comparisons, apply_corrections, open_people
+from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
+from service.ingest.rows import Work, vote_key, whole_digest, work_on
+from service.store import conversations as stored
+from service.store import corrections, people
+from service.store.tables import new_id
+from service.store.votes import VoteKey, message_roles, record_satisfaction, record_votes, standing_votes
+from service.vault import PersonKey, Vault
+
+
+def apply_conversations(
+    session: Session, vault: Vault, given: Sequence[Incoming], now: datetime
+) -> list[Outcome]:
+    """What became of each conversation, in the order given; nothing is committed here.
+
+    Votes and the like of a conflicting conversation are not stored: a client that sends changed text has a different
+    conversation in mind.
+    """
+    apps = people.app_ids(session, {conversation.app for conversation in given})
+    outcomes: dict[int, Outcome] = {}
+    left = {
+        index: work_on(vault, apps[conversation.app], conversation)
+        for index, conversation in enumerate(given)
+    }
+    while left:
+        # a conversation that comes twice in one group is stored first and compared in the next wave
+        first: dict[str, int] = {}
+        for index, work in left.items():
+            first.setdefault(work.hmac, index)
+        wave = {index: left.pop(index) for index in first.values()}
+        done = _Wave(session, vault, now).apply(list(wave.values()))
+        outcomes |= dict(zip(wave, done, strict=True))
+    return [outcomes[index] for index in range(len(given))]
+
+
+def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> list[Outcome]:
+    """What became of each vote; one on a message that is not stored yet is kept for it."""
+    apps = people.app_ids(session, {vote.app for vote in given})
+    keys = [vote_key(vault, apps[vote.app], vote) for vote in given]
+    roles = message_roles(session, sorted({key.message_hmac for key in keys}))
+    standing = standing_votes(session, keys)
+    outcomes, changes = [], {}
+    for vote, key in zip(given, keys, strict=True):
+        role = roles.get(key.message_hmac, "assistant")
+        if role != "assistant":
+            outcomes.append(
+                Outcome(vote.message, "invalid", f"this is a {role} message; vote on an assistant's")
+            )
+        elif standing.get(key, 0) == vote.value:
+            outcomes.append(Outcome(vote.message, "unchanged"))
+        else:
+            standing[key] = changes[key] = vote.value
+            outcomes.append(Outcome(vote.message, "created"))
+    add_raters(session, vault, {(key.app_id, key.rater_hmac) for key in changes})
+    record_votes(session, changes)
+    return outcomes
+
+
+@dataclass
+class _Wave:
+    """Conversations with distinct ids, and the rows that they become."""
+
+    session: Session
+    vault: Vault
+    now: datetime
+    conversations: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    votes: dict[VoteKey, int] = field(default_factory=dict)
+    satisfactions: dict[str, int] = field(default_factory=dict)
+    corrections: list[NewCorrection] = field(default_factory=list)
+    comparisons: list[NewComparison] = field(default_factory=list)
+    consents: list[tuple[str, bool]] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+    def apply(self, wave: Sequence[Work]) -> list[Outcome]:
+        known: dict[str, stored.Stored] = {}
+        keys: dict[str, tuple[str, PersonKey]] = {}
+        for app in sorted({work.app for work in wave}):
+            here = [work for work in wave if work.app == app]
+            known |= stored.stored_by_hash(self.session, app, [work.hmac for work in here])
+            keys |= self._person_keys(app, here, known)
+        new = [hmac for work in wave if work.hmac not in known for hmac in work.messages]
+        self.taken |= stored.taken_hashes(self.session, new)
+        outcomes = []
+        for work in wave:
+            if work.hmac in known:
+                outcomes.append(self._update(work, known[work.hmac], keys.get(work.person_hmac)))
+            else:
+                outcomes.append(self._create(work, *keys[work.person_hmac]))
+        self._write()
+        return outcomes
+
+    def _person_keys(
+        self, app: str, wave: Sequence[Work], known: dict[str, stored.Stored]
+    ) -> dict[str, tuple[str, PersonKey]]:
+        """Id and open key of everybody who is known or sends something new, by keyed hash."""
+        new = {work.person_hmac for work in wave if work.hmac not in known}
+        return open_people(self.session, self.vault, app, {work.person_hmac for work in wave}, new)
+
+    def _create(self, work: Work, person_id: str, key: PersonKey) -> Outcome:
+        refusal = work.refuse_unknown_parent(()) or self._refuse_taken(work, range(len(work.messages)))
+        if refusal:
+            return refusal
+        id, digests = new_id(), work.digests(key)
+        whole = whole_digest(key, work.messages, digests)
+        self.conversations.append(work.conversation_row(id, person_id, key, whole, self.now))
+        self.messages += work.message_rows(id, key, range(len(work.messages)), digests, {})
+        self._note_feedback(work, id)
+        return work.outcome("created")
+
+    def _update(self, work: Work, row: stored.Stored, person: tuple[str, PersonKey] | None) -> Outcome:
+        if row.state == "erased":
+            return work.outcome(
+                "conflict", "this conversation was erased with its user; send new ones under new ids"
+            )
+        if person is None or person[0] != row.person_id:
+            return work.outcome("conflict", "this conversation belongs to another user, which cannot change")
+        digests = work.digests(person[1])
+        outcome = work.outcome("unchanged")
+        if row.digest != whole_digest(person[1], work.messages, digests):
+            outcome = self._append(work, row, person[1], digests)
+        if outcome.status == 200:
+            outcome = self._refuse_corrections(work, row) or outcome
+        if outcome.status == 200:
+            if work.given.consent is not None and work.given.consent != row.consent:
+                self.consents.append((row.id, work.given.consent))
+            self._note_feedback(work, row.id)
+        return outcome
+
+    def _append(self, work: Work, row: stored.Stored, key: PersonKey, digests: list[str]) -> Outcome:
+        before = stored.stored_messages(self.session, row.id)
+        known = {message.client_hmac: message for message in before}
+        for message, hmac, digest in zip(work.given.messages, work.messages, digests, strict=True):
+            if hmac in known and known[hmac].digest != digest:
+                sentence = f"message {message.id[:80]!r} is stored with another text, role or parent"
+                return work.outcome("conflict", sentence)
+        new = [index for index, hmac in enumerate(work.messages) if hmac not in known]
+        if not new:
+            return work.outcome("unchanged")
+        refusal = self._refuse_append(work, row, new, known)
+        if refusal:
+            return refusal
+        ids = {message.client_hmac: message.id for message in before}
+        position = stored.next_position(self.session, row.id)
+        self.messages += work.message_rows(row.id, key, new, digests, ids, position)
+        hmacs = [*ids, *(work.messages[index] for index in new)]
+        whole = whole_digest(key, hmacs, [m.digest for m in before] + [digests[index] for index in new])
+        meta = work.conversation_row(row.id, row.person_id, key, whole, self.now)["sealed_meta"]
+        stored.grow(self.session, row.id, whole, row.revision + 1, meta)
+        return work.outcome("appended")
+
+    def _refuse_append(
+        self, work: Work, row: stored.Stored, new: Sequence[int], known: dict[str, stored.StoredMessage]
+    ) -> Outcome | None:
+        if row.raw_deleted:
+            return work.outcome(
+                "conflict",
+                "the original text of this conversation is gone (rule original_gone), so further messages cannot be "
+                "anonymized alike; send them as a new conversation",
+            )
+        if new[0] < work.given.prompt:
+            sentence = f"the conversation {work.given.id[:80]!r} is stored and does not begin with this prompt; give the comparison an id of its own"
+            return work.outcome("conflict", sentence)
+        if work.given.is_list and new[0] == 0:
+            sentence = "the list does not start with the stored messages; send all of them, or name parents"
+            return work.outcome("conflict", sentence)
+        self.taken |= stored.taken_hashes(self.session, [work.messages[index] for index in new])
+        return work.refuse_unknown_parent(known) or self._refuse_taken(work, new)
+
+    def _refuse_corrections(self, work: Work, row: stored.Stored) -> Outcome | None:
+        """The refusal of corrections that come after the raw text went; those that are stored already are welcome."""
+        if not work.given.corrections or not row.raw_deleted:
+            return None
+        tried = apply_corrections(self.session, self.vault, work.given.corrections, self.now)
+        refused = next((outcome for outcome in tried if outcome.status >= 400), None)
+        return None if refused is None else work.outcome(refused.result, refused.detail)
+
+    def _refuse_taken(self, work: Work, indices: Sequence[int]) -> Outcome | None:
+        """A message id names one message of an app: a vote on it must not reach another."""
+        for index in indices:
+            if work.messages[index] in self.taken:
+                return work.outcome("conflict", self._why_taken(work, index))
+        self.taken.update(work.messages[index] for index in indices)
+        return None
+
+    def _why_taken(self, work: Work, index: int) -> str:
+        name, hmac = work.given.messages[index].id[:80], work.messages[index]
+        taken = corrections.targets(self.session, [hmac]).get(hmac)
+        if taken is not None and taken.is_correction:
+            return f"message {name!r} is a correction, which its answer has already; leave it out of the messages"
+        return f"message id {name!r} is used in another conversation; make message ids unique within the app, or leave them out"
+
+    def _note_feedback(self, work: Work, conversation_id: str) -> None:
+        if work.given.votes:
+            self.votes |= work.votes(self.vault)
+        self.corrections += work.given.corrections
+        self.comparisons += work.given.comparisons
+        if work.given.satisfaction is not None:
+            self.satisfactions[conversation_id] = work.given.satisfaction
+
+    def _write(self) -> None:
+        stored.add_conversations(self.session, self.conversations)
+        stored.add_messages(self.session, self.messages)
+        stored.set_consent(self.session, self.consents)
+        if self.votes:
+            add_raters(self.session, self.vault, {(key.app_id, key.rater_hmac) for key in self.votes})
+            record_votes(self.session, self.votes)
+        if self.corrections:
+            apply_corrections(self.session, self.vault, self.corrections, self.now)
+        if self.comparisons:
+            apply_comparisons(self.session, self.vault, self.comparisons)
+        if self.satisfactions:
+            record_satisfaction(self.session, self.satisfactions)

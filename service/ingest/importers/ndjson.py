@@ -1,0 +1,249 @@
+"""Imports a file of conversations: NDJSON in our own shape, or ChatML JSONL that holds nothing but messages.
+
+    {"id": "c-17", "user": "u-4", "messages": [...], ...}                  one conversation per line
+    {"messages": [{"role": "user", "content": "Hi"}, ...]}                 ChatML: the id comes from the content
+
+An import that broke off goes on where it stopped, from `imports/<digest>.json` under home; storing a line twice is
+harmless anyway.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from pipelines.artifacts import write_atomic
+from pipelines.errors import Busy, InputError, NotFound, PerennialError
+from service.ingest import DEFAULT_APP, Writer, parse_conversation, prepare
+from service.ingest.prepare import Result
+from service.ingest.stream import BOM
+from service.store.session import Store
+from service.store.tables import now
+from service.vault import Vault
+
+BATCH_ROWS, BATCH_BYTES = 500, 4 << 20
+MAX_PROBLEMS = 1_000
+RETRY_SECONDS = 60.0
+_HEAD_BYTES = 1 << 16
+
+Post = Callable[[Sequence[bytes]], Sequence[tuple[Result, str | None]]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Counts:
+    """What became of the lines; `problems` are (line number from 1, sentence), the first 1,000 of them."""
+
+    created: int = 0
+    unchanged: int = 0
+    appended: int = 0
+    conflict: int = 0
+    invalid: int = 0
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, line: int, result: Result, detail: str | None) -> None:
+        setattr(self, result, getattr(self, result) + 1)
+        if detail is not None and len(self.problems) < MAX_PROBLEMS:
+            self.problems.append((line, detail))
+
+
+@dataclass
+class _Position:
+    """How far an import came: everything before `offset` is acknowledged."""
+
+    offset: int = 0
+    line: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+
+def import_file(
+    path: Path,
+    post: Post,
+    home: Path,
+    *,
+    consent: bool | None = None,
+    user: str = "import",
+    app: str | None = None,
+    target: str = "",
+    progress: Progress = lambda done, total: None,
+) -> Counts:
+    """Stores every good line of a file and counts the others.
+
+    Args:
+        post: stores a batch of conversations (http_post or direct_post).
+        home: where the position is remembered until the import is complete.
+        consent: for lines that do not say.
+        user: whose conversations ChatML lines are.
+        app: for lines that do not say; without it the key's own, or the default.
+        target: where `post` stores (a URL): what one database took says nothing about another.
+        progress: called with the bytes done and the bytes in all.
+
+    Raises:
+        NotFound: there is no such file.
+        Busy: the server did not answer for a minute; call again to go on.
+    """
+    if not path.is_file():
+        raise NotFound(f"there is no file {path}")
+    total = path.stat().st_size
+    note = home / "imports" / f"{_identity(path, consent, user, app, target)}.json"
+    position = _read_position(note)
+    for batch in _batches(path, position, lambda line: _row(line, consent, user, app)):
+        for line, (result, detail) in zip(batch.lines, _patiently(post, batch.rows), strict=True):
+            position.counts.add(line, result, detail)
+        for line, sentence in batch.problems:
+            position.counts.add(line, "invalid", sentence)
+        position.offset, position.line = batch.end, batch.last_line
+        _write_position(note, position)
+        progress(position.offset, total)
+    note.unlink(missing_ok=True)
+    position.counts.problems.sort()
+    return position.counts
+
+
+@contextmanager
+def direct_post(store: Store, vault: Vault) -> Iterator[Post]:
+    """Stores straight into the database."""
+
+    def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
+        given = [parse_conversation(row) for row in rows]
+        ready = [prepare(one, one.app or DEFAULT_APP, now()) for one in given]
+        return [(outcome.result, outcome.detail) for outcome in writer.submit(ready).result()]
+
+    with Writer(store, vault) as writer:
+        yield post
+
+
+@contextmanager
+def http_post(
+    url: str, key: str | None = None, transport: httpx.BaseTransport | None = None
+) -> Iterator[Post]:
+    """Stores through a running server at `url`."""
+
+    def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
+        try:
+            answer = client.post("/v1/conversations", content=b"[" + b",".join(rows) + b"]")
+        except httpx.TransportError as error:
+            raise Busy(f"{url} does not answer; start it with `perennial serve`") from error
+        if answer.status_code == 503:
+            raise Busy(_detail(answer))
+        if answer.status_code != 200:
+            raise InputError(f"{url} refused the import: {_detail(answer)}")
+        return [(row["result"], row.get("detail")) for row in answer.json()]
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(
+        base_url=url, headers=headers, timeout=120, transport=transport, trust_env=False
+    ) as client:
+        yield post
+
+
+@dataclass
+class _Batch:
+    """Lines on their way: rows that can be stored with their line numbers, and sentences about the others."""
+
+    end: int
+    last_line: int
+    rows: list[bytes] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def is_full(self) -> bool:
+        return (
+            len(self.rows) >= BATCH_ROWS
+            or sum(map(len, self.rows)) >= BATCH_BYTES
+            or len(self.problems) >= BATCH_ROWS
+        )
+
+
+def _batches(path: Path, start: _Position, read: Callable[[bytes], bytes]) -> Iterator[_Batch]:
+    batch = _Batch(start.offset, start.line)
+    with path.open("rb") as file:
+        file.seek(start.offset)
+        for line in file:
+            batch.end += len(line)
+            batch.last_line += 1
+            if not line.strip():
+                continue
+            try:
+                row = read(line.removeprefix(BOM).strip() if batch.last_line == 1 else line.strip())
+                prepare(parse_conversation(row), DEFAULT_APP, now())
+            except PerennialError as error:
+                batch.problems.append((batch.last_line, str(error)))
+            else:
+                batch.rows.append(row)
+                batch.lines.append(batch.last_line)
+            if batch.is_full:
+                yield batch
+                batch = _Batch(batch.end, batch.last_line)
+    yield batch
+
+
+def _row(line: bytes, consent: bool | None, user: str, app: str | None) -> bytes:
+    """The line in our own shape."""
+    try:
+        given = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return line  # parse_conversation words it
+    if not isinstance(given, dict):
+        return line
+    if "messages" in given and "id" not in given and "user" not in given:
+        canonical = json.dumps(given["messages"], ensure_ascii=False, sort_keys=True)
+        given |= {"id": f"chatml-{sha256(canonical.encode()).hexdigest()[:32]}", "user": user}
+    unsaid = {"consent": consent, "app": app}
+    given |= {name: value for name, value in unsaid.items() if value is not None and given.get(name) is None}
+    return msgspec.json.encode(given)
+
+
+def _patiently(post: Post, rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
+    """Posts until it is taken; a full queue or a restart of the server passes within the minute."""
+    if not rows:
+        return []
+    deadline, pause = time.monotonic() + RETRY_SECONDS, 0.2
+    while True:
+        try:
+            return post(rows)
+        except Busy:
+            if time.monotonic() + pause > deadline:
+                raise
+            time.sleep(pause)
+            pause = min(5.0, pause * 2)
+
+
+def _identity(path: Path, consent: bool | None, user: str, app: str | None, target: str) -> str:
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    known = f"{path.resolve()}|{path.stat().st_size}|{consent}|{user}|{app}|{target}|".encode()
+    return sha256(known + head).hexdigest()[:32]
+
+
+def _read_position(note: Path) -> _Position:
+    try:
+        found: dict[str, Any] = json.loads(note.read_text())
+        before = [(line, "refused before the import was interrupted") for line in found["refused"]]
+        return _Position(found["offset"], found["line"], Counts(**found["counts"], problems=before))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return _Position()
+
+
+def _write_position(note: Path, position: _Position) -> None:
+    """Numbers only: the sentences quote what people sent."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    counts = asdict(position.counts)
+    refused = [line for line, _ in counts.pop("problems")]
+    kept = {"offset": position.offset, "line": position.line, "counts": counts, "refused": refused}
+    write_atomic(note, json.dumps(kept))
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code}"

@@ -1,0 +1,284 @@
+"""What ingest stores: a checked conversation, vote, correction or comparison, whether it came over HTTP, from a file or from our own chat."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal
+
+import msgspec
+
+from pipelines.errors import DataError
+from service.ingest.wire import (
+    AnswerIn,
+    ComparisonIn,
+    ConversationIn,
+    MessageIn,
+    WholeComparisonIn,
+    refuse_blank,
+)
+
+Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
+DEFAULT_APP = "default"
+_STATUS: dict[Result, int] = {
+    "created": 201,
+    "appended": 200,
+    "unchanged": 200,
+    "conflict": 409,
+    "invalid": 422,
+    "not_found": 404,
+}
+_FUTURE = timedelta(days=1)  # clocks of phones are wrong by hours, not by days
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """`served_by` is the id of our own model that wrote it; an incomplete reply is stored and never trained on."""
+
+    id: str
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    parent: str | None = None
+    served_by: str | None = None
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NewVote:
+    """A vote as it shall stand: 1 up, -1 down, 0 retracted."""
+
+    app: str
+    message: str
+    rater: str
+    value: Literal[1, -1, 0]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCorrection:
+    """What a person writes in place of an answer; None takes back what they wrote before."""
+
+    app: str
+    message: str
+    rater: str
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewComparison:
+    """One answer preferred to another; taken back where `stands` is false."""
+
+    app: str
+    chosen: str
+    rejected: str
+    rater: str
+    stands: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A conversation to store. `is_list`: the messages were sent without parents, so they start at the first one.
+
+    `prompt` are how many of the first messages a comparison brought as its prompt: a stored conversation must have them.
+
+    `meta` is JSON of what curation and people may want to know: client id, hints, model, metadata.
+    """
+
+    app: str
+    id: str
+    user: str
+    messages: tuple[NewMessage, ...]
+    is_list: bool
+    occurred_at: datetime
+    meta: bytes
+    votes: tuple[NewVote, ...] = ()
+    satisfaction: int | None = None
+    consent: bool | None = None
+    corrections: tuple[NewCorrection, ...] = ()
+    comparisons: tuple[NewComparison, ...] = ()
+    prompt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one thing; `detail` is a sentence where it was refused. A stored correction's `id` is its own.
+
+    `pending` are the messages that a comparison names and that are not stored yet.
+    """
+
+    id: str
+    result: Result
+    detail: str | None = None
+    pending: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> int:
+        return _STATUS[self.result]
+
+
+def prepare(given: ConversationIn, app: str, now: datetime) -> Incoming:
+    """The conversation with every message named and linked to its parent.
+
+    Raises:
+        DataError: two messages with one id, a parent that comes later, a vote, correction or comparison of what is
+            no answer of it, or a time that lies in the future or before the year 2000.
+    """
+    is_list = all(message.parent is None for message in given.messages)
+    messages = _link(given, is_list)
+    roles = {message.id: message.role for message in messages}
+    return Incoming(
+        app=app,
+        id=given.id,
+        user=given.user,
+        messages=messages,
+        is_list=is_list,
+        occurred_at=_in_utc(given.time, now),
+        meta=describe(given.id, given.hints, given.model, given.metadata),
+        votes=tuple(_votes(given, app, messages, roles)) if given.votes else (),
+        satisfaction=given.satisfaction,
+        consent=given.consent,
+        corrections=tuple(_corrections(given, app, messages)) if given.corrections else (),
+        comparisons=tuple(_comparisons(given, app, messages)) if given.comparisons else (),
+    )
+
+
+def prepare_comparison(given: WholeComparisonIn, app: str, now: datetime) -> Incoming:
+    """The conversation that a comparison brings along: its prompt, the rejected answer, and the chosen one beside it.
+
+    An answer without an id is named by its text, so that preferring the other one next time changes the comparison
+    and not the conversation.
+
+    Raises:
+        DataError: like `prepare`, and where the answers are the same or the prompt ends with an answer.
+    """
+    names = [_answer_name(given.id, answer) for answer in (given.rejected, given.chosen)]
+    if names[0] == names[1] or given.rejected.content == given.chosen.content:
+        raise DataError("chosen and rejected are the same answer; compare two different ones")
+    if given.prompt[-1].role not in ("user", "tool"):
+        raise DataError(f"prompt: its last message is of the role {given.prompt[-1].role!r}; end it with what was answered, a user's")
+    asked = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.prompt)]
+    parents = [None, *asked]
+    messages = [
+        *(MessageIn(m.role, m.content, asked[at], parents[at]) for at, m in enumerate(given.prompt)),
+        MessageIn("assistant", given.rejected.content, names[0], asked[-1]),
+        MessageIn("assistant", given.chosen.content, names[1], asked[-1]),
+    ]
+    whole = ConversationIn(
+        id=given.id, user=given.user, messages=tuple(messages), app=given.app, hints=given.hints, model=given.model,
+        consent=given.consent, time=given.time, metadata=given.metadata,
+        comparisons=(ComparisonIn(names[1], names[0]),),
+    )  # fmt: skip
+    return replace(prepare(whole, app, now), prompt=len(given.prompt))
+
+
+def describe(client_id: str, hints: Any = None, model: str | None = None, metadata: Any = None) -> bytes:
+    """The JSON that is sealed beside a conversation; read back with `read_meta`."""
+    return msgspec.json.encode({"id": client_id, "hints": hints, "model": model, "metadata": metadata})
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What was sealed beside a conversation."""
+
+    id: str
+    hints: dict[str, str | None] | None = None
+    model: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+def read_meta(plain: bytes) -> Meta:
+    return msgspec.json.decode(plain, type=Meta)
+
+
+def _link(given: ConversationIn, is_list: bool) -> tuple[NewMessage, ...]:
+    names = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.messages)]
+    if len(set(names)) < len(names):
+        twice = next(name for position, name in enumerate(names) if name in names[:position])
+        raise DataError(f"messages: the id {twice[:80]!r} is used twice in this conversation")
+    linked = []
+    for position, (name, message) in enumerate(zip(names, given.messages, strict=True)):
+        if is_list:
+            parent = names[position - 1] if position else None
+        else:
+            parent = _checked_parent(message, position, names)
+        linked.append(NewMessage(name, message.role, message.content, parent))
+    return tuple(linked)
+
+
+def _checked_parent(message: MessageIn, position: int, names: list[str]) -> str | None:
+    if message.parent is not None and message.parent in names[position:]:
+        raise DataError(
+            f"messages[{position}].parent: {message.parent[:80]!r} does not come before it; send parents before children"
+        )
+    return message.parent
+
+
+def _votes(
+    given: ConversationIn, app: str, messages: tuple[NewMessage, ...], roles: dict[str, Any]
+) -> list[NewVote]:
+    found = []
+    for number, vote in enumerate(given.votes):
+        name = _named(vote.message, messages, f"votes[{number}].message")
+        if roles.get(name, "assistant") != "assistant":
+            raise DataError(
+                f"votes[{number}].message: {name[:80]!r} is a {roles[name]} message; vote on an assistant's"
+            )
+        found.append(NewVote(app, name, vote.rater or given.user, 1 if vote.value == "up" else -1))
+    return found
+
+
+def _corrections(given: ConversationIn, app: str, messages: tuple[NewMessage, ...]) -> list[NewCorrection]:
+    """The last one of each person for each answer, so that the same row again changes nothing."""
+    found = {}
+    for number, correction in enumerate(given.corrections):
+        answer = _answer(correction.message, messages, f"corrections[{number}].message")
+        refuse_blank(correction.content, f"corrections[{number}].content")
+        rater = correction.rater or given.user
+        found[answer.id, rater] = NewCorrection(app, answer.id, rater, correction.content)
+    return list(found.values())
+
+
+def _comparisons(given: ConversationIn, app: str, messages: tuple[NewMessage, ...]) -> list[NewComparison]:
+    found = []
+    for number, comparison in enumerate(given.comparisons):
+        chosen = _answer(comparison.chosen, messages, f"comparisons[{number}].chosen")
+        rejected = _answer(comparison.rejected, messages, f"comparisons[{number}].rejected")
+        if chosen is rejected or chosen.parent != rejected.parent or chosen.parent is None:
+            raise DataError(
+                f"comparisons[{number}]: {chosen.id[:80]!r} and {rejected.id[:80]!r} are not two answers to one message"
+            )
+        found.append(NewComparison(app, chosen.id, rejected.id, comparison.rater or given.user))
+    return found
+
+
+def _answer(given: str | int, messages: tuple[NewMessage, ...], place: str) -> NewMessage:
+    name = _named(given, messages, place)
+    found = next((message for message in messages if message.id == name), None)
+    if found is None:
+        raise DataError(f"{place}: {name[:80]!r} is not a message of this conversation; send that message along")
+    if found.role != "assistant":
+        raise DataError(f"{place}: {name[:80]!r} is a {found.role} message; name an assistant's")
+    return found
+
+
+def _named(given: str | int, messages: tuple[NewMessage, ...], place: str) -> str:
+    """The message's id, where its position may be given instead."""
+    if isinstance(given, str):
+        return given
+    if not 0 <= given < len(messages):
+        raise DataError(f"{place}: there is no message at position {str(given)[:20]}")
+    return messages[given].id
+
+
+def _answer_name(conversation_id: str, answer: AnswerIn) -> str:
+    return answer.id or f"{conversation_id}:{sha256(answer.content.encode()).hexdigest()[:32]}"
+
+
+def _in_utc(time: datetime | None, now: datetime) -> datetime:
+    if time is None:
+        return now
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    if not _EARLIEST <= time <= now + _FUTURE:
+        raise DataError(
+            f"time: {time.isoformat()} lies in the future or before the year 2000; write e.g. {now:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    return time.astimezone(UTC)

@@ -1,0 +1,301 @@
+"""Carries a claimed round out: pins what it compares with, runs its attempts, records what they did under the fence.
+
+    var/rounds/0007/attempt-1/recipe.json      the recipe of this attempt: phase and remedies applied
+                              snapshot/ mix/ train/ export/ evaluate/ gate/ report/
+"""
+
+import importlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import structlog
+from sqlmodel import Session
+
+from pipelines import artifacts, remedies
+from pipelines.context import Adapter, Baseline, RoundResult, RunRound, Surroundings
+from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
+from pipelines.recipe import Recipe
+from pipelines.records import FeedbackFate, Record
+from pipelines.stages.candidate import Candidate
+from pipelines.stages.mix import REASONS as MIX_REASONS
+from pipelines.stages.mix import LeftOut
+from pipelines.stages.snapshot import read_items
+from service.corpus import StoreCorpus
+from service.models.promotion import promote
+from service.rounds.requests import Claim, recipe_of
+from service.settings import Settings
+from service.store import fates, models, tables
+from service.store import rounds as rows
+from service.store.files import served
+from service.store.session import Store
+from service.vault import Vault
+
+_STATES: Mapping[str, str] = {"pass": "passed", "fail": "failed", "inconclusive": "inconclusive", "skipped": "skipped"}
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Pins(Record):
+    """What a round compares itself with, fixed when it was first claimed, whatever is promoted meanwhile."""
+
+    champion: str | None
+    promoted: int
+    lineage: tuple[str, ...]
+
+
+def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: RunRound | None = None) -> str:
+    """Run a claimed round to its end and give its final state; a round that was started goes on where it stopped.
+
+    `run` is pipelines.round.run_round, loaded only here: its stages reach for lm-eval and the like, which the other
+    processes of the app side never load. Errors of pipelines.errors end the round with their sentence; others end it
+    too, and are raised.
+    """
+    try:
+        run = run or _spine()
+        row, pins = _start(claim)
+        recipe = recipe_of(row).phase(pins.promoted)
+        result = _attempts(run, settings, store, vault, claim, recipe, pins)
+        state, message = _STATES[result.outcome], " ".join(result.reasons)
+    except Cancelled as error:
+        state, message = "cancelled", str(error)
+    except PerennialError as error:
+        state, message = "error", str(error)
+    except Exception as error:
+        claim.finish("error", f"{type(error).__name__}: see the log of the round", tables.now())
+        raise
+    if not claim.finish(state, message, tables.now()):
+        return "lost"
+    _log.info("round_ended", round=claim.round_id, state=state)
+    if state == "passed" and recipe.promote == "automatic":
+        _promote(settings, store, claim.round_id)
+    return state
+
+
+def _spine() -> RunRound:
+    try:
+        return cast(RunRound, importlib.import_module("pipelines.round").run_round)
+    except ImportError as error:
+        missing = f"rounds need the package '{error.name}', which is not installed: pip install 'perennial[all]'"
+        raise MissingDependency(missing) from error
+
+
+def _start(claim: Claim) -> tuple[tables.Round, Pins]:
+    """The round's row, and what it is pinned to."""
+    with claim.writing() as session:
+        row = rows.get_round(session, claim.round_id)
+        if "promoted" not in row.counts:
+            champion, lineage = rows.champion_lineage(session)
+            promoted = rows.promoted_rounds(session, row.recipe_name)
+            row.counts = {**row.counts, "champion": champion, "promoted": promoted, "lineage": lineage}
+            session.add(row)
+        counts = row.counts
+    return row, Pins(champion=counts["champion"], promoted=counts["promoted"], lineage=tuple(counts["lineage"]))
+
+
+def _attempts(
+    run: RunRound, settings: Settings, store: Store, vault: Vault, claim: Claim, recipe: Recipe, pins: Pins
+) -> RoundResult:
+    """Attempts until one does not fail, at most the recipe's number of them; each failure changes the next recipe."""
+    number = 1
+    while True:
+        attempt = _Attempt(settings, claim, number)
+        recipe = attempt.keep_recipe(recipe)
+        result = attempt.recorded()
+        if result is None:
+            corpus, around = _corpus(store, vault, pins), _surroundings(settings, store, claim, pins, number)
+            result = attempt.run(run, recipe, corpus, around)
+            attempt.record(result, recipe, pins)
+        if result.outcome != "fail" or number >= recipe.max_attempts:
+            return result
+        recipe = remedies.next_recipe(recipe, result.verdict.checks if result.verdict else (), number)
+        number += 1
+
+
+def _corpus(store: Store, vault: Vault, pins: Pins) -> StoreCorpus:
+    with store.read() as session:
+        seen = frozenset(rows.seen_conversations(session, pins.lineage))
+    return StoreCorpus(store, vault, seen)
+
+
+def _surroundings(settings: Settings, store: Store, claim: Claim, pins: Pins, number: int) -> Surroundings:
+    with store.read() as session:
+        row = rows.get_round(session, claim.round_id)
+        held = models.get_model(session, pins.champion) if pins.champion else None
+        lineage = tuple(_adapter(settings, models.get_model(session, name).model) for name in pins.lineage)
+    schedule = recipe_of(row).schedule
+    champion = _there(Baseline(id=held.model.id, form=served(settings.home, held.form))) if held and held.form else None
+    return Surroundings(
+        project=settings.project, models=settings.models, scores=settings.scores, champion=champion,
+        lineage=tuple(adapter for adapter in lineage if adapter), attempt=number, min_new=schedule.min_new_examples if schedule and row.schedule else 0,
+    )  # fmt: skip
+
+
+def _there(champion: Baseline) -> Baseline:
+    """The champion, whose files a round needs at its end: better to miss them now than after hours of training."""
+    files = [path for path in (champion.form.path, champion.form.adapter_path) if path]
+    gone = next((path for path in files if not Path(path).is_file()), None)
+    if gone:
+        raise ArtifactError(f"a round needs the champion {champion.id}, and its file {gone} is gone: restore it or promote another model")
+    return champion
+
+
+def _adapter(settings: Settings, model: tables.Model) -> Adapter | None:
+    """The adapter of a model of the lineage, at the scale at which it was exported; None for the origin."""
+    if model.adapter_path is None:
+        return None
+    folder = settings.home / model.adapter_path
+    exported = artifacts.read_manifest(folder.parent.parent / "export")
+    scale = Candidate.model_validate(exported.output).scale if exported else 1.0
+    return Adapter(folder=str(folder), scale=scale)
+
+
+class _Attempt:
+    """One try: its folder, its row, and the journal of its stages (the Journal of pipelines.round)."""
+
+    def __init__(self, settings: Settings, claim: Claim, number: int) -> None:
+        self._settings, self._claim, self._number = settings, claim, number
+        self._folder = Path("rounds") / f"{claim.round_id:04d}" / f"attempt-{number}"
+        self._path = settings.home / self._folder
+        self._path.mkdir(parents=True, exist_ok=True)
+        self._id = self._row_id()
+        if number > 1:
+            self._share_snapshot()
+
+    def keep_recipe(self, recipe: Recipe) -> Recipe:
+        """This attempt's recipe: the given one if it starts now, the one it started with if it goes on."""
+        path = self._path / "recipe.json"
+        if path.is_file():
+            return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+        artifacts.write_atomic(path, recipe.model_dump_json(indent=1))
+        return recipe
+
+    def recorded(self) -> RoundResult | None:
+        """How this attempt ended, if an earlier claim recorded that; None if it has still to run to its end."""
+        with self._claim.store.read() as session:
+            row = session.get_one(tables.Attempt, self._id)
+        if row.verdict is None:
+            return None
+        gate = artifacts.read_manifest(self._path / "gate")
+        return RoundResult.model_validate({
+            "outcome": row.verdict, "reasons": row.reasons, "counts": {}, "verdict": gate.output if gate else None,
+        })  # fmt: skip
+
+    def run(self, run: RunRound, recipe: Recipe, corpus: StoreCorpus, around: Surroundings) -> RoundResult:
+        attempt = artifacts.Attempt(self._path, self._claim.fence, self._claim.check)
+        try:
+            return run(recipe, attempt, corpus, around, self)
+        except PerennialError as error:
+            self._fail("cancelled" if isinstance(error, Cancelled) else "error", str(error))
+            raise
+
+    def started(self, stage: str) -> None:
+        with self._claim.writing() as session:
+            rows.change_round(session, self._claim.round_id, self._claim.fence, stage=stage)
+        _log.info("stage_started", round=self._claim.round_id, attempt=self._number, stage=stage)
+
+    def finished(self, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
+        """Record a stage once. One that ran although it had finished before is an error, not a second row."""
+        with self._claim.writing() as session:
+            known = rows.find_stage(session, self._id, stage)
+            if known is not None and ran:
+                raise Conflict(f"stage {stage} of round {self._claim.round_id} had finished under fence {known.fence} and ran again")
+            if known is None:
+                session.add(tables.Stage(
+                    attempt_id=self._id, name=stage, digest=manifest.digest, fence=self._claim.fence,
+                    seconds=manifest.seconds,
+                ))  # fmt: skip
+                self._record_selection(session, stage, manifest)
+        _log.info("stage_finished", round=self._claim.round_id, stage=stage, seconds=round(manifest.seconds, 1), ran=ran)
+
+    def record(self, result: RoundResult, recipe: Recipe, pins: Pins) -> None:
+        """Write the attempt's verdict and the models it made, in one transaction under the fence."""
+        with self._claim.writing() as session:
+            if result.origin is not None:
+                models.add_model(
+                    session, self._settings.home, result.origin.id, result.origin.form, kind="origin",
+                    recipe_name=recipe.name,
+                )  # fmt: skip
+            if result.candidate is not None and result.origin is not None:
+                parents = [result.origin.id] if recipe.lineage == "from_origin" else list(pins.lineage) or [result.origin.id]
+                models.add_model(
+                    session, self._settings.home, f"{recipe.name}-r{self._claim.round_id:04d}-a{self._number}",
+                    result.candidate, kind="candidate", recipe_name=recipe.name, round_id=self._claim.round_id,
+                    parents=parents, verdict=result.outcome, reasons=list(result.reasons),
+                    adapter_path=models.stored_path(self._settings.home, result.adapter),
+                )  # fmt: skip
+            row = session.get_one(tables.Attempt, self._id)
+            row.state, row.verdict, row.finished_at = "finished", result.outcome, tables.now()
+            row.reasons = list(result.reasons)
+            session.add(row)
+            turn = rows.get_round(session, self._claim.round_id)
+            turn.counts = {**turn.counts, **result.counts}
+            session.add(turn)
+
+    def _row_id(self) -> int:
+        with self._claim.writing() as session:
+            known = [row for row in rows.attempts(session, self._claim.round_id) if row.number == self._number]
+            row = known[0] if known else tables.Attempt(
+                round_id=self._claim.round_id, number=self._number, folder=str(self._folder)
+            )  # fmt: skip
+            row.state = "finished" if row.verdict else "running"
+            session.add(row)
+            session.flush()
+            assert row.id is not None
+            return row.id
+
+    def _fail(self, state: str, reason: str) -> None:
+        """Note why the attempt stopped, if the round is still ours."""
+        try:
+            with self._claim.writing() as session:
+                row = session.get_one(tables.Attempt, self._id)
+                row.state, row.reasons, row.finished_at = state, [reason], tables.now()
+                session.add(row)
+        except Cancelled:
+            _log.warning("claim_lost", round=self._claim.round_id, fence=self._claim.fence)
+
+    def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest) -> None:
+        """The snapshot's decisions, on feedback too, once per round; what the mixture then left out of them, and fresh pairs."""
+        folder = self._path / stage
+        if stage == "snapshot" and rows.get_snapshot(session, self._claim.round_id) is None:
+            items = read_items(folder / "items.jsonl")
+            rows.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
+            fates.add_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
+        if stage == "prefer":
+            fates.mark_resampled(session, self._claim.round_id, manifest.output.get("replaced", ()))
+        if stage == "mix":
+            lines = (folder / "left_out.jsonl").read_text(encoding="utf-8").splitlines()
+            left_out = [LeftOut.model_validate_json(line) for line in lines]
+            reasons = {one.conversation: one.reason for one in left_out}
+            if self._number == 1:
+                rows.leave_out(session, self._claim.round_id, reasons)
+            else:  # what one attempt trained on is used, whatever the others did: the models of both may be kept
+                rows.take_back_in(session, self._claim.round_id, MIX_REASONS, reasons)
+
+    def _share_snapshot(self) -> None:
+        """Every attempt of a round reads the same snapshot."""
+        first, mine = self._path.parent / "attempt-1" / "snapshot", self._path / "snapshot"
+        if mine.exists():
+            return
+        temporary = self._path / "snapshot.copy"
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(first, temporary)
+        temporary.rename(mine)
+
+
+def _read_fates(path: Path) -> list[FeedbackFate]:
+    """What the snapshot made of feedback; nothing where its recipe asked for none."""
+    if not path.is_file():
+        return []
+    return [FeedbackFate.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _promote(settings: Settings, store: Store, round_id: int) -> None:
+    """Promote the candidate that passed; a refusal is logged, and the candidate waits for its click."""
+    with store.read() as session:
+        passed = [model.id for model in rows.models_of(session, round_id) if model.verdict == "pass"]
+    for model_id in passed:
+        try:
+            promote(store, settings, model_id, by=f"round:{round_id}", automatic=True)
+        except PerennialError as error:
+            _log.warning("not_promoted", round=round_id, model=model_id, why=str(error))

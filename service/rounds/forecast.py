@@ -1,0 +1,83 @@
+"""`perennial plan`: what a round of a recipe would be with today's data. Reads, counts, starts nothing."""
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.chat import escape_markers
+from pipelines.forecast.preference import count_thumbs
+from pipelines.forecast.round import Plan, Stock, forecast
+from pipelines.mixture.anchors import AnchorPool, load_pools
+from pipelines.recipe import Recipe
+from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
+from pipelines.tokenizer import ChatTokenizer
+from service.corpus import StoreCorpus
+from service.settings import Settings
+from service.store import rounds
+from service.store.session import Store
+from service.vault import Vault
+
+_CHARACTERS_PER_TOKEN = 3  # a rough mean of Korean and English, where the model's tokenizer is not here
+
+
+def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) -> Plan:
+    """The forecast with what selection would take now; contamination is not checked, so it may be a little high.
+
+    Without the base model's folder tokens are estimated at three characters each.
+    """
+    folder = settings.project / recipe.base.model
+    base = folder if (folder / "config.json").is_file() else None
+    count = _counter(base)
+    with store.read() as session:
+        phase = recipe.phase(rounds.promoted_rounds(session, recipe.name))
+        _, lineage = rounds.champion_lineage(session)
+        seen = frozenset(rounds.seen_conversations(session, lineage))
+    selector = Selector(count_tokens=count, find_contaminated=lambda texts: [None] * len(texts), suite_digests={})
+    corpus = StoreCorpus(store, vault, seen)
+    taken = preview(corpus, phase.select, selector, now=datetime.now(UTC), rule=phase.preference)
+    pools = load_pools(settings.project / "data" / "general")
+    new = _stock(taken, "new")
+    missing = phase.min_examples - taken.examples
+    plan = forecast(
+        phase, new=new if missing <= 0 else _enough(phase, new, missing), replay=_stock(taken, "replay"),
+        anchors={name: _pool_stock(pool, count) for name, pool in pools.items()}, base=base,
+        cuda=shutil.which("nvidia-smi") is not None, memory_bytes=_memory_bytes(),
+        thumbs=count_thumbs(corpus.candidates()) if phase.preference else None,
+    )  # fmt: skip
+    if missing <= 0:
+        return plan
+    short = (
+        f"the round would be skipped now: {taken.examples} examples, and the recipe asks for {phase.min_examples}; "
+        "everything above is for that number"
+    )
+    return plan.model_copy(update={"warnings": (short, *plan.warnings)})
+
+
+def _enough(recipe: Recipe, new: Stock, missing: int) -> Stock:
+    """As many examples as the recipe asks for; those that are not there yet are as long as the others, or as allowed."""
+    shortest, longest = recipe.select.response_tokens
+    mean = new.tokens / new.examples if new.examples else (shortest + longest) / 2
+    return Stock(examples=new.examples + missing, tokens=new.tokens + round(missing * mean))
+
+
+def _counter(base: Path | None) -> Callable[[str], int]:
+    if base is None:
+        return lambda text: max(1, len(text) // _CHARACTERS_PER_TOKEN)
+    tokenizer = ChatTokenizer(base)
+    return lambda text: len(tokenizer.text_ids(escape_markers(text)))
+
+
+def _stock(taken: SnapshotOutput, source: str) -> Stock:
+    return Stock(examples=taken.new if source == "new" else taken.replay, tokens=taken.tokens[source])
+
+
+def _pool_stock(pool: AnchorPool, count: Callable[[str], int]) -> Stock:
+    train, _ = pool.split()
+    answers = [turn.content for anchor in train for turn in anchor.turns if turn.role == "assistant"]
+    return Stock(examples=len(train), tokens=sum(count(answer) + 1 for answer in answers))
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,275 @@
+"""Rounds are rows: ask for one, claim one, cancel one, look at one. Executing a claimed one is service/rounds/execution.py.
+
+    requested ── claim (lease, fence + 1) ──> running ── finish under the fence ──> passed | failed | inconclusive
+        └── cancel ──> cancelled                 ├── too few examples ──> skipped
+                                                 ├── cancel, erasure ──> cancelled
+                                                 └── error ──> error;  worker or child killed: claimed again, goes on
+"""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlmodel import Session
+
+from pipelines.errors import NotFound, Refused
+from pipelines.recipe import Recipe, parse_recipe
+from service.rounds.liveness import another_lives
+from service.settings import Settings
+from service.store import rounds as rows
+from service.store.session import Store
+from service.store.tables import Attempt, Round, Stage
+
+_RECIPE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    """One try at a round, with the stages that finished and the reports that exist."""
+
+    attempt: Attempt
+    stages: tuple[Stage, ...]
+    reports: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """A round as people see it.
+
+    `counts` is the funnel's counts, empty before the snapshot; `progress` the newest line of the running stage's
+    progress.jsonl, if any.
+    """
+
+    round: Round
+    attempts: tuple[AttemptView, ...]
+    counts: Mapping[str, Any]
+    models: tuple[str, ...]
+    progress: Mapping[str, Any] | None
+
+
+class Claim:
+    """The right to work on a round until the lease runs out or somebody else claims it."""
+
+    def __init__(self, store: Store, round_id: int, fence: int) -> None:
+        self.store, self.round_id, self.fence = store, round_id, fence
+
+    def check(self) -> None:
+        """Raise Cancelled if the round was cancelled or is no longer ours. Cheap: it only reads."""
+        with self.store.read() as session:
+            rows.check_claim(session, self.round_id, self.fence)
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A write transaction in which the claim is known to hold.
+
+        Raises:
+            Cancelled: it does not; nothing is written.
+        """
+        with self.store.begin() as session:
+            rows.check_claim(session, self.round_id, self.fence, lock=True)
+            yield session
+
+    def renew(self, lease_seconds: float) -> None:
+        """Extend the lease. Raises Cancelled as `check` does."""
+        with self.writing() as session:
+            rows.renew_lease(session, self.round_id, self.fence, time.time() + lease_seconds)
+
+    def ended_by_us(self) -> bool:
+        """Whether the work under this claim has recorded the round's end."""
+        with self.store.read() as session:
+            row = rows.get_round(session, self.round_id)
+            return row.fence == self.fence and row.state not in (*rows.OPEN_STATES, "cancelled")
+
+    def release(self) -> None:
+        """Let the next worker take the round at once."""
+        with self.store.begin() as session:
+            rows.release(session, self.round_id, self.fence)
+
+    def count_crash(self) -> int:
+        """Note that the round's process crashed, and give how often it has in a row without finishing a stage.
+
+        Raises Cancelled as `check` does.
+        """
+        with self.writing() as session:
+            row = rows.get_round(session, self.round_id)
+            done = rows.count_stages(session, self.round_id)
+            crashes = int(row.counts.get("crashes", 0)) + 1 if row.counts.get("stages_at_crash") == done else 1
+            row.counts = {**row.counts, "crashes": crashes, "stages_at_crash": done}
+            session.add(row)
+        return crashes
+
+    def finish(self, state: str, message: str, finished_at: datetime) -> bool:
+        """End the round; False if it was no longer ours to end. Why somebody cancelled it stays as they said it."""
+        with self.store.begin() as session:
+            told = rows.get_round(session, self.round_id).message if state == "cancelled" else ""
+            values = {"state": state, "message": told or message, "finished_at": finished_at, "lease_until": None}
+            ended = rows.change_round(session, self.round_id, self.fence, **values)
+            if ended:
+                rows.end_open_attempts(session, self.round_id, state, told or message)
+            return ended
+
+
+def request_round(
+    store: Store, recipe_text: str, by: str, schedule: str | None = None, slot: datetime | None = None
+) -> int | None:
+    """Ask for a round and give its number; None if this slot of the schedule already has one.
+
+    Raises:
+        RecipeError: the text is not a recipe of this version.
+    """
+    recipe = parse_recipe(recipe_text, schedule or "given")
+    values = {
+        "recipe_name": recipe.name, "recipe": recipe_text, "recipe_digest": recipe.digest, "requested_by": by,
+        "schedule": schedule, "slot": slot,
+    }  # fmt: skip
+    with store.begin() as session:
+        round_id = rows.insert_round(session, values)
+        if round_id is not None:
+            rows.audit(session, by, "round.request", str(round_id), recipe=recipe.name, schedule=schedule)
+    if round_id is not None:
+        _log.info("round_requested", round=round_id, recipe=recipe.name, schedule=schedule)
+    return round_id
+
+
+def recipe_text(settings: Settings, given: str) -> str:
+    """The YAML text of a recipe given by its name in data/recipes, or given as YAML.
+
+    Raises:
+        NotFound: no recipe has that name; the sentence lists those that exist.
+    """
+    name = given.strip()
+    if not _RECIPE_NAME.fullmatch(name):
+        return given
+    folder = settings.project / "data" / "recipes"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml"))) or "none"
+        raise NotFound(f"no recipe is called '{name}'; data/recipes has {known}")
+    return path.read_text(encoding="utf-8")
+
+
+def claim_round(store: Store, owner: str, lease_seconds: float) -> tuple[Round, Claim] | None:
+    """The oldest round that waits or was abandoned, claimed for `owner`; None if there is nothing to do."""
+    clock = time.time()
+    with store.begin() as session:
+        rows.end_abandoned_cancels(session, clock)
+        claimed = rows.claim_round(session, owner, clock, lease_seconds)
+    if claimed is None or claimed.id is None:
+        return None
+    _log.info("round_claimed", round=claimed.id, fence=claimed.fence, owner=owner)
+    return claimed, Claim(store, claimed.id, claimed.fence)
+
+
+def release_dead(store: Store, host: str) -> int:
+    """Free the rounds of workers of this host that no longer live, so that nobody waits for their leases."""
+    freed = 0
+    with store.begin() as session:
+        for row in rows.running_rounds(session):
+            name, pid, _ = (row.owner or "::").rsplit(":", 2)
+            if name == host and row.id is not None and not another_lives(int(pid)):
+                rows.release(session, row.id, row.fence)
+                freed += 1
+    return freed
+
+
+def sweep_leftovers(settings: Settings, store: Store) -> int:
+    """Delete what attempts that no longer run left behind, and give how many folders that were.
+
+    That is text in scratch folders, and the weights of cancelled rounds: nobody may use them, and the person for
+    whose sake the round was cancelled may be in them.
+    """
+    with store.read() as session:
+        running = {row.id for row in rows.running_rounds(session) if (row.lease_until or 0) > time.time()}
+        cancelled = {row.id for row in rows.list_rounds(session, limit=None) if row.state == "cancelled"}
+    left = [path for path in settings.rounds.glob("*/attempt-*/scratch") if _round_of(path) not in running]
+    for pattern in ("train*", "export*"):
+        left += [path for path in settings.rounds.glob(f"*/attempt-*/{pattern}") if _round_of(path) in cancelled]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(left)
+
+
+def cancel_round(store: Store, round_id: int, by: str) -> Round:
+    """Cancel a round: at once if it waits, within a few seconds if it runs.
+
+    Raises:
+        NotFound: no such round.
+        Refused: it has already ended.
+    """
+    with store.begin() as session:
+        row = rows.get_round(session, round_id)
+        if row.state not in rows.OPEN_STATES:
+            raise Refused(f"round {round_id} has ended ({row.state}) and cannot be cancelled")
+        row.cancel_requested = True
+        session.add(row)
+        rows.audit(session, by, "round.cancel", str(round_id))
+        session.flush()
+        rows.end_abandoned_cancels(session, time.time())
+        session.refresh(row)
+    _log.info("round_cancel_requested", round=round_id, by=by)
+    return row
+
+
+def list_rounds(store: Store, limit: int = 100) -> list[Round]:
+    """Rounds, newest first."""
+    with store.read() as session:
+        return rows.list_rounds(session, limit)
+
+
+def show_round(store: Store, settings: Settings, round_id: int) -> RoundView:
+    """Everything about one round. Raises NotFound."""
+    with store.read() as session:
+        row = rows.get_round(session, round_id)
+        snapshot = rows.get_snapshot(session, round_id)
+        attempts = tuple(_attempt_view(session, settings, found) for found in rows.attempts(session, round_id))
+        models = tuple(model.id for model in rows.models_of(session, round_id))
+    folder = settings.home / attempts[-1].attempt.folder if attempts else None
+    progress = read_progress(folder) if folder and row.state == "running" else None
+    return RoundView(row, attempts, snapshot.counts if snapshot else {}, models, progress)
+
+
+def read_progress(attempt: Path) -> Mapping[str, Any] | None:
+    """The newest whole line of the progress.jsonl that was written last in an attempt's folder."""
+    files = [*attempt.glob("*/progress.jsonl")]
+    if not files:
+        return None
+    newest = max(files, key=lambda path: path.stat().st_mtime_ns if path.exists() else 0)
+    try:
+        lines = newest.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:  # the stage was sealed between the two looks
+        return None
+    whole = [line for line in lines[:-1] if line]
+    return _parsed(whole[-1]) if whole else None
+
+
+def recipe_of(row: Round) -> Recipe:
+    """The recipe that the row was asked with, before its phase is applied."""
+    return parse_recipe(row.recipe, f"of round {row.id}")
+
+
+def _round_of(path: Path) -> int:
+    """The number of the round whose attempt holds this folder."""
+    return int(path.parts[-3])
+
+
+def _parsed(line: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:  # a process was killed in the middle of a line, and the next one wrote on behind it
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _attempt_view(session: Session, settings: Settings, attempt: Attempt) -> AttemptView:
+    folder = settings.home / attempt.folder / "report"
+    reports = tuple(path for name in ("report.md", "report.json") if (path := folder / name).is_file())
+    return AttemptView(attempt, tuple(rows.stages(session, attempt.id or 0)), reports)

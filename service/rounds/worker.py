@@ -1,0 +1,208 @@
+"""The worker: turns rounds as child processes, and goes on curating, keeping leases and deleting what is due.
+
+    worker ──stdin pipe──> round_child (own process group) ──> training, scoring, llama.cpp in their own processes
+       └── heartbeat thread: renews the lease; when it is lost or the round cancelled, kills the whole group
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from uuid import uuid4
+
+import structlog
+
+from pipelines.errors import Cancelled
+from service.rounds.child import NOT_OURS, write_settings
+from service.rounds.chores import Chore, open_chores
+from service.rounds.requests import Claim, claim_round, release_dead, sweep_leftovers
+from service.rounds.schedule import start_schedules
+from service.settings import Settings
+from service.store.session import Store, is_unavailable, open_store
+from service.store.tables import now
+from service.vault import open_vault
+
+MAX_CRASHES = 3
+_IDLE_SECONDS = 0.5
+_CODE = Path(__file__).resolve().parents[2]
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def run_worker(
+    settings: Settings, once: bool = False, stop: threading.Event | None = None, chores: Sequence[Chore] | None = None
+) -> None:
+    """Work until `stop` is set; with `once`, until no round waits and no chore (curation, retention) is due.
+
+    A worker that ends, or is killed, loses nothing: its round goes on in the next worker from the last finished stage.
+    """
+    if stop is None:
+        stop = threading.Event()
+        _stop_on_terminate(stop)
+    store = open_store(settings)
+    vault = open_vault(settings, store)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+    release_dead(store, socket.gethostname())
+    sweep_leftovers(settings, store)
+    schedules = start_schedules(store)
+    try:
+        with open_chores(settings, store, vault) if chores is None else nullcontext(chores) as due:
+            _work(settings, store, owner, due, once, stop)
+    finally:
+        schedules.shutdown(wait=False)
+        store.close()
+
+
+def _stop_on_terminate(stop: threading.Event) -> None:
+    """Let SIGTERM and Ctrl-C end the loop in order, where this is a process's main thread."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+
+
+def _work(
+    settings: Settings, store: Store, owner: str, chores: Sequence[Chore], once: bool, stop: threading.Event
+) -> None:
+    running: RoundProcess | None = None
+    try:
+        while not stop.is_set():
+            try:
+                if running is not None and running.ended():
+                    running = None
+                    sweep_leftovers(settings, store)
+                if running is None:
+                    running = _claim(settings, store, owner)
+                busy = any([chore() for chore in chores])
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                _log.warning("worker_waits_for_database", error=type(error).__name__)
+                busy = False
+            if once and running is None and not busy:
+                return
+            if not busy:
+                stop.wait(_IDLE_SECONDS)
+    finally:
+        if running is not None:
+            running.give_up()
+
+
+def _claim(settings: Settings, store: Store, owner: str) -> "RoundProcess | None":
+    claimed = claim_round(store, owner, settings.lease_seconds)
+    return RoundProcess(settings, claimed[1]) if claimed else None
+
+
+class RoundProcess:
+    """A round running as a child process group, with its lease kept alive by a thread of this process."""
+
+    def __init__(self, settings: Settings, claim: Claim) -> None:
+        self._settings, self._claim = settings, claim
+        self._finished, self._lease_lost = threading.Event(), threading.Event()
+        self._process = _start(settings, claim)
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heart.start()
+
+    def __enter__(self) -> "RoundProcess":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.give_up()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ended(self) -> bool:
+        """True once the child is gone and what it left behind is dealt with."""
+        code = self._process.poll()
+        if code is None:
+            return False
+        self._end()
+        if self._lease_lost.is_set():  # killed because the database was away too long: no fault of the round
+            self._claim.release()
+        elif code not in (0, NOT_OURS):
+            self._crashed(code)
+        return True
+
+    def give_up(self) -> None:
+        """Kill the group and let the next worker go on with the round at once."""
+        self._end()
+        self._claim.release()
+
+    def _end(self) -> None:
+        self._finished.set()
+        self._kill()
+        self._heart.join(timeout=self._settings.lease_seconds)
+
+    def _crashed(self, code: int) -> None:
+        """A crash is tried again from the last finished stage; the third in a row on one stage ends the round."""
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        _log.error("round_crashed", round=self._claim.round_id, how=how)
+        try:
+            crashes = self._claim.count_crash()
+            if crashes < MAX_CRASHES:
+                self._claim.release()
+            else:
+                log = log_path(self._settings, self._claim.round_id)
+                message = f"the process of the round ended with {how} {crashes} times in one stage; its last words are in {log}"
+                self._claim.finish("error", message, now())
+        except Cancelled as error:
+            self._claim.finish("cancelled", str(error), now())
+
+    def _beat(self) -> None:
+        """Renew the lease until the round ends; without a lease the child must not go on."""
+        lease = self._settings.lease_seconds
+        held_until = time.monotonic() + lease
+        while not self._finished.wait(min(lease / 3, 2.0)):
+            try:
+                self._claim.renew(lease)
+                held_until = time.monotonic() + lease
+            except Cancelled as error:
+                if self._claim.ended_by_us():  # the child recorded the end, and may still promote its model
+                    return
+                _log.warning("round_stopped", round=self._claim.round_id, why=str(error))
+                self._kill()
+                self._claim.finish("cancelled", str(error), now())
+                return
+            except Exception as error:
+                if not is_unavailable(error) or time.monotonic() > held_until - 1:
+                    _log.error("lease_lost", round=self._claim.round_id, error=type(error).__name__)
+                    self._lease_lost.set()
+                    self._kill()
+                    return
+
+    def _kill(self) -> None:
+        """End the child and everything it started; harmless when they are gone."""
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def log_path(settings: Settings, round_id: int) -> Path:
+    """Where a round's process writes what it prints: ids, counts and tracebacks, never user text."""
+    return settings.logs / f"round-{round_id:04d}.log"
+
+
+def _start(settings: Settings, claim: Claim) -> subprocess.Popen[bytes]:
+    path = log_path(settings, claim.round_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", "-m", "service.rounds.child", str(claim.round_id), str(claim.fence)]
+    environment = {**os.environ, "PYTHONPATH": str(_CODE), "OMP_WAIT_POLICY": "passive"}
+    with path.open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it is dead already; `ended` will say so
+        process.stdin.write(write_settings(settings))
+        process.stdin.flush()
+    return process

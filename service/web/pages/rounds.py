@@ -1,0 +1,252 @@
+"""What the page of a round shows: its stages as they go, its loss, its scores with their intervals."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sqlmodel import Session
+
+from pipelines.artifacts import read_manifest
+from pipelines.errors import ArtifactError, RecipeError
+from pipelines.recipe import parse_recipe
+from pipelines.suites.rules import GateRule
+from service.settings import Settings
+from service.store import rounds as rows
+from service.store.tables import Attempt, Model, Round, Stage
+from service.web.pages import charts
+from service.web.pages.preferences import PreferenceView, preference_view
+
+STAGES = ("snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report")
+LEARNING_STAGES = ("snapshot", "origin", "mix", "train", "prefer", "export", "evaluate", "gate", "report")
+
+
+@dataclass(frozen=True)
+class StageView:
+    """One stage of an attempt: pending, running, done or stopped."""
+
+    name: str
+    state: str
+    share: float
+    detail: str
+    clock: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One comparison of the gate, worded for a table; figures are points."""
+
+    suite: str
+    metric: str
+    against: str
+    baseline: str
+    candidate: str
+    difference: str
+    bounds: str
+    items: str
+    verdict: str
+    drawing: Markup | None
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    number: int
+    verdict: str | None
+    reasons: Sequence[str]
+    stages: Sequence[StageView]
+    curve: Markup | None
+    scores: Sequence[ScoreRow]
+    preference: PreferenceView | None
+    model_id: str | None
+
+
+class Check(BaseModel):
+    """The part of the gate's check that a table shows (pipelines/gate/decide.py)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    suite: str
+    criterion: str
+    outcome: str
+    reason: str
+    baseline: str | None = None
+    candidate: float | None = None
+    reference: float | None = None
+    difference: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    n: int | None = None
+
+
+def round_view(session: Session, settings: Settings, round_id: int) -> dict[str, Any]:
+    """One round with its attempts, newest first. Raises NotFound."""
+    row = rows.get_round(session, round_id)
+    made = rows.models_of(session, round_id)
+    attempts = rows.attempts(session, round_id)
+    views = [_attempt_view(session, settings, row, one, made) for one in reversed(attempts)]
+    return {"round": row, "attempts": views}
+
+
+def latest_stages(session: Session, settings: Settings, row: Round | None) -> list[StageView]:
+    """The stages of a round's newest attempt."""
+    attempts = rows.attempts(session, row.id) if row and row.id else []
+    if row is None or not attempts:
+        return [StageView(name, "pending", 0.0, "", "") for name in STAGES]
+    last = attempts[-1]
+    return _stages(row, last, rows.stages(session, last.id or 0), settings.home / last.folder)
+
+
+def _attempt_view(
+    session: Session, settings: Settings, row: Round, attempt: Attempt, made: Sequence[Model]
+) -> AttemptView:
+    folder, rules = settings.home / attempt.folder, _rules(row)
+    model = next((one for one in made if one.id.endswith(f"-a{attempt.number}")), None)
+    return AttemptView(
+        number=attempt.number,
+        verdict=attempt.verdict,
+        reasons=attempt.reasons,
+        stages=_stages(row, attempt, rows.stages(session, attempt.id or 0), folder),
+        curve=_curve(folder),
+        scores=[_score_row(check, rules) for check in _checks(folder)],
+        preference=preference_view(folder),
+        model_id=model.id if model else None,
+    )
+
+
+def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -> list[StageView]:
+    """Every stage of the spine in order; those that a skipped round never reached stay pending."""
+    finished = {stage.name: stage for stage in done}
+    live = row.state == "running" and attempt.state == "running"
+    views = []
+    for name in LEARNING_STAGES if _learns_preferences(row) else STAGES:
+        if name in finished:
+            views.append(StageView(name, "done", 1.0, "", clock(finished[name].seconds)))
+        elif name == row.stage and (live or row.state in ("error", "cancelled")):
+            line = _last_line(_newest(folder, name)) or {}
+            share = _share(line)
+            detail = str(line.get("message", "")) or (f"{share:.0%}" if _left(line) else "")
+            views.append(StageView(name, "running" if live else "stopped", share, detail, _left(line)))
+        else:
+            views.append(StageView(name, "pending", 0.0, "", ""))
+    return views
+
+
+def _learns_preferences(row: Round) -> bool:
+    try:
+        return parse_recipe(row.recipe, f"of round {row.id}").preference is not None
+    except RecipeError:
+        return False
+
+
+def _newest(folder: Path, stage: str) -> Path | None:
+    """The stage's progress file, finished or being written."""
+    found = [path for path in [folder / stage / "progress.jsonl", *folder.glob(f"{stage}.*.tmp/progress.jsonl")] if path.is_file()]
+    return max(found, key=lambda path: path.parent.name.count("."), default=None)
+
+
+def _lines(path: Path | None) -> list[Mapping[str, Any]]:
+    """The whole lines of a progress file; the one being written is left out."""
+    if path is None:
+        return []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:  # the stage was sealed between the two looks
+        return []
+    return [json.loads(line) for line in text.split("\n")[:-1] if line]
+
+
+def _last_line(path: Path | None) -> Mapping[str, Any] | None:
+    return next(reversed(_lines(path)), None)
+
+
+def _share(line: Mapping[str, Any]) -> float:
+    total = float(line.get("total", 0) or 0)
+    return float(line.get("done", 0)) / total if total else 0.0
+
+
+def _left(line: Mapping[str, Any]) -> str:
+    return f"{line['done']:g} of {line['total']:g}" if float(line.get("total", 0)) > 1 else ""
+
+
+def _curve(folder: Path) -> Markup | None:
+    """The finished history of losses; while training goes on, what its progress file tells."""
+    history = folder / "train" / "loss_history.csv"
+    if history.is_file():
+        with history.open(encoding="utf-8", newline="") as file:
+            lines: Sequence[Mapping[str, Any]] = list(csv.DictReader(file))
+        return charts.loss_curve(_points_of(lines, "step", "loss"), _points_of(lines, "step", "dev_loss"))
+    lines = _lines(_newest(folder, "train"))
+    return charts.loss_curve(_points_of(lines, "done", "loss"), _points_of(lines, "done", "dev_loss"))
+
+
+def _points_of(lines: Sequence[Mapping[str, Any]], x: str, y: str) -> list[charts.Point]:
+    return [(float(line[x]), float(line[y])) for line in lines if line.get(y) not in (None, "")]
+
+
+def _checks(folder: Path) -> list[Check]:
+    """The gate's checks of a finished attempt; none before."""
+    try:
+        manifest = read_manifest(folder / "gate")
+    except ArtifactError:
+        return []
+    found = manifest.output.get("checks", []) if manifest else []
+    try:
+        return [Check.model_validate(one) for one in found]
+    except ValidationError:
+        return []
+
+
+def _threshold(check: Check, rules: Sequence[GateRule]) -> float | None:
+    """What the lower bound must stay above, in points; None where a check has no interval."""
+    rule = next((one for one in rules if one.suite == check.suite), None)
+    if rule is None or check.baseline not in ("champion", "origin"):
+        return None
+    margin = None if rule.margin is None else -float(getattr(rule.margin, check.baseline))
+    floor = None if rule.floor_below_origin is None else -rule.floor_below_origin
+    return {"margin": margin, "older": margin, "min_gain": rule.min_gain, "floor_below_origin": floor}.get(check.criterion)
+
+
+def _rules(row: Round) -> Sequence[GateRule]:
+    try:
+        return parse_recipe(row.recipe, f"of round {row.id}").gates
+    except RecipeError:
+        return ()
+
+
+def _score_row(check: Check, rules: Sequence[GateRule]) -> ScoreRow:
+    drawing = None
+    if check.difference is not None and check.lower is not None and check.upper is not None:
+        drawing = charts.interval(check.difference, check.lower, check.upper, _threshold(check, rules))
+    return ScoreRow(
+        suite=check.suite,
+        metric=check.criterion.replace("_", " "),
+        against=check.baseline or "",
+        baseline=_points(check.reference),
+        candidate=_points(check.candidate),
+        difference=_signed(check.difference),
+        bounds=f"{_signed(check.lower)} to {_signed(check.upper)}" if check.lower is not None else "",
+        items=f"{check.n:,}" if check.n is not None else "",
+        verdict=check.outcome,
+        drawing=drawing,
+    )
+
+
+def clock(seconds: float) -> str:
+    """A time span in words."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {whole % 60:02d} s"
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.1f}"

@@ -1,0 +1,279 @@
+"""The pages: server-rendered, one small script that refreshes a fragment, no state in the process.
+
+Reading needs the scope `read`, promoting `models`. While no API key exists this machine's own user needs none.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import jinja2
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, SecurityScopes
+from sqlmodel import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from pipelines.errors import Conflict, NotFound, PerennialError
+from service.api_keys import Caller
+from service.models import promotion
+from service.settings import Settings
+from service.store import funnel as overview
+from service.store import models
+from service.store.session import Store
+from service.web.auth import authenticate
+from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
+from service.web.pages import rounds as round_views
+from service.web.pages import views
+from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, keep
+from service.web.problems import Forbidden, Unauthorized, status_of
+
+_HERE = Path(__file__).parents[1]
+_STATIC = {"perennial.css": "text/css", "perennial.js": "text/javascript", "leaf.svg": "image/svg+xml"}
+_STATIC_SECONDS = 300
+
+View = Callable[[Session], dict[str, Any]]
+
+
+class Visit:
+    """One request of one browser: who it is, and how its answer is written."""
+
+    def __init__(self, request: Request, cookies: Cookies, session: BrowserSession, caller: Caller | None) -> None:
+        self.request, self.cookies, self.session, self.caller = request, cookies, session, caller
+
+    @property
+    def by(self) -> str:
+        return f"key:{self.caller.label}" if self.caller and self.session.key else "page:localhost"
+
+    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A whole page with the headers that every page has."""
+        person = {"key_id": self.session.key is not None} if self.caller else None
+        shown = {"person": person, "csrf": self.cookies.token(self.session), "here": None, **values}
+        response = HTMLResponse(_templates().get_template(template).render(shown), status, dict(HEADERS))
+        keep(response, self.session, self.request)
+        return response
+
+    def check_token(self, token: str) -> None:
+        """Raises Forbidden for a form that is not one of ours."""
+        if not self.cookies.is_token(self.session, token):
+            raise Forbidden("this form is no longer valid, or came from another page; load the page again")
+
+
+class PageRoute(APIRoute):
+    """A route that answers errors as a page, and a missing key with the way to sign in."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handle = super().get_route_handler()
+
+        async def handle_as_page(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Unauthorized:
+                return RedirectResponse("/login", 303, dict(HEADERS))
+            except PerennialError as error:
+                cookies = Cookies(request.app.state.vault)
+                visit = Visit(request, cookies, cookies.open(request), None)
+                return visit.page("problem.html", status_of(error), title="This did not work", problem=str(error))
+
+        return handle_as_page
+
+
+async def _visit(request: Request, keys: KeysDep, vault: VaultDep) -> Visit:
+    """A visit by somebody who may read."""
+    cookies = Cookies(vault)
+    session = cookies.open(request)
+    bearer = HTTPAuthorizationCredentials(scheme="Bearer", credentials=session.key) if session.key else None
+    caller = await authenticate(SecurityScopes(["read"]), request, keys, bearer, None)
+    if caller.app is not None:
+        raise Forbidden(f"the pages show all apps, and the key {caller.label!r} belongs to the app {caller.app!r}")
+    return Visit(request, cookies, session, caller)
+
+
+async def _stranger(request: Request, vault: VaultDep) -> Visit:
+    """A visit by somebody who has not signed in yet."""
+    cookies = Cookies(vault)
+    return Visit(request, cookies, cookies.open(request), None)
+
+
+VisitDep = Annotated[Visit, Depends(_visit)]
+StrangerDep = Annotated[Visit, Depends(_stranger)]
+Text = Annotated[str, Form()]
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+@router.get("/static/{name}")
+def static(name: str) -> Response:
+    if name not in _STATIC:
+        raise NotFound(f"there is no file {name[:80]!r}")
+    headers = {"Cache-Control": f"max-age={_STATIC_SECONDS}"}
+    return FileResponse(_HERE / "static" / name, media_type=_STATIC[name], headers=headers)
+
+
+@router.get("/")
+async def overview_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    return await _live(visit, store, settings, "Overview", "/")
+
+
+@router.get("/rounds")
+async def rounds(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    return await _live(visit, store, settings, "Rounds", "/rounds")
+
+
+@router.get("/rounds/{round_id}")
+async def round_(round_id: int, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    return await _live(visit, store, settings, f"Round {round_id}", f"/rounds/{round_id}")
+
+
+@router.get("/models")
+async def models_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    return await _live(visit, store, settings, "Models", "/models")
+
+
+@router.get("/fragments/{path:path}")
+async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    """The part of a live page that changes."""
+    template, view = _view_of(f"/{path}", settings, _funnel(visit.request, store))
+    values = await run_in_threadpool(_look, store, view)
+    return HTMLResponse(_templates().get_template(template).render(values), headers=dict(HEADERS))
+
+
+@router.get("/models/rollback")
+def confirm_rollback(visit: VisitDep, store: StoreDep) -> Response:
+    return _confirm_rollback(visit, store)
+
+
+@router.post("/models/rollback")
+def rollback(visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = "") -> Response:
+    _check(visit, csrf)
+    try:
+        promotion.rollback(store, settings, visit.by, override_reason or None)
+    except PerennialError as error:
+        return _confirm_rollback(visit, store, str(error), status_of(error))
+    return RedirectResponse("/models", 303, dict(HEADERS))
+
+
+@router.get("/models/{model_id}/promote")
+def confirm_promote(model_id: str, visit: VisitDep, store: StoreDep) -> Response:
+    return _confirm_promote(visit, store, model_id)
+
+
+@router.post("/models/{model_id}/promote")
+def promote(
+    model_id: str, visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = ""
+) -> Response:
+    _check(visit, csrf)
+    try:
+        promotion.promote(store, settings, model_id, visit.by, override_reason or None)
+    except NotFound:
+        raise
+    except PerennialError as error:
+        return _confirm_promote(visit, store, model_id, str(error), status_of(error))
+    return RedirectResponse(f"/models#{quote(model_id)}", 303, dict(HEADERS))
+
+
+@router.get("/login")
+def login_form(visit: StrangerDep) -> Response:
+    return visit.page("login.html", problem="")
+
+
+@router.post("/login")
+async def login(visit: StrangerDep, keys: KeysDep, csrf: Text, key: Text) -> Response:
+    visit.check_token(csrf)
+    if keys.is_stale:
+        await run_in_threadpool(keys.refresh)
+    caller = keys.find(key.strip())
+    if caller is None or not caller.may("read"):
+        problem = "this API key is unknown or revoked" if caller is None else "this key lacks the scope 'read'"
+        return visit.page("login.html", 403, problem=f"{problem}; see `perennial keys list`")
+    response = RedirectResponse("/", 303, dict(HEADERS))
+    keep(response, visit.cookies.begin(key.strip()), visit.request)
+    return response
+
+
+@router.post("/logout")
+def logout(visit: StrangerDep, csrf: Text) -> Response:
+    visit.check_token(csrf)
+    response = RedirectResponse("/login", 303, dict(HEADERS))
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    return response
+
+
+async def _live(visit: Visit, store: Store, settings: Settings, title: str, path: str) -> Response:
+    template, view = _view_of(path, settings, _funnel(visit.request, store))
+    values = await run_in_threadpool(_look, store, view)
+    here = "/" + path.split("/")[1]
+    return visit.page("live.html", title=title, path=path, here=here, fragment=template, **values)
+
+
+def _funnel(request: Request, store: Store) -> overview.FunnelWatch:
+    """The process's one watch over the funnel."""
+    state = request.app.state
+    if not hasattr(state, "funnel"):
+        state.funnel = overview.FunnelWatch(store)
+    found: overview.FunnelWatch = state.funnel
+    return found
+
+
+def _view_of(path: str, settings: Settings, funnel: overview.FunnelWatch) -> tuple[str, View]:
+    """The template and data of a live page. Raises NotFound."""
+    if path == "/":
+        return "overview.html", lambda session: views.overview_view(session, settings, funnel())
+    if path == "/rounds":
+        return "rounds.html", views.rounds_view
+    if path == "/models":
+        return "models.html", lambda session: views.models_view(session, settings)
+    number = path.removeprefix("/rounds/")
+    if path.startswith("/rounds/") and number.isdecimal() and len(number) < 10:
+        return "round.html", lambda session: round_views.round_view(session, settings, int(number))
+    raise NotFound(f"there is no page {path[:80]!r}")
+
+
+def _look(store: Store, view: View) -> dict[str, Any]:
+    with store.read() as session:
+        return view(session)
+
+
+def _check(visit: Visit, token: str) -> None:
+    visit.check_token(token)
+    if visit.caller is None or not visit.caller.may("models"):
+        raise Forbidden("this key may not promote: it needs the scope 'models'")
+
+
+def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "", status: int = 200) -> Response:
+    with store.read() as session:
+        held = models.get_model(session, model_id)
+        champion = models.champion_id(session)
+        against = promotion.objections(session, held)
+    if champion == model_id:
+        problem, status = problem or f"'{model_id}' is the champion already", status if problem else 409
+    return visit.page(
+        "confirm.html", status, here="/models", title=f"Promote {model_id}", target=model_id, champion=champion,
+        objections=against, verdict_reasons=held.model.reasons, problem=problem, blocked=champion == model_id,
+        action=f"/models/{quote(model_id)}/promote", button="Promote against the rules" if against else "Promote",
+    )  # fmt: skip
+
+
+def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int = 200) -> Response:
+    with store.read() as session:
+        target, champion = models.rollback_target(session), models.champion_id(session)
+        held = models.get_model(session, target) if target else None
+    if held is None:
+        raise Conflict("there is no earlier champion to roll back to")
+    against = promotion.taint(held.model)
+    return visit.page(
+        "confirm.html", status, here="/models", title=f"Roll back to {target}", target=target, champion=champion,
+        objections=against, verdict_reasons=[], problem=problem, blocked=False, action="/models/rollback",
+        button="Roll back against the rules" if against else "Roll back",
+    )  # fmt: skip
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    loader = jinja2.FileSystemLoader(_HERE / "templates")
+    return jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )

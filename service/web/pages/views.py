@@ -1,0 +1,146 @@
+"""What the pages show, gathered from the tables and the rounds' folders; no HTML in here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from service.engine.state import EngineView, engine_view
+from service.models.promotion import objections
+from service.settings import Settings
+from service.store import funnel as overview
+from service.store import models
+from service.store import rounds as round_rows
+from service.store.health import last_beat
+from service.store.tables import Model, Promotion, Round, ServedForm
+from service.web.pages.rounds import clock, latest_stages
+
+_OPEN = ("requested", "running")
+_WORKER_GONE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One bar of the funnel; `aside` marks those that left it."""
+
+    name: str
+    count: int
+    aside: bool = False
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model with what the page offers to do with it."""
+
+    model: Model
+    form: ServedForm | None
+    size: str
+    is_champion: bool
+    is_serving: bool
+    can_promote: bool
+    can_override: bool
+
+
+def overview_view(session: Session, settings: Settings, counts: overview.Funnel) -> dict[str, Any]:
+    """The overview: funnel, champion and engine, the newest round."""
+    last = models.last_promotion(session)
+    rounds = round_rows.list_rounds(session, 50)
+    running = next((one for one in rounds if one.state == "running"), None)
+    latest = running or next(iter(rounds), None)
+    return {
+        "champion": last,
+        "engine": engine_of(session, settings),
+        "running": running,
+        "rounds_sentence": _rounds_sentence(rounds),
+        "funnel": {"received": counts.received, "waiting": counts.waiting, "steps": _steps(counts)},
+        "last_curated": counts.last_curated,
+        "worker": _worker_sentence(last_beat(session)),
+        "left_out": counts.left_out,
+        "latest": latest,
+        "latest_stages": latest_stages(session, settings, latest),
+    }
+
+
+def rounds_view(session: Session) -> dict[str, Any]:
+    """All rounds, newest first."""
+    found = round_rows.list_rounds(session)
+    return {"rounds": [{**one.model_dump(), "took": _took(one.started_at, one.finished_at)} for one in found]}
+
+
+def models_view(session: Session, settings: Settings) -> dict[str, Any]:
+    """All models, newest first, and the history of promotions."""
+    history: list[Promotion] = models.promotions(session)
+    champion = history[-1].model_id if history else None
+    engine = engine_of(session, settings)
+    rows = [_model_row(session, held, champion, engine) for held in models.list_models(session)]
+    return {"models": rows, "history": history[::-1], "rollback_to": models.rollback_target(session)}
+
+
+def engine_of(session: Session, settings: Settings) -> EngineView:
+    return engine_view(settings.home, models.champion_id(session))
+
+
+def _steps(counts: overview.Funnel) -> list[Step]:
+    steps = [
+        Step("Received", counts.received),
+        Step("Clean", counts.clean),
+        Step("With consent", counts.consented),
+        Step("Waiting", counts.waiting, aside=True),
+        Step("Rejected", counts.rejected, aside=True),
+        Step("Quarantined", counts.quarantined, aside=True),
+        Step("Erased", counts.erased, aside=True),
+    ]
+    if counts.snapshot_round is not None:
+        steps[3:3] = [
+            Step(f"Used in round {counts.snapshot_round}", counts.used),
+            Step("Held out to measure", counts.held_out),
+        ]
+    return [step for step in steps if step.count or not step.aside]
+
+
+def _rounds_sentence(rounds: Sequence[Round]) -> str:
+    if not rounds:
+        return "none was asked for yet"
+    waiting = sum(one.state == "requested" for one in rounds)
+    ended = next((one for one in rounds if one.state not in _OPEN), None)
+    said = [f"{waiting} waiting"] if waiting else []
+    return ", ".join([*said, f"the last one {ended.state}"] if ended else said) or "this is the first"
+
+
+def _worker_sentence(seen: datetime | None) -> str:
+    ago = None if seen is None else (datetime.now(UTC) - seen).total_seconds()
+    if ago is None or ago > _WORKER_GONE_SECONDS:
+        return "no worker runs: start `perennial worker`"
+    return "a worker is at work"
+
+
+def _model_row(session: Session, held: models.Held, champion: str | None, engine: EngineView) -> ModelRow:
+    is_champion = held.model.id == champion
+    present = held.form is not None and held.form.collected_at is None
+    against = [] if is_champion else objections(session, held)
+    return ModelRow(
+        model=held.model,
+        form=held.form,
+        size=_size(held.form.size_bytes) if held.form else "",
+        is_champion=is_champion,
+        is_serving=held.model.id == engine.model_id,
+        can_promote=present and not is_champion and not against,
+        can_override=present and not is_champion and bool(against),
+    )
+
+
+def _took(started: datetime | None, finished: datetime | None) -> str:
+    if started is None:
+        return ""
+    return clock(((finished or datetime.now(UTC)) - started).total_seconds())
+
+
+def _size(size_bytes: int) -> str:
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"

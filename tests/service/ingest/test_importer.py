@@ -1,0 +1,164 @@
+"""Files of conversations: both shapes, over HTTP and straight into the database, broken off and gone on with."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import func, select
+
+from pipelines.errors import Busy, InputError, NotFound
+from service.api_keys import create_key
+from service.ingest.importers import ndjson as importer
+from service.ingest.importers.ndjson import Counts, direct_post, http_post, import_file
+from service.settings import Settings
+from service.store import tables
+from service.store.session import Store
+from service.vault import Vault
+from tests.factories import conversation, ndjson
+from tests.service.live import running
+
+
+def write(path: Path, *lines: Any) -> Path:
+    path.write_bytes(ndjson(*lines))
+    return path
+
+
+def figures(counts: Counts) -> tuple[int, ...]:
+    return counts.created, counts.unchanged, counts.appended, counts.conflict, counts.invalid
+
+
+def test_every_line_is_counted_and_bad_ones_are_named(store: Store, vault: Vault, tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "f.ndjson",
+        conversation("Hi", "Hello!", id="c"), conversation("Hi", "Hello!", id="c"), {"id": "x"},
+        conversation("Hi", "Hello!", "More?", id="c"), conversation("Ho", id="c"), conversation(),
+    )  # fmt: skip
+    path.write_bytes(path.read_bytes() + b"\n{broken\n")
+    with direct_post(store, vault) as post:
+        counts = import_file(path, post, tmp_path)
+        assert figures(counts) == (2, 1, 1, 1, 2)
+        assert [line for line, _ in counts.problems] == [3, 5, 8]
+        assert figures(import_file(path, post, tmp_path)) == (0, 4, 0, 1, 2)
+    assert list((tmp_path / "imports").iterdir()) == []
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(store: Store, vault: Vault, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(), conversation())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    with direct_post(store, vault) as post:
+        assert figures(import_file(path, post, tmp_path)) == (2, 0, 0, 0, 0)
+
+
+def test_chatml_gets_its_id_from_its_content_and_consent_from_the_flag(
+    store: Store, vault: Vault, tmp_path: Path
+) -> None:
+    chats = [{"messages": conversation(f"What is {n}?", "A number.")["messages"]} for n in (1, 2, 1)]
+    path = write(tmp_path / "chat.jsonl", *chats)
+    with direct_post(store, vault) as post:
+        assert figures(import_file(path, post, tmp_path, consent=True, user="archive")) == (2, 1, 0, 0, 0)
+    with store.read() as session:
+        assert session.exec(select(tables.Conversation.consent)).all() == [True, True]
+
+
+def test_the_flag_does_not_overrule_what_a_line_says(store: Store, vault: Vault, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(id="no", consent=False), conversation(id="unsaid"))
+    with direct_post(store, vault) as post:
+        import_file(path, post, tmp_path, consent=True)
+    with store.read() as session:
+        found = {row.client_hmac: row.consent for row in session.exec(select(tables.Conversation))}
+        app = session.exec(select(tables.App.id)).one()
+    assert found == {vault.conversation_hash(app, "no"): False, vault.conversation_hash(app, "unsaid"): True}
+
+
+def test_over_http_it_does_the_same_and_a_server_that_refuses_is_named(
+    sqlite_settings: Settings, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(id="c"), conversation(id="c"), {"id": 1})
+    with running(sqlite_settings, engine=False) as live:
+        with http_post(live.url) as post:
+            assert figures(import_file(path, post, tmp_path)) == (1, 1, 0, 0, 1)
+        key = create_key(live.store, "reader", None, "read")
+        time.sleep(2.1)  # a server may know its keys for two seconds
+        for wrong, sentence in ((None, "needs an API key"), (key, "needs the scope 'ingest'")):
+            with http_post(live.url, wrong) as post, pytest.raises(InputError, match=sentence):
+                import_file(path, post, tmp_path)
+
+
+def test_the_app_of_lines_that_name_none_is_the_same_over_http(sqlite_settings: Settings, tmp_path: Path) -> None:
+    path = write(tmp_path / "f.ndjson", conversation(id="c"), conversation(id="d", app="blog"))
+    with running(sqlite_settings, engine=False) as live, http_post(live.url) as post:
+        import_file(path, post, tmp_path, app="shop")
+        with live.http() as client:
+            found = [client.get(f"/v1/conversations/{id}?app={app}").status_code for id, app in APPS]
+    assert found == [200, 200, 404]
+
+
+APPS = [("c", "shop"), ("d", "blog"), ("c", "default")]
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "RETRY_SECONDS", 0.0)
+    path = write(tmp_path / "f.ndjson", conversation())
+    with http_post("http://127.0.0.1:9") as post, pytest.raises(Busy, match="does not answer"):
+        import_file(path, post, tmp_path)
+
+
+def test_an_import_that_broke_off_goes_on_where_it_stopped(
+    store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "BATCH_ROWS", 3)
+    monkeypatch.setattr(importer, "RETRY_SECONDS", 0.0)
+    path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(8)), {"id": 1}, conversation())
+    posted: list[int] = []
+    with direct_post(store, vault) as post:
+
+        def breaking(rows: Sequence[bytes]) -> Any:
+            if len(posted) == 2:
+                raise Busy("gone")
+            posted.append(len(rows))
+            return post(rows)
+
+        with pytest.raises(Busy):
+            import_file(path, breaking, tmp_path)
+        note = next((tmp_path / "imports").iterdir())
+        assert json.loads(note.read_text())["line"] == 6
+        counts = import_file(path, post, tmp_path)
+    assert figures(counts) == (9, 0, 0, 0, 1)
+    with store.read() as session:
+        assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 9
+
+
+def test_what_one_database_took_is_still_sent_to_another(
+    store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importer, "BATCH_ROWS", 1)
+    path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(3)))
+    posted: list[bytes] = []
+
+    def breaking(rows: Sequence[bytes]) -> Any:
+        posted.extend(rows)
+        if len(posted) == 2:
+            raise InputError("refused")
+        return [("created", None)]
+
+    with pytest.raises(InputError):
+        import_file(path, breaking, tmp_path, target="http://elsewhere")
+    with direct_post(store, vault) as post:
+        assert import_file(path, post, tmp_path, target="here").created == 3
+    with store.read() as session:
+        assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 3
+
+
+def test_progress_reaches_the_end_and_a_missing_file_is_named(
+    store: Store, vault: Vault, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "f.ndjson", conversation())
+    seen: list[tuple[int, int]] = []
+    with direct_post(store, vault) as post:
+        import_file(path, post, tmp_path, progress=lambda done, total: seen.append((done, total)))
+        with pytest.raises(NotFound, match=r"there is no file .*nowhere"):
+            import_file(tmp_path / "nowhere", post, tmp_path)
+    assert seen[-1] == (path.stat().st_size, path.stat().st_size)

@@ -1,0 +1,36 @@
+"""The forecast on what is here now."""
+
+from pipelines.recipe import load_recipe
+from service.rounds.forecast import plan_recipe
+from service.settings import Settings
+from service.store.session import Store
+from service.vault import Vault
+from tests.service.rated import add_person, add_rated
+
+
+def test_a_plan_counts_what_selection_would_take(settings: Settings, store: Store, vault: Vault) -> None:
+    person = add_person(store, vault)
+    train = [name for name in map(str, range(9)) if vault.part_of(name) == "train"]
+    for name in train:
+        add_rated(store, vault, person, f"question {name}", "An answer.", cluster=name)
+    add_rated(store, vault, person, "q", "Unrated.", satisfaction=None)
+    recipe = load_recipe(settings.project / "data" / "recipes" / "tiny.yaml").model_copy(update={"min_examples": 1, "phases": ()})
+
+    plan = plan_recipe(settings, store, vault, recipe)
+
+    assert plan.examples["user"] == len(train) and plan.tokens["user"] > 0
+    assert plan.steps > 0 and any("general" in line for line in plan.lines())
+
+
+def test_a_model_that_is_not_here_is_planned_by_estimate(settings: Settings, store: Store, vault: Vault) -> None:
+    add_rated(store, vault, add_person(store, vault), "q", "An answer that is long enough.", cluster=_train_cluster(vault))
+    recipe = load_recipe(settings.project / "data" / "recipes" / "tiny.yaml").model_copy(update={"min_examples": 1, "phases": ()})
+    elsewhere = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model": "Somebody/Big", "hub": True})})
+
+    plan = plan_recipe(settings, store, vault, elsewhere)
+
+    assert plan.tokens["user"] == len("An answer that is long enough.") // 3 and plan.parameters is None
+
+
+def _train_cluster(vault: Vault) -> str:
+    return next(name for name in map(str, range(99)) if vault.part_of(name) == "train")

@@ -1,0 +1,532 @@
+"""Rounds as rows: asked for once, claimed by one, recorded under the fence, cancelled, carried out in attempts."""
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from pipelines import artifacts
+from pipelines.artifacts import Attempt
+from pipelines.context import Baseline, Journal, RoundResult, Surroundings
+from pipelines.errors import Cancelled, NotFound, RecipeError, Refused
+from pipelines.gate.decide import Check, Verdict
+from pipelines.recipe import Recipe
+from pipelines.records import Corpus, ServedForm
+from pipelines.stages.mix import MixOutput
+from pipelines.stages.runner import Steps
+from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
+from service.rounds import requests as rounds
+from service.rounds.execution import execute
+from service.settings import Settings
+from service.store import models
+from service.store import rounds as rows
+from service.store.session import Store, open_store
+from service.store.tables import Attempt as AttemptRow
+from service.store.tables import Audit, Promotion, Round, SnapshotItem, new_id
+from service.vault import Vault, open_vault
+from tests.service.rated import add_person, add_rated
+from tests.service.served import gguf
+
+RECIPE = """
+name: small
+base: {model: models/tiny}
+mixture: {user: 0.6, general: 0.4}
+evaluate: {suites: [tiny_math]}
+gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
+"""
+
+
+def ask(store: Store, recipe: str = RECIPE) -> int:
+    round_id = rounds.request_round(store, recipe, "test")
+    assert round_id is not None
+    return round_id
+
+
+def claim(store: Store, owner: str = "host:1:a", lease_seconds: float = 60) -> rounds.Claim:
+    claimed = rounds.claim_round(store, owner, lease_seconds)
+    assert claimed is not None
+    return claimed[1]
+
+
+def row_of(store: Store, round_id: int) -> Round:
+    with store.read() as session:
+        return rows.get_round(session, round_id)
+
+
+# ---- asking -----------------------------------------------------------------------------------------------
+
+
+def test_a_round_is_asked_for_with_its_recipe_and_leaves_an_audit_row(store: Store) -> None:
+    row = row_of(store, ask(store))
+
+    assert (row.state, row.recipe_name, row.fence, row.requested_by) == ("requested", "small", 0, "test")
+    with store.read() as session:
+        assert [entry.action for entry in session.exec(rows.select(Audit)).all()] == ["round.request"]
+
+
+def test_a_recipe_that_cannot_be_acted_on_makes_no_round(store: Store) -> None:
+    with pytest.raises(RecipeError, match="does not act on the key `lineag`; did you mean `lineage`"):
+        ask(store, RECIPE + "lineag: sequential\n")
+    assert rounds.list_rounds(store) == []
+
+
+def test_a_recipe_is_found_by_its_name_or_taken_as_text(settings: Settings) -> None:
+    assert "name: tiny-bad" in rounds.recipe_text(settings, "tiny-bad")
+    assert rounds.recipe_text(settings, RECIPE) == RECIPE
+    for name in ("nowhere", "tiny.yaml"):
+        with pytest.raises(NotFound, match="data/recipes has .*tiny"):
+            rounds.recipe_text(settings, name)
+
+
+# ---- claiming ---------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_round_is_claimed_first_and_by_one_worker(store: Store) -> None:
+    first, second = ask(store), ask(store)
+
+    assert [claim(store).round_id, claim(store).round_id] == [first, second]
+    assert rounds.claim_round(store, "host:1:b", 60) is None
+
+
+def test_many_workers_claim_each_round_once(store: Store) -> None:
+    asked = [ask(store) for _ in range(12)]
+
+    with ThreadPoolExecutor(6) as pool:
+        claimed = list(pool.map(lambda n: rounds.claim_round(store, f"host:{n}:x", 60), range(18)))
+
+    assert sorted(one[1].round_id for one in claimed if one) == asked
+    assert all(one[1].fence == 1 for one in claimed if one)
+
+
+def test_an_abandoned_round_is_claimed_again_and_its_old_claim_is_worth_nothing(store: Store) -> None:
+    round_id = ask(store)
+    old = claim(store, lease_seconds=-1)
+    new = claim(store)
+
+    assert (new.round_id, new.fence) == (round_id, old.fence + 1)
+    for act in (old.check, lambda: old.renew(60), lambda: old.writing().__enter__()):
+        with pytest.raises(Cancelled, match="no longer ours"):
+            act()
+    assert old.finish("passed", "", rows.now()) is False
+    assert row_of(store, round_id).state == "running"
+
+
+def test_a_renewed_lease_is_not_taken(store: Store) -> None:
+    ask(store)
+    held = claim(store, lease_seconds=-1)
+    held.renew(60)
+
+    assert rounds.claim_round(store, "host:2:b", 60) is None
+
+
+def test_rounds_of_dead_workers_of_this_host_are_freed_at_once(store: Store) -> None:
+    host = socket.gethostname()
+    owners = [f"{host}:999999999:a", f"{host}:{os.getppid()}:b", "elsewhere:999999999:c", f"{host}:{os.getpid()}:before"]
+    for owner in owners:
+        ask(store)
+        claim(store, owner)
+
+    assert rounds.release_dead(store, host) == 2
+    assert {claim(store).round_id, claim(store).round_id} == {1, 4}
+
+
+# ---- cancelling -------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_round_is_cancelled_at_once(store: Store) -> None:
+    assert rounds.cancel_round(store, ask(store), "test").state == "cancelled"
+    assert rounds.claim_round(store, "host:1:a", 60) is None
+
+
+def test_a_running_round_hears_of_it_and_an_ended_one_refuses(store: Store) -> None:
+    round_id = ask(store)
+    held = claim(store)
+
+    assert rounds.cancel_round(store, round_id, "test").state == "running"
+    with pytest.raises(Cancelled, match="was cancelled"):
+        held.check()
+    held.finish("cancelled", "stopped", rows.now())
+    with pytest.raises(Refused, match="has ended"):
+        rounds.cancel_round(store, round_id, "test")
+
+
+def test_a_cancelled_round_whose_worker_died_ends_without_another_claim(store: Store) -> None:
+    round_id = ask(store)
+    claim(store, lease_seconds=-1)
+    rounds.cancel_round(store, round_id, "test")
+
+    assert rounds.claim_round(store, "host:1:a", 60) is None
+    assert row_of(store, round_id).state == "cancelled"
+
+
+# ---- leftovers and progress -------------------------------------------------------------------------------
+
+
+def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(settings: Settings, store: Store) -> None:
+    running, dead, gone = ask(store), ask(store), ask(store)
+    claim(store)
+    claim(store, lease_seconds=-1)
+    rounds.cancel_round(store, gone, "test")
+    kept, swept = [], []
+    for round_id in (running, dead, gone):
+        for name in ("scratch", "train", "export.2.tmp", "mix"):
+            folder = settings.rounds / f"{round_id:04d}" / "attempt-1" / name
+            folder.mkdir(parents=True)
+            is_left = (name == "scratch" and round_id != running) or (name[:5] in ("train", "expor") and round_id == gone)
+            (swept if is_left else kept).append(folder)
+
+    assert rounds.sweep_leftovers(settings, store) == len(swept) == 4
+    assert not any(folder.exists() for folder in swept) and all(folder.exists() for folder in kept)
+
+
+def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
+    assert rounds.read_progress(tmp_path) is None
+    for place, (name, text) in enumerate((("mix", '{"stage": "mix"}\n'), ("train.1.tmp", '{"done": 1}\n{"done": 2}\n{"do'))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "progress.jsonl").write_text(text)
+        os.utime(tmp_path / name / "progress.jsonl", (place, place))
+
+    assert rounds.read_progress(tmp_path) == {"done": 2}
+
+
+def test_a_line_that_a_kill_left_torn_is_no_progress(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "progress.jsonl").write_text('{"stage": "tr{"stage": "train"}\n')
+
+    assert rounds.read_progress(tmp_path) is None
+
+
+# ---- carrying out: real snapshot and records, a stand-in for the hours between ------------------------------
+
+
+class Quick:
+    """A run_round that takes the real snapshot and then says what it was told to, with small files for a model."""
+
+    def __init__(self, *outcomes: str, stop_at: str | None = None) -> None:
+        self.outcomes, self.stop_at = outcomes, stop_at
+        self.seen: list[tuple[Recipe, Surroundings]] = []
+        self.left_out: dict[str, str] = {}
+
+    def __call__(
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+    ) -> RoundResult:
+        self.seen.append((recipe, around))
+        step = Steps(attempt, journal)
+        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
+        if self.stop_at == "snapshot":
+            raise SystemExit("killed")
+        step("mix", MixOutput, lambda out: _no_mixture(out, self.left_out), taken.digest)
+        outcome: Any = self.outcomes[around.attempt - 1]
+        check = Check(suite="tiny_math", criterion="margin", outcome=outcome, reason=f"tiny_math: {outcome}")
+        origin = Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf"))
+        return RoundResult(
+            outcome=outcome, reasons=(check.reason,), counts=taken.sizes, origin=origin, adapter=str(attempt.folder / "train"),
+            candidate=_form(attempt.folder / "export" / "model.gguf"), verdict=Verdict(outcome=outcome, checks=(check,)),
+        )  # fmt: skip
+
+
+def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
+    selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
+    return snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
+
+
+def _no_mixture(out: Path, left_out: dict[str, str]) -> MixOutput:
+    lines = [json.dumps({"conversation": one, "reason": reason}) + "\n" for one, reason in left_out.items()]
+    (out / "left_out.jsonl").write_text("".join(lines))
+    (out / "plan.jsonl").write_text("")
+    return MixOutput(
+        plan="plan.jsonl", left_out_list="left_out.jsonl", plan_sha256="", text_sha256="", shares=(), examples={},
+        tokens={}, families={}, left_out={}, dev_examples={}, dev_tokens=0,
+    )  # fmt: skip
+
+
+def _form(path: Path) -> ServedForm:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(str(path).encode())
+    return ServedForm(kind="merged", path=str(path), sha256=artifacts.sha256_of(path))
+
+
+Turn = Callable[..., str]
+
+
+@pytest.fixture
+def turn(settings: Settings, store: Store, vault: Vault) -> Turn:
+    """Claims and carries out the next round; gives its final state."""
+    return lambda run: execute(settings, store, vault, claim(store), run)
+
+
+def rated(store: Store, vault: Vault, answers: Sequence[str] = ("a", "b", "c")) -> list[str]:
+    person = add_person(store, vault, new_id())
+    train = [name for name in map(str, range(60)) if vault.part_of(name) == "train"]
+    return [add_rated(store, vault, person, f"q {name}", answer, cluster=name) for answer, name in zip(answers, train, strict=False)]
+
+
+def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(store: Store, vault: Vault, settings: Settings, turn: Turn) -> None:
+    used = rated(store, vault)
+    round_id = ask(store)
+
+    assert turn(Quick("pass")) == "passed"
+
+    view = rounds.show_round(store, settings, round_id)
+    assert (view.round.state, view.round.message, view.counts["examples"]) == ("passed", "tiny_math: pass", 3)
+    assert [stage.name for stage in view.attempts[0].stages] == ["snapshot", "mix"]
+    assert (view.attempts[0].attempt.verdict, view.models) == ("pass", ("small-r0001-a1",))
+    with store.read() as session:
+        held = models.get_model(session, "small-r0001-a1")
+        assert held.form and held.form.path == "rounds/0001/attempt-1/export/model.gguf" and held.form.size_bytes > 0
+        assert held.model.parents == ["tiny-origin-1"] and held.model.adapter_path == "rounds/0001/attempt-1/train"
+        assert models.get_model(session, "tiny-origin-1").model.kind == "origin"
+        items = session.exec(rows.select(SnapshotItem)).all()
+        assert sorted(item.conversation_id for item in items if item.outcome == "used") == sorted(used)
+
+
+def test_a_failed_gate_is_tried_again_on_the_same_snapshot_with_more_anchors(store: Store, vault: Vault, turn: Turn) -> None:
+    rated(store, vault)
+    ask(store, RECIPE + "max_attempts: 3\n")
+    run = Quick("fail", "pass")
+
+    class Meanwhile(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            result = run(*given)
+            rated(store, vault, ["late"]) if len(run.seen) == 1 else None
+            return result
+
+    assert turn(Meanwhile()) == "passed"
+
+    (first, _), (second, around) = run.seen
+    assert (around.attempt, second.select) == (2, first.select)
+    assert second.mixture.user == pytest.approx(0.4) and second.mixture.general == pytest.approx(0.6)
+    assert second.train.learning_rate == first.train.learning_rate / 2
+    with store.read() as session:
+        assert len(session.exec(rows.select(SnapshotItem)).all()) == 3
+        assert [row.verdict for row in rows.attempts(session, 1)] == ["fail", "pass"]
+
+
+def test_attempts_end_with_the_recipes_number_of_them(store: Store, vault: Vault, turn: Turn) -> None:
+    rated(store, vault)
+    ask(store, RECIPE + "max_attempts: 2\n")
+
+    assert turn(Quick("fail", "fail", "pass")) == "failed"
+
+
+def test_an_inconclusive_gate_is_not_tried_again(store: Store, vault: Vault, turn: Turn) -> None:
+    rated(store, vault)
+    ask(store, RECIPE + "max_attempts: 2\n")
+
+    assert turn(Quick("inconclusive", "pass")) == "inconclusive"
+
+
+def test_a_killed_round_goes_on_and_no_finished_stage_runs_again(settings: Settings, store: Store, vault: Vault) -> None:
+    rated(store, vault)
+    round_id = ask(store)
+    with pytest.raises(SystemExit):
+        execute(settings, store, vault, claim(store, lease_seconds=-1), Quick(stop_at="snapshot"))
+    rated(store, vault, ["late"])
+
+    assert execute(settings, store, vault, claim(store), Quick("pass")) == "passed"
+
+    view = rounds.show_round(store, settings, round_id)
+    assert [(stage.name, stage.fence) for stage in view.attempts[0].stages] == [("snapshot", 1), ("mix", 2)]
+    assert view.counts["examples"] == 3
+
+
+def test_a_finished_stage_that_runs_again_is_an_error(settings: Settings, store: Store, vault: Vault) -> None:
+    rated(store, vault)
+    round_id = ask(store)
+    with pytest.raises(SystemExit):
+        execute(settings, store, vault, claim(store, lease_seconds=-1), Quick(stop_at="snapshot"))
+    manifest = settings.rounds / "0001" / "attempt-1" / "snapshot" / "manifest.json"
+    manifest.unlink()
+
+    assert execute(settings, store, vault, claim(store), Quick("pass")) == "error"
+    assert "stage snapshot of round 1 had finished under fence 1 and ran again" in row_of(store, round_id).message
+
+
+def test_a_round_killed_between_attempts_goes_on_with_the_second(settings: Settings, store: Store, vault: Vault) -> None:
+    rated(store, vault)
+    ask(store, RECIPE + "max_attempts: 2\n")
+
+    class Killed(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            if given[3].attempt == 2:
+                raise SystemExit("killed")
+            return super().__call__(*given)
+
+    with pytest.raises(SystemExit):
+        execute(settings, store, vault, claim(store, lease_seconds=-1), Killed("fail"))
+    run = Quick("the first attempt is not run again", "pass")
+
+    assert execute(settings, store, vault, claim(store), run) == "passed"
+    assert [around.attempt for _, around in run.seen] == [2]
+
+
+def test_a_recipe_may_promote_what_passed_by_itself(sqlite_settings: Settings) -> None:
+    store = open_store(sqlite_settings)
+    vault = open_vault(sqlite_settings, store)
+    rated(store, vault)
+    ask(store, RECIPE + "promote: automatic\n")
+
+    class Servable(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            result = super().__call__(*given)
+            path = given[1].folder / "export" / "served.gguf"
+            shutil.copy(gguf(), path)
+            return result.model_copy(update={"candidate": ServedForm(kind="merged", path=str(path), sha256=artifacts.sha256_of(path))})
+
+    assert execute(sqlite_settings, store, vault, claim(store), Servable("pass")) == "passed"
+    with store.read() as session:
+        last = models.last_promotion(session)
+    assert last is not None and (last.model_id, last.by) == ("small-r0001-a1", "round:1")
+    store.close()
+
+
+def test_the_next_rounds_replay_is_what_the_champion_has_seen(store: Store, vault: Vault, turn: Turn) -> None:
+    rated(store, vault)
+    ask(store)
+    turn(Quick("pass"))
+    with store.begin() as session:
+        session.add(Promotion(model_id="small-r0001-a1", kind="first", by="test"))
+    rated(store, vault, ["new one"])
+    ask(store)
+    run = Quick("pass")
+
+    turn(run)
+
+    assert run.seen[0][1].champion == Baseline(id="small-r0001-a1", form=run.seen[0][1].champion.form)  # type: ignore[union-attr]
+    with store.read() as session:
+        found = session.exec(rows.select(SnapshotItem).where(SnapshotItem.round_id == 2)).all()
+        assert sorted(item.source or "" for item in found if item.outcome == "used").count("replay") >= 2
+        assert rows.get_round(session, 2).counts["champion"] == "small-r0001-a1"
+        assert rows.promoted_rounds(session, "small") == 1
+
+
+def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(settings: Settings, store: Store, vault: Vault, turn: Turn) -> None:
+    rated(store, vault)
+    ask(store)
+    turn(Quick("pass"))
+    with store.begin() as session:
+        session.add(Promotion(model_id="small-r0001-a1", kind="first", by="test"))
+        path = settings.home / models.get_model(session, "small-r0001-a1").form.path  # type: ignore[union-attr]
+    path.unlink()
+    round_id = ask(store)
+    run = Quick("pass")
+
+    assert turn(run) == "error" and not run.seen
+
+    with store.read() as session:
+        message = rows.get_round(session, round_id).message
+    assert message == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
+
+
+def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: Vault, turn: Turn) -> None:
+    round_id = ask(store)
+
+    def broken(*given: Any) -> RoundResult:
+        raise RecipeError("the gate on suite 'tiny_math' has a floor of 99.0, but the origin itself measures 80.0")
+
+    assert turn(broken) == "error"
+    with store.read() as session:
+        assert rows.get_round(session, round_id).message.startswith("the gate on suite")
+        assert [row.state for row in session.exec(rows.select(AttemptRow)).all()] == ["error"]
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_an_attempt_that_was_killed_ends_with_its_round(store: Store, settings: Settings, dead: bool) -> None:
+    round_id = ask(store)
+    held = claim(store, lease_seconds=-1 if dead else 60)
+    with held.writing() as session:
+        session.add(AttemptRow(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
+
+    rounds.cancel_round(store, round_id, "test")
+    if not dead:
+        assert held.finish("cancelled", "round 1 was cancelled", rows.now())
+
+    (view,) = rounds.show_round(store, settings, round_id).attempts
+    assert (view.attempt.state, view.attempt.reasons) == ("cancelled", ["round 1 was cancelled"])
+    assert view.attempt.finished_at is not None
+
+
+def test_what_a_later_attempt_has_room_for_counts_as_used(store: Store, vault: Vault, turn: Turn) -> None:
+    first, second, third = rated(store, vault)
+    ask(store, RECIPE + "max_attempts: 2\n")
+    left_out = [{first: "over_replay_share", second: "over_replay_share"}, {second: "over_replay_share", third: "over_replay_share"}]
+
+    class Crowded(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            self.left_out = left_out[given[3].attempt - 1]
+            return super().__call__(*given)
+
+    turn(Crowded("fail", "pass"))
+
+    with store.read() as session:
+        items = {item.conversation_id: (item.outcome, item.reason) for item in session.exec(rows.select(SnapshotItem)).all()}
+    assert items == {first: ("used", "train"), second: ("left_out", "over_replay_share"), third: ("used", "train")}
+
+
+def test_an_erased_person_ends_the_round_as_cancelled(store: Store, vault: Vault, turn: Turn) -> None:
+    round_id = ask(store)
+
+    def erased(*given: Any) -> RoundResult:
+        with store.begin() as session:
+            row = rows.get_round(session, round_id)
+            row.cancel_requested, row.message = True, "a person whom this round used was forgotten"
+            session.add(row)
+        raise Cancelled("2 messages of this round are gone")
+
+    assert turn(erased) == "cancelled"
+    assert row_of(store, round_id).message == "a person whom this round used was forgotten"
+
+
+# ---- over HTTP --------------------------------------------------------------------------------------------
+
+
+def test_rounds_over_http(client: TestClient) -> None:
+    made = client.post("/v1/rounds", json={"recipe": RECIPE})
+    assert (made.status_code, made.json()["state"], made.json()["recipe"]) == (201, "requested", "small")
+    assert client.post("/v1/rounds", json={"recipe": "tiny"}).json()["id"] == 2
+    assert [one["id"] for one in client.get("/v1/rounds").json()] == [2, 1]
+    assert client.post("/v1/rounds/1/cancel").json()["state"] == "cancelled"
+    shown = client.get("/v1/rounds/1").json()
+    assert (shown["state"], shown["attempts"], shown["progress"]) == ("cancelled", [], None)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("POST", "/v1/rounds", {"recipe": "nowhere"}, 404, "no recipe is called 'nowhere'"),
+        ("POST", "/v1/rounds", {"recipe": "name: [x"}, 422, "not valid YAML"),
+        ("POST", "/v1/rounds", {"recipe": RECIPE + "epochs: 3"}, 422, "does not act on the key `epochs`"),
+        ("GET", "/v1/rounds/7", None, 404, "no round has the number 7"),
+        ("POST", "/v1/rounds/7/cancel", None, 404, "no round has the number 7"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_told_so(
+    client: TestClient, method: str, path: str, body: Any, status: int, sentence: str
+) -> None:
+    answer = client.request(method, path, content=json.dumps(body) if body else None, headers={"content-type": "application/json"})
+
+    assert answer.status_code == status and sentence in answer.json()["detail"]
+
+
+def test_a_running_round_shows_its_progress_over_http(client: TestClient, settings: Settings, store: Store) -> None:
+    round_id = ask(store)
+    held = claim(store)
+    folder = settings.rounds / "0001" / "attempt-1" / "train.1.tmp"
+    folder.mkdir(parents=True)
+    artifacts.report_progress(folder, "train", 3, 10, loss=0.5)
+    with held.writing() as session:
+        session.add(AttemptRow(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
+
+    shown = client.get(f"/v1/rounds/{round_id}").json()
+
+    assert (shown["progress"]["done"], shown["progress"]["loss"]) == (3, 0.5)
+    assert shown["progress"]["time"] <= time.time()

@@ -1,0 +1,310 @@
+"""The pages: what they show, the strict policy, sign-in, tokens, and promotion by click with its confirmation."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlmodel import Session
+
+from service.api_keys import create_key
+from service.settings import Settings
+from service.store import models
+from service.store.session import open_store
+from service.store.tables import App, Attempt, Conversation, Person, Rejection, Stage, now
+from service.web.pages import charts
+from service.web.pages.preferences import preference_view
+from tests.conftest import make_settings
+from tests.service.live import Live, running
+from tests.service.served import add_model, add_round, crown
+
+RECIPE = """
+name: tiny
+base: {model: models/tiny}
+mixture: {user: 1.0}
+evaluate: {suites: [tiny_math]}
+gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
+preference: {method: auto}
+"""
+
+
+@pytest.fixture(scope="module")
+def live(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A service with a champion, a candidate that passed, one that failed, and a round that trains."""
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(sqlite_template, home / "perennial.db")
+    settings = make_settings(home)
+    _fill(settings)
+    with running(settings, engine=False) as service:
+        yield service
+
+
+@pytest.fixture
+def browser(live: Live) -> Iterator[httpx.Client]:
+    with live.http(follow_redirects=True) as client:
+        yield client
+
+
+def test_every_page_answers_with_the_strict_policy_and_no_inline_code(browser: httpx.Client) -> None:
+    for path in ("/", "/rounds", "/rounds/1", "/rounds/2", "/models", "/models/good/promote", "/login"):
+        page = browser.get(path)
+        policy = page.headers["content-security-policy"]
+        assert page.status_code == 200 and "default-src 'none'" in policy and "unsafe" not in policy
+        assert not re.search(r"<script(?! src=)|<style|\sstyle=|\son\w+=|javascript:", page.text), path
+        assert 'lang="en"' in page.text and page.text.count("<h1>") == 1
+
+
+def test_the_overview_shows_funnel_champion_and_what_was_left_out(browser: httpx.Client) -> None:
+    text = browser.get("/").text
+    for part in ("origin", "Received", "too_short", "start `perennial engine`", "round 2", "Waiting"):
+        assert part in text
+    assert "No conversation has come in yet" not in text
+
+
+def test_a_fragment_is_the_changing_part_alone(browser: httpx.Client) -> None:
+    page, fragment = browser.get("/rounds/2").text, browser.get("/fragments/rounds/2").text
+    assert "<html" not in fragment and fragment.strip() in page
+    assert 'data-refresh="/fragments/rounds/2"' in page
+
+
+def test_a_running_round_shows_stage_progress_and_the_loss_curve(browser: httpx.Client) -> None:
+    text = browser.get("/rounds/2").text
+    assert "40 of 100" in text and "<polyline" in text and "Training loss from 3.000 to 1.000, dev loss from 2.900" in text
+
+
+def test_a_finished_round_shows_scores_with_intervals_and_reasons(browser: httpx.Client) -> None:
+    text = browser.get("/rounds/1").text
+    for part in ("tiny_math", "-1.2", "-2.0 to -0.4", "600", "surely inside the margin", 'class="interval"', 'class="margin"'):
+        assert part in text
+
+
+def test_a_finished_round_shows_what_became_of_the_thumbs(browser: httpx.Client) -> None:
+    text = browser.get("/rounds/1").text.split("Learning from thumbs")[1]
+    for part in ("<strong>kto</strong>", "Few pairs.", "At most 3.7 %", "10.0 %", "95.0 %", "40 held-out pairs", "+70.5 to +92.0",
+                 "over_user_cap", ">31<", "both rated", ">360<", ">74<", 'class="interval"'):  # fmt: skip
+        assert part in text, part
+    assert ">prefer<" in browser.get("/rounds/1").text
+
+
+def test_a_round_without_preferences_says_nothing_of_them(browser: httpx.Client) -> None:
+    text = browser.get("/rounds/2").text
+    assert "Learning from thumbs" not in text and ">prefer<" not in text
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"preference": null}', '{"preference": {"method": 1}}'])
+def test_a_report_that_cannot_be_read_hides_the_card(text: str | None, tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    if text is not None:
+        (tmp_path / "report" / "report.json").write_text(text)
+    assert preference_view(tmp_path) is None
+
+
+def test_a_stage_that_was_left_out_shows_why_without_figures(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    told = {"preference": {"method": "none", "why": "31 downs, 200 are asked.", "dropped": {"too_few": 90}}}
+    (tmp_path / "report" / "report.json").write_text(json.dumps(told))
+    view = preference_view(tmp_path)
+    assert view is not None and (view.method, view.after, view.bounds, view.drawing) == ("none", "", "", None)
+
+
+def test_what_people_wrote_is_escaped(browser: httpx.Client) -> None:
+    assert "<script>alert" not in browser.get("/rounds/1").text and "&lt;script&gt;alert" in browser.get("/rounds/1").text
+
+
+@pytest.mark.parametrize("path", ["/rounds/99", "/models/nobody/promote", "/fragments/nothing", "/rounds/99999999999"])
+def test_what_does_not_exist_is_a_page_with_a_sentence(browser: httpx.Client, path: str) -> None:
+    page = browser.get(path)
+    assert page.status_code == 404 and 'role="alert"' in page.text
+
+
+@pytest.mark.parametrize("name", ["perennial.css", "perennial.js", "leaf.svg"])
+def test_static_files_are_served_by_name_only(browser: httpx.Client, name: str) -> None:
+    assert browser.get(f"/static/{name}").status_code == 200
+    assert browser.get("/static/..%2Fpages.py").status_code == 404
+
+
+def test_promotion_is_offered_only_to_what_passed(browser: httpx.Client) -> None:
+    text = browser.get("/models").text
+    good, bad = _row(text, "good"), _row(text, "bad")
+    assert 'href="/models/good/promote">Promote' in good
+    assert 'aria-disabled="true"' in bad and ">override" in bad and "answers now" in _row(text, "origin")
+
+
+def test_a_form_without_its_token_or_from_another_page_is_refused(live: Live, browser: httpx.Client) -> None:
+    token = _token(browser.get("/models/good/promote").text)
+    assert browser.post("/models/good/promote", data={"csrf": "guess"}).status_code == 403
+    with live.http() as other:
+        assert other.post("/models/good/promote", data={"csrf": token}).status_code == 403
+    evil = {"Origin": "http://evil.example"}
+    assert browser.post("/models/good/promote", data={"csrf": token}, headers=evil).status_code == 403
+    assert _champion(live) == "origin"
+
+
+def test_the_cookie_is_strict_and_out_of_reach_of_scripts(live: Live) -> None:
+    with live.http() as client:
+        cookie = client.get("/models").headers["set-cookie"]
+    assert "SameSite=strict" in cookie and "HttpOnly" in cookie and "Path=/" in cookie
+
+
+def test_a_stranger_by_name_is_not_served_while_there_are_no_keys(browser: httpx.Client) -> None:
+    assert browser.get("/", headers={"Host": "attacker.example"}).status_code == 403
+
+
+def test_promote_override_and_roll_back_by_click(live: Live, browser: httpx.Client) -> None:
+    token = _token(browser.get("/models/good/promote").text)
+    promoted = browser.post("/models/good/promote", data={"csrf": token})
+    assert promoted.status_code == 200 and promoted.url.path == "/models" and _champion(live) == "good"
+    refused = browser.post("/models/bad/promote", data={"csrf": token})
+    assert refused.status_code == 409 and "its gate said fail" in refused.text and "<textarea" in refused.text
+    browser.post("/models/bad/promote", data={"csrf": token, "override_reason": "the demo asks for it"})
+    assert _champion(live) == "bad" and "the demo asks for it" in browser.get("/models").text
+    assert "takes the place of" in browser.get("/models/rollback").text
+    browser.post("/models/rollback", data={"csrf": token})
+    assert _champion(live) == "good"
+
+
+def test_with_keys_the_pages_ask_to_sign_in_and_a_revoked_session_ends(
+    sqlite_settings: Settings,
+) -> None:
+    store = open_store(sqlite_settings)
+    reader = create_key(store, "reader", None, ["read"])
+    shop = create_key(store, "shop", "shop", ["read", "models"])
+    store.close()
+    with running(sqlite_settings, engine=False) as service, service.http(follow_redirects=True) as client:
+        assert client.get("/models").url.path == "/login"
+        token = _token(client.get("/login").text)
+        assert "unknown or revoked" in client.post("/login", data={"csrf": token, "key": "pk_no"}).text
+        signed_in = client.post("/login", data={"csrf": token, "key": reader})
+        assert signed_in.url.path == "/" and "Sign out" in signed_in.text and reader not in str(client.cookies)
+        token = _token(client.get("/").text)
+        assert client.post("/models/rollback", data={"csrf": token}).status_code == 403
+        assert client.post("/logout", data={"csrf": token}).url.path == "/login"
+        assert client.get("/").url.path == "/login"
+        token = _token(client.get("/login").text)
+        assert "belongs to the app" in client.post("/login", data={"csrf": token, "key": shop}).text
+
+
+def test_the_api_promotes_and_rolls_back_with_the_same_rules(live: Live) -> None:
+    with live.http() as api:
+        refused = api.post("/v1/models/bad/promote", json={})
+        assert refused.status_code == 409 and "its gate said fail" in refused.json()["detail"]
+        assert api.post("/v1/models/bad/promote", json={"override": "x"}).status_code == 422
+        assert api.post("/v1/models/nobody/promote").status_code == 404
+        promoted = api.post("/v1/models/bad/promote", json={"override_reason": "to try it"}).json()
+        assert promoted["champion"] == "bad" and promoted["by"] == "key:localhost"
+        back = api.post("/v1/models/rollback").json()
+        assert back["kind"] == "rollback" and back["previous"] == "bad"
+
+
+@pytest.mark.parametrize("points", [[], [(1.0, float("nan"))]])
+def test_a_curve_without_points_is_not_drawn(points: list[tuple[float, float]]) -> None:
+    assert charts.loss_curve(points, []) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.38, 2.61, [0, 0.5, 1, 1.5, 2, 2.5, 3]),
+        (0, 240, [0, 50, 100, 150, 200, 250]),
+        (0.2, 0.2, [0.2, 0.25]),
+        (0, 0, [0, 0.2]),
+        (-1, 1, [-1, -0.5, 0, 0.5, 1]),
+        (1e-7, 3e-7, [1e-7, 1.5e-7, 2e-7, 2.5e-7, 3e-7]),
+    ],
+)
+def test_axes_have_round_numbers_that_enclose_the_data(low: float, high: float, ticks: list[float]) -> None:
+    assert charts._ticks(low, high) == pytest.approx(ticks)
+
+
+def test_a_long_curve_keeps_its_last_point_and_few_enough() -> None:
+    drawn = charts.loss_curve([(float(step), 1 / (1 + step)) for step in range(10_001)], [])
+    assert drawn is not None and "10000 steps" in drawn and drawn.split('points="')[1].split('"')[0].count(" ") <= 401
+
+
+def _fill(settings: Settings) -> None:
+    store = open_store(settings)
+    add_model(store, settings, "origin", kind="origin", verdict=None)
+    crown(store, "origin")
+    add_round(store, counts={"champion": "origin"}, stage="gate", recipe=RECIPE)
+    reasons = ["tiny_math: surely inside the margin of 3.0: pass", "<script>alert(1)</script>"]
+    add_model(store, settings, "good", round_id=1, reasons=reasons)
+    add_model(store, settings, "bad", "second", round_id=1, verdict="fail", reasons=["tiny_math lost 9 points"])
+    _finished_attempt(settings.home / "rounds" / "0001" / "attempt-1")
+    _report(settings.home / "rounds" / "0001" / "attempt-1")
+    add_round(store, state="running", stage="train")
+    _training_attempt(settings.home / "rounds" / "0002" / "attempt-1")
+    with store.begin() as session:
+        session.add(Attempt(round_id=1, number=1, folder="rounds/0001/attempt-1", state="finished", verdict="pass", reasons=reasons))
+        session.add(Attempt(round_id=2, number=1, folder="rounds/0002/attempt-1"))
+        session.flush()
+        session.add(Stage(attempt_id=2, name="snapshot", digest="d", fence=1, seconds=0.4))
+        _conversations(session)
+    store.close()
+
+
+def _conversations(session: Session) -> None:
+    session.add(app := App(name="default"))
+    session.flush()
+    session.add(person := Person(app_id=app.id, hmac="p", wrapped_key=b"k"))
+    session.flush()
+    for number, state in enumerate(["clean", "clean", "received", "rejected"]):
+        conversation = Conversation(
+            app_id=app.id, client_hmac=str(number), person_id=person.id, consent=True, state=state, digest="d",
+            occurred_at=now(), sealed_meta=b"",
+        )  # fmt: skip
+        session.add(conversation)
+        session.flush()
+        if state == "rejected":
+            session.add(Rejection(conversation_id=conversation.id, rule="too_short", detail="3 characters"))
+
+
+def _finished_attempt(folder: Path) -> None:
+    check = {
+        "suite": "tiny_math", "criterion": "margin", "outcome": "pass", "reason": "inside", "baseline": "champion",
+        "candidate": 70.1, "reference": 71.3, "difference": -1.2, "lower": -2.0, "upper": -0.4, "n": 600, "needed": None,
+    }  # fmt: skip
+    manifest = {
+        "stage": "gate", "input": "i", "output": {"outcome": "pass", "checks": [check]}, "files": {},
+        "seconds": 0.1, "finished_at": 1.0,
+    }  # fmt: skip
+    (folder / "gate").mkdir(parents=True)
+    (folder / "gate" / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _report(folder: Path) -> None:
+    told = {
+        "method": "kto", "why": "Few pairs.", "notes": ["At most 3.7 % per person."], "used": {"siblings": 360},
+        "dropped": {"over_user_cap": 31, "echo": 8}, "held_out": 74, "heldout_before": 0.1, "heldout_after": 0.95, "n": 40,
+        "lower": 0.705, "upper": 0.92, "sources": {"siblings": 180},
+    }  # fmt: skip
+    (folder / "report").mkdir(parents=True)
+    (folder / "report" / "report.json").write_text(json.dumps({"recipe": "tiny", "preference": told}))
+
+
+def _training_attempt(folder: Path) -> None:
+    (folder / "train.1.tmp").mkdir(parents=True)
+    lines = [
+        {"stage": "train", "done": 1, "total": 100, "loss": 3.0},
+        {"stage": "train", "done": 20, "total": 100, "dev_loss": 2.9},
+        {"stage": "train", "done": 40, "total": 100, "loss": 1.0},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"half a li'
+    (folder / "train.1.tmp" / "progress.jsonl").write_text(text)
+
+
+def _row(text: str, model_id: str) -> str:
+    return text.split(f'<tr id="{model_id}">')[1].split("</tr>")[0]
+
+
+def _token(text: str) -> str:
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', text)
+    assert found
+    return found.group(1)
+
+
+def _champion(live: Live) -> str | None:
+    with live.store.read() as session:
+        return models.champion_id(session)
