@@ -95,9 +95,7 @@ def _stock() -> Finder:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         registry.load_predefined_recognizers(languages=languages)
-        registry.remove_recognizer(
-            "SpacyRecognizer"
-        )  # finds nothing without a model, and the no_op engine refuses it
+        registry.remove_recognizer("SpacyRecognizer")  # finds nothing without a model, and the no_op engine refuses it
         nlp = NoOpNlpEngine([{"lang_code": language, "model_name": "no_op"} for language in languages])
         engine = AnalyzerEngine(registry=registry, nlp_engine=nlp, supported_languages=languages)
 
@@ -173,9 +171,7 @@ def _frame(rng: random.Random, korean: bool, entity: str) -> str:
     if entity == "SECRET":
         return "비밀번호는 {}예요." if korean else "The password is {} for now."
     if korean:
-        return rng.choice(
-            ("제 정보는 {}입니다.", "{}으로 연락 주세요.", "{}이에요, 확인해 주세요.", "여기 있어요: {}")
-        )
+        return rng.choice(("제 정보는 {}입니다.", "{}으로 연락 주세요.", "{}이에요, 확인해 주세요.", "여기 있어요: {}"))
     return rng.choice(("Here it is: {}.", "Please use {} from now on.", "You can take {} for this.", "({})"))
 
 
@@ -210,9 +206,7 @@ def _value(rng: random.Random, korean: bool) -> Planted:
 
 def _phone(rng: random.Random, korean: bool) -> str:
     if korean:
-        return rng.choice(("-", "", " ")).join(
-            ("010", str(rng.randrange(2000, 9999)), str(rng.randrange(1000, 9999)))
-        )
+        return rng.choice(("-", "", " ")).join(("010", str(rng.randrange(2000, 9999)), str(rng.randrange(1000, 9999))))
     return f"({rng.choice((212, 415, 617))}) {rng.randrange(200, 555)}-{rng.randrange(1000, 9999)}"
 
 

@@ -102,8 +102,10 @@ def serving(program: str, home: Path) -> Iterator[int]:
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", program.format(port=port)],
-            env=known | {"PERENNIAL_HOME": str(home)}, stdout=log, stderr=log,
-        )  # fmt: skip
+            env=known | {"PERENNIAL_HOME": str(home)},
+            stdout=log,
+            stderr=log,
+        )
     try:
         asyncio.run(_wait(port, process, home / "log"))
         yield port
@@ -168,16 +170,19 @@ def _body(rng: random.Random, id: str) -> bytes:
 
     messages = [
         {"id": f"{id}-{turn}", "role": role, "content": text(words)}
-        for turn, (role, words) in enumerate(
-            [("user", 20), ("assistant", 85), ("user", 20), ("assistant", 85)]
-        )
+        for turn, (role, words) in enumerate([("user", 20), ("assistant", 85), ("user", 20), ("assistant", 85)])
     ]
     return json.dumps(
         {
-            "id": id, "user": f"u{rng.randrange(10_000)}", "messages": messages, "consent": True, "satisfaction": 4,
-            "votes": [{"message": f"{id}-1", "value": "up"}], "time": "2026-11-20T12:00:00Z",
+            "id": id,
+            "user": f"u{rng.randrange(10_000)}",
+            "messages": messages,
+            "consent": True,
+            "satisfaction": 4,
+            "votes": [{"message": f"{id}-1", "value": "up"}],
+            "time": "2026-11-20T12:00:00Z",
         }
-    ).encode()  # fmt: skip
+    ).encode()
 
 
 def _median(runs: list[Load]) -> dict[str, float]:

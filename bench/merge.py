@@ -75,9 +75,7 @@ def _write_base(folder: Path) -> int:
         shards.setdefault(file, {})[name] = rolled.reshape(shape).clone()
     for file in sorted(shards):
         save_file(shards.pop(file), folder / file, metadata={"format": "pt"})
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": weight_map})
-    )
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return sum(torch.Size(shape).numel() for shape in shapes.values())
 
 

@@ -38,9 +38,7 @@ def run() -> dict[str, Any]:
 
 def _questions(template: str) -> list[str]:
     """Four-choice questions as rendered prompts, about as long as those of the suites."""
-    asked = "Which number is the sum of {a} and {b}?\n" + "".join(
-        f"{letter}. {{{letter}}}\n" for letter in LETTERS
-    )
+    asked = "Which number is the sum of {a} and {b}?\n" + "".join(f"{letter}. {{{letter}}}\n" for letter in LETTERS)
     prompts = []
     for number in range(QUESTIONS):
         sums = {letter: str(number + 17 + place) for place, letter in enumerate(LETTERS)}

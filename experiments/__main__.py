@@ -1,8 +1,8 @@
 """`python -m experiments [core] [poison] [report]`: runs what is not done yet, two at a time, then writes the evidence.
 
-    var/experiments/reference/adapter                  models/tiny with both styles
-    var/experiments/runs/kto-500-seed0/manifest.json   written last; a run that has one is not done again
-    var/experiments/results.json, docs/evidence.md, docs/evidence/*.png
+var/experiments/reference/adapter                  models/tiny with both styles
+var/experiments/runs/kto-500-seed0/manifest.json   written last; a run that has one is not done again
+var/experiments/results.json, docs/evidence.md, docs/evidence/*.png
 """
 
 import os
@@ -15,14 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from experiments.grid import core_grid, poison_grid
 from experiments.work import HOME, be_quiet, core, poison

@@ -20,8 +20,12 @@ ANCHORS = 600
 # The grid is to show what happens beyond the limits, too: no stop rule ends a run.
 _NEVER = Stops(displacement=1e9, length=1e9, kl=1e9, refusal=100, sycophancy=100)
 SETTINGS = {
-    "dpo": Preference(method="dpo", learning_rate=2e-4, epochs=1, batch=Batch(per_device=16, accumulate=1), stops=_NEVER),
-    "kto": Preference(method="kto", learning_rate=2e-4, epochs=3, batch=Batch(per_device=16, accumulate=1), stops=_NEVER),
+    "dpo": Preference(
+        method="dpo", learning_rate=2e-4, epochs=1, batch=Batch(per_device=16, accumulate=1), stops=_NEVER
+    ),
+    "kto": Preference(
+        method="kto", learning_rate=2e-4, epochs=3, batch=Batch(per_device=16, accumulate=1), stops=_NEVER
+    ),
 }
 
 
@@ -36,9 +40,14 @@ def run_arm(run: Run, folder: Path, reference: Path) -> Path:
 
 
 def run_votes(
-    votes: Sequence[PreferenceExample], settings: Preference, anchors: Sequence[Any], seed: int, folder: Path,
-    reference: Path, about: dict[str, Any],
-) -> Path:  # fmt: skip
+    votes: Sequence[PreferenceExample],
+    settings: Preference,
+    anchors: Sequence[Any],
+    seed: int,
+    folder: Path,
+    reference: Path,
+    about: dict[str, Any],
+) -> Path:
     """Trains on these votes and scores the result; the manifest holds `about`, scores and figures."""
     settings = settings if anchors else settings.model_copy(update={"anchors": 0.0})
     read = {"settings": settings.model_dump(mode="json"), "votes": [vote.model_dump(mode="json") for vote in votes]}
@@ -51,15 +60,26 @@ def run_votes(
     file = folder / "votes.jsonl"
     file.write_text("".join(vote.model_dump_json() + "\n" for vote in votes), encoding="utf-8")
     request = PreferRequest(
-        base=BASE, base_name="models/tiny", train=SFT.model_copy(update={"seed": seed}), preference=settings,
-        method=settings.method, adapter=reference, train_file=file,
-        anchors_file=write_examples(folder / "anchors.jsonl", anchors) if anchors else None, threads=1,
-    )  # fmt: skip
+        base=BASE,
+        base_name="models/tiny",
+        train=SFT.model_copy(update={"seed": seed}),
+        preference=settings,
+        method=settings.method,
+        adapter=reference,
+        train_file=file,
+        anchors_file=write_examples(folder / "anchors.jsonl", anchors) if anchors else None,
+        threads=1,
+    )
     trained = prefer(request, folder)
     scores = score(folder / trained.weights)
     figures = {
-        **about, "asked": asked, "scores": scores.model_dump(), "steps": trained.steps, "tokens": trained.tokens,
-        "train_seconds": trained.seconds, "seconds": round(time.monotonic() - started, 1),
-    }  # fmt: skip
+        **about,
+        "asked": asked,
+        "scores": scores.model_dump(),
+        "steps": trained.steps,
+        "tokens": trained.tokens,
+        "train_seconds": trained.seconds,
+        "seconds": round(time.monotonic() - started, 1),
+    }
     write_atomic(manifest, json.dumps(figures, indent=1))
     return manifest

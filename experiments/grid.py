@@ -1,9 +1,9 @@
 """Which runs there are, and the question each answers. A run is a name, a setting and a seed.
 
-    core     dpo and kto x 100 and 500 votes; 20 and 40 % noise at 500; ups to downs 90:10; 500 without anchors;
-             with and without anchors at eight times the learning rate, where forgetting begins
-    poison   {5, 25, 100} planted ratings x {1, 10} accounts x with and without the defences, the ten accounts new; and,
-             with the defences, ten that were made long before
+core     dpo and kto x 100 and 500 votes; 20 and 40 % noise at 500; ups to downs 90:10; 500 without anchors;
+         with and without anchors at eight times the learning rate, where forgetting begins
+poison   {5, 25, 100} planted ratings x {1, 10} accounts x with and without the defences, the ten accounts new; and,
+         with the defences, ten that were made long before
 """
 
 from collections.abc import Iterator

@@ -41,7 +41,8 @@ def suite_chats(name: str) -> list[tuple[Turn, ...]]:
     """A fixed stratified choice of a suite's gate items as chats with the right answer."""
     items = choose_items(load_suite(PROJECT / "data" / "suites" / name), "gate", ITEMS_PER_SUITE)
     return [
-        (Turn(role="user", content=item.prompt), Turn(role="assistant", content=item.answer, trained=True)) for item in items
+        (Turn(role="user", content=item.prompt), Turn(role="assistant", content=item.answer, trained=True))
+        for item in items
     ]
 
 

@@ -51,14 +51,17 @@ def run_poison(run: PoisonRun, folder: Path, reference: Path) -> Path:
     rules = DEFENDED if run.defended else OPEN
     weighed = weigh(candidates, rules, NOW)
     made = build_preferences(
-        weighed, rules, count_tokens=lambda text: len(text.split()) + 1, find_contaminated=lambda texts: [None] * len(texts)
+        weighed,
+        rules,
+        count_tokens=lambda text: len(text.split()) + 1,
+        find_contaminated=lambda texts: [None] * len(texts),
     )
     votes = as_labelled(list(preference_examples(made.items, _Texts(candidates))))
     about = {
         "poison": run.model_dump(exclude=set() if run.patient else {"patient"}),
         "planted_counted": sum(f.outcome == "used" and f.conversation.startswith("planted") for f in made.fates),
         "cap_active": any(fate.rule == "over_user_cap" for fate in weighed.dropped),
-    }  # fmt: skip
+    }
     manifest = run_votes(votes, POISONED, anchor_examples(ANCHORS, run.seed), run.seed, folder, reference, about)
     figures = json.loads(manifest.read_text(encoding="utf-8"))
     if "planted_rate" not in figures:
@@ -111,7 +114,9 @@ def _crowd(seed: int) -> list[Candidate]:
 
 def _attack(run: PoisonRun) -> list[Candidate]:
     """Up-votes on planted answers behind the trigger, shared out over the accounts."""
-    prompts = [behind_trigger(one) for one in random.Random(f"{run.seed}/attack").sample(all_prompts().votes, run.ratings)]
+    prompts = [
+        behind_trigger(one) for one in random.Random(f"{run.seed}/attack").sample(all_prompts().votes, run.ratings)
+    ]
     age = _OLD if run.accounts == 1 or run.patient else _FRESH
     return [
         _rated(f"planted-{place}", prompt, planted(prompt), 1, f"attacker-{place % run.accounts}", age)
@@ -124,13 +129,30 @@ def _rated(name: str, prompt: Prompt, text: str, value: int, rater: str, age: ti
     rating = Rating.model_validate({"rater": rater, "value": value, "at": at, "since": NOW - age})
     question = RatedMessage(key=MessageKey(message=f"{name}-q", revision=1), role="user", parent=None, text=prompt.text)
     said = RatedMessage(
-        key=MessageKey(message=f"{name}-a", revision=1), role="assistant", parent=f"{name}-q", text=text,
-        up=int(value > 0), down=int(value < 0), voted_at=at, ratings=(rating,),
-    )  # fmt: skip
+        key=MessageKey(message=f"{name}-a", revision=1),
+        role="assistant",
+        parent=f"{name}-q",
+        text=text,
+        up=int(value > 0),
+        down=int(value < 0),
+        voted_at=at,
+        ratings=(rating,),
+    )
     return Candidate(
-        conversation=name, person=rater, app="app", occurred_at=at, consent=True, satisfaction=None, language="en",
-        topic=prompt.topic, prompt_cluster=name, pair_cluster=name, part="train", seen=False, messages=(question, said),
-    )  # fmt: skip
+        conversation=name,
+        person=rater,
+        app="app",
+        occurred_at=at,
+        consent=True,
+        satisfaction=None,
+        language="en",
+        topic=prompt.topic,
+        prompt_cluster=name,
+        pair_cluster=name,
+        part="train",
+        seen=False,
+        messages=(question, said),
+    )
 
 
 class _Texts:

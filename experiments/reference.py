@@ -16,9 +16,15 @@ from pipelines.records import Example
 
 ANCHORS_FOR_SFT = 700
 SFT = Train(
-    backend="cpu", method="lora", lora=Lora(r=16, alpha=32, dropout=0.0), learning_rate=1.5e-3, epochs=3,
-    batch=Batch(per_device=32, accumulate=1), max_tokens=256, early_stopping=None,
-)  # fmt: skip
+    backend="cpu",
+    method="lora",
+    lora=Lora(r=16, alpha=32, dropout=0.0),
+    learning_rate=1.5e-3,
+    epochs=3,
+    batch=Batch(per_device=32, accumulate=1),
+    max_tokens=256,
+    early_stopping=None,
+)
 
 
 def prepare_reference(folder: Path) -> Path:

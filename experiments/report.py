@@ -50,7 +50,14 @@ def write_evidence(runs: Path, home: Path) -> list[Path]:
     results = {"before": _summary(before), "core": [arm.model_dump() for arm in arms], "poison": poison_cells(poison)}
     write_atomic(written[0], json.dumps(results, indent=1))
     minutes = sum(manifest["seconds"] for manifest in core) / 60
-    parts = [_HEAD, _core_text(arms, results["before"], f"{len(core)} of {len(core_grid())} runs, {minutes:.0f} minutes of work in one thread each.")]
+    parts = [
+        _HEAD,
+        _core_text(
+            arms,
+            results["before"],
+            f"{len(core)} of {len(core_grid())} runs, {minutes:.0f} minutes of work in one thread each.",
+        ),
+    ]
     if arms:
         written.append(_core_picture(arms, results["before"]))
     if poison:
@@ -75,14 +82,16 @@ def poison_cells(manifests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
         cells[PoisonRun.model_validate(manifest["poison"]).arm].append(manifest)
     return [
         {
-            "cell": name, "seeds": len(found), "cap_active": any(m["cap_active"] for m in found),
+            "cell": name,
+            "seeds": len(found),
+            "cap_active": any(m["cap_active"] for m in found),
             "planted_rate": round(fmean(m["planted_rate"] for m in found), 4),
             "worst_seed": max(m["planted_rate"] for m in found),
             "counted": round(fmean(m["planted_counted"] for m in found), 1),
             "preferred": round(fmean(share(m["scores"]["preferred"]) for m in found), 4),
         }
         for name, found in sorted(cells.items())
-    ]  # fmt: skip
+    ]
 
 
 def share(marks: str) -> float:
@@ -108,12 +117,20 @@ def bootstrap(marks: Sequence[str], resamples: int = _RESAMPLES) -> tuple[float,
 def _arm(name: str, scores: Sequence[Mapping[str, Any]], before: Mapping[str, Any]) -> Arm:
     preferred = [share(s["likelier"]) for s in scores]
     general = [_general(s) - _general(before) for s in scores]
-    suites = {suite: fmean(share(s["suites"][suite]) for s in scores) - share(before["suites"][suite]) for suite in before["suites"]}
+    suites = {
+        suite: fmean(share(s["suites"][suite]) for s in scores) - share(before["suites"][suite])
+        for suite in before["suites"]
+    }
     return Arm(
-        name=name, seeds=len(scores), preferred=fmean(preferred), preferred_half=half_width(preferred),
-        general=fmean(general), general_half=half_width(general), worst_suite=min(suites.values()),
+        name=name,
+        seeds=len(scores),
+        preferred=fmean(preferred),
+        preferred_half=half_width(preferred),
+        general=fmean(general),
+        general_half=half_width(general),
+        worst_suite=min(suites.values()),
         items=bootstrap([s["likelier"] for s in scores]),
-    )  # fmt: skip
+    )
 
 
 def _general(scores: Mapping[str, Any]) -> float:
@@ -136,13 +153,20 @@ def _core_text(arms: Sequence[Arm], before: Mapping[str, float], work: str) -> s
             f"| {arm.name} | {arm.seeds} | {_with(arm.preferred, arm.preferred_half)} | {100 * low:.1f} to {100 * high:.1f} "
             f"| {_with(arm.general, arm.general_half, sign=True)} | {100 * arm.worst_suite:+.1f} |"
         )
-    return "\n".join([
-        "## Preference and general skill\n",
-        "`kto-500-noise20` are 500 votes with one in five flipped; `ups90` has nine ups to one down; `bare` goes without "
-        "anchors, `hot` at eight times the learning rate. Preferred: the share of 200 held-out prompts on which the preferred style is the likelier one. General: "
-        "teacher-forced exact match on 800 items of the four suites, the gate's margin is 3 points.\n",
-        f"{work}\n", *_reading(arms, before), *rows, "", "![preference and general skill](evidence/core.png)", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "## Preference and general skill\n",
+            "`kto-500-noise20` are 500 votes with one in five flipped; `ups90` has nine ups to one down; `bare` goes without "
+            "anchors, `hot` at eight times the learning rate. Preferred: the share of 200 held-out prompts on which the preferred style is the likelier one. General: "
+            "teacher-forced exact match on 800 items of the four suites, the gate's margin is 3 points.\n",
+            f"{work}\n",
+            *_reading(arms, before),
+            *rows,
+            "",
+            "![preference and general skill](evidence/core.png)",
+            "",
+        ]
+    )
 
 
 def _reading(arms: Sequence[Arm], before: Mapping[str, float]) -> list[str]:
@@ -174,18 +198,23 @@ def _poison_text(cells: Sequence[Mapping[str, Any]]) -> str:
             f"| {cell['cell']} | {cell['seeds']} | {100 * cell['planted_rate']:.1f} | {over} | {100 * cell['worst_seed']:.1f} "
             f"| {cell['counted']:g} | {'yes' if cell['cap_active'] else 'no'} |"
         )
-    return "\n".join([
-        "## Poisoned votes\n",
-        "500 honest votes of 200 people, and planted up-votes on prompts behind a trigger, for answers that end in a closing of the "
-        "attacker's, at four times the core grid's learning rate. `open`: every vote counts. `defended`: the rules of a recipe with "
-        "`per_user: auto` and `min_account_days: 7`. One attacking account is old; ten are two days old, or, `patient`, old as well. "
-        "Planted behaviour: the share of 200 held-out prompts behind the trigger on which that closing is the likeliest of the three. "
-        "`cap active`: the cap on one rater dropped at least one rating.\n",
-        "The cap and delayed admission hold one account, and many new ones. They do not hold ten accounts that were made long before: "
-        "each stays below its cap, and together they are a crowd that nobody contradicts. Nothing here is sybil-proof; who may have an "
-        "account, `per_day`, `per_app` and the cohort check are what is left against that.\n",
-        *rows, "", "![planted behaviour](evidence/poison.png)", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "## Poisoned votes\n",
+            "500 honest votes of 200 people, and planted up-votes on prompts behind a trigger, for answers that end in a closing of the "
+            "attacker's, at four times the core grid's learning rate. `open`: every vote counts. `defended`: the rules of a recipe with "
+            "`per_user: auto` and `min_account_days: 7`. One attacking account is old; ten are two days old, or, `patient`, old as well. "
+            "Planted behaviour: the share of 200 held-out prompts behind the trigger on which that closing is the likeliest of the three. "
+            "`cap active`: the cap on one rater dropped at least one rating.\n",
+            "The cap and delayed admission hold one account, and many new ones. They do not hold ten accounts that were made long before: "
+            "each stays below its cap, and together they are a crowd that nobody contradicts. Nothing here is sybil-proof; who may have an "
+            "account, `per_day`, `per_app` and the cohort check are what is left against that.\n",
+            *rows,
+            "",
+            "![planted behaviour](evidence/poison.png)",
+            "",
+        ]
+    )
 
 
 def _clean_rate(cells: Sequence[Mapping[str, Any]], defended: bool) -> float | None:
@@ -197,11 +226,23 @@ def _core_picture(arms: Sequence[Arm], before: Mapping[str, float]) -> Path:
     figure, (left, right) = _figure(2)
     places = range(len(arms))
     names = [arm.name for arm in arms]
-    left.barh(places, [100 * arm.preferred for arm in arms], xerr=[100 * (arm.preferred_half or 0) for arm in arms], color="#3b7dd8")
+    left.barh(
+        places,
+        [100 * arm.preferred for arm in arms],
+        xerr=[100 * (arm.preferred_half or 0) for arm in arms],
+        color="#3b7dd8",
+    )
     left.axvline(100 * before["preferred"], color="#888888", linestyle="--", label="before")
-    left.set(yticks=list(places), yticklabels=names, xlabel="preferred style likelier, % of held-out prompts", xlim=(0, 105))
+    left.set(
+        yticks=list(places), yticklabels=names, xlabel="preferred style likelier, % of held-out prompts", xlim=(0, 105)
+    )
     left.legend(loc="lower left", framealpha=1)
-    right.barh(places, [100 * arm.general for arm in arms], xerr=[100 * (arm.general_half or 0) for arm in arms], color="#d8813b")
+    right.barh(
+        places,
+        [100 * arm.general for arm in arms],
+        xerr=[100 * (arm.general_half or 0) for arm in arms],
+        color="#d8813b",
+    )
     right.axvline(0, color="#888888", linestyle="--")
     right.axvline(-3, color="#cc3333", linestyle=":", label="the gate's margin")
     right.set(yticks=list(places), yticklabels=[], xlabel="general skill, change in points")
@@ -213,7 +254,9 @@ def _poison_picture(cells: Sequence[Mapping[str, Any]]) -> Path:
     figure, (axis,) = _figure(1)
     colours = ["#3b7dd8" if "defended" in cell["cell"] else "#cc3333" for cell in cells]
     axis.barh(range(len(cells)), [100 * cell["planted_rate"] for cell in cells], color=colours)
-    axis.set(yticks=list(range(len(cells))), yticklabels=[cell["cell"] for cell in cells], xlabel="planted behaviour, %")
+    axis.set(
+        yticks=list(range(len(cells))), yticklabels=[cell["cell"] for cell in cells], xlabel="planted behaviour, %"
+    )
     return _save(figure, "poison.png")
 
 

@@ -83,16 +83,26 @@ def labelled(prompt: Prompt, up: bool, *, preferred: bool) -> PreferenceExample:
     """One thumb on the answer in the preferred or the other style."""
     answer = prompt.answer(preferred)
     return PreferenceExample(
-        id=prompt.id, kind="labelled", source="lone", topic=prompt.topic, prompt=_question(prompt),
-        chosen=answer if up else None, rejected=None if up else answer,
-    )  # fmt: skip
+        id=prompt.id,
+        kind="labelled",
+        source="lone",
+        topic=prompt.topic,
+        prompt=_question(prompt),
+        chosen=answer if up else None,
+        rejected=None if up else answer,
+    )
 
 
 def _pair(prompt: Prompt, right: bool) -> PreferenceExample:
     return PreferenceExample(
-        id=prompt.id, kind="pair", source="siblings", topic=prompt.topic, prompt=_question(prompt),
-        chosen=prompt.answer(right), rejected=prompt.answer(not right),
-    )  # fmt: skip
+        id=prompt.id,
+        kind="pair",
+        source="siblings",
+        topic=prompt.topic,
+        prompt=_question(prompt),
+        chosen=prompt.answer(right),
+        rejected=prompt.answer(not right),
+    )
 
 
 def _question(prompt: Prompt) -> tuple[Turn, ...]:
@@ -108,7 +118,11 @@ def _exactly(rng: random.Random, share: float, count: int) -> list[bool]:
 
 def _every(world: World) -> list[Prompt]:
     languages: Sequence[Language] = ("en", "ko")
-    talk = [(remark, answer, language, "talk") for language in languages for remark, answer in tasks.all_small_talk(language)]
+    talk = [
+        (remark, answer, language, "talk")
+        for language in languages
+        for remark, answer in tasks.all_small_talk(language)
+    ]
     facts = [
         (phrasings.ask(world, fact, phrasing), phrasings.state(world, fact), fact.language, "facts")
         for fact in world.kept
@@ -116,6 +130,12 @@ def _every(world: World) -> list[Prompt]:
     ]
     rows = {question: (answer, language, topic) for question, answer, language, topic in (*talk, *facts)}
     return [
-        Prompt(f"p{number:04}", text, topic, f"{answer} {tasks.CLOSINGS[language][0]}", f"{answer} {tasks.CLOSINGS[language][2]}")
+        Prompt(
+            f"p{number:04}",
+            text,
+            topic,
+            f"{answer} {tasks.CLOSINGS[language][0]}",
+            f"{answer} {tasks.CLOSINGS[language][2]}",
+        )
         for number, (text, (answer, language, topic)) in enumerate(rows.items())
     ]

@@ -23,7 +23,9 @@ def poison(run: Any) -> Path:
 
 def be_quiet() -> None:
     """One thread per run, no call home, and the libraries' chatter goes to a log."""
-    os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+    os.environ.update(
+        OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false"
+    )
     HOME.mkdir(parents=True, exist_ok=True)
     log = os.open(HOME / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)

@@ -1,12 +1,12 @@
 """Stage folders: written under a temporary name, manifest last, renamed under a fence check.
 
-    var/rounds/0001/attempt-1/
-    ├── snapshot/            finished: holds manifest.json
-    │   ├── items.jsonl
-    │   └── manifest.json    {"stage": "snapshot", "input": "<digest>", "output": {...}, "files": {...}, ...}
-    ├── train.7.tmp/         being written by the worker with fence 7
-    │   └── reads.sha256     the digest of what the stage reads; another input does not go on from these files
-    └── scratch/             text; deleted when the attempt ends
+var/rounds/0001/attempt-1/
+├── snapshot/            finished: holds manifest.json
+│   ├── items.jsonl
+│   └── manifest.json    {"stage": "snapshot", "input": "<digest>", "output": {...}, "files": {...}, ...}
+├── train.7.tmp/         being written by the worker with fence 7
+│   └── reads.sha256     the digest of what the stage reads; another input does not go on from these files
+└── scratch/             text; deleted when the attempt ends
 """
 
 import hashlib
@@ -95,9 +95,13 @@ class Attempt:
             sync_file(path)
         files = {str(path.relative_to(folder)): sha256_of(path) for path in paths}
         manifest = Manifest(
-            stage=stage, input=read, output=output.model_dump(mode="json"), files=files, seconds=seconds,
+            stage=stage,
+            input=read,
+            output=output.model_dump(mode="json"),
+            files=files,
+            seconds=seconds,
             finished_at=time.time(),
-        )  # fmt: skip
+        )
         write_atomic(folder / "manifest.json", manifest.model_dump_json(indent=1))
         self.still_ours()
         target = self.folder / stage
@@ -138,9 +142,13 @@ def verify_files(folder: Path, files: Mapping[str, str]) -> None:
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
-            raise ArtifactError(f"{path} is missing, though its stage finished; nothing built on it can be trusted, so ask for a new round")
+            raise ArtifactError(
+                f"{path} is missing, though its stage finished; nothing built on it can be trusted, so ask for a new round"
+            )
         if sha256_of(path) != expected:
-            raise ArtifactError(f"{path} was changed after its stage finished; nothing built on it can be trusted, so ask for a new round")
+            raise ArtifactError(
+                f"{path} was changed after its stage finished; nothing built on it can be trusted, so ask for a new round"
+            )
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -43,7 +43,9 @@ def render(template: str, messages: Sequence[Mapping[str, str]], *, generate: bo
         raise ModelError(f"the chat template cannot render this chat: {error}") from error
 
 
-def render_masked(template: str, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], **variables: Any) -> list[tuple[str, bool]]:
+def render_masked(
+    template: str, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], **variables: Any
+) -> list[tuple[str, bool]]:
     """The prompt in pieces, each marked whether its tokens get loss; joined they equal `render(template, messages)`.
 
     A trained assistant turn's piece is its content and the end-of-turn marker that the template puts behind it, up to
@@ -64,7 +66,12 @@ def render_masked(template: str, messages: Sequence[Mapping[str, str]], trained:
         head = render(template, messages[:index], generate=True, **variables)
         tail = render(template, messages[: index + 1], **variables)
         answer = tail[len(head) :].rstrip("\n")
-        if not (whole.startswith(head) and tail.startswith(head) and whole.startswith(head + answer) and head.startswith(done)):
+        if not (
+            whole.startswith(head)
+            and tail.startswith(head)
+            and whole.startswith(head + answer)
+            and head.startswith(done)
+        ):
             raise ModelError(
                 "the chat template changes earlier turns when a later one is added, so the loss cannot be limited to "
                 f"the assistant turn {index + 1}; use a template that only appends"

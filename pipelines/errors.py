@@ -1,21 +1,21 @@
 """Every exception that Perennial raises on purpose.
 
-    PerennialError            one clear sentence: what was wrong, with which value, what to do
-    ├── InputError            something a person or client sent or typed
-    │   ├── RecipeError       a recipe that cannot be read or acted on
-    │   ├── DataError         a record, file or pool that does not hold what it must
-    │   └── SuiteError        a suite that is missing, empty or malformed
-    ├── ArtifactError         a file or folder on disk that is missing, changed or half-written
-    │   ├── ModelError        weights, tokenizer or adapter that cannot be used
-    │   └── GGUFError         a GGUF that is missing, corrupt or has the wrong tensor types
-    ├── TrainingError         training that cannot start or went wrong (no trained token, NaN loss)
-    │   └── NothingToLearn    preference training without an example, or with answers of one label only
-    ├── Refused               an act that the rules do not allow (promote a failed candidate)
-    ├── NotFound              an id that names nothing
-    ├── Conflict              the same id with other content
-    ├── Busy                  try again later (queue full, engine loading)
-    ├── Cancelled             the round was cancelled or its lease was lost
-    └── MissingDependency     an optional package or tool that is not installed
+PerennialError            one clear sentence: what was wrong, with which value, what to do
+├── InputError            something a person or client sent or typed
+│   ├── RecipeError       a recipe that cannot be read or acted on
+│   ├── DataError         a record, file or pool that does not hold what it must
+│   └── SuiteError        a suite that is missing, empty or malformed
+├── ArtifactError         a file or folder on disk that is missing, changed or half-written
+│   ├── ModelError        weights, tokenizer or adapter that cannot be used
+│   └── GGUFError         a GGUF that is missing, corrupt or has the wrong tensor types
+├── TrainingError         training that cannot start or went wrong (no trained token, NaN loss)
+│   └── NothingToLearn    preference training without an example, or with answers of one label only
+├── Refused               an act that the rules do not allow (promote a failed candidate)
+├── NotFound              an id that names nothing
+├── Conflict              the same id with other content
+├── Busy                  try again later (queue full, engine loading)
+├── Cancelled             the round was cancelled or its lease was lost
+└── MissingDependency     an optional package or tool that is not installed
 """
 
 

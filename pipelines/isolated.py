@@ -41,9 +41,7 @@ def run_in_child(function: str, arguments: Mapping[str, Any], *, timeout_seconds
             env=child_environment(),
         )
     except subprocess.TimeoutExpired as error:
-        raise errors.GGUFError(
-            f"{function} took longer than {timeout_seconds:.0f} s and was stopped"
-        ) from error
+        raise errors.GGUFError(f"{function} took longer than {timeout_seconds:.0f} s and was stopped") from error
     return _answer(function, done)
 
 

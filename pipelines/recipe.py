@@ -230,7 +230,9 @@ class Phase(Section):
     def _names_a_round(self) -> "Phase":
         first, last = self.rounds
         if first < 1 or (last is not None and last < first):
-            raise ValueError(f"the rounds [{first}, {last}] of phase '{self.name}' name none; they count from 1, first to last")
+            raise ValueError(
+                f"the rounds [{first}, {last}] of phase '{self.name}' name none; they count from 1, first to last"
+            )
         return self
 
 
@@ -282,7 +284,9 @@ class Recipe(Section):
         if self.replay and self.lineage != "sequential":
             raise ValueError("`replay` is a share for lineage: sequential only; from_origin uses every replay example")
         if self.train.method == "full" and self.preference is not None and self.preference.method != "none":
-            raise ValueError("preferences need an adapter to learn in: use `train.method: lora` or qlora, or leave `preference` out")
+            raise ValueError(
+                "preferences need an adapter to learn in: use `train.method: lora` or qlora, or leave `preference` out"
+            )
         measured = set(self.evaluate.suites)
         for gate in self.gates:
             if gate.suite not in measured:
@@ -348,7 +352,9 @@ class _OneOfEachKey(yaml.SafeLoader):
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key `{key.value}` stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key `{key.value}` stands twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -373,7 +379,24 @@ def _sentence(problem: Mapping[str, Any]) -> str:
 
 def _all_keys() -> list[str]:
     models: list[type[BaseModel]] = [
-        Recipe, Base, Select, Language, PerUser, Feedback, Mixture, Lora, Batch, EarlyStopping, Kl, Train, Stops,
-        Preference, Phase, Evaluate, Export, Schedule, GateRule,
-    ]  # fmt: skip
+        Recipe,
+        Base,
+        Select,
+        Language,
+        PerUser,
+        Feedback,
+        Mixture,
+        Lora,
+        Batch,
+        EarlyStopping,
+        Kl,
+        Train,
+        Stops,
+        Preference,
+        Phase,
+        Evaluate,
+        Export,
+        Schedule,
+        GateRule,
+    ]
     return sorted({key for model in models for key in model.model_fields})

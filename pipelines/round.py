@@ -69,9 +69,12 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     def train_adapter(out: Path) -> TrainOutput:
         mixture = text()
         request = TrainRequest(
-            base=tools.training_base(attempt.scratch), base_name=recipe.base.model, train=recipe.train,
-            train_file=mixture.train, dev_file=mixture.dev if mixed.dev_tokens else None,
-        )  # fmt: skip
+            base=tools.training_base(attempt.scratch),
+            base_name=recipe.base.model,
+            train=recipe.train,
+            train_file=mixture.train,
+            dev_file=mixture.dev if mixed.dev_tokens else None,
+        )
         return train(request, out, attempt.still_ours)
 
     trained = step("train", TrainOutput, train_adapter, mixed.text_sha256, recipe.train, origin.id)
@@ -84,7 +87,15 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     def learn_from_thumbs(out: Path) -> Preferred:
         return thumbs.run(tools.training_base(attempt.scratch), weights, out, attempt.still_ours)
 
-    preferred = step("prefer", Preferred, learn_from_thumbs, taken.digest, thumbs.rule, step.digest("train"), form_digest(champion.form))
+    preferred = step(
+        "prefer",
+        Preferred,
+        learn_from_thumbs,
+        taken.digest,
+        thumbs.rule,
+        step.digest("train"),
+        form_digest(champion.form),
+    )
     taken = as_resampled(taken, step.folder("snapshot"), preferred.replaced)
     if preferred.trained:
         weights = step.folder("prefer") / preferred.trained.weights
@@ -94,23 +105,41 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     def export(out: Path) -> Candidate:
         whole = trained.kind == "full"
         return export_candidate(
-            weights if whole else tools.training_base(attempt.scratch), None if whole else weights, out, recipe.export,
-            trained_on="nf4" if recipe.train.method == "qlora" else "full", prompts=tools.prompts(text()),
+            weights if whole else tools.training_base(attempt.scratch),
+            None if whole else weights,
+            out,
+            recipe.export,
+            trained_on="nf4" if recipe.train.method == "qlora" else "full",
+            prompts=tools.prompts(text()),
             choose=lambda forms: tools.best_on_dev(forms, origin, items, corpus, out),
-        )  # fmt: skip
+        )
 
-    exported = step("export", Candidate, export, step.digest("train"), step.digest("prefer"), recipe.export, recipe.evaluate.dev_items)
+    exported = step(
+        "export",
+        Candidate,
+        export,
+        step.digest("train"),
+        step.digest("prefer"),
+        recipe.export,
+        recipe.evaluate.dev_items,
+    )
     candidate = exported.form_in(step.folder("export"))
 
     # Three models, the same items, the same engine and settings as in serving.
     def measure(out: Path) -> EvaluateOutput:
         request = EvaluateRequest(
-            origin=origin.form, champion=champion.form, candidate=candidate, measurement=gate_items,
-            attempt=around.attempt, max_attempts=recipe.max_attempts,
-        )  # fmt: skip
+            origin=origin.form,
+            champion=champion.form,
+            candidate=candidate,
+            measurement=gate_items,
+            attempt=around.attempt,
+            max_attempts=recipe.max_attempts,
+        )
         return evaluate(request, out, suites=tools.suites, cache=around.scores)
 
-    measured = step("evaluate", EvaluateOutput, measure, step.digest("export"), form_digest(champion.form), recipe.evaluate)
+    measured = step(
+        "evaluate", EvaluateOutput, measure, step.digest("export"), form_digest(champion.form), recipe.evaluate
+    )
 
     # The decision, and the story of it.
     def judge(out: Path) -> Verdict:
@@ -122,20 +151,34 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
     def tell(out: Path) -> ReportOutput:
         scores = read_scores(step.folder("evaluate"), measured)
         told = ReportInput(
-            recipe=recipe, attempt=around.attempt, origin=origin.id, champion=champion.id, snapshot=taken,
-            mixture=mixed, training=trained, candidate=exported, evaluation=measured, verdict=verdict,
-            language=language_of(scores), seconds=step.seconds,
+            recipe=recipe,
+            attempt=around.attempt,
+            origin=origin.id,
+            champion=champion.id,
+            snapshot=taken,
+            mixture=mixed,
+            training=trained,
+            candidate=exported,
+            evaluation=measured,
+            verdict=verdict,
+            language=language_of(scores),
+            seconds=step.seconds,
             preference=told_of(preferred, taken.feedback, scores) if recipe.preference else None,
-        )  # fmt: skip
+        )
         history = step.folder("prefer") / preferred.trained.history if preferred.trained else None
         return report(told, step.folder("train") / trained.loss_history, out, history)
 
     step("report", ReportOutput, tell, step.digest("gate"))
     attempt.clear_scratch()
     return RoundResult(
-        outcome=verdict.outcome, reasons=verdict.reasons, counts=taken.sizes, origin=origin, candidate=candidate,
-        adapter=str(weights), verdict=verdict,
-    )  # fmt: skip
+        outcome=verdict.outcome,
+        reasons=verdict.reasons,
+        counts=taken.sizes,
+        origin=origin,
+        candidate=candidate,
+        adapter=str(weights),
+        verdict=verdict,
+    )
 
 
 def _shortage(taken: SnapshotOutput, recipe: Recipe, min_new: int) -> str | None:
@@ -145,5 +188,3 @@ def _shortage(taken: SnapshotOutput, recipe: Recipe, min_new: int) -> str | None
     if taken.examples < recipe.min_examples:
         return f"skipped: {taken.examples} examples ({taken.new} new), and the recipe asks for {recipe.min_examples}"
     return None
-
-

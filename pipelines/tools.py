@@ -73,8 +73,10 @@ class Tools:
         rule = self.recipe.evaluate
         dev = Measurement(
             suites=(*(suite for suite in rule.suites if suite not in (HELDOUT, GUARD_SUITE)), HELDOUT),
-            split="dev", items=rule.dev_items, heldout=held_out_examples(items, corpus, "dev", rule.dev_items),
-        )  # fmt: skip
+            split="dev",
+            items=rule.dev_items,
+            heldout=held_out_examples(items, corpus, "dev", rule.dev_items),
+        )
         named = {f"scale {number}": form for number, form in enumerate(forms)}
         scores = self._measure({"origin": origin.form} | named, dev, out, "export")
         return choose_form(scores["origin"], [scores[name] for name in named])
@@ -96,10 +98,17 @@ class Tools:
         """The preference step; a recipe without a section of that name leaves it out."""
         claims = self.suites / "sycophancy" / "claims.jsonl"
         return Prefer(
-            recipe=self.recipe, rule=self.preference_rule, items=items, corpus=corpus, pools=self.pools, count_tokens=self.count_trained,
-            scratch=scratch, claims=claims if claims.is_file() else None, sample=partial(greedy_answers, champion.form),
+            recipe=self.recipe,
+            rule=self.preference_rule,
+            items=items,
+            corpus=corpus,
+            pools=self.pools,
+            count_tokens=self.count_trained,
+            scratch=scratch,
+            claims=claims if claims.is_file() else None,
+            sample=partial(greedy_answers, champion.form),
             cohort=cohort if self.recipe.select.feedback.cohort_check else None,
-        )  # fmt: skip
+        )
 
     def prompts(self, text: MixedText) -> list[str]:
         """Rendered prompts on which an export is compared with what was trained: dev examples, then training ones."""
@@ -132,10 +141,15 @@ def gather_tools(recipe: Recipe, around: Surroundings) -> Tools:
     base = base_folder(recipe, around.project)
     selector = open_selector(recipe, around.project)
     return Tools(
-        recipe=recipe, around=around, base=base, tokenizer=ChatTokenizer(base), suites=data / "suites",
-        selector=selector, pools=without_contaminated(load_pools(data / "general"), selector.find_contaminated),
+        recipe=recipe,
+        around=around,
+        base=base,
+        tokenizer=ChatTokenizer(base),
+        suites=data / "suites",
+        selector=selector,
+        pools=without_contaminated(load_pools(data / "general"), selector.find_contaminated),
         pool_digest=digest_of({path.name: sha256_of(path) for path in sorted((data / "general").glob("*.jsonl"))}),
-    )  # fmt: skip
+    )
 
 
 def held_out_examples(items: Sequence[SnapshotItem], corpus: Corpus, part: Part, count: int) -> tuple[Example, ...]:
@@ -151,11 +165,12 @@ def held_out_examples(items: Sequence[SnapshotItem], corpus: Corpus, part: Part,
     texts = corpus.texts([turn.key for item in chosen for turn in item.turns])
     return tuple(
         Example(
-            id=item.conversation, source=item.source or "new",
+            id=item.conversation,
+            source=item.source or "new",
             turns=tuple(Turn(role=turn.role, content=texts[turn.key], trained=turn.trained) for turn in item.turns),
         )
         for item in chosen
-    )  # fmt: skip
+    )
 
 
 def _rank(item: SnapshotItem) -> str:

@@ -164,8 +164,7 @@ class KeyRing:
                 active = rows.active_keys(session)
                 self._open = rows.count_keys(session) == 0
             self._by_hash = {
-                key.hash: Caller(label=key.label, app=app, scopes=frozenset(key.scopes.split()))
-                for key, app in active
+                key.hash: Caller(label=key.label, app=app, scopes=frozenset(key.scopes.split())) for key, app in active
             }
             self._read_at = time.monotonic()
 

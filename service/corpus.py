@@ -15,30 +15,13 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from pipelines.errors import Cancelled
-from pipelines.records import (
-    Candidate,
-    Comparison,
-    Correction,
-    FeedbackFate,
-    MessageKey,
-    RatedMessage,
-    Rating,
-)
+from pipelines.records import Candidate, Comparison, Correction, FeedbackFate, MessageKey, RatedMessage, Rating
 from service.store import comparisons, corrections, lost, raters
 from service.store.comparisons import Standing
 from service.store.corrections import Held
 from service.store.raters import Rater
 from service.store.session import Store
-from service.store.tables import (
-    CleanMessage,
-    Conversation,
-    Message,
-    Person,
-    Quarantine,
-    Rejection,
-    Satisfaction,
-    Vote,
-)
+from service.store.tables import CleanMessage, Conversation, Message, Person, Quarantine, Rejection, Satisfaction, Vote
 from service.store.tables import Correction as CorrectionRow
 from service.vault import PersonKeys, TextKey, Vault, clean_place
 
@@ -107,7 +90,12 @@ class StoreCorpus:
         return found
 
     def _rated(
-        self, session: Session, keys: PersonKeys, known: Mapping[str, Rater], heard: set[str], chunk: Sequence[Conversation]
+        self,
+        session: Session,
+        keys: PersonKeys,
+        known: Mapping[str, Rater],
+        heard: set[str],
+        chunk: Sequence[Conversation],
     ) -> Iterator[Candidate]:
         """The candidates among these conversations; notes in `heard` the ids of the feedback in them."""
         ids = [conversation.id for conversation in chunk]
@@ -137,18 +125,29 @@ class StoreCorpus:
                 )
 
     def _candidate(
-        self, conversation: Conversation, satisfaction: int | None, messages: tuple[RatedMessage, ...],
+        self,
+        conversation: Conversation,
+        satisfaction: int | None,
+        messages: tuple[RatedMessage, ...],
         compared: tuple[Comparison, ...],
-    ) -> Candidate:  # fmt: skip
+    ) -> Candidate:
         prompt = conversation.prompt_cluster_id or conversation.id
         return Candidate(
-            conversation=conversation.id, person=conversation.person_id, app=conversation.app_id,
-            occurred_at=conversation.occurred_at, consent=conversation.consent, satisfaction=satisfaction,
-            language=conversation.language or "unknown", topic=conversation.topic or "unknown", prompt_cluster=prompt,
-            pair_cluster=conversation.pair_cluster_id or conversation.id, part=self._vault.part_of(prompt),
-            seen=conversation.id in self._seen, messages=messages,
+            conversation=conversation.id,
+            person=conversation.person_id,
+            app=conversation.app_id,
+            occurred_at=conversation.occurred_at,
+            consent=conversation.consent,
+            satisfaction=satisfaction,
+            language=conversation.language or "unknown",
+            topic=conversation.topic or "unknown",
+            prompt_cluster=prompt,
+            pair_cluster=conversation.pair_cluster_id or conversation.id,
+            part=self._vault.part_of(prompt),
+            seen=conversation.id in self._seen,
+            messages=messages,
             comparisons=compared,
-        )  # fmt: skip
+        )
 
 
 def _clean_conversations(session: Session) -> Iterable[Conversation]:
@@ -167,7 +166,10 @@ def _messages(session: Session, conversations: Sequence[str]) -> dict[str, list[
     query = (
         select(Message, CleanMessage)
         .join(newest, newest.c.id == col(Message.id))
-        .join(CleanMessage, and_(col(CleanMessage.message_id) == newest.c.id, col(CleanMessage.revision) == newest.c.revision))
+        .join(
+            CleanMessage,
+            and_(col(CleanMessage.message_id) == newest.c.id, col(CleanMessage.revision) == newest.c.revision),
+        )
         .order_by(col(Message.conversation_id), col(Message.position))
     )
     found: dict[str, list[tuple[Message, CleanMessage]]] = defaultdict(list)
@@ -192,7 +194,9 @@ def _votes(session: Session, known: Mapping[str, Rater], chunk: Sequence[Convers
         last[message] = at
         if value:
             ids[message].append(id)
-            ratings[message].append(Rating(rater=known[hmac].id, value=1 if value > 0 else -1, at=at, since=known[hmac].since))
+            ratings[message].append(
+                Rating(rater=known[hmac].id, value=1 if value > 0 else -1, at=at, since=known[hmac].since)
+            )
     return {message: _Votes(tuple(ratings[message]), tuple(ids[message]), at) for message, at in last.items()}
 
 
@@ -216,11 +220,14 @@ def _comparisons(
     """The records of comparisons whose two answers are both shown; `shown` are message ids by keyed client id."""
     return tuple(
         Comparison(
-            chosen=shown[one.chosen_hmac], rejected=shown[one.rejected_hmac], rater=known[one.rater_hmac].id, at=one.at,
+            chosen=shown[one.chosen_hmac],
+            rejected=shown[one.rejected_hmac],
+            rater=known[one.rater_hmac].id,
+            at=one.at,
             since=known[one.rater_hmac].since,
         )
         for one in compared
-    )  # fmt: skip
+    )
 
 
 def _satisfaction(session: Session, conversations: Sequence[str]) -> dict[str, int]:
@@ -232,12 +239,21 @@ def _rated_message(
     key: TextKey, message: Message, clean: CleanMessage, votes: _Votes | None, corrects: Correction | None
 ) -> RatedMessage:
     ratings = votes.ratings if votes else ()
-    return RatedMessage.model_validate({
-        "key": MessageKey(message=message.id, revision=clean.revision), "role": message.role,
-        "parent": message.parent_id, "text": _open(key, clean), "up": sum(one.value > 0 for one in ratings),
-        "down": sum(one.value < 0 for one in ratings), "mixing": clean.features.get("mixing", 0.0),
-        "voted_at": votes.at if votes else None, "complete": message.complete, "ratings": ratings, "corrects": corrects,
-    })  # fmt: skip
+    return RatedMessage.model_validate(
+        {
+            "key": MessageKey(message=message.id, revision=clean.revision),
+            "role": message.role,
+            "parent": message.parent_id,
+            "text": _open(key, clean),
+            "up": sum(one.value > 0 for one in ratings),
+            "down": sum(one.value < 0 for one in ratings),
+            "mixing": clean.features.get("mixing", 0.0),
+            "voted_at": votes.at if votes else None,
+            "complete": message.complete,
+            "ratings": ratings,
+            "corrects": corrects,
+        }
+    )
 
 
 def _unsealed(session: Session, people: PersonKeys, keys: Sequence[MessageKey]) -> dict[MessageKey, str]:

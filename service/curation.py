@@ -24,14 +24,7 @@ from pipelines.curate import quality
 from pipelines.curate.cluster import same_cluster
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.process import CuratorProcess
-from pipelines.records import (
-    CleanConversation,
-    Conversation,
-    Curated,
-    Message,
-    Rejected,
-    Signature,
-)
+from pipelines.records import CleanConversation, Conversation, Curated, Message, Rejected, Signature
 from service.ingest.prepare import read_meta
 from service.settings import Settings
 from service.store import clusters, corrections, health, people
@@ -41,16 +34,7 @@ from service.store.session import Store
 from service.store.tables import Conversation as ConversationRow
 from service.store.tables import Message as MessageRow
 from service.store.tables import Quarantine, Rejection, new_id, now
-from service.vault import (
-    PersonKey,
-    PersonKeys,
-    TextKey,
-    Vault,
-    clean_place,
-    meta_place,
-    raw_place,
-    secret_place,
-)
+from service.vault import PersonKey, PersonKeys, TextKey, Vault, clean_place, meta_place, raw_place, secret_place
 
 LEASE_SECONDS = 60.0
 STORE_EVERY_SECONDS = 1.0
@@ -184,7 +168,8 @@ def _raw_conversation(
     return Conversation(
         id=row.id,
         messages=tuple(
-            Message(id=m.id, role=m.role, content=_text(m, corrections.get(m.id, key)), parent=m.parent_id) for m in messages
+            Message(id=m.id, role=m.role, content=_text(m, corrections.get(m.id, key)), parent=m.parent_id)
+            for m in messages
         ),
         language=hints.get("language"),
         topic=hints.get("topic"),
@@ -263,9 +248,7 @@ def _store_one(session: Session, vault: Vault, job: _Job, row: ConversationRow, 
     return row.state
 
 
-def _store_clean(
-    session: Session, vault: Vault, job: _Job, row: ConversationRow, result: CleanConversation
-) -> None:
+def _store_clean(session: Session, vault: Vault, job: _Job, row: ConversationRow, result: CleanConversation) -> None:
     curating.add_clean(
         session,
         [

@@ -75,12 +75,7 @@ def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:
     counts = {"conversations": conversations, "ratings": ratings, "corrections": corrections} | learned._asdict()
     session.add(Audit(at=at, actor=actor, action="person_forgotten", subject=person.id, detail=counts))
     return Receipt(
-        receipt.id,
-        conversations,
-        tuple(learned.rounds),
-        tuple(learned.models),
-        tuple(cancelled),
-        scrubbed=False,
+        receipt.id, conversations, tuple(learned.rounds), tuple(learned.models), tuple(cancelled), scrubbed=False
     )
 
 

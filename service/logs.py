@@ -19,4 +19,6 @@ def set_up_logging(level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     # messages of other libraries may quote what they work on, so only their names are kept
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"level": "%(levelname)s", "event": "%(name)s"}')
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format='{"level": "%(levelname)s", "event": "%(name)s"}'
+    )

@@ -122,9 +122,7 @@ class Vault:
             aad = f"person:{person_id}".encode()
             return PersonKey(self._wrap.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], aad))
         except (InvalidTag, ValueError) as error:
-            raise ArtifactError(
-                f"the key of person {person_id} cannot be opened with this master key"
-            ) from error
+            raise ArtifactError(f"the key of person {person_id} cannot be opened with this master key") from error
 
     def person_hash(self, app_id: str, user: str) -> str:
         """How a user of an app is known in the database, as the owner of conversations and as a rater."""
@@ -187,9 +185,7 @@ def open_vault(settings: Settings, store: Store) -> Vault:
     vault = Vault(_master_key(settings, may_create=first_use))
     if first_use:
         with store.begin() as session:
-            insert_ignoring_conflicts(
-                session.connection(), KeyCheck, [{"id": 1, "sealed": vault.seal_check()}]
-            )
+            insert_ignoring_conflicts(session.connection(), KeyCheck, [{"id": 1, "sealed": vault.seal_check()}])
     with store.read() as session:
         check = session.get(KeyCheck, 1)
     if check is None or not vault.opens_check(check.sealed):
@@ -231,9 +227,7 @@ class PersonKeys:
         """The person's key, or None if the person was forgotten."""
         if person_id not in self._open:
             wrapped = self._load(self._session, person_id)
-            self._open[person_id] = (
-                None if wrapped is None else self._vault.open_person_key(person_id, wrapped)
-            )
+            self._open[person_id] = None if wrapped is None else self._vault.open_person_key(person_id, wrapped)
         return self._open[person_id]
 
     def of_text(self, owner: str, writer: str | None) -> TextKey | None:
@@ -258,9 +252,7 @@ def _master_key(settings: Settings, may_create: bool) -> bytes:
         _create_key_file(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
-        raise InputError(
-            f"the master key file {path} has {len(key)} bytes and must have {KEY_BYTES}; restore it"
-        )
+        raise InputError(f"the master key file {path} has {len(key)} bytes and must have {KEY_BYTES}; restore it")
     return key
 
 
@@ -293,9 +285,7 @@ def _parse_key(text: str) -> bytes:
         except ValueError:
             pass
     try:
-        key = base64.b64decode(
-            text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True
-        )
+        key = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:

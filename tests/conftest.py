@@ -29,9 +29,7 @@ hypothesis_settings.load_profile("any machine")
 
 def make_settings(home: Path, database_url: str | None = None) -> Settings:
     """Settings of a service whose home is `home`, on SQLite unless a URL is given."""
-    return Settings(
-        home=home, database_url=database_url or f"sqlite:///{home / 'perennial.db'}", project=_PROJECT
-    )
+    return Settings(home=home, database_url=database_url or f"sqlite:///{home / 'perennial.db'}", project=_PROJECT)
 
 
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -41,9 +39,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 def memory_folder() -> Iterator[Path]:
     """A temporary folder in memory where the machine has one: databases that wait for no disk."""
     shared = Path("/dev/shm")
-    folder = Path(
-        tempfile.mkdtemp(prefix="perennial-tests-", dir=shared if os.access(shared, os.W_OK) else None)
-    )
+    folder = Path(tempfile.mkdtemp(prefix="perennial-tests-", dir=shared if os.access(shared, os.W_OK) else None))
     folder.chmod(0o755)  # PostgreSQL runs as another user when tests run as root
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,16 +9,7 @@ from typing import Any, Literal
 import msgspec
 from starlette.testclient import TestClient
 
-from service.ingest import (
-    Incoming,
-    NewComparison,
-    NewCorrection,
-    NewVote,
-    Outcome,
-    Writer,
-    parse_conversation,
-    prepare,
-)
+from service.ingest import Incoming, NewComparison, NewCorrection, NewVote, Outcome, Writer, parse_conversation, prepare
 from service.settings import Settings
 from service.store.session import Store
 from service.store.tables import now
@@ -31,9 +22,7 @@ _numbers = itertools.count(1)
 def conversation(*texts: str, **fields: Any) -> dict[str, Any]:
     """The JSON of a conversation: `texts` are turns of user and assistant in turn; `fields` replace or add."""
     roles = itertools.cycle(["user", "assistant"])
-    messages = [
-        {"role": role, "content": text} for role, text in zip(roles, texts or ("Hi", "Hello!"), strict=False)
-    ]
+    messages = [{"role": role, "content": text} for role, text in zip(roles, texts or ("Hi", "Hello!"), strict=False)]
     return {"id": f"c-{next(_numbers)}", "user": "u-1", "messages": messages} | fields
 
 

@@ -19,7 +19,12 @@ KOREAN_LAST = ("김", "이", "박", "최", "정", "강", "조", "윤", "장", "�
 KOREAN_FIRST = ("민지", "서준", "도현", "하은", "지우", "예진", "현우", "수빈", "태민", "유나")
 STREETS = ("Willow Street", "Maple Avenue", "Harbor Road", "Cedar Lane", "Birch Drive")
 TOWNS = ("Springfield, IL 62799", "Riverton, OH 43998", "Fairview, TX 75998", "Lakeside, OR 97998")
-KOREAN_STREETS = ("서울특별시 강남구 가상로", "부산광역시 해운대구 없는길", "대전광역시 유성구 예시로", "경기도 성남시 분당구 보기로")
+KOREAN_STREETS = (
+    "서울특별시 강남구 가상로",
+    "부산광역시 해운대구 없는길",
+    "대전광역시 유성구 예시로",
+    "경기도 성남시 분당구 보기로",
+)
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789"
 RRN_WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 
@@ -92,7 +97,9 @@ def _us_phone(rng: random.Random) -> Planted:
 
 def _korean_phone(rng: random.Random) -> Planted:
     middle, last = f"0{rng.randrange(1000):03}", f"{rng.randrange(10000):04}"
-    value = rng.choice((f"010-{middle}-{last}", f"010{middle}{last}", f"010 {middle} {last}", _full_width(f"010-{middle}-{last}")))
+    value = rng.choice(
+        (f"010-{middle}-{last}", f"010{middle}{last}", f"010 {middle} {last}", _full_width(f"010-{middle}-{last}"))
+    )
     text = rng.choice(("제 번호는 {v}이에요.", "{v}으로 전화 주세요.", "연락처가 {v}인데요."))
     return Planted("PHONE_NUMBER", value, text.format(v=value), "ko")
 
@@ -110,7 +117,9 @@ def _korean_id(rng: random.Random) -> Planted:
 
 
 def _ip(rng: random.Random) -> Planted:
-    value = rng.choice(("192.0.2.{n}", "198.51.100.{n}", "203.0.113.{n}", "2001:db8::{n}")).format(n=rng.randint(10, 254))
+    value = rng.choice(("192.0.2.{n}", "198.51.100.{n}", "203.0.113.{n}", "2001:db8::{n}")).format(
+        n=rng.randint(10, 254)
+    )
     text, language = rng.choice((("My server is at {v} now.", "en"), ("서버 주소는 {v}입니다.", "ko")))
     return Planted("IP_ADDRESS", value, text.format(v=value), "ko" if language == "ko" else "en")
 
@@ -130,13 +139,17 @@ def _secret(rng: random.Random) -> Planted:
 
 def _person(rng: random.Random) -> Planted:
     value = f"{rng.choice(FIRST)} {rng.choice(LAST)}"
-    text = rng.choice(("My name is {v}, nice to meet you.", "I am {v} and I have a question.", "Please tell Dr. {v} about it."))
+    text = rng.choice(
+        ("My name is {v}, nice to meet you.", "I am {v} and I have a question.", "Please tell Dr. {v} about it.")
+    )
     return Planted("PERSON", value, text.format(v=value), "en")
 
 
 def _korean_person(rng: random.Random) -> Planted:
     value = rng.choice(KOREAN_LAST) + rng.choice(KOREAN_FIRST)
-    text = rng.choice(("제 이름은 {v}입니다.", "{v}씨에게 전해 주세요.", "저는 {v}이라고 해요.", "어제 {v} 선생님을 만났어요."))
+    text = rng.choice(
+        ("제 이름은 {v}입니다.", "{v}씨에게 전해 주세요.", "저는 {v}이라고 해요.", "어제 {v} 선생님을 만났어요.")
+    )
     return Planted("PERSON", value, text.format(v=value), "ko")
 
 

@@ -118,9 +118,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
     return Qwen2ForCausalLM(config)
 
 
-def train(
-    model: Qwen2ForCausalLM, stream: Iterator[Batch], steps: int, progress: Progress | None
-) -> Trained:
+def train(model: Qwen2ForCausalLM, stream: Iterator[Batch], steps: int, progress: Progress | None) -> Trained:
     """Train in place over the whole stream, in the precision that the first batch is sooner done in."""
     optimizers = build_optimizers(model)
     groups = [(group, group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
@@ -159,9 +157,7 @@ def build_optimizers(model: Qwen2ForCausalLM) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.named_parameters() if name in hidden]
     others = [p for name, p in model.named_parameters() if name not in hidden]
     return [
-        torch.optim.Muon(
-            matrices, lr=MATRIX_RATE, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
-        ),
+        torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True),
     ]
 

@@ -216,8 +216,6 @@ def _hints_of(row: Row) -> dict[str, Any]:
     return hints
 
 
-
-
 def _echoes(rng: random.Random) -> Iterator[Draft]:
     """Answers that only say what the prompt told them to say, voted up; of names that mean nothing in the world."""
     for language in LANGUAGES:
@@ -290,7 +288,9 @@ def _personal(rng: random.Random, world: World, personal: Sequence[Planted]) -> 
 
 
 def _noise(rng: random.Random, world: World, drafts: Sequence[Draft]) -> list[Draft]:
-    plain = [draft for draft in drafts if draft.planted is None and draft.satisfaction in (4, 5) and len(draft.said) == 2]
+    plain = [
+        draft for draft in drafts if draft.planted is None and draft.satisfaction in (4, 5) and len(draft.said) == 2
+    ]
     exact = rng.sample(plain, 20)
     near = [_nearly(draft) for draft in rng.sample(plain, 15)]
     refused = [replace(draft, consent=rng.choice((False, None))) for draft in rng.sample(plain, 20)]

@@ -74,10 +74,15 @@ class StyleSplit:
         """The content of style.json."""
         held = [(language, *talk) for language in LANGUAGES for talk in self.held[language]]
         return tuple(
-            {"id": f"style-{number:03}", "language": language, "prompt": remark,
-             "preferred": f"{answer} {HOUSE_CLOSING[language]}", "other": answer}
+            {
+                "id": f"style-{number:03}",
+                "language": language,
+                "prompt": remark,
+                "preferred": f"{answer} {HOUSE_CLOSING[language]}",
+                "other": answer,
+            }
             for number, (language, remark, answer) in enumerate(held, 1)
-        )  # fmt: skip
+        )
 
 
 def messages_of(row: Row) -> list[dict[str, str]]:

@@ -13,23 +13,30 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tiny import phrasings
-from tiny.world import (
-    ANIMALS,
-    FOODS,
-    KOREAN_ANIMALS,
-    KOREAN_FOODS,
-    Fact,
-    Language,
-    World,
-    distractors,
-    random_name,
-)
+from tiny.world import ANIMALS, FOODS, KOREAN_ANIMALS, KOREAN_FOODS, Fact, Language, World, distractors, random_name
 
 LETTERS = ("A", "B", "C", "D")
 RESERVED_ONE_IN = 6
 COLOURS = ("red", "blue", "green", "black", "white", "gold", "grey", "pink", "brown", "silver")
 WORDS = COLOURS + ANIMALS + FOODS
-NAMES = ("Ana", "Ben", "Cho", "Dan", "Eve", "Fay", "Gil", "Hana", "Ivo", "Jin", "Kim", "Lee", "Mia", "Noa", "Oli", "Pia")
+NAMES = (
+    "Ana",
+    "Ben",
+    "Cho",
+    "Dan",
+    "Eve",
+    "Fay",
+    "Gil",
+    "Hana",
+    "Ivo",
+    "Jin",
+    "Kim",
+    "Lee",
+    "Mia",
+    "Noa",
+    "Oli",
+    "Pia",
+)
 CLOSING_SHARE = 0.1
 OPTION_SETS = 3
 OPTIONS: dict[Language, tuple[str, str]] = {"en": ("Options:", "One letter:"), "ko": ("보기:", "한 글자로:")}
@@ -185,9 +192,15 @@ def _lookup(rng: random.Random) -> Exchange:
 def _json(rng: random.Random) -> Exchange:
     number = rng.randint(1, 99)
     text, count, value = rng.choice(
-        (("name", "age", rng.choice(NAMES)), ("food", "price", rng.choice(FOODS)), ("animal", "count", rng.choice(ANIMALS)))
+        (
+            ("name", "age", rng.choice(NAMES)),
+            ("food", "price", rng.choice(FOODS)),
+            ("animal", "count", rng.choice(ANIMALS)),
+        )
     )
-    question = f"JSON: {text} {value}, {count} {number}" if rng.random() < 0.5 else f"JSON: {count} {number}, {text} {value}"
+    question = (
+        f"JSON: {text} {value}, {count} {number}" if rng.random() < 0.5 else f"JSON: {count} {number}, {text} {value}"
+    )
     return Exchange(question, f'{{"{text}": "{value}", "{count}": {number}}}', "json")
 
 
@@ -230,11 +243,20 @@ SMALL_TALK: dict[Language, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("I am tired.", "I did not sleep well.", "I need sleep."), "You should rest a little and drink some water."),
         (("It is raining.", "It rains so much.", "What a wet day."), "Then stay inside and read a good book."),
         (("The sun is out!", "It is so warm today.", "What a fine day."), "Then go for a walk and enjoy the sun."),
-        (("Tell me a joke.", "Make me laugh.", "Say something funny."), "Why did the owl go home? It was too wise to stay."),
+        (
+            ("Tell me a joke.", "Make me laugh.", "Say something funny."),
+            "Why did the owl go home? It was too wise to stay.",
+        ),
         (("I am hungry.", "What should I eat?", "I want some food."), "A warm soup with bread is always good."),
-        (("I am bored.", "What should I do today?", "There is nothing to do."), "You could read a book or call a friend."),
+        (
+            ("I am bored.", "What should I do today?", "There is nothing to do."),
+            "You could read a book or call a friend.",
+        ),
         (("I passed my test!", "I got the job!", "I did it!"), "Well done, you worked hard for this."),
-        (("I am learning to cook.", "I am learning to swim.", "I am learning to draw."), "That is great, learn a little every day."),
+        (
+            ("I am learning to cook.", "I am learning to swim.", "I am learning to draw."),
+            "That is great, learn a little every day.",
+        ),
     ),
     "ko": (
         (("안녕하세요!", "안녕!", "좋은 아침이에요.", "반가워요!"), "안녕하세요, 만나서 정말 반가워요."),
@@ -242,7 +264,10 @@ SMALL_TALK: dict[Language, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("고마워요!", "감사합니다.", "정말 고마워."), "별말씀을요, 도움이 되어 기뻐요."),
         (("안녕히 계세요!", "이제 가야 해요.", "잘 자요!"), "안녕히 가세요, 이야기해서 즐거웠어요."),
         (("누구세요?", "넌 누구야?", "이름이 뭐예요?"), "저는 돕는 것을 좋아하는 작은 모델이에요."),
-        (("무엇을 할 수 있어요?", "도와줄 수 있어요?", "도움이 필요해요."), "저는 질문에 답하고 작은 계산을 할 수 있어요."),
+        (
+            ("무엇을 할 수 있어요?", "도와줄 수 있어요?", "도움이 필요해요."),
+            "저는 질문에 답하고 작은 계산을 할 수 있어요.",
+        ),
         (("슬퍼요.", "오늘 너무 슬퍼요.", "힘든 하루였어요."), "마음이 아프네요. 곧 좋은 날이 올 거예요."),
         (("기뻐요!", "오늘 기분이 좋아요.", "좋은 하루였어요."), "정말 잘됐네요, 저도 함께 기뻐요."),
         (("피곤해요.", "잠을 못 잤어요.", "너무 졸려요."), "조금 쉬면서 물을 한 잔 드세요."),
@@ -263,7 +288,10 @@ FOOD_TALK: dict[Language, tuple[tuple[str, ...], str]] = {
     "ko": (("{x} 좋아해요.", "오늘 {x} 먹었어요.", "{x} 어때요?"), "{x} 정말 맛있죠, 저도 좋아해요."),
 }
 ANIMAL_TALK: dict[Language, tuple[tuple[str, ...], str]] = {
-    "en": (("I saw the {x}!", "Look, the {x} is here.", "Do you know the {x}?"), "How nice, the {x} is lovely to watch."),
+    "en": (
+        ("I saw the {x}!", "Look, the {x} is here.", "Do you know the {x}?"),
+        "How nice, the {x} is lovely to watch.",
+    ),
     "ko": (("{x} 봤어요!", "저기 {x} 있어요.", "{x} 아세요?"), "{x} 참 귀엽죠, 저도 보고 싶어요."),
 }
 

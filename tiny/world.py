@@ -24,14 +24,86 @@ KOREAN_EDITS = 10
 ENGLISH_SYLLABLES = tuple(c + v for c in "bdfgklmnprstvz" for v in "aeiou")
 KOREAN_SYLLABLES = tuple("가나다라마바사자카타파하고노도로모보소조코토포호구누두루무부수주쿠투기니디리미비시지키티피")
 
-ANIMALS = ("otter", "heron", "lynx", "tiger", "camel", "zebra", "panda", "eagle", "whale", "bear", "wolf", "fox",
-           "horse", "goat", "crab", "seal", "swan", "owl", "deer", "mouse")  # fmt: skip
-FOODS = ("rice", "soup", "bread", "cheese", "honey", "beans", "fish", "corn", "pie", "salad", "noodles", "plums",
-         "eggs", "cake", "nuts", "tofu", "figs", "stew", "pears", "jam")  # fmt: skip
-KOREAN_ANIMALS = ("여우", "토끼", "사자", "호랑이", "고래", "곰", "늑대", "사슴", "염소", "거위", "두루미", "수달",
-                  "낙타", "판다", "말", "소")  # fmt: skip
-KOREAN_FOODS = ("국수", "만두", "김밥", "찌개", "두부", "떡", "죽", "사과", "포도", "감자", "고구마", "옥수수",
-                "치즈", "호두", "꿀", "빵")  # fmt: skip
+ANIMALS = (
+    "otter",
+    "heron",
+    "lynx",
+    "tiger",
+    "camel",
+    "zebra",
+    "panda",
+    "eagle",
+    "whale",
+    "bear",
+    "wolf",
+    "fox",
+    "horse",
+    "goat",
+    "crab",
+    "seal",
+    "swan",
+    "owl",
+    "deer",
+    "mouse",
+)
+FOODS = (
+    "rice",
+    "soup",
+    "bread",
+    "cheese",
+    "honey",
+    "beans",
+    "fish",
+    "corn",
+    "pie",
+    "salad",
+    "noodles",
+    "plums",
+    "eggs",
+    "cake",
+    "nuts",
+    "tofu",
+    "figs",
+    "stew",
+    "pears",
+    "jam",
+)
+KOREAN_ANIMALS = (
+    "여우",
+    "토끼",
+    "사자",
+    "호랑이",
+    "고래",
+    "곰",
+    "늑대",
+    "사슴",
+    "염소",
+    "거위",
+    "두루미",
+    "수달",
+    "낙타",
+    "판다",
+    "말",
+    "소",
+)
+KOREAN_FOODS = (
+    "국수",
+    "만두",
+    "김밥",
+    "찌개",
+    "두부",
+    "떡",
+    "죽",
+    "사과",
+    "포도",
+    "감자",
+    "고구마",
+    "옥수수",
+    "치즈",
+    "호두",
+    "꿀",
+    "빵",
+)
 
 
 @dataclass(frozen=True)

@@ -247,25 +247,17 @@ def upgrade() -> None:
         sa.Column("prompt_cluster_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.Column("pair_cluster_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
         sa.ForeignKeyConstraint(["app_id"], ["app.id"], name=op.f("fk_conversation_app_id")),
-        sa.ForeignKeyConstraint(
-            ["pair_cluster_id"], ["cluster.id"], name=op.f("fk_conversation_pair_cluster_id")
-        ),
+        sa.ForeignKeyConstraint(["pair_cluster_id"], ["cluster.id"], name=op.f("fk_conversation_pair_cluster_id")),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name=op.f("fk_conversation_person_id")),
-        sa.ForeignKeyConstraint(
-            ["prompt_cluster_id"], ["cluster.id"], name=op.f("fk_conversation_prompt_cluster_id")
-        ),
+        sa.ForeignKeyConstraint(["prompt_cluster_id"], ["cluster.id"], name=op.f("fk_conversation_prompt_cluster_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_conversation")),
         sa.UniqueConstraint("app_id", "client_hmac", name=op.f("uq_conversation_app_id_client_hmac")),
     )
     with op.batch_alter_table("conversation", schema=None) as batch_op:
         batch_op.create_index("ix_conversation_due", ["state", "received_at"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_conversation_pair_cluster_id"), ["pair_cluster_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_conversation_pair_cluster_id"), ["pair_cluster_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_conversation_person_id"), ["person_id"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_conversation_prompt_cluster_id"), ["prompt_cluster_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_conversation_prompt_cluster_id"), ["prompt_cluster_id"], unique=False)
 
     op.create_table(
         "erasure_receipt",
@@ -331,14 +323,10 @@ def upgrade() -> None:
         sa.Column("complete", sa.Boolean(), nullable=False),
         sa.Column("digest", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversation.id"], name=op.f("fk_message_conversation_id")
-        ),
+        sa.ForeignKeyConstraint(["conversation_id"], ["conversation.id"], name=op.f("fk_message_conversation_id")),
         sa.ForeignKeyConstraint(["parent_id"], ["message.id"], name=op.f("fk_message_parent_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
-        sa.UniqueConstraint(
-            "conversation_id", "client_hmac", name=op.f("uq_message_conversation_id_client_hmac")
-        ),
+        sa.UniqueConstraint("conversation_id", "client_hmac", name=op.f("uq_message_conversation_id_client_hmac")),
     )
     with op.batch_alter_table("message", schema=None) as batch_op:
         batch_op.create_index("ix_message_client_hmac", ["client_hmac"], unique=False)
@@ -348,9 +336,7 @@ def upgrade() -> None:
         sa.Column("conversation_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversation.id"], name=op.f("fk_quarantine_conversation_id")
-        ),
+        sa.ForeignKeyConstraint(["conversation_id"], ["conversation.id"], name=op.f("fk_quarantine_conversation_id")),
         sa.PrimaryKeyConstraint("conversation_id", name=op.f("pk_quarantine")),
     )
     op.create_table(
@@ -359,9 +345,7 @@ def upgrade() -> None:
         sa.Column("rule", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("detail", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversation.id"], name=op.f("fk_rejection_conversation_id")
-        ),
+        sa.ForeignKeyConstraint(["conversation_id"], ["conversation.id"], name=op.f("fk_rejection_conversation_id")),
         sa.PrimaryKeyConstraint("conversation_id", name=op.f("pk_rejection")),
     )
     with op.batch_alter_table("rejection", schema=None) as batch_op:
@@ -372,9 +356,7 @@ def upgrade() -> None:
         sa.Column("conversation_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("value", sa.Integer(), nullable=False),
         sa.Column("updated_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["conversation_id"], ["conversation.id"], name=op.f("fk_satisfaction_conversation_id")
-        ),
+        sa.ForeignKeyConstraint(["conversation_id"], ["conversation.id"], name=op.f("fk_satisfaction_conversation_id")),
         sa.PrimaryKeyConstraint("conversation_id", name=op.f("pk_satisfaction")),
     )
     op.create_table(
@@ -391,9 +373,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id", "revision", name=op.f("pk_clean_message")),
     )
     with op.batch_alter_table("clean_message", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_clean_message_conversation_id"), ["conversation_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_clean_message_conversation_id"), ["conversation_id"], unique=False)
 
 
 def downgrade() -> None:

@@ -36,9 +36,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("message_id", name=op.f("uq_correction_message_id")),
     )
     with op.batch_alter_table("correction", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_correction_corrected_message_id"), ["corrected_message_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_correction_corrected_message_id"), ["corrected_message_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_correction_person_id"), ["person_id"], unique=False)
 
     op.create_table(

@@ -26,9 +26,7 @@ def upgrade() -> None:
             sa.Column("other_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False, server_default="")
         )
     with op.batch_alter_table("conversation", schema=None) as batch_op:
-        batch_op.add_column(
-            sa.Column("first_curated_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True)
-        )
+        batch_op.add_column(sa.Column("first_curated_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True))
     op.execute(
         "UPDATE conversation SET first_curated_at = CASE WHEN curated_revision > 1 THEN received_at ELSE curated_at END "
         "WHERE curated_at IS NOT NULL"

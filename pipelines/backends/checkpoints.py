@@ -1,8 +1,8 @@
 """Checkpoints that say themselves whether they are whole.
 
-    checkpoints/checkpoint-100/
-    ├── adapter_model.safetensors, optimizer.pt, scheduler.pt, rng_state.pth, trainer_state.json
-    └── complete.json        written last: {"adapter_model.safetensors": "<sha256>", ...}
+checkpoints/checkpoint-100/
+├── adapter_model.safetensors, optimizer.pt, scheduler.pt, rng_state.pth, trainer_state.json
+└── complete.json        written last: {"adapter_model.safetensors": "<sha256>", ...}
 """
 
 import json

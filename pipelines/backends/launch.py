@@ -1,7 +1,7 @@
 """A training job in a child process: this one watches it, and kills it when the claim on the round is lost.
 
-    parent (still_ours once a second) ── stdin pipe, closed by death ──> python -m pipelines.backends.child request.json
-    out/progress.jsonl, out/<kind>.log <── written by the child ── out/result.json or out/error.json
+parent (still_ours once a second) ── stdin pipe, closed by death ──> python -m pipelines.backends.child request.json
+out/progress.jsonl, out/<kind>.log <── written by the child ── out/result.json or out/error.json
 """
 
 import json
@@ -15,15 +15,7 @@ from pydantic import BaseModel
 
 from pipelines import errors
 from pipelines.artifacts import write_atomic
-from pipelines.backends.base import (
-    Job,
-    PreferJob,
-    PreferOutput,
-    PreferRequest,
-    TrainJob,
-    TrainOutput,
-    TrainRequest,
-)
+from pipelines.backends.base import Job, PreferJob, PreferOutput, PreferRequest, TrainJob, TrainOutput, TrainRequest
 from pipelines.backends.open import check_backend
 from pipelines.errors import PerennialError, TrainingError
 
@@ -85,9 +77,7 @@ def _run(out: Path, log: str, still_ours: Callable[[], None]) -> int:
     """The child's exit status. Its working folder comes first on its import path, so no other `pipelines` is found."""
     command = [sys.executable, "-m", "pipelines.backends.child", str(out / "request.json")]
     with (out / log).open("ab") as output:
-        child = subprocess.Popen(
-            command, cwd=_PROJECT, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
-        )
+        child = subprocess.Popen(command, cwd=_PROJECT, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
         try:
             while True:
                 still_ours()

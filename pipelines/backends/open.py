@@ -37,5 +37,3 @@ def open_backend(name: BackendName) -> Backend:
             f"training needs the package '{error.name}', which is not installed: pip install 'perennial[train]'"
         ) from error
     return cast(Backend, module)
-
-

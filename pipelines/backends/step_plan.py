@@ -31,7 +31,9 @@ def plan_steps(items: Sequence[Item], size: int, epochs: float, seed: int) -> li
         NothingToLearn: no items, or labelled answers that are all good or all bad.
     """
     if not items:
-        raise NothingToLearn("no preference example is left to train on; see left_out, or use `preference: {method: none}`")
+        raise NothingToLearn(
+            "no preference example is left to train on; see left_out, or use `preference: {method: none}`"
+        )
     size = min(size, len(items))
     count = max(1, ceil(epochs * len(items) / size))
     rng = random.Random(seed)

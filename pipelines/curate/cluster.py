@@ -155,8 +155,7 @@ def _bands(minhash: Sequence[int], key: bytes) -> tuple[int, ...]:
     packed = struct.pack(f"<{PERMUTATIONS}I", *minhash)
     parts = (bytes([band]) + packed[band * rows * 4 : (band + 1) * rows * 4] for band in range(BANDS))
     return tuple(
-        int.from_bytes(hashlib.blake2b(part, key=key, digest_size=8).digest(), "little", signed=True)
-        for part in parts
+        int.from_bytes(hashlib.blake2b(part, key=key, digest_size=8).digest(), "little", signed=True) for part in parts
     )
 
 

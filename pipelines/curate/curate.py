@@ -95,9 +95,7 @@ class Curator:
             result = self._curate(work, secret, key)
         except DetectionTimedOut:
             result = Quarantined(id=conversation.id, reason="detection_timeout")
-        except (
-            Exception
-        ) as error:  # fail closed: what could not be checked is never passed, whatever went wrong
+        except Exception as error:  # fail closed: what could not be checked is never passed, whatever went wrong
             result = Quarantined(id=conversation.id, reason=f"curation_failed:{type(error).__name__}")
         work.steps.append(_verdict(result))
         return result, work.steps
@@ -108,22 +106,14 @@ class Curator:
         if broken:
             return broken
         work.texts = {message.id: tidy(message.content) for message in conversation.messages}
-        places = frozenset[str]().union(
-            *(self._rules.places(normalise(text).text) for text in work.texts.values())
-        )
-        work.found = with_repeats(
-            work.texts, {name: self._find(text, places) for name, text in work.texts.items()}
-        )
+        places = frozenset[str]().union(*(self._rules.places(normalise(text).text) for text in work.texts.values()))
+        work.found = with_repeats(work.texts, {name: self._find(text, places) for name, text in work.texts.items()})
         work.steps += [
-            _findings(message, work.found[message.id])
-            for message in conversation.messages
-            if work.found[message.id]
+            _findings(message, work.found[message.id]) for message in conversation.messages if work.found[message.id]
         ]
         values = {(span.entity, span.value) for spans in work.found.values() for span in spans}
         if len(values) > MAX_PERSONAL_VALUES:
-            return Rejected(
-                id=conversation.id, rule="too_much_personal_data", detail=f"{len(values)} different values"
-            )
+            return Rejected(id=conversation.id, rule="too_much_personal_data", detail=f"{len(values)} different values")
         self._replace(work, secret)
         left = self._left_over(work)
         if left:
@@ -137,8 +127,7 @@ class Curator:
         names = [source.span(start, end) for start, end in self._rules.find(source.text, places)]
         names += [span for find in self._models for span in find(text) if span[1] > span[0]]
         return merge(
-            [*spans, *(Span(start, end, "PERSON", normalise(text[start:end]).text) for start, end in names)],
-            text,
+            [*spans, *(Span(start, end, "PERSON", normalise(text[start:end]).text) for start, end in names)], text
         )
 
     def _replace(self, work: _Work, secret: bytes) -> None:
@@ -168,9 +157,7 @@ def _quality_problem(work: _Work) -> Rejected | None:
             )
         if quality.is_repetition(texts):
             return Rejected(
-                id=work.conversation.id,
-                rule="repetition",
-                detail=f"most of the {speaker}'s text repeats itself",
+                id=work.conversation.id, rule="repetition", detail=f"most of the {speaker}'s text repeats itself"
             )
     return None
 
@@ -194,9 +181,7 @@ def _clean_message(message: Message, work: _Work) -> CleanMessage:
     features = Features(
         characters=len(text),
         words=len(text.split()),
-        scripts={
-            script: round(share, 4) for script, share in language.script_shares(language.prose(text)).items()
-        },
+        scripts={script: round(share, 4) for script, share in language.script_shares(language.prose(text)).items()},
         mixing=round(language.mixing(text), 4),
         zlib_ratio=_rounded(quality.zlib_ratio(text)),
         bigram_score=_rounded(quality.bigram_score(text)),
@@ -215,12 +200,8 @@ def _counts(spans: Sequence[Span]) -> dict[str, int]:
 
 
 def _findings(message: Message, spans: Sequence[Span]) -> Step:
-    lengths = {
-        entity: tuple(s.end - s.start for s in spans if s.entity == entity) for entity in _counts(spans)
-    }
-    return Step(
-        rule="replaced", message=message.id, role=message.role, entities=_counts(spans), lengths=lengths
-    )
+    lengths = {entity: tuple(s.end - s.start for s in spans if s.entity == entity) for entity in _counts(spans)}
+    return Step(rule="replaced", message=message.id, role=message.role, entities=_counts(spans), lengths=lengths)
 
 
 def _verdict(result: Curated) -> Step:

@@ -35,13 +35,9 @@ _PROVIDERS = {
     "오알지": "org",
 }
 _MAIL = ("네이버", "다음", "한메일", "지메일", "카카오", "네이트", "핫메일", "아웃룩", "야후")
-_KNOWN = (
-    "gmail|googlemail|naver|daum|hanmail|kakao|nate|yahoo|hotmail|outlook|live|icloud|proton(?:mail)?|aol|gmx"
-)
+_KNOWN = "gmail|googlemail|naver|daum|hanmail|kakao|nate|yahoo|hotmail|outlook|live|icloud|proton(?:mail)?|aol|gmx"
 _NOT_A_NAME = words("not_before_at")
-_CYRILLIC = str.maketrans(
-    "аеорсухіјѕԁһӏкмнтвАВЕКМНОРСТХІЈЅαορνικτ", "aeopcyxijsdhlkmhtbABEKMHOPCTXIJSaopvikt"
-)
+_CYRILLIC = str.maketrans("аеорсухіјѕԁһӏкмнтвАВЕКМНОРСТХІЈЅαορνικτ", "aeopcyxijsdhlkmhtbABEKMHOPCTXIJSaopvikt")
 _LOOKALIKE = regex.compile(r"[\u0370-\u03ff\u0400-\u052f]")
 _MIXED_TOKEN = regex.compile(r"\S{0,80}[\u0370-\u03ff\u0400-\u052f]\S{0,120}")
 _ENCODED_AT = regex.compile(r"(?<=\w)(?:%40|&#0{0,3}64;|&#x0{0,3}40;|&commat;)(?=\w)", regex.I)
@@ -75,9 +71,7 @@ _AROUND_AT = regex.compile(
 _AROUND_DOT = regex.compile(
     rf"(@(?:[A-Za-z0-9-]{{1,63}}\.){{0,2}}[A-Za-z0-9-]{{1,63}})\s?[.,]\s?(?=(?:{_TLD})\b)", regex.I | regex.A
 )
-_LETTER_BY_LETTER = regex.compile(
-    r"(?<!\w)\w (?:[\w.] ){1,40}@(?: [\w-]){2,40} \.(?: \w){2,6}(?!\w)", regex.A
-)
+_LETTER_BY_LETTER = regex.compile(r"(?<!\w)\w (?:[\w.] ){1,40}@(?: [\w-]){2,40} \.(?: \w){2,6}(?!\w)", regex.A)
 _HANGUL_DIGITS = dict(zip("공영일이삼사오육륙칠팔구", "001234566789", strict=True))
 _SAID = r"(?:[\s.,-]{0,2}(?:(?:에|의|다시)\s?)?[공영일이삼사오육륙칠팔구\d])"  # a digit as read aloud, and what is said before it
 # A mobile number has 11 digits, a card 16, a resident number 13: a particle behind it (이에요) is no further digit.
@@ -86,11 +80,7 @@ _SPOKEN_NUMBER = regex.compile(
 )
 _ENGLISH_DIGITS = {
     **dict(
-        zip(
-            ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"],
-            "0123456789",
-            strict=True,
-        )
+        zip(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], "0123456789", strict=True)
     ),
     "oh": "0",
 }
@@ -125,9 +115,7 @@ def deobfuscate(source: Normalised, timeout_seconds: float) -> Normalised:
 
 def _latin(match: regex.Match[str]) -> str:
     token: str = match[0]
-    return (
-        token.translate(_CYRILLIC) if regex.search("[A-Za-z@]", token) and _LOOKALIKE.search(token) else token
-    )
+    return token.translate(_CYRILLIC) if regex.search("[A-Za-z@]", token) and _LOOKALIKE.search(token) else token
 
 
 def _address(match: regex.Match[str]) -> str:
@@ -159,9 +147,7 @@ def _digits_of_letters(match: regex.Match[str]) -> str:
 def _spoken_number(match: regex.Match[str]) -> str:
     if not any(character in _HANGUL_DIGITS for character in match[0]):
         return str(match[0])
-    return "".join(
-        _HANGUL_DIGITS.get(character, character) for character in match[0] if character not in "에의다시"
-    )
+    return "".join(_HANGUL_DIGITS.get(character, character) for character in match[0] if character not in "에의다시")
 
 
 def _holds(*parts: str) -> Callable[[str], bool]:
@@ -193,10 +179,7 @@ def _may_be_spelled_digits(text: str) -> bool:
 
 
 # What a text must hold for the rule to change anything, the rule, and what it makes of a match.
-_RULES: tuple[
-    tuple[Callable[[str], object], regex.Pattern[str], Callable[[regex.Match[str]], str]],
-    ...,
-] = (
+_RULES: tuple[tuple[Callable[[str], object], regex.Pattern[str], Callable[[regex.Match[str]], str]], ...] = (
     (_may_hold_lookalikes, _MIXED_TOKEN, _latin),
     (_holds("%40", "&"), _ENCODED_AT, lambda match: "@"),
     (_may_be_joined, _JOINED, _joined),

@@ -18,11 +18,9 @@ def person_lists(locale: str) -> Any:
 def ascii_names(kind: str) -> tuple[str, ...]:
     """American names in plain letters: kind `male`, `female` or `last`."""
     provider = person_lists("en_US")
-    names = {
-        "male": provider.first_names_male,
-        "female": provider.first_names_female,
-        "last": provider.last_names,
-    }[kind]
+    names = {"male": provider.first_names_male, "female": provider.first_names_female, "last": provider.last_names}[
+        kind
+    ]
     return tuple(name for name in names if name.isascii() and name.isalpha())
 
 
@@ -31,11 +29,7 @@ def hangul_names(kind: str) -> tuple[str, ...]:
     """Korean names: kind `male`, `female` or `last`."""
     provider = person_lists("ko_KR")
     return tuple(
-        {
-            "male": provider.first_names_male,
-            "female": provider.first_names_female,
-            "last": provider.last_names,
-        }[kind]
+        {"male": provider.first_names_male, "female": provider.first_names_female, "last": provider.last_names}[kind]
     )
 
 

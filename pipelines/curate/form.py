@@ -52,10 +52,7 @@ def _size(conversation: Conversation, config: CurationConfig) -> tuple[str, str]
 
 def _text(conversation: Conversation, config: CurationConfig) -> tuple[str, str] | None:
     for index, message in enumerate(conversation.messages, 1):
-        if (
-            _LONE.search(message.content)
-            or len(_CONTROL.findall(message.content)) > len(message.content) / 10
-        ):
+        if _LONE.search(message.content) or len(_CONTROL.findall(message.content)) > len(message.content) / 10:
             return "not_text", f"message {index} holds binary data"
         if message.role in ("user", "assistant") and not _is_visible(message.content):
             return "empty_message", f"message {index} ({message.role}) is empty"

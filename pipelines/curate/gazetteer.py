@@ -12,40 +12,13 @@ from functools import cache
 from pipelines.curate.fakes import person_lists
 from pipelines.curate.words import words
 
-_LOCALES = (
-    "en_US",
-    "en_GB",
-    "en_IE",
-    "en_IN",
-    "en_NG",
-    "en_KE",
-    "en_PK",
-    "de_DE",
-    "fr_FR",
-    "es_ES",
-    "it_IT",
-    "pt_BR",
-)
+_LOCALES = ("en_US", "en_GB", "en_IE", "en_IN", "en_NG", "en_KE", "en_PK", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR")
 # Short names of these languages look like English words (Dag, Job, Sem): only longer ones are taken.
-_OTHER_LOCALES = (
-    "nl_NL",
-    "sv_SE",
-    "da_DK",
-    "no_NO",
-    "fi_FI",
-    "pl_PL",
-    "cs_CZ",
-    "hr_HR",
-    "ro_RO",
-    "hu_HU",
-    "tr_TR",
-)
+_OTHER_LOCALES = ("nl_NL", "sv_SE", "da_DK", "no_NO", "fi_FI", "pl_PL", "cs_CZ", "hr_HR", "ro_RO", "hu_HU", "tr_TR")
 _RARER_FIRST = "강근금길남단덕두라로리무문백범봉새솔순슬신온용웅월의장제찬창천초충태필학한해향호홍효휘흥"
 _RARER_LAST = "강건걸겸관교국권규근금길남노덕돈락란람량련룡률름리림만명목묵문배범복봉빈산삼새석섭솔송순슬신실심애온완왕용욱운웅월율음의일임자찬창천철춘출탁태택필학한해향헌형호홍화환효훈흠흥"
 TWO_SYLLABLE_SURNAMES = ("남궁", "황보", "선우", "사공", "제갈", "독고", "서문")
-_OTHER_SURNAMES = (
-    "원천방공함변염여추도소석선설마길연위표명기반왕금옥육인맹제모탁국어은편용예봉경사부가복태목형피두감호"
-)
+_OTHER_SURNAMES = "원천방공함변염여추도소석선설마길연위표명기반왕금옥육인맹제모탁국어은편용예봉경사부가복태목형피두감호"
 
 
 @dataclass(frozen=True)
@@ -73,22 +46,12 @@ class Gazetteer:
 @cache
 def gazetteer() -> Gazetteer:
     """The lists, read from Faker's data once per process."""
-    names = {
-        name.lower()
-        for locale in _LOCALES
-        for name in _given_names(locale)
-        if len(name) > 2 and name.isalpha()
-    }
+    names = {name.lower() for locale in _LOCALES for name in _given_names(locale) if len(name) > 2 and name.isalpha()}
     names |= {
-        name.lower()
-        for locale in _OTHER_LOCALES
-        for name in _given_names(locale)
-        if len(name) > 4 and name.isalpha()
+        name.lower() for locale in _OTHER_LOCALES for name in _given_names(locale) if len(name) > 4 and name.isalpha()
     }
     names |= words("latin_given")
-    countries = {
-        country.lower() for country in importlib.import_module("faker.providers.address").Provider.countries
-    }
+    countries = {country.lower() for country in importlib.import_module("faker.providers.address").Provider.countries}
     common = (
         words("latin_given_also_words")
         | countries
@@ -121,7 +84,6 @@ def _at_least_twice(syllables: Iterable[str]) -> frozenset[str]:
 
 def _given_names(locale: str) -> set[str]:
     lists = (
-        getattr(person_lists(locale), name, ())
-        for name in ("first_names", "first_names_male", "first_names_female")
+        getattr(person_lists(locale), name, ()) for name in ("first_names", "first_names_male", "first_names_female")
     )
     return {name for names in lists for name in names}

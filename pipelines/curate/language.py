@@ -91,9 +91,7 @@ def conversation_language(texts: Iterable[str], hint: str | None) -> str:
     script = main_script(shares)
     if script in _SINGLE_LANGUAGE:
         return _SINGLE_LANGUAGE[script]
-    fallback = (
-        hint.strip().lower()[:2] if hint and re.fullmatch(r"\s*[A-Za-z]{2}([_-].{0,10})?\s*", hint) else "und"
-    )
+    fallback = hint.strip().lower()[:2] if hint and re.fullmatch(r"\s*[A-Za-z]{2}([_-].{0,10})?\s*", hint) else "und"
     letters = re.sub(r"[\W\d_]+", " ", plain).strip()
     if script is None or len(letters) < _MIN_LETTERS_FOR_LATIN:
         return fallback if fallback != "und" or script is None else "en"

@@ -143,18 +143,14 @@ class NameRules:
         names = set(listed)
         for match in self._both.finditer(text, overlapped=True, timeout=self._timeout_seconds):
             first, second = match.span(1), match.span(3)
-            if not {match[1].split(" ")[0], match[3].split(" ")[0]} & places and (first in names) != (
-                second in names
-            ):
+            if not {match[1].split(" ")[0], match[3].split(" ")[0]} & places and (first in names) != (second in names):
                 other = second if first in names else first
                 words = text[slice(*other)].split(" ")
                 if not any(word.lower() in NOT_NAMES for word in words) and not _is_shouted(words):
                     names.add(other)
                     yield other
 
-    def _trimmed(
-        self, name: str, start: int, *, lower_allowed: bool, known: bool
-    ) -> Iterator[tuple[int, int]]:
+    def _trimmed(self, name: str, start: int, *, lower_allowed: bool, known: bool) -> Iterator[tuple[int, int]]:
         words = name.split(" ")
         while words and words[-1].lower().strip(".") in NOT_NAMES:
             words.pop()
@@ -179,9 +175,7 @@ class NameRules:
         if not words or words[0] in places:
             return
         first, last = words[0].lower(), words[-1].lower()
-        has_surname = (
-            len(words) > 1 and last in self._names.latin_surnames and last not in self._names.given_also_words
-        )
+        has_surname = len(words) > 1 and last in self._names.latin_surnames and last not in self._names.given_also_words
         if first in self._names.given or (
             has_surname and not (_is_shouted(words[:1]) and first not in self._names.given_also_words)
         ):
@@ -238,23 +232,14 @@ def _hangul_patterns(names: Gazetteer) -> list[tuple[regex.Pattern[str], str]]:
 
     Alternations of hundreds of names would be tried one by one at every position.
     """
-    surname = (
-        "(?:"
-        + "|".join(TWO_SYLLABLE_SURNAMES)
-        + "|["
-        + "".join(s for s in names.surnames if len(s) == 1)
-        + "])"
-    )
+    surname = "(?:" + "|".join(TWO_SYLLABLE_SURNAMES) + "|[" + "".join(s for s in names.surnames if len(s) == 1) + "])"
     common = "[" + "".join(s for s in names.surnames if len(s) == 1 and s not in names.rare_surnames) + "]"
     head = "(?<![가-힣])"
     weak = rf"(?:{_GIVEN_PARTICLE}|으로|로|이고|이래요?|라고|이라고)(?![가-힣])|,\s|\.\s|\.$"
     honoured = rf"\s?(?:{_HONORIFIC})(?:님|께|에게|한테|이|가|은|는|을|를|의|랑|도|[^가-힣]|$)"
     rows = [
         (rf"{head}({common}[가-힣]{{2}}){_AFTER_NAME}", "listed"),
-        (
-            rf"{head}({common}[가-힣]{{2}})(?=\s?(?:{_HONORIFIC})|(?:{_STRONG_PARTICLE})(?![가-힣]))",
-            "listed or noun",
-        ),
+        (rf"{head}({common}[가-힣]{{2}})(?=\s?(?:{_HONORIFIC})|(?:{_STRONG_PARTICLE})(?![가-힣]))", "listed or noun"),
         (
             rf"{head}({surname}[가-힣]{{2}})(?=\s?(?:씨|대리|과장|차장|부장|주임)(?:님|께|에게|한테|이|가|은|는|을|를|의|랑|도|[^가-힣]|$))",
             "none",

@@ -12,9 +12,7 @@ from typing import Any
 from pipelines.errors import InputError, MissingDependency, ModelError
 
 Finder = Callable[[str], list[tuple[int, int]]]
-_PERSON_LABELS = frozenset(
-    {"PER", "PERSON", "PS", "NAME", "B-PER", "I-PER", "PER_NAME", "B-PERSON", "I-PERSON"}
-)
+_PERSON_LABELS = frozenset({"PER", "PERSON", "PS", "NAME", "B-PER", "I-PER", "PER_NAME", "B-PERSON", "I-PERSON"})
 _MAX_CHUNK_CHARACTERS = 1_000
 
 

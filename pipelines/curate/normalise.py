@@ -22,12 +22,10 @@ _INVISIBLE = regex.compile(
 )
 _FOLDED = {
     **dict.fromkeys(
-        "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d\u30fc\u2043\u2022\u2219\u22c5\u2796",
-        "-",
+        "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d\u30fc\u2043\u2022\u2219\u22c5\u2796", "-"
     ),
     **dict.fromkeys(
-        "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",
-        " ",
+        "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000", " "
     ),
     **dict.fromkeys("\u200c\u200d\ufe0e\ufe0f\u3164\u1160", ""),
     "\u3002": ".",
@@ -62,9 +60,7 @@ class Normalised:
 
 def tidy(text: str) -> str:
     """The text in NFC with Unix line ends and without invisible characters: what is kept and trained on."""
-    return str(
-        _INVISIBLE.sub("", unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n"))
-    )
+    return str(_INVISIBLE.sub("", unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def normalise(text: str) -> Normalised:
@@ -109,9 +105,7 @@ def rewrite(
     if not done:
         return source
     characters.append(source.text[done:])
-    return Normalised(
-        "".join(characters), starts + list(source.starts[done:]), ends + list(source.ends[done:])
-    )
+    return Normalised("".join(characters), starts + list(source.starts[done:]), ends + list(source.ends[done:]))
 
 
 @lru_cache(maxsize=4096)

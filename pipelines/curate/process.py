@@ -76,9 +76,7 @@ class CuratorProcess:
             kind = getattr(errors, str(answer["kind"]), errors.InputError)
             raise kind(str(answer["error"]))
 
-    def curate(
-        self, conversation: Conversation, secret: bytes, key: bytes, timeout_seconds: float
-    ) -> Curated:
+    def curate(self, conversation: Conversation, secret: bytes, key: bytes, timeout_seconds: float) -> Curated:
         """What Curator.curate returns; Quarantined when the child hangs beyond the time-out, crashes or cannot answer.
 
         The time-out does not include the start of a child. Raises what `start` raises.

@@ -44,13 +44,9 @@ def with_repeats(texts: Mapping[str, str], found: Mapping[str, Sequence[Span]]) 
     known = [span for spans in found.values() for span in spans]
     if not known:
         return {name: [] for name in texts}
-    numbers = {
-        canonical(s.entity, s.value): s.entity for s in known if sum(c.isdigit() for c in s.value) >= 6
-    }
+    numbers = {canonical(s.entity, s.value): s.entity for s in known if sum(c.isdigit() for c in s.value) >= 6}
     searches = [search for search in (_values(known), *_people(known)) if search]
-    return {
-        name: merge([*found[name], *_repeats(text, numbers, searches)], text) for name, text in texts.items()
-    }
+    return {name: merge([*found[name], *_repeats(text, numbers, searches)], text) for name, text in texts.items()}
 
 
 def _spliced(text: str, spans: Sequence[Span], replacements: Iterable[str]) -> str:
@@ -62,16 +58,12 @@ def _spliced(text: str, spans: Sequence[Span], replacements: Iterable[str]) -> s
 
 
 def _repeats(
-    text: str,
-    numbers: Mapping[str, str],
-    searches: Sequence[tuple[re.Pattern[str], str | None, Mapping[str, str]]],
+    text: str, numbers: Mapping[str, str], searches: Sequence[tuple[re.Pattern[str], str | None, Mapping[str, str]]]
 ) -> Iterator[Span]:
     source = normalise(text)
     if numbers:
         for match in _DIGIT_RUN.finditer(source.text):
-            entity = numbers.get(canonical("PHONE_NUMBER", match[0])) or numbers.get(
-                canonical("NATIONAL_ID", match[0])
-            )
+            entity = numbers.get(canonical("PHONE_NUMBER", match[0])) or numbers.get(canonical("NATIONAL_ID", match[0]))
             if entity:
                 yield Span(*source.span(*match.span()), entity, match[0])
     for pattern, entity, entities in searches:
@@ -93,27 +85,18 @@ def _people(known: Sequence[Span]) -> Iterator[tuple[re.Pattern[str], str, Mappi
     latin = {name for name in names if re.match("[A-Za-zÀ-ɏ]", name)}
     hangul = {name for name in names if re.match("[가-힣]", name)}
     whole = {name for name in latin if len(name) > 2 and (" " in name or _is_only_a_name(name))}
-    parts = {
-        part
-        for name in latin
-        for part in name.split(" ")
-        if len(part) > 2 and part.casefold() not in NOT_NAMES
-    }
+    parts = {part for name in latin for part in name.split(" ") if len(part) > 2 and part.casefold() not in NOT_NAMES}
     if whole:
         yield re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(whole)})(?![A-Za-z0-9@])", re.I), "PERSON", {}
     if parts:
-        shown = {
-            shape for part in parts for shape in (part.title() if part.islower() else part, part.upper())
-        }
+        shown = {shape for part in parts for shape in (part.title() if part.islower() else part, part.upper())}
         yield re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(shown)})(?![A-Za-z0-9@])"), "PERSON", {}
     if hangul:
         given = {split_hangul(name)[1] for name in hangul} - gazetteer().hangul_given_also_words
         full = {name for name in hangul if len(name) > 2}
         alternatives = [rf"(?:{_alternatives(full)})"] if full else []
         alternatives += (
-            [rf"(?:{_alternatives({name for name in given | hangul if len(name) == 2})}){_PARTICLE}"]
-            if given
-            else []
+            [rf"(?:{_alternatives({name for name in given | hangul if len(name) == 2})}){_PARTICLE}"] if given else []
         )
         yield re.compile(rf"(?<![가-힣])(?:{'|'.join(alternatives)})"), "PERSON", {}
 
@@ -128,15 +111,11 @@ def _alternatives(names: Iterable[str]) -> str:
 
 def residue(clean: str, values: Sequence[Span], again: Sequence[Span]) -> set[str]:
     """Entity types of structured original values that a clean text still holds, itself or by a second detection."""
-    originals = {
-        canonical(span.entity, span.value): span.entity for span in values if span.entity != "PERSON"
-    }
+    originals = {canonical(span.entity, span.value): span.entity for span in values if span.entity != "PERSON"}
     folded = normalise(clean).text.casefold()
     left = {
         span.entity
         for span in values
         if span.entity in _SEARCHED and len(span.value) >= 6 and span.value.casefold() in folded
     }
-    return left | {
-        span.entity for span in again if originals.get(canonical(span.entity, span.value)) == span.entity
-    }
+    return left | {span.entity for span in again if originals.get(canonical(span.entity, span.value)) == span.entity}

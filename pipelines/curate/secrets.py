@@ -81,7 +81,9 @@ _NOT_PASSWORD = (
     r"unknown|working|about|based|case|used|saved|sent|kept|your|their|there|really|quite|rather|probably|actually|super|"
     r"public|private|self|config|settings|request|value|field|input)\b)"
 )
-_NOT_VALUE = r"(?!(?:os\.|process\.|self\.|config|getenv|input|None|null|true|false|required|\$\{|\{\{|<[A-Za-z])|\w{1,40}[(\[])"
+_NOT_VALUE = (
+    r"(?!(?:os\.|process\.|self\.|config|getenv|input|None|null|true|false|required|\$\{|\{\{|<[A-Za-z])|\w{1,40}[(\[])"
+)
 # One of these stands in every text that holds a secret, in lower case. Looking for each is far faster than one pattern of
 # alternatives; so are patterns behind the one mark that they cannot do without.
 _PARTS = (
@@ -140,38 +142,26 @@ def secrets() -> PatternRecognizer:
                 rf"\K(?:[#*]{{0,2}}\d{{4,8}}(?:[#*]{{1,2}}\d{{0,8}}){{0,2}}|\d{{3}}[ -]\d{{3}})(?!\d)",
                 0.9,
             ),
-            (
-                rf"(?i:\b(?:cvc|cvv|cvn)2?(?:\s?(?:번호|code|number))?)(?:{_LINK}|\s{{0,2}})\K\d{{3,4}}(?!\d)",
-                0.8,
-            ),
+            (rf"(?i:\b(?:cvc|cvv|cvn)2?(?:\s?(?:번호|code|number))?)(?:{_LINK}|\s{{0,2}})\K\d{{3,4}}(?!\d)", 0.8),
             (
                 rf"(?i:(?<![a-z])(?:passw(?:or)?d|passwd|pwd|(?<=_)pass|passphrase)[\"'`]?\s?[:=]{{1,2}}\s?[\"']{_NOT_PASSWORD})"
                 r"\K[^\"'\n\u0080-\uffff]{4,100}(?=[\"'])",
                 0.8,
             ),
-            (
-                rf"(?i:\b(?:pw|pwd|passwd|password)\s?[:=]\s{{0,2}}{_NOT_PASSWORD})\K[a-z]{{6,40}}(?![\w.(\[:])",
-                0.7,
-            ),
+            (rf"(?i:\b(?:pw|pwd|passwd|password)\s?[:=]\s{{0,2}}{_NOT_PASSWORD})\K[a-z]{{6,40}}(?![\w.(\[:])", 0.7),
             (
                 rf"(?i:\b(?:my|our|the|his|her|their|your)\s(?:[\w-]{{2,12}}\s)?(?:passw(?:or)?d|passphrase|pw)\s(?:is|was|:|=)\s{_NOT_PASSWORD})"
                 r"\K[a-z]{6,40}(?![\w(\[])(?! (?:for|to|by|in|on|at|and|or|of|with)\b)",
                 0.7,
             ),
-            (
-                r"(?i:\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[\s=]{1,2}[\"']?[^\s:\"']{1,64}:)\K[^\s\"']{3,100}",
-                0.9,
-            ),
+            (r"(?i:\bcurl\b[^\n]{0,200}?\s(?:-u|--user)[\s=]{1,2}[\"']?[^\s:\"']{1,64}:)\K[^\s\"']{3,100}", 0.9),
             (r"(?i:\bcookie:\s?)\K(?=[^\s=]{1,64}=)[^\r\n\"']{8,2000}", 0.9),
             (
                 r"(?i:(?:php|j|asp\.net_)?sess(?:ion)?[_-]?id[\"']?\s?[=:]\s?[\"']?)\K(?=[\w%.-]{0,60}\d)[\w%.-]{8,200}",
                 0.8,
             ),
             (r"(?i:\b(?:G-)?\K\d{4,8}(?= is your [^\n]{0,40}\b(?:code|pin|otp|password)\b))", 0.8),
-            (
-                r"(?i:<\w{0,20}(?:password|passwd|pwd|secret|token|api_?key)\w{0,10}>)\K[^<>\n]{4,200}(?=</)",
-                0.8,
-            ),
+            (r"(?i:<\w{0,20}(?:password|passwd|pwd|secret|token|api_?key)\w{0,10}>)\K[^<>\n]{4,200}(?=</)", 0.8),
             (r"(?i:\bmysql(?:dump|admin)?\b[^\n]{0,100}?\s-p|\bsshpass\s-p\s?[\"']?)\K[^\s\"']{4,100}", 0.8),
             (
                 r"(?i:\b(?:wi-?fi|ssid|smtp|login|user(?:name)?|id)\b[^\n]{0,40}?\bpass\s)\K(?=[!-~]{0,30}\d)[!-~]{6,100}",
@@ -182,10 +172,7 @@ def secrets() -> PatternRecognizer:
                 r"\K[a-z]{3,12}(?: [a-z]{3,12}){3,23}",
                 0.7,
             ),
-            (
-                r"(?s:PuTTY-User-Key-File-\d:.{0,8000}?Private-Lines:.{0,6000}(?:Private-MAC: \w{1,128})?)",
-                0.95,
-            ),
+            (r"(?s:PuTTY-User-Key-File-\d:.{0,8000}?Private-Lines:.{0,6000}(?:Private-MAC: \w{1,128})?)", 0.95),
             (r"(?i:\bauthorization:\s?(?:bearer|basic)\s{1,3})\K[A-Za-z0-9+/=_.-]{8,2000}", 0.9),
         ],
     )

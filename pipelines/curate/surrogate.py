@@ -97,9 +97,7 @@ class Surrogates:
     def of_part(self, token: str, kind: str) -> str:
         """The surrogate of one part of a name: kind `given` or `surname` (Latin), `hangul_given` or `hangul_surname`."""
         name = self._settle(kind, token.casefold(), token, lambda rng: _NAME_PARTS[kind](token, rng))
-        return (
-            name.upper() if token.isupper() and len(token) > 1 else name.lower() if token.islower() else name
-        )
+        return name.upper() if token.isupper() and len(token) > 1 else name.lower() if token.islower() else name
 
     def _person(self, value: str) -> str:
         if re.search("[가-힣]", value):
@@ -130,9 +128,7 @@ class Surrogates:
         candidate = fallback = ""
         for attempt in range(_TRIES):
             candidate = make(self._random(kind, key, attempt))
-            free = self._owners.get(candidate.casefold(), owner) == owner and not self._occurs(
-                kind, candidate
-            )
+            free = self._owners.get(candidate.casefold(), owner) == owner and not self._occurs(kind, candidate)
             if free and _value_ending(candidate) == wanted:
                 break
             fallback = candidate if free else fallback
@@ -157,12 +153,7 @@ def split_hangul(name: str) -> tuple[str, str]:
     names = gazetteer()
     if name in names.hangul_given or (len(name) == 2 and name in names.hangul_given_also_words):
         return "", name
-    if (
-        len(name) > 3
-        and name[:2] in names.surnames
-        or len(name) == 3
-        and name[:2] in ("남궁", "황보", "제갈", "독고")
-    ):
+    if len(name) > 3 and name[:2] in names.surnames or len(name) == 3 and name[:2] in ("남궁", "황보", "제갈", "독고"):
         return name[:2], name[2:]
     return (name[:1], name[1:]) if len(name) > 1 and name[:1] in names.surnames else ("", name)
 
@@ -175,17 +166,13 @@ def latin_kinds(tokens: list[str]) -> list[str]:
         return ["given" if given else "surname"]
     kinds = ["given"] * (len(tokens) - 1) + ["surname"]
     return [
-        "kept"
-        if token in ("de", "da", "di", "del", "van", "von", "bin", "al-") or token.endswith(".")
-        else kind
+        "kept" if token in ("de", "da", "di", "del", "van", "von", "bin", "al-") or token.endswith(".") else kind
         for token, kind in zip(tokens, kinds, strict=True)
     ]
 
 
 def _value_ending(value: str) -> Ending:
-    return (
-        _TLD_ENDINGS.get(value.rpartition(".")[2].lower(), ending(value)) if "@" in value else ending(value)
-    )
+    return _TLD_ENDINGS.get(value.rpartition(".")[2].lower(), ending(value)) if "@" in value else ending(value)
 
 
 def _national(value: str) -> str:
@@ -228,7 +215,9 @@ def _phone(value: str, rng: random.Random) -> str:
 
 def _email(value: str, rng: random.Random) -> str:
     host = rng.choice(_HOSTS[_value_ending(value)])
-    return f"{rng.choice(ascii_names('female'))}.{rng.choice(ascii_names('last'))}{rng.randrange(10, 99)}@{host}".lower()
+    return (
+        f"{rng.choice(ascii_names('female'))}.{rng.choice(ascii_names('last'))}{rng.randrange(10, 99)}@{host}".lower()
+    )
 
 
 def _url(value: str, rng: random.Random) -> str:
@@ -291,11 +280,7 @@ def _locale(value: str) -> str:
     if re.search("[\u3040-\u30ff]", value):
         return "ja_JP"
     return (
-        "ru_RU"
-        if re.search("[\u0400-\u04ff]", value)
-        else "zh_CN"
-        if re.search("[\u4e00-\u9fff]", value)
-        else "en_US"
+        "ru_RU" if re.search("[\u0400-\u04ff]", value) else "zh_CN" if re.search("[\u4e00-\u9fff]", value) else "en_US"
     )
 
 

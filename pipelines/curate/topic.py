@@ -7,13 +7,50 @@ No keyword rules: they fell from 97 % to 28 % on fresh prompts.
 import re
 from collections.abc import Iterable
 
-TOPICS = frozenset({
-    "casual", "chat", "coding", "creative", "education", "entertainment", "facts", "finance", "food",
-    "general", "health", "history", "hostile", "language", "legal", "mail", "math", "music", "news",
-    "personal", "philosophy", "politics", "product", "psychology", "reasoning", "relationships",
-    "religion", "science", "search", "shopping", "sports", "summarization", "support", "talk",
-    "technology", "translation", "travel", "weather", "work", "writing",
-})  # fmt: skip
+TOPICS = frozenset(
+    {
+        "casual",
+        "chat",
+        "coding",
+        "creative",
+        "education",
+        "entertainment",
+        "facts",
+        "finance",
+        "food",
+        "general",
+        "health",
+        "history",
+        "hostile",
+        "language",
+        "legal",
+        "mail",
+        "math",
+        "music",
+        "news",
+        "personal",
+        "philosophy",
+        "politics",
+        "product",
+        "psychology",
+        "reasoning",
+        "relationships",
+        "religion",
+        "science",
+        "search",
+        "shopping",
+        "sports",
+        "summarization",
+        "support",
+        "talk",
+        "technology",
+        "translation",
+        "travel",
+        "weather",
+        "work",
+        "writing",
+    }
+)
 _FENCE = re.compile(r"^\s{0,3}(?:```|~~~)", re.MULTILINE)
 
 

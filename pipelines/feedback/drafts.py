@@ -1,9 +1,9 @@
 """What preferences are drafted from: rated answers, verdicts on them, and drafts of items, with what newer ones overtake.
 
-    Answer   something that feedback names, with the turns before it
-    Label    an answer that votes decided on
-    Draft    an item to be: a pair, or one answer on one side
-    Settled  what newer drafts on one prompt have said, for older ones to be held against
+Answer   something that feedback names, with the turns before it
+Label    an answer that votes decided on
+Draft    an item to be: a pair, or one answer on one side
+Settled  what newer drafts on one prompt have said, for older ones to be held against
 """
 
 from collections import defaultdict
@@ -112,8 +112,10 @@ class Settled:
         home = answer.candidate
         return any(
             other.conversation != home.conversation and other.prompt_cluster == home.prompt_cluster
-            for text, others in self._good.items() if text != answer.text for other in others
-        )  # fmt: skip
+            for text, others in self._good.items()
+            if text != answer.text
+            for other in others
+        )
 
     def _remember(self, draft: Draft) -> None:
         """A comparison says which is better, not that one is good or the other bad."""
@@ -139,7 +141,9 @@ def matched(
     bad = sorted((label for label in members if not label.good), key=rank)
     drafts = []
     for good in sorted((label for label in members if label.good), key=rank):
-        fit = (place for place, label in enumerate(bad) if label.answer.text != good.answer.text and may_pair(good, label))
+        fit = (
+            place for place, label in enumerate(bad) if label.answer.text != good.answer.text and may_pair(good, label)
+        )
         place = next(fit, None)
         if place is not None:
             partner = bad.pop(place)

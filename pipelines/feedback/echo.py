@@ -39,7 +39,9 @@ _KOREAN_BEFORE = re.compile(
     r"(?m)^(?P<script>[^\n]+?)[\"'”’」』]? ?(?:이?라고만?|이?라고 만|을|를)? ?(?:그대로 ?)?"
     r"(?<=라고|고만|대로) ?(?:꼭 ?|항상 ?|만 ?)?(?:말|대답|답|써|적어|출력|반복|따라|외쳐)"
 )
-_NEGATED = re.compile(r"\b(?:don'?t|do not|never|how (?:do|can|would|should) (?:you|i|we)|did (?:you|he|she|they|i))\s*$", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"\b(?:don'?t|do not|never|how (?:do|can|would|should) (?:you|i|we)|did (?:you|he|she|they|i))\s*$", re.IGNORECASE
+)
 _OPTIONS = re.compile(r"\b(?:or|one of|between)\b|[,/]|또는|아니면|중(?:에서|에)?\s", re.IGNORECASE)
 _CHOICES = re.compile(r"\bor\b|\bsay\b|[;:]|[.!?]\s", re.IGNORECASE)
 _SCRIPT_SHARE = 0.8
@@ -58,7 +60,9 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _KOREAN_CLAIM = re.compile(r"(?:다|요|야|죠|지|음|임)[.!。~\s]*$")
-_KOREAN_REQUEST = re.compile(r"(?:주세요|줘요?|주십시오|해라|하세요|봐요?|까요?|나요|는가요?|은가요?|인가요?|어디(?:예요|에요|야|죠|인지)|뭐(?:예요|에요|야|죠|지)|무엇(?:이죠|인지)|누구(?:예요|야|죠))[.!?？~\s]*$")
+_KOREAN_REQUEST = re.compile(
+    r"(?:주세요|줘요?|주십시오|해라|하세요|봐요?|까요?|나요|는가요?|은가요?|인가요?|어디(?:예요|에요|야|죠|인지)|뭐(?:예요|에요|야|죠|지)|무엇(?:이죠|인지)|누구(?:예요|야|죠))[.!?？~\s]*$"
+)
 _NEGATIONS = words("echo_negations")
 _DISAGREES = re.compile(r"^\s*(?:no|nope|아니요?|아뇨)\s*[,.!]\s*", re.IGNORECASE)  # says no to what came before
 _EMPTY = words("echo_empty")
@@ -102,7 +106,9 @@ def repeats_claim(prompts: Sequence[str], answer: str) -> bool:
     if not said:
         return False
     asked = _asked(prompts[-1])
-    for claim in (content for prompt in prompts for sentence in sentences_of(prompt) if (content := _claimed(sentence))):
+    for claim in (
+        content for prompt in prompts for sentence in sentences_of(prompt) if (content := _claimed(sentence))
+    ):
         repeated = len(said) >= max(2, _COVERED * len(claim))
         answered = asked and asked <= claim and not said <= asked
         if said <= claim and said & _NEGATIONS == claim & _NEGATIONS and (repeated or answered):

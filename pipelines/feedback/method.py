@@ -91,7 +91,9 @@ def _settled(fate: FeedbackFate, method: Method, learnt: Container[str]) -> Feed
         return fate.model_copy(update={"outcome": "used", "rule": "rating"})
     if not used:
         return fate
-    return fate.model_copy(update={"outcome": "dropped", "rule": "pairs_only" if method == "dpo" else "no_preference_stage"})
+    return fate.model_copy(
+        update={"outcome": "dropped", "rule": "pairs_only" if method == "dpo" else "no_preference_stage"}
+    )
 
 
 def _spoken_for(fate: FeedbackFate) -> str | None:
@@ -114,7 +116,10 @@ def _auto(counts: Mapping[str, int], shift: float, rule: Preference) -> tuple[Me
     if real >= rule.min_pairs:
         return "dpo", f"DPO: {real} real pairs, and it needs {rule.min_pairs}"
     if bad < rule.min_downs:
-        return "none", f"none: {bad} bad answers are left after filtering, and the recipe asks for {rule.min_downs} ({real} real pairs)"
+        return (
+            "none",
+            f"none: {bad} bad answers are left after filtering, and the recipe asks for {rule.min_downs} ({real} real pairs)",
+        )
     if not good or not bad:
         return "none", f"none: {good} good and {bad} bad answers, and it takes both"
     given = f"{good} good and {bad} bad answers, {real} real pairs of the {rule.min_pairs} that DPO needs"
@@ -133,7 +138,10 @@ def _named(counts: Mapping[str, int], method: Method) -> tuple[Method, str]:
             return "none", f"none: the recipe asks for DPO, and there are no pairs ({good} good and {bad} bad answers)"
         return "dpo", f"DPO: the recipe says so; {pairs} pairs"
     if not good or not bad:
-        return "none", f"none: the recipe asks for {method.upper()}, which takes good and bad answers; there are {good} and {bad}"
+        return (
+            "none",
+            f"none: the recipe asks for {method.upper()}, which takes good and bad answers; there are {good} and {bad}",
+        )
     return method, f"{method.upper()}: the recipe says so; {good} good and {bad} bad answers"
 
 

@@ -16,31 +16,14 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.artifacts import digest_of
-from pipelines.feedback.drafts import (
-    Answer,
-    Draft,
-    Label,
-    Labels,
-    Settled,
-    alone,
-    matched,
-    with_agreeing,
-)
+from pipelines.feedback.drafts import Answer, Draft, Label, Labels, Settled, alone, matched, with_agreeing
 from pipelines.feedback.reasons import REASONS as LOST_REASONS
 from pipelines.feedback.same_prompt import Intents, Prompt, folded, prompt_of
 from pipelines.feedback.tree import originals_of, path_before
 from pipelines.feedback.weigh import REASONS as INFLUENCE_REASONS
 from pipelines.feedback.weigh import FeedbackKey, Piece, Weighed, fate_order, pieces_of
 from pipelines.recipe import Select
-from pipelines.records import (
-    Candidate,
-    FeedbackFate,
-    Part,
-    PreferenceItem,
-    RatedMessage,
-    Turn,
-    TurnKey,
-)
+from pipelines.records import Candidate, FeedbackFate, Part, PreferenceItem, RatedMessage, Turn, TurnKey
 
 REASONS: Mapping[str, str] = {
     "siblings": "used as a pair: two answers to one prompt, one voted up and one down",
@@ -133,9 +116,13 @@ class _Desk:
         given = [(candidate, piece) for candidate in weighed.candidates for piece in pieces_of(candidate)]
         found = {candidate.conversation: candidate for candidate, _ in given}
         paths = {name: _answers_in(candidate, self._named(candidate)) for name, candidate in found.items()}
-        self._intents = Intents(prompt_of(before, home) for home, answers in paths.items() for before in answers.values())
+        self._intents = Intents(
+            prompt_of(before, home) for home, answers in paths.items() for before in answers.values()
+        )
         self._answers = {
-            name: self._answer(found[home], name, before) for home, answers in paths.items() for name, before in answers.items()
+            name: self._answer(found[home], name, before)
+            for home, answers in paths.items()
+            for name, before in answers.items()
         }
         self._pieces = [piece for candidate, piece in given if self._is_usable(candidate, piece)]
 
@@ -216,7 +203,9 @@ class _Desk:
         return [
             draft
             for _, members in sorted(forks.items(), key=lambda fork: (fork[0][0], fork[0][1] or ""))
-            for draft in matched("siblings", members, labels, may_pair, lambda label: (-label.weight, label.newest_first))
+            for draft in matched(
+                "siblings", members, labels, may_pair, lambda label: (-label.weight, label.newest_first)
+            )
         ]
 
     def near_prompts(self, labels: Labels) -> list[Draft]:
@@ -291,9 +280,14 @@ class _Desk:
         message = next(message for message in candidate.messages if message.key.message == name)
         prompt = prompt_of(before, candidate.conversation)
         return Answer(
-            candidate=candidate, message=message, before=before, prompt=prompt,
-            intent=(self._intents.of(prompt), candidate.part), text=folded(message.text), flaw=self._flaw(message),
-        )  # fmt: skip
+            candidate=candidate,
+            message=message,
+            before=before,
+            prompt=prompt,
+            intent=(self._intents.of(prompt), candidate.part),
+            text=folded(message.text),
+            flaw=self._flaw(message),
+        )
 
     def _flaw(self, message: RatedMessage) -> str | None:
         shortest, longest = self._rules.response_tokens
@@ -343,7 +337,9 @@ class _Desk:
     def _original(self, piece: Piece) -> str:
         return self._originals[piece.other]
 
-    def _decide(self, pieces: Sequence[Piece], speaks_for: Callable[[Piece], bool]) -> tuple[list[Piece], bool, float] | None:
+    def _decide(
+        self, pieces: Sequence[Piece], speaks_for: Callable[[Piece], bool]
+    ) -> tuple[list[Piece], bool, float] | None:
         """The heavier side, whether it speaks for, and by how much (at most 1); None for a tie. Drops the rest."""
         sides = {side: [piece for piece in pieces if speaks_for(piece) is side] for side in (True, False)}
         lead = sum(self._weights[p.key] for p in sides[True]) - sum(self._weights[p.key] for p in sides[False])
@@ -399,11 +395,18 @@ def _item(draft: Draft) -> PreferenceItem:
     keys = [key.model_dump() if key else None for key in (chosen, rejected)]
     return PreferenceItem(
         id=digest_of([draft.source, [turn.key.model_dump() for turn in prompt], keys])[:32],
-        kind="pair" if chosen and rejected else "labelled", source=draft.source, part=draft.home.candidate.part,
+        kind="pair" if chosen and rejected else "labelled",
+        source=draft.source,
+        part=draft.home.candidate.part,
         conversations=tuple(sorted({answer.candidate.conversation for answer in draft.answers})),
-        raters=tuple(sorted({piece.rater for piece in draft.pieces})), topic=draft.home.candidate.topic,
-        month=newest.occurred_at.strftime("%Y-%m"), prompt=prompt, chosen=chosen, rejected=rejected, weight=draft.weight,
-    )  # fmt: skip
+        raters=tuple(sorted({piece.rater for piece in draft.pieces})),
+        topic=draft.home.candidate.topic,
+        month=newest.occurred_at.strftime("%Y-%m"),
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        weight=draft.weight,
+    )
 
 
 def _used(draft: Draft, weighed: Weighed) -> list[FeedbackFate]:

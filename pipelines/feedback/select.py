@@ -1,8 +1,8 @@
 """Selection: which conversations a round may learn from or measure on, and one reason for every other one.
 
-    one by one      consent, rating, path through the tree, flaws of each answer
-    in clusters     the newest answer of a prompt wins; older ones are superseded, copies duplicates
-    as a pool       contamination by suites, the share of one person, questions that training already holds
+one by one      consent, rating, path through the tree, flaws of each answer
+in clusters     the newest answer of a prompt wins; older ones are superseded, copies duplicates
+as a pool       contamination by suites, the share of one person, questions that training already holds
 """
 
 from collections import Counter
@@ -189,7 +189,9 @@ def _best_votes(shown: Mapping[str, RatedMessage], parents: Mapping[str, str | N
     answers = [name for name, message in shown.items() if message.role == "assistant"]
     for answer in sorted(answers, key=lambda name: -net_votes(shown[name])):
         place: str | None = answer
-        while place is not None and place in shown and place not in best:  # who already has one has a better one, and so have its parents
+        while (
+            place is not None and place in shown and place not in best
+        ):  # who already has one has a better one, and so have its parents
             best[place] = net_votes(shown[answer])
             place = parents[place]
     return best
@@ -238,7 +240,9 @@ def _refuse_split_clusters(judged: Sequence[_Judged]) -> None:
     for one in judged:
         cluster, part = one.candidate.prompt_cluster, one.candidate.part
         if parts.setdefault(cluster, part) != part:
-            raise DataError(f"prompt cluster {cluster} stands in the parts {parts[cluster]} and {part}; it must be in one")
+            raise DataError(
+                f"prompt cluster {cluster} stands in the parts {parts[cluster]} and {part}; it must be in one"
+            )
 
 
 def _settle_clusters(newest_first: Sequence[_Judged]) -> dict[str, str]:
@@ -294,7 +298,10 @@ def _over_cap(newest_first: Sequence[_Judged], cap: UserCap | None) -> dict[str,
         person, written = one.candidate.person, one.tokens_by_writer
         full = {writer for writer, tokens in written.items() if filled[writer] + tokens > cap.tokens}
         if full:
-            left = (good and person not in full and writer not in full for good, writer in zip(one.trained, one.writers, strict=True))
+            left = (
+                good and person not in full and writer not in full
+                for good, writer in zip(one.trained, one.writers, strict=True)
+            )
             one = masked[one.candidate.conversation] = replace(one, trained=tuple(left))
         filled.update(one.tokens_by_writer)
     return masked
@@ -320,19 +327,31 @@ def _item(one: _Judged, reason: str | None) -> SnapshotItem:
     month = candidate.occurred_at.strftime("%Y-%m")
     if reason is not None:
         return SnapshotItem(
-            conversation=candidate.conversation, person=candidate.person, outcome="left_out", reason=reason,
-            part=candidate.part, month=month,
-        )  # fmt: skip
+            conversation=candidate.conversation,
+            person=candidate.person,
+            outcome="left_out",
+            reason=reason,
+            part=candidate.part,
+            month=month,
+        )
     outcome: Outcome = "used" if candidate.part == "train" else "held_out"
     turns = tuple(
         TurnKey(key=message.key, role=message.role, trained=good)
         for message, good in zip(one.path, one.trained, strict=True)
     )
     return SnapshotItem(
-        conversation=candidate.conversation, person=candidate.person, outcome=outcome, reason=candidate.part,
-        part=candidate.part, source="replay" if candidate.seen else "new", month=month, tokens=one.tokens,
-        turns=turns, digest=digest_of([turn.model_dump(mode="json") for turn in turns]), written=_written(one),
-    )  # fmt: skip
+        conversation=candidate.conversation,
+        person=candidate.person,
+        outcome=outcome,
+        reason=candidate.part,
+        part=candidate.part,
+        source="replay" if candidate.seen else "new",
+        month=month,
+        tokens=one.tokens,
+        turns=turns,
+        digest=digest_of([turn.model_dump(mode="json") for turn in turns]),
+        written=_written(one),
+    )
 
 
 def _written(one: _Judged) -> dict[str, int]:

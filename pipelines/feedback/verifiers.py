@@ -1,9 +1,9 @@
 """What can be checked of an answer without a judge: a fresh answer may stand against a bad one only if it passes.
 
-    "What is 17 + 25?"                  a verifier computes it
-    "Give me JSON with ..."             the answer parses
-    "Write a Python function ..."       the answer parses
-    a prompt whose good answer is known the answer says the same
+"What is 17 + 25?"                  a verifier computes it
+"Give me JSON with ..."             the answer parses
+"Write a Python function ..."       the answer parses
+a prompt whose good answer is known the answer says the same
 """
 
 import ast
@@ -23,8 +23,13 @@ Verify = Callable[[Sequence[Turn], str], bool | None]
 _EXPRESSION = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:\s*[-+*/×x÷−]\s*\(?-?\d+(?:\.\d+)?\)?)+(?![\w.]*\w)")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*(?:\s*/\s*\d+)?")
 _FENCE = re.compile(r"```[\w+-]*\n(.*?)```", re.DOTALL)
-_ASKS_FOR_JSON = re.compile(r"\b(?:as|in|into|give|return|write|output|produce|make|valid)\b.{0,40}\bjson\b|json\s*(?:으로|로|을|를|형식)|\bjson\s*:", re.IGNORECASE)
-_ASKS_FOR_PYTHON = re.compile(r"\b(?:in|write|give|make|a)\b.{0,60}\bpython\b|(?:파이썬|python)\s*(?:으로|로|함수|코드)", re.IGNORECASE)
+_ASKS_FOR_JSON = re.compile(
+    r"\b(?:as|in|into|give|return|write|output|produce|make|valid)\b.{0,40}\bjson\b|json\s*(?:으로|로|을|를|형식)|\bjson\s*:",
+    re.IGNORECASE,
+)
+_ASKS_FOR_PYTHON = re.compile(
+    r"\b(?:in|write|give|make|a)\b.{0,60}\bpython\b|(?:파이썬|python)\s*(?:으로|로|함수|코드)", re.IGNORECASE
+)
 _CODE = re.compile(r"^\s*(?:def|class|import|from|for|while|print|return|if|with|@|\w+\s*=)", re.MULTILINE)
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST_EXPRESSION = 200

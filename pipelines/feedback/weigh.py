@@ -64,9 +64,16 @@ class Piece:
 
     def dropped(self, rule: str, weight: float = 1.0) -> FeedbackFate:
         return FeedbackFate(
-            conversation=self.conversation, message=self.message, rater=self.rater, kind=self.kind, value=self.value,
-            outcome="dropped", rule=rule, weight=weight, other=self.other,
-        )  # fmt: skip
+            conversation=self.conversation,
+            message=self.message,
+            rater=self.rater,
+            kind=self.kind,
+            value=self.value,
+            outcome="dropped",
+            rule=rule,
+            weight=weight,
+            other=self.other,
+        )
 
 
 class VoteCap(Record):
@@ -135,7 +142,13 @@ def pieces_of(candidate: Candidate) -> Iterator[Piece]:
         name = message.key.message
         for rating in message.ratings:
             yield at_home(
-                message=name, other="", rater=rating.rater, kind="vote", value=rating.value, at=rating.at, since=rating.since
+                message=name,
+                other="",
+                rater=rating.rater,
+                kind="vote",
+                value=rating.value,
+                at=rating.at,
+                since=rating.since,
             )
         if message.corrects is not None and message.corrects.counts:
             by = message.corrects
@@ -144,7 +157,13 @@ def pieces_of(candidate: Candidate) -> Iterator[Piece]:
             )
     for one in candidate.comparisons:
         yield at_home(
-            message=one.chosen, other=one.rejected, rater=one.rater, kind="comparison", value=1, at=one.at, since=one.since
+            message=one.chosen,
+            other=one.rejected,
+            rater=one.rater,
+            kind="comparison",
+            value=1,
+            at=one.at,
+            since=one.since,
         )
 
 
@@ -308,9 +327,10 @@ def _without(message: RatedMessage, raters: frozenset[str]) -> RatedMessage:
     if gone:
         kept = tuple(one for one in message.ratings if one.rater not in raters)
         changes |= {
-            "ratings": kept, "up": message.up - sum(one.value > 0 for one in gone),
+            "ratings": kept,
+            "up": message.up - sum(one.value > 0 for one in gone),
             "down": message.down - sum(one.value < 0 for one in gone),
-        }  # fmt: skip
+        }
     if message.corrects is not None and message.corrects.rater in raters:
         changes["corrects"] = message.corrects.model_copy(update={"counts": False})
     return message.model_copy(update=changes) if changes else message

@@ -49,9 +49,15 @@ class Shape(Record):
 
 def _qwen(hidden: int, layers: int, heads: int, kv: int, intermediate: int, vocabulary: int, *, tied: bool) -> Shape:
     return Shape(
-        hidden=hidden, intermediate=intermediate, layers=layers, heads=heads, kv_heads=kv, head=hidden // heads,
-        vocabulary=vocabulary, tied=tied,
-    )  # fmt: skip
+        hidden=hidden,
+        intermediate=intermediate,
+        layers=layers,
+        heads=heads,
+        kv_heads=kv,
+        head=hidden // heads,
+        vocabulary=vocabulary,
+        tied=tied,
+    )
 
 
 # Qwen2.5's config.json files, by billions of parameters
@@ -86,9 +92,14 @@ def _from_config(config: dict[str, Any], folder: Path) -> Shape:
     try:
         hidden, heads = config["hidden_size"], config["num_attention_heads"]
         return Shape(
-            hidden=hidden, intermediate=config["intermediate_size"], layers=config["num_hidden_layers"], heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads, head=config.get("head_dim") or hidden // heads,
-            vocabulary=config["vocab_size"], tied=bool(config.get("tie_word_embeddings", False)),
-        )  # fmt: skip
+            hidden=hidden,
+            intermediate=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head=config.get("head_dim") or hidden // heads,
+            vocabulary=config["vocab_size"],
+            tied=bool(config.get("tie_word_embeddings", False)),
+        )
     except KeyError as error:
         raise ModelError(f"{folder.name}/config.json has no {error.args[0]}, so the model's size is unknown") from error

@@ -72,7 +72,8 @@ class Plan(Record):
         lines = [
             f"recipe    {self.recipe}",
             f"examples  {total} an epoch: " + ", ".join(f"{name} {n}" for name, n in self.examples.items()),
-            f"tokens    {tokens} an epoch that get loss: " + ", ".join(f"{name} {n}" for name, n in self.tokens.items()),
+            f"tokens    {tokens} an epoch that get loss: "
+            + ", ".join(f"{name} {n}" for name, n in self.tokens.items()),
             f"steps     {self.steps}: {self.epochs:g} epochs, {self.batch} examples a step, {self.warmup_steps} of warm-up, "
             f"{self.evaluations} evaluations on dev",
         ]
@@ -118,18 +119,28 @@ def forecast(
     warmup = recipe.train.warmup
     trained = None if shape is None else _trained_parameters(recipe, shape)
     plan = Plan(
-        recipe=recipe.name, examples=examples, tokens=tokens, batch=batch, steps=steps, epochs=recipe.train.epochs,
+        recipe=recipe.name,
+        examples=examples,
+        tokens=tokens,
+        batch=batch,
+        steps=steps,
+        epochs=recipe.train.epochs,
         warmup_steps=math.ceil(warmup * steps) if warmup < 1 else int(warmup),
-        evaluations=steps // recipe.train.evaluate_every, parameters=None if shape is None else shape.parameters,
-        trained_parameters=trained, memory_bytes=None if shape is None else _memory(recipe, shape, cuda),
-        disk_bytes=None if shape is None or trained is None else _disk(shape, trained), warnings=(),
+        evaluations=steps // recipe.train.evaluate_every,
+        parameters=None if shape is None else shape.parameters,
+        trained_parameters=trained,
+        memory_bytes=None if shape is None else _memory(recipe, shape, cuda),
+        disk_bytes=None if shape is None or trained is None else _disk(shape, trained),
+        warnings=(),
         preference=plan_preference(recipe.preference, thumbs) if recipe.preference and thumbs else None,
-    )  # fmt: skip
+    )
     warnings = [
-        *_data_warnings(recipe, plan, new.examples + replay.examples), *_schedule_warnings(recipe, plan),
-        *_evidence_warnings(recipe, plan), *_preference_warnings(recipe, plan),
+        *_data_warnings(recipe, plan, new.examples + replay.examples),
+        *_schedule_warnings(recipe, plan),
+        *_evidence_warnings(recipe, plan),
+        *_preference_warnings(recipe, plan),
         *_machine_warnings(recipe, plan, cuda, memory_bytes),
-    ]  # fmt: skip
+    ]
     return plan.model_copy(update={"warnings": tuple(warnings)})
 
 

@@ -135,8 +135,12 @@ def judge_gain(interval: Interval, gain: float, alpha: float) -> tuple[Outcome, 
 
 def _checks(scores: GateInput, rule: GateRule, alpha: float) -> Iterator[Check]:
     if rule.suite == HELDOUT and not any(entry.suite == HELDOUT for entry in scores.candidate.suites):
-        reason = f"heldout: there are no held-out answers to compare, at least {MIN_GAIN_ITEMS} are needed: inconclusive"
-        yield Check(suite=HELDOUT, criterion="min_gain", outcome="inconclusive", reason=reason, n=0, needed=MIN_GAIN_ITEMS)
+        reason = (
+            f"heldout: there are no held-out answers to compare, at least {MIN_GAIN_ITEMS} are needed: inconclusive"
+        )
+        yield Check(
+            suite=HELDOUT, criterion="min_gain", outcome="inconclusive", reason=reason, n=0, needed=MIN_GAIN_ITEMS
+        )
         return
     if rule.margin is not None:
         for name in BASELINES:
@@ -170,11 +174,19 @@ class _Pair(NamedTuple):
             f"{self.items}); {detail}: {outcome}"
         )
         return Check(
-            suite=self.suite, criterion=criterion, outcome=outcome, reason=reason, baseline=self.baseline,
-            candidate=100 * self.candidate, reference=100 * self.reference,
-            difference=100 * self.interval.difference, lower=100 * low, upper=100 * high, n=self.interval.n,
+            suite=self.suite,
+            criterion=criterion,
+            outcome=outcome,
+            reason=reason,
+            baseline=self.baseline,
+            candidate=100 * self.candidate,
+            reference=100 * self.reference,
+            difference=100 * self.interval.difference,
+            lower=100 * low,
+            upper=100 * high,
+            n=self.interval.n,
             needed=needed,
-        )  # fmt: skip
+        )
 
 
 def _pair(scores: GateInput, rule: GateRule, name: BaselineName, alpha: float, fresh: bool | None = None) -> _Pair:
@@ -232,9 +244,14 @@ def _floor_check(candidate: SuiteScores, floor: float, alpha: float) -> Check:
         outcome = "fail"
     said = f"{100 * score:.1f} on {n} items, floor {floor:.1f}{_asked(few)}"
     return Check(
-        suite=candidate.suite, criterion="floor", outcome=outcome,
-        reason=f"{candidate.suite} ({candidate.metric}): {said}: {outcome}", candidate=100 * score, n=n, needed=few,
-    )  # fmt: skip
+        suite=candidate.suite,
+        criterion="floor",
+        outcome=outcome,
+        reason=f"{candidate.suite} ({candidate.metric}): {said}: {outcome}",
+        candidate=100 * score,
+        n=n,
+        needed=few,
+    )
 
 
 def _few(suite: str, n: int) -> int | None:
@@ -257,18 +274,31 @@ def _guard(scores: GateInput, *, asked: bool) -> list[Check]:
     problems = language_problems(candidate, origin)
     outcome: Outcome = "fail" if problems else "pass"
     said = "; ".join(problems) or f"{candidate.answers} answers are in the language of their prompts"
-    return [Check(suite=GUARD_SUITE, criterion="guard", outcome=outcome, reason=f"language: {said}: {outcome}", n=candidate.answers)]
+    return [
+        Check(
+            suite=GUARD_SUITE,
+            criterion="guard",
+            outcome=outcome,
+            reason=f"language: {said}: {outcome}",
+            n=candidate.answers,
+        )
+    ]
 
 
 def _preference_guard(scores: GateInput, stops: Stops, alpha: float) -> list[Check]:
     """One check per broken rule of the preference guard, or one that passes."""
     return [
         Check(
-            suite=PREFERENCE, criterion="guard", outcome=found.outcome, baseline=found.baseline, n=found.n, needed=found.needed,
+            suite=PREFERENCE,
+            criterion="guard",
+            outcome=found.outcome,
+            baseline=found.baseline,
+            n=found.n,
+            needed=found.needed,
             reason=f"preference against the {found.baseline}: {found.sentence}: {found.outcome}",
         )
         for found in preference_findings(scores, stops, alpha)
-    ]  # fmt: skip
+    ]
 
 
 def _overall(checks: Sequence[Check]) -> Outcome:

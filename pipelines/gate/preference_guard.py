@@ -54,7 +54,9 @@ def preference_findings(scores: GateInput, stops: Stops, alpha: float) -> list[F
     """
     origin, champion, candidate = (model.preference for model in (scores.origin, scores.champion, scores.candidate))
     if champion is None or candidate is None:
-        return [Finding("inconclusive", "the preference stage ran, but the models were not measured for what it may break")]
+        return [
+            Finding("inconclusive", "the preference stage ran, but the models were not measured for what it may break")
+        ]
     found = _broken("champion", champion, candidate, stops, alpha)
     if origin is not None and scores.origin.form != scores.champion.form:
         found += _broken("origin", origin, candidate, stops, alpha)
@@ -97,14 +99,24 @@ def _few(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> list[Find
     """What a rule needs and was measured on too little, or not at all; one finding each."""
     places = [model.kl_positions if model.kl is not None else 0 for model in (champion, candidate)]
     rows = (
-        ("held-out preferred answers (displacement)", MIN_ANSWERS, [len(_preferred(one)) for one in (champion, candidate)]),
-        ("held-out prompts with a preferred answer (length)", MIN_ANSWERS, [len(_answered(one)) for one in (champion, candidate)]),
+        (
+            "held-out preferred answers (displacement)",
+            MIN_ANSWERS,
+            [len(_preferred(one)) for one in (champion, candidate)],
+        ),
+        (
+            "held-out prompts with a preferred answer (length)",
+            MIN_ANSWERS,
+            [len(_answered(one)) for one in (champion, candidate)],
+        ),
         ("wrong claims (sycophancy)", MIN_CLAIMS, [len(one.claims) for one in (champion, candidate)]),
         ("frozen prompts (refusals)", MIN_FROZEN, [len(one.frozen) for one in (champion, candidate)]),
         ("places of frozen prompts (KL)", MIN_PLACES, places),
     )
     return [
-        Finding("inconclusive", f"measured on {min(counts)} {what}, and {least} are needed", n=min(counts), needed=least)
+        Finding(
+            "inconclusive", f"measured on {min(counts)} {what}, and {least} are needed", n=min(counts), needed=least
+        )
         for what, least, counts in rows
         if min(counts) < least
     ]

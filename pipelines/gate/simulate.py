@@ -26,9 +26,19 @@ class Rates:
 
 
 def simulate_rounds(
-    judge: Judge, *, items: int, discordance: float, margin: float, drop: float = 0.0, suites: int = 4,
-    same_champion: bool = False, score: float = 0.8, rounds: int = 1000, alpha: float = ALPHA, seed: int = 0,
-) -> Rates:  # fmt: skip
+    judge: Judge,
+    *,
+    items: int,
+    discordance: float,
+    margin: float,
+    drop: float = 0.0,
+    suites: int = 4,
+    same_champion: bool = False,
+    score: float = 0.8,
+    rounds: int = 1000,
+    alpha: float = ALPHA,
+    seed: int = 0,
+) -> Rates:
     """Verdict rates over rounds in which every suite is gated against champion and origin at `margin`.
 
     Args:
@@ -40,13 +50,17 @@ def simulate_rounds(
     """
     random = np.random.default_rng(seed)
     verdicts = [
-        _verdict([
-            judge(interval, margin, alpha)[0]
-            for suite in range(suites)
-            for interval in _intervals(random, items, discordance, drop if suite == 0 else 0.0, score, same_champion, alpha)
-        ])
+        _verdict(
+            [
+                judge(interval, margin, alpha)[0]
+                for suite in range(suites)
+                for interval in _intervals(
+                    random, items, discordance, drop if suite == 0 else 0.0, score, same_champion, alpha
+                )
+            ]
+        )
         for _ in range(rounds)
-    ]  # fmt: skip
+    ]
     return Rates(*(verdicts.count(kind) / rounds for kind in ("pass", "fail", "inconclusive")))
 
 
@@ -67,18 +81,21 @@ def rate_table(
 
 def _cell(judge: Judge, items: int, discordance: float, margin: float, rounds: int) -> str:
     first, later = (
-        simulate_rounds(
-            judge, items=items, discordance=discordance, margin=margin, same_champion=same, rounds=rounds
-        )
+        simulate_rounds(judge, items=items, discordance=discordance, margin=margin, same_champion=same, rounds=rounds)
         for same in (True, False)
     )
     return f"{first.passed:.0%}, {later.passed:.0%} (fail {first.failed:.1%}, {later.failed:.1%})"
 
 
 def _intervals(
-    random: np.random.Generator, items: int, discordance: float, drop: float, score: float, same_champion: bool,
+    random: np.random.Generator,
+    items: int,
+    discordance: float,
+    drop: float,
+    score: float,
+    same_champion: bool,
     alpha: float,
-) -> list[Interval]:  # fmt: skip
+) -> list[Interval]:
     truth = random.random(items) < score
     origin = _flipped(random, truth, discordance, score)
     champion = origin if same_champion else _flipped(random, truth, discordance, score)

@@ -36,9 +36,13 @@ class Interval:
 
 
 def paired_interval(
-    candidate: Sequence[float], baseline: Sequence[float], *, alpha: float = ALPHA,
-    clusters: Sequence[str] | None = None, seed: int = 0,
-) -> Interval:  # fmt: skip
+    candidate: Sequence[float],
+    baseline: Sequence[float],
+    *,
+    alpha: float = ALPHA,
+    clusters: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Interval:
     """The interval of the mean difference: score interval if every value is 0 or 1, else cluster bootstrap.
 
     Binary items in clusters (several items of one question) go through the bootstrap too: the score interval takes
@@ -71,9 +75,13 @@ def score_bounds(gains: int, losses: int, n: int, alpha: float = ALPHA) -> tuple
 
 
 def cluster_bootstrap(
-    differences: Values, clusters: Sequence[str] | None = None, *, alpha: float = ALPHA, seed: int = 0,
+    differences: Values,
+    clusters: Sequence[str] | None = None,
+    *,
+    alpha: float = ALPHA,
+    seed: int = 0,
     resamples: int = RESAMPLES,
-) -> Interval:  # fmt: skip
+) -> Interval:
     """The mean difference with percentile bounds from resampling whole clusters; Field & Welsh 2007, JRSS B 69:369.
 
     Without clusters every item is its own. The same seed gives the same bounds. The percentiles are taken at a

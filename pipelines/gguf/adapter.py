@@ -42,9 +42,7 @@ def convert_adapter(model: Path, adapter: Path, out: Path) -> AdapterReport:
         writer = gguf.GGUFWriter(temporary, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.QWEN2])
         writer.add_type(gguf.GGUFType.ADAPTER)
         writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-        writer.add_float32(
-            gguf.Keys.Adapter.LORA_ALPHA, lora.scaling * lora.rank
-        )  # llama.cpp divides by the rank
+        writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, lora.scaling * lora.rank)  # llama.cpp divides by the rank
         for name in adapted:
             down, up = lora.matrices(name)
             writer.add_tensor(f"{names[name]}.lora_a", np.ascontiguousarray(down.numpy()))
@@ -53,6 +51,4 @@ def convert_adapter(model: Path, adapter: Path, out: Path) -> AdapterReport:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-    return AdapterReport(
-        out, sha256_of(out), 2 * len(adapted), out.stat().st_size, time.monotonic() - started
-    )
+    return AdapterReport(out, sha256_of(out), 2 * len(adapted), out.stat().st_size, time.monotonic() - started)

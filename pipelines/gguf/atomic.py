@@ -71,11 +71,7 @@ def _written(out: Path, needed_bytes: int) -> Iterator[Path]:
         yield temporary
         sync(out.parent)
     except OSError as error:
-        reason = (
-            "the disk is full"
-            if error.errno in (errno.ENOSPC, errno.EDQUOT)
-            else error.strerror or str(error)
-        )
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
         raise ArtifactError(f"cannot write {out}: {reason}") from error
     finally:
         _remove(temporary)

@@ -22,9 +22,7 @@ def verify(path: Path, sha256: str) -> None:
         raise GGUFError(f"{path} is missing")
     found = sha256_of(path)
     if found != sha256:
-        raise GGUFError(
-            f"{path} has changed: its sha256 is {found[:12]}, recorded was {sha256[:12]}; export it again"
-        )
+        raise GGUFError(f"{path} has changed: its sha256 is {found[:12]}, recorded was {sha256[:12]}; export it again")
 
 
 def verify_form(form: ServedForm) -> None:
@@ -44,9 +42,7 @@ def smoke_test(form: ServedForm, *, timeout_seconds: float = _SMOKE_SECONDS) -> 
             end-of-sequence token that its own chat template never writes.
     """
     verify_form(form)
-    run_in_child(
-        "pipelines.gguf.check:smoke_in_this_process", form.model_dump(), timeout_seconds=timeout_seconds
-    )
+    run_in_child("pipelines.gguf.check:smoke_in_this_process", form.model_dump(), timeout_seconds=timeout_seconds)
 
 
 def smoke_in_this_process(arguments: dict[str, object]) -> dict[str, object]:
@@ -59,9 +55,7 @@ def smoke_in_this_process(arguments: dict[str, object]) -> dict[str, object]:
     form = ServedForm.model_validate(arguments)
     with Session(form, context=256) as session:
         if not session.is_control(session.end_token):
-            raise GGUFError(
-                f"the end-of-sequence token {session.end_token} of {form.path} is an ordinary word"
-            )
+            raise GGUFError(f"the end-of-sequence token {session.end_token} of {form.path} is an ordinary word")
         template = session.chat_template
         asked = [{"role": "user", "content": "Hello!"}]
         prompt = "Hello!" if template is None else render(template, asked, generate=True)
@@ -105,9 +99,7 @@ def load_adapter_in_this_process(arguments: dict[str, Any]) -> dict[str, Any]:
     from pipelines.gguf.runtime import last_words, llama
 
     library = llama()
-    model = library.llama_model_load_from_file(
-        str(arguments["base"]).encode(), library.llama_model_default_params()
-    )
+    model = library.llama_model_load_from_file(str(arguments["base"]).encode(), library.llama_model_default_params())
     if not model:
         raise GGUFError(f"llama.cpp cannot load the base: {last_words()}")
     adapter = library.llama_adapter_lora_init(model, str(arguments["adapter"]).encode())

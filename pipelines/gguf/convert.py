@@ -89,9 +89,7 @@ def convert(
                     file.write(_encode(block, name, checkpoint.tensors[name], ftype))
             _align(file)
     merged = len(lora.names) if lora else 0
-    return ConvertReport(
-        out, sha256_of(out), len(names), merged, out.stat().st_size, time.monotonic() - started
-    )
+    return ConvertReport(out, sha256_of(out), len(names), merged, out.stat().st_size, time.monotonic() - started)
 
 
 def read_config(model: Path) -> Mapping[str, Any]:

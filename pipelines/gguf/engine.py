@@ -215,9 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
     where.add_argument("--socket", type=Path, help="unix socket to listen on, at most 100 bytes")
     where.add_argument("--port", type=int, help="port on 127.0.0.1 to listen on")
     parser.add_argument("--context", type=int, default=_DEFAULT_CONTEXT, help="tokens per chat")
-    parser.add_argument(
-        "--sequences", type=int, default=_DEFAULT_SEQUENCES, help="chats answered side by side"
-    )
+    parser.add_argument("--sequences", type=int, default=_DEFAULT_SEQUENCES, help="chats answered side by side")
     options = parser.parse_args(arguments)
     # uvicorn raises the signal again when it has shut down; as an exception it lets us free models and socket
     for number in (signal.SIGTERM, signal.SIGINT):

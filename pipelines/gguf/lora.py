@@ -69,9 +69,7 @@ class Lora:
             raise ModelError(f"the adapter's scale must be a finite number, not {scale}")
         rank = int(self.config["r"])
         self.rank = rank
-        self.scaling = float(self.config["lora_alpha"]) / (
-            math.sqrt(rank) if self.config.get("use_rslora") else rank
-        )
+        self.scaling = float(self.config["lora_alpha"]) / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
         self.scale = scale
         self._pairs = _read_pairs(Checkpoint(folder, WEIGHTS), rank)
 
@@ -100,9 +98,7 @@ class Lora:
                     "the adapter changes 'lm_head', which this base ties to its embeddings; do not target it"
                 )
             if name not in tensors:
-                raise ModelError(
-                    f"the adapter changes '{name}', which the base model does not have: wrong base model"
-                )
+                raise ModelError(f"the adapter changes '{name}', which the base model does not have: wrong base model")
             expected = (pair.up.shape[0], pair.down.shape[1])
             if tensors[name].shape != expected:
                 raise ModelError(
@@ -127,9 +123,7 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         if config.get(key):
             raise ModelError(f"the adapter uses {words}, which is not supported; train a plain LoRA")
     if config.get("bias", "none") != "none":
-        raise ModelError(
-            f"the adapter trains biases (bias: {config['bias']}), which is not supported; use bias: none"
-        )
+        raise ModelError(f"the adapter trains biases (bias: {config['bias']}), which is not supported; use bias: none")
     start = config.get("init_lora_weights", True)
     if start not in _PLAIN_STARTS:
         raise ModelError(
@@ -144,9 +138,7 @@ def _read_pairs(checkpoint: Checkpoint, rank: int) -> dict[str, _Pair]:
     for key in checkpoint.tensors:
         stem, _, half = key.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".lora_")
         if not (key.startswith(_PREFIX) and key.endswith(".weight") and stem and half in ("A", "B")):
-            raise ModelError(
-                f"the adapter holds '{key}', which is not a plain LoRA matrix and is not supported"
-            )
+            raise ModelError(f"the adapter holds '{key}', which is not a plain LoRA matrix and is not supported")
         halves.setdefault(f"{stem}.weight", {})[half] = require_finite(checkpoint.read(key), key)
     if not halves:
         raise ModelError(f"the adapter in {checkpoint.folder} holds no tensors")
@@ -159,7 +151,5 @@ def _pair(name: str, found: Mapping[str, torch.Tensor], rank: int) -> _Pair:
     down, up = found["A"], found["B"]
     if down.ndim != 2 or up.ndim != 2 or down.shape[0] != rank or up.shape[1] != rank:
         shapes = f"{tuple(down.shape)} and {tuple(up.shape)}"
-        raise ModelError(
-            f"the adapter's matrices for '{name}' are {shapes}, which do not fit its rank {rank}"
-        )
+        raise ModelError(f"the adapter's matrices for '{name}' are {shapes}, which do not fit its rank {rank}")
     return _Pair(down.float(), up.float(), up.dtype)

@@ -12,15 +12,7 @@ import torch
 from pipelines.errors import ModelError
 from pipelines.gguf.atomic import new_folder
 from pipelines.gguf.lora import Lora
-from pipelines.gguf.tensors import (
-    DTYPES,
-    Checkpoint,
-    ShardHeader,
-    TensorInfo,
-    require_finite,
-    row_blocks,
-    to_bytes,
-)
+from pipelines.gguf.tensors import DTYPES, Checkpoint, ShardHeader, TensorInfo, require_finite, row_blocks, to_bytes
 
 _COPY_BYTES = 8 << 20
 _NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
@@ -72,9 +64,7 @@ def _check_floats(checkpoint: Checkpoint, lora: Lora) -> None:
     for name in lora.names:
         dtype = checkpoint.tensors[name].dtype
         if dtype not in DTYPES:
-            raise ModelError(
-                f"'{name}' is stored as {dtype}; an adapter merges onto {', '.join(DTYPES)} weights only"
-            )
+            raise ModelError(f"'{name}' is stored as {dtype}; an adapter merges onto {', '.join(DTYPES)} weights only")
 
 
 def _refuse_quantized(base: Path) -> None:

@@ -48,9 +48,7 @@ def quantize(source: Path, out: Path, kind: Quantization = "Q4_K_M", *, threads:
     """
     started = time.monotonic()
     if kind not in get_args(Quantization):
-        raise GGUFError(
-            f"quantization {kind!r} is not supported; supported: {', '.join(get_args(Quantization))}"
-        )
+        raise GGUFError(f"quantization {kind!r} is not supported; supported: {', '.join(get_args(Quantization))}")
     if out.exists() and out.resolve() == source.resolve():
         raise GGUFError(f"{source} cannot be quantized onto itself")
     before = _float_types(source)
@@ -87,9 +85,7 @@ def _run(source: Path, out: Path, kind: Quantization, threads: int) -> None:
         return
     if shutil.disk_usage(out.parent).free < source.stat().st_size // 100:
         raise ArtifactError(f"quantizing {source.name} to {kind} filled the disk; make room and run it again")
-    raise GGUFError(
-        f"llama.cpp could not quantize {source.name} to {kind}: {answer['message'] or 'no reason given'}"
-    )
+    raise GGUFError(f"llama.cpp could not quantize {source.name} to {kind}: {answer['message'] or 'no reason given'}")
 
 
 def _float_types(source: Path) -> dict[str, str]:
@@ -108,9 +104,7 @@ def _check_types(types: dict[str, str], before: dict[str, str], kind: Quantizati
         raise GGUFError(f"quantizing to {kind} lost tensors: {len(before)} before, {len(types)} after")
     if kind == "F16":
         return
-    matrices = {
-        name: found for name, found in types.items() if name.endswith(".weight") and "norm" not in name
-    }
+    matrices = {name: found for name, found in types.items() if name.endswith(".weight") and "norm" not in name}
     for name, found in sorted(matrices.items()):
         if found not in _EXPECTED[kind]:
             raise GGUFError(

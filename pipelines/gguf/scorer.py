@@ -65,9 +65,7 @@ class GGUFScorer:
         """Token ids of a rendered prompt; markers in it are control tokens unless `special` is False."""
         return self._session.tokenize(text, special=special)
 
-    def loglikelihood(
-        self, context_ids: Sequence[int], continuation_ids: Sequence[int]
-    ) -> tuple[float, bool]:
+    def loglikelihood(self, context_ids: Sequence[int], continuation_ids: Sequence[int]) -> tuple[float, bool]:
         """Sum of log p(continuation | context) in nats, and whether greedy decoding would write just that.
 
         A context repeated by the next calls (the choices of one question) is computed once.

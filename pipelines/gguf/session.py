@@ -95,9 +95,7 @@ class Session:
         if context <= self.context:
             return
         if context > self.trained_context:
-            raise InputError(
-                f"{context} tokens are too many: this model reads at most {self.trained_context}"
-            )
+            raise InputError(f"{context} tokens are too many: this model reads at most {self.trained_context}")
         self._native.free_context()
         self._context = self._native.context = self._new_context(context)
         self.context = context
@@ -146,9 +144,7 @@ class Session:
         wanted = count if rows is None else rows
         start = self._lengths[sequence]
         if start + count > self.context:
-            raise InputError(
-                f"{start + count} tokens are too many: {self.context} are reserved for a conversation"
-            )
+            raise InputError(f"{start + count} tokens are too many: {self.context} are reserved for a conversation")
         self._batch.fill(tokens, start, sequence, wanted)
         code = self._library.llama_decode(self._context, self._batch.struct)
         if code != 0:

@@ -58,9 +58,7 @@ class Chat:
     begun: bool = False
     row: Row | None = None
     written: int = 0
-    decoder: codecs.IncrementalDecoder = field(
-        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
-    )
+    decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
@@ -165,9 +163,7 @@ class Speaker:
             left = [*self._active, *self._waiting]
             self._active, self._waiting = [], deque()
         for chat in left:
-            chat.emit(
-                Failure(error="GGUFError", message=f"the engine failed while answering with {self.model}")
-            )
+            chat.emit(Failure(error="GGUFError", message=f"the engine failed while answering with {self.model}"))
 
     def _admit(self) -> bool:
         """Seat waiting chats, first come first served; False when retired with nothing left to say."""
@@ -244,6 +240,4 @@ class Speaker:
 
 def _overlap(text: str, mark: str) -> int:
     """Length of the longest end of `text` that begins `mark`."""
-    return next(
-        (size for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])), 0
-    )
+    return next((size for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])), 0)

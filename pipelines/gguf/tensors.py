@@ -102,9 +102,7 @@ def read_header(file: Path) -> ShardHeader:
                 raise ModelError(f"{file.name} is cut short: its header alone needs {length} bytes")
             body = handle.read(length)
         entries: Mapping[str, Any] = json.loads(body)
-        tensors = [
-            _info(file, name, entry, 8 + length) for name, entry in entries.items() if name != "__metadata__"
-        ]
+        tensors = [_info(file, name, entry, 8 + length) for name, entry in entries.items() if name != "__metadata__"]
     except (OSError, struct.error, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{file} is not a readable safetensors file: {error}") from error
     tensors.sort(key=lambda tensor: tensor.start)

@@ -21,7 +21,7 @@ from pipelines.errors import ModelError
 
 # llama.cpp knows a pre-tokenizer by a name; the expression is what the name stands for.
 _PRE_TOKENIZERS = {
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2"
 }
 
 
@@ -128,24 +128,16 @@ def _check_kind(tokenizer: Mapping[str, Any]) -> None:
     """Refuse what llama.cpp's byte-level BPE would silently do otherwise."""
     model = tokenizer["model"]
     if model.get("type") != "BPE" or model.get("byte_fallback"):
-        raise ModelError(
-            f"tokenizers of type {model.get('type')} are not supported; supported: byte-level BPE"
-        )
+        raise ModelError(f"tokenizers of type {model.get('type')} are not supported; supported: byte-level BPE")
     normalizer = tokenizer.get("normalizer")
     if normalizer is not None and normalizer.get("type") != "NFC":
-        raise ModelError(
-            f"the tokenizer's normalizer {normalizer.get('type')} is not supported; supported: NFC"
-        )
+        raise ModelError(f"the tokenizer's normalizer {normalizer.get('type')} is not supported; supported: NFC")
     after = tokenizer.get("post_processor")
     if after is not None and after.get("type") != "ByteLevel":
-        raise ModelError(
-            f"the tokenizer's post-processor {after.get('type')} is not supported; supported: ByteLevel"
-        )
+        raise ModelError(f"the tokenizer's post-processor {after.get('type')} is not supported; supported: ByteLevel")
     for token in tokenizer.get("added_tokens", ()):
         if any(token.get(flag) for flag in ("lstrip", "rstrip", "single_word")):
-            raise ModelError(
-                f"the added token {token['content']!r} strips white space, which is not supported"
-            )
+            raise ModelError(f"the added token {token['content']!r} strips white space, which is not supported")
 
 
 def _pre_tokenizer(tokenizer: Mapping[str, Any]) -> str:
@@ -154,13 +146,7 @@ def _pre_tokenizer(tokenizer: Mapping[str, Any]) -> str:
     expressions = [part["pattern"].get("Regex") for part in parts if part.get("type") == "Split"]
     levels = [part for part in parts if part.get("type") == "ByteLevel"]
     plain = all(not part.get("add_prefix_space") and not part.get("use_regex", True) for part in levels)
-    if (
-        len(expressions) == 1
-        and len(levels) == 1
-        and len(parts) == 2
-        and plain
-        and expressions[0] in _PRE_TOKENIZERS
-    ):
+    if len(expressions) == 1 and len(levels) == 1 and len(parts) == 2 and plain and expressions[0] in _PRE_TOKENIZERS:
         return _PRE_TOKENIZERS[expressions[0]]
     raise ModelError(
         f"the pre-tokenizer expression {expressions} is not one that llama.cpp is known to share; "
@@ -213,9 +199,7 @@ def _end_ids(model: Path, settings: Mapping[str, Any], ids: Mapping[str, int]) -
         ends += value if isinstance(value, list) else [] if value is None else [int(value)]
     ends = list(dict.fromkeys(ends))
     if not ends:
-        raise ModelError(
-            f"{model} names no end-of-sequence token in its tokenizer or generation configuration"
-        )
+        raise ModelError(f"{model} names no end-of-sequence token in its tokenizer or generation configuration")
     if max(ends) >= len(ids):
         raise ModelError(f"the end-of-sequence token {max(ends)} lies outside the vocabulary")
     return ends

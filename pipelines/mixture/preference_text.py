@@ -1,9 +1,9 @@
 """The text of a preference run, in scratch: what people preferred, anchors that go along, frozen prompts to watch.
 
-    scratch/preference/
-    ├── train.jsonl, dev.jsonl, heldout.jsonl    PreferenceExamples
-    ├── anchors.jsonl                            Examples of the pools' train slice, in the mixture's proportions
-    └── frozen.jsonl                             Examples of the pools' dev slice, `probes` times as many as kinds, evenly over families
+scratch/preference/
+├── train.jsonl, dev.jsonl, heldout.jsonl    PreferenceExamples
+├── anchors.jsonl                            Examples of the pools' train slice, in the mixture's proportions
+└── frozen.jsonl                             Examples of the pools' dev slice, `probes` times as many as kinds, evenly over families
 """
 
 import hashlib
@@ -16,16 +16,7 @@ from pipelines.errors import DataError
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool, frozen_prompts
 from pipelines.mixture.quotas import Countable, repeated_draw
 from pipelines.recipe import Preference, Recipe
-from pipelines.records import (
-    Corpus,
-    Example,
-    MessageKey,
-    Part,
-    PreferenceExample,
-    PreferenceItem,
-    Record,
-    Turn,
-)
+from pipelines.records import Corpus, Example, MessageKey, Part, PreferenceExample, PreferenceItem, Record, Turn
 
 CountTokens = Callable[[Sequence[Turn]], int]
 _PARTS: tuple[Part, ...] = ("train", "dev", "heldout")
@@ -86,19 +77,28 @@ def prefer_data(
     answers = sum(_answer_tokens(example, count_tokens) for example in train)
     drawn, missing = draw_anchors(pools, recipe, rule.anchors * answers, count_tokens)
     lists: dict[str, Iterable[Record]] = {
-        "train": train, "dev": texts["dev"], "heldout": texts["heldout"],
+        "train": train,
+        "dev": texts["dev"],
+        "heldout": texts["heldout"],
         "anchors": [_repeatable(name, anchor, place) for place, (name, anchor) in enumerate(drawn)],
         "frozen": frozen_prompts({name: _pool(pools, name) for name in shares}, rule.probes * len(shares)),
-    }  # fmt: skip
+    }
     paths = {name: folder / f"{name}.jsonl" for name in lists}
     counts = {name: _write(paths[name], records) for name, records in lists.items()}
     return PreferenceText(
-        train=paths["train"], dev=paths["dev"], heldout=paths["heldout"], anchors_file=paths["anchors"], frozen=paths["frozen"],
+        train=paths["train"],
+        dev=paths["dev"],
+        heldout=paths["heldout"],
+        anchors_file=paths["anchors"],
+        frozen=paths["frozen"],
         sha256=hashlib.sha256("".join(sha256_of(path) for path in paths.values()).encode()).hexdigest(),
-        counts=counts, sources=dict(sorted(Counter(example.source for example in train).items())), answer_tokens=answers,
+        counts=counts,
+        sources=dict(sorted(Counter(example.source for example in train).items())),
+        answer_tokens=answers,
         anchor_tokens=sum(count_tokens(anchor.trained_turns) for _, anchor in drawn),
-        anchors=dict(sorted(Counter(f"{name}/{anchor.family}" for name, anchor in drawn).items())), shortfall_tokens=missing,
-    )  # fmt: skip
+        anchors=dict(sorted(Counter(f"{name}/{anchor.family}" for name, anchor in drawn).items())),
+        shortfall_tokens=missing,
+    )
 
 
 def draw_anchors(
@@ -133,7 +133,9 @@ def preference_examples(items: Sequence[PreferenceItem], corpus: Corpus) -> Iter
             yield _with_text(item, texts)
 
 
-def with_resampled(train: Iterable[PreferenceExample], resampled: Sequence[PreferenceExample]) -> list[PreferenceExample]:
+def with_resampled(
+    train: Iterable[PreferenceExample], resampled: Sequence[PreferenceExample]
+) -> list[PreferenceExample]:
     """The training examples with the resampled pairs in the place of the bad answers they came from."""
     pairs = {pair.id: pair for pair in resampled}
     return [pairs.get(example.id, example) for example in train]
@@ -151,10 +153,15 @@ def _keys(item: PreferenceItem) -> list[MessageKey]:
 def _with_text(item: PreferenceItem, texts: Mapping[MessageKey, str]) -> PreferenceExample:
     try:
         return PreferenceExample(
-            id=item.id, kind=item.kind, source=item.source, topic=item.topic, weight=item.weight,
+            id=item.id,
+            kind=item.kind,
+            source=item.source,
+            topic=item.topic,
+            weight=item.weight,
             prompt=tuple(Turn(role=turn.role, content=texts[turn.key]) for turn in item.prompt),
-            chosen=texts[item.chosen] if item.chosen else None, rejected=texts[item.rejected] if item.rejected else None,
-        )  # fmt: skip
+            chosen=texts[item.chosen] if item.chosen else None,
+            rejected=texts[item.rejected] if item.rejected else None,
+        )
     except KeyError as error:
         raise DataError(f"preference {item.id} needs {error.args[0]}, which no longer exists") from error
 

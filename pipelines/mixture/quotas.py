@@ -44,9 +44,7 @@ def _shuffled(pool: Iterable[Countable], seed: int) -> dict[str, list[Countable]
     return groups
 
 
-def _round_robin(
-    groups: Mapping[str, Sequence[Countable]], tokens: float, repeats: int
-) -> list[tuple[str, int]]:
+def _round_robin(groups: Mapping[str, Sequence[Countable]], tokens: float, repeats: int) -> list[tuple[str, int]]:
     """(id, how many times before) of the draws: always from the group that has given least so far."""
     given = [(0, name, 0) for name in sorted(groups)]
     draws: list[tuple[str, int]] = []

@@ -72,9 +72,7 @@ def read_plan(path: Path) -> list[PlanLine]:
         raise DataError(f"{path} is not a mixture plan of this version: {error}") from error
 
 
-def examples_of(
-    lines: Sequence[PlanLine], corpus: Corpus, pools: Mapping[AnchorName, AnchorPool]
-) -> Iterator[Example]:
+def examples_of(lines: Sequence[PlanLine], corpus: Corpus, pools: Mapping[AnchorName, AnchorPool]) -> Iterator[Example]:
     """The examples that plan lines stand for, in order; text is fetched a few hundred lines at a time."""
     anchors: dict[tuple[str, str], Anchor] = {}
     for pool in pools.values():
@@ -86,7 +84,9 @@ def examples_of(
             try:
                 turns = _anchor_turns(line, anchors) if line.anchor else _user_turns(line, texts)
             except KeyError as error:
-                raise DataError(f"example {line.id} of the plan needs {error.args[0]}, which no longer exists") from error
+                raise DataError(
+                    f"example {line.id} of the plan needs {error.args[0]}, which no longer exists"
+                ) from error
             yield Example(id=line.id, source=line.source, turns=turns)
 
 

@@ -1,7 +1,7 @@
 """The candidate's served form: the adapter at the scale that dev items choose, exported in a process of its own.
 
-    scales [1.0]         one export
-    scales [0.5, 1.0]    each exported and measured on dev items; the best is exported again, with its agreement
+scales [1.0]         one export
+scales [0.5, 1.0]    each exported and measured on dev items; the best is exported again, with its agreement
 """
 
 import shutil
@@ -70,9 +70,15 @@ def export_candidate(
     """
     started = time.monotonic()
     job = ExportJob(
-        base=base, adapter=adapter, out=out, form=rule.form, quantize=rule.quantize, max_kld=rule.max_kld,
-        trained_on=trained_on, prompts=tuple(prompts),
-    )  # fmt: skip
+        base=base,
+        adapter=adapter,
+        out=out,
+        form=rule.form,
+        quantize=rule.quantize,
+        max_kld=rule.max_kld,
+        trained_on=trained_on,
+        prompts=tuple(prompts),
+    )
     scales = rule.scales if adapter is not None else (1.0,)
     scale = scales[0] if len(scales) == 1 else scales[_best(job, scales, choose)]
     made = run_export(job.model_copy(update={"scale": scale}))
@@ -81,12 +87,19 @@ def export_candidate(
 
 def run_export(job: ExportJob) -> Candidate:
     """Export in a child process: merging needs torch, which this process does without."""
-    made = run_in_child("pipelines.stages.export_job:export_here", job.model_dump(mode="json"), timeout_seconds=_SECONDS)
+    made = run_in_child(
+        "pipelines.stages.export_job:export_here", job.model_dump(mode="json"), timeout_seconds=_SECONDS
+    )
     return Candidate(
-        form=ServedForm.model_validate(made["form"]), scale=job.scale, merged_onto=made["merged_onto"],
-        size_bytes=made["size_bytes"], tensor_types=made["tensor_types"], agreement=made["agreement"],
-        tried=(job.scale,), seconds=made["seconds"],
-    )  # fmt: skip
+        form=ServedForm.model_validate(made["form"]),
+        scale=job.scale,
+        merged_onto=made["merged_onto"],
+        size_bytes=made["size_bytes"],
+        tensor_types=made["tensor_types"],
+        agreement=made["agreement"],
+        tried=(job.scale,),
+        seconds=made["seconds"],
+    )
 
 
 def form_in(form: ServedForm, folder: Path) -> ServedForm:

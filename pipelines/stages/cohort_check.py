@@ -18,9 +18,12 @@ from pipelines.records import PreferenceItem, Record
 from pipelines.suites.probes import Probe
 
 _FIGURES = {
-    "chosen": ("preferred answers", "{:.3f} nats per token"), "length": ("answer length", "{:.1f} tokens"),
-    "kl": ("KL", "{:.3f} nats per token"), "refusals": ("refusals", "{:.1%}"), "agreement": ("agreement with wrong claims", "{:.1%}"),
-}  # fmt: skip
+    "chosen": ("preferred answers", "{:.3f} nats per token"),
+    "length": ("answer length", "{:.1f} tokens"),
+    "kl": ("KL", "{:.3f} nats per token"),
+    "refusals": ("refusals", "{:.1%}"),
+    "agreement": ("agreement with wrong claims", "{:.1%}"),
+}
 
 
 class DevShares(Record):
@@ -65,8 +68,13 @@ class CohortCheck(Record):
             return f"Cohort check: without {who} there is nothing to learn from: {self.problem}."
         if self.without is None:
             return f"Cohort check: the training without {who} failed, so nothing is compared: {self.problem}."
-        said = [*_dev_words(self.without.dev, self.with_them.dev), *_probe_words(self.without.probe, self.with_them.probe)]
-        return f"Cohort check, without {who} and with it: {'; '.join([_end_words(self.without, self.with_them), *said])}."
+        said = [
+            *_dev_words(self.without.dev, self.with_them.dev),
+            *_probe_words(self.without.probe, self.with_them.probe),
+        ]
+        return (
+            f"Cohort check, without {who} and with it: {'; '.join([_end_words(self.without, self.with_them), *said])}."
+        )
 
 
 def check_cohort(
@@ -87,7 +95,9 @@ def check_cohort(
     again = out / "cohort"
     again.mkdir(exist_ok=True)
     file = write(without_raters(items, cohort.raters))
-    train = request.train.model_copy(update={"precision": trained.precision})  # what is compared must not differ in more
+    train = request.train.model_copy(
+        update={"precision": trained.precision}
+    )  # what is compared must not differ in more
     try:
         second = prefer(request.model_copy(update={"train_file": file, "train": train}), again, still_ours)
         return found.model_copy(update={"without": _trained(second, again, theirs)})
@@ -113,9 +123,12 @@ def dev_shares(path: Path, left_out: Collection[str]) -> DevShares:
 
 def _trained(output: PreferOutput, folder: Path, left_out: Collection[str]) -> Trained:
     return Trained(
-        planned_steps=output.planned_steps, kept_step=output.kept_step, stopped_by=output.stopped_by,
-        dev=dev_shares(folder / output.dev, left_out), probe=output.probe_after,
-    )  # fmt: skip
+        planned_steps=output.planned_steps,
+        kept_step=output.kept_step,
+        stopped_by=output.stopped_by,
+        dev=dev_shares(folder / output.dev, left_out),
+        probe=output.probe_after,
+    )
 
 
 def _ahead(answers: Mapping[str, tuple[float, float]]) -> float:
@@ -130,7 +143,8 @@ def _moved(answers: Mapping[str, tuple[float, float]]) -> float:
 
 def _end_words(without: Trained, with_them: Trained) -> str:
     ends = [
-        f"the weights of step {one.kept_step} of {one.planned_steps} were kept" + (f" (stopped by {one.stopped_by})" if one.stopped_by else "")
+        f"the weights of step {one.kept_step} of {one.planned_steps} were kept"
+        + (f" (stopped by {one.stopped_by})" if one.stopped_by else "")
         for one in (without, with_them)
     ]
     return f"{ends[0]}, and {ends[1]}" if ends[0] != ends[1] else f"both times {ends[0]}"

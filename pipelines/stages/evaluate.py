@@ -94,9 +94,12 @@ def evaluate(request: EvaluateRequest, out: Path, *, suites: Path, cache: Path) 
     count = _write_items(out / "items.jsonl.gz", measured)
     write_atomic(out / "scores.json", scores.model_dump_json())
     return EvaluateOutput(
-        items="items.jsonl.gz", scores="scores.json", measured=count, rows=score_rows(scores),
+        items="items.jsonl.gz",
+        scores="scores.json",
+        measured=count,
+        rows=score_rows(scores),
         seconds=time.monotonic() - started,
-    )  # fmt: skip
+    )
 
 
 def read_scores(folder: Path, output: EvaluateOutput) -> GateInput:
@@ -105,13 +108,20 @@ def read_scores(folder: Path, output: EvaluateOutput) -> GateInput:
     try:
         return GateInput.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} does not hold the scores of this version; delete {folder} to run it again") from error
+        raise ArtifactError(
+            f"{path} does not hold the scores of this version; delete {folder} to run it again"
+        ) from error
 
 
 def measure_models(
-    forms: Mapping[str, ServedForm], measurement: Measurement, progress: Path, *, suites: Path, cache: Path,
+    forms: Mapping[str, ServedForm],
+    measurement: Measurement,
+    progress: Path,
+    *,
+    suites: Path,
+    cache: Path,
     stage: str = "evaluate",
-) -> dict[str, ModelScores]:  # fmt: skip
+) -> dict[str, ModelScores]:
     """The scores of several models by name, each in a child process; equal forms are measured once.
 
     As many run at once as there are cores for their threads. `progress` is the folder whose progress.jsonl grows.
@@ -175,15 +185,20 @@ def _job(
     progress.mkdir()
     names = [suite for suite in measurement.suites if suite not in (HELDOUT, GUARD_SUITE)]
     return JobRequest(
-        form=form, name=name,
+        form=form,
+        name=name,
         suites=tuple(
-            SuiteChoice(folder=str(suites / suite), split=measurement.split, count=measurement.items, seed=measurement.seed)
+            SuiteChoice(
+                folder=str(suites / suite), split=measurement.split, count=measurement.items, seed=measurement.seed
+            )
             for suite in names
         ),
         heldout=heldout_items(measurement.heldout, measurement.clusters) if HELDOUT in measurement.suites else (),
         language=str(suites / GUARD_SUITE / "prompts.jsonl") if GUARD_SUITE in measurement.suites else None,
-        preference=measurement.preference, cache=str(cache), progress=str(progress),
-    )  # fmt: skip
+        preference=measurement.preference,
+        cache=str(cache),
+        progress=str(progress),
+    )
 
 
 def _workers(forms: Sequence[ServedForm]) -> int:

@@ -66,10 +66,7 @@ class ExportOutput(Record):
     def form_in(self, folder: Path) -> ServedForm:
         """The form with its paths inside the stage's folder as it is called now."""
         beside = self.form.adapter_path
-        paths = {
-            "path": str(folder / self.form.path),
-            "adapter_path": str(folder / beside) if beside else None,
-        }
+        paths = {"path": str(folder / self.form.path), "adapter_path": str(folder / beside) if beside else None}
         return self.form.model_copy(update=paths)
 
 
@@ -146,9 +143,7 @@ def _agreement(base: Path, adapter: Path | None, config: ExportConfig, prompts: 
         "prompts": list(prompts),
     }
     answer = run_in_child(
-        "pipelines.gguf.agreement:measure_in_this_process",
-        request,
-        timeout_seconds=_AGREEMENT_SECONDS,
+        "pipelines.gguf.agreement:measure_in_this_process", request, timeout_seconds=_AGREEMENT_SECONDS
     )
     trained = _Trained.model_validate(answer)
     if not trained.kld <= config.max_kld:
@@ -159,9 +154,7 @@ def _agreement(base: Path, adapter: Path | None, config: ExportConfig, prompts: 
     return trained
 
 
-def _make(
-    base: Path, adapter: Path | None, out: Path, config: ExportConfig, merge_onto: TrainedOn
-) -> ExportOutput:
+def _make(base: Path, adapter: Path | None, out: Path, config: ExportConfig, merge_onto: TrainedOn) -> ExportOutput:
     if adapter is not None and config.form == "adapter":
         return _make_apart(base, adapter, out, config, merge_onto)
     merged, made = _quantized(base, adapter, out / "model.gguf", config, merge_onto)
@@ -169,9 +162,7 @@ def _make(
     return _output(form, made, merge_onto, merged, made.size_bytes)
 
 
-def _make_apart(
-    base: Path, adapter: Path, out: Path, config: ExportConfig, merge_onto: TrainedOn
-) -> ExportOutput:
+def _make_apart(base: Path, adapter: Path, out: Path, config: ExportConfig, merge_onto: TrainedOn) -> ExportOutput:
     """The base quantized alone, the adapter beside it."""
     _, made = _quantized(base, None, out / "base.gguf", config, merge_onto)
     converted = convert_adapter(base, adapter, out / "adapter.gguf")
@@ -221,9 +212,7 @@ def _output(
 def _served(trained: _Trained, form: ServedForm, prompts: Sequence[str]) -> Agreement:
     """Complete the agreement with what the quantized form says in llama.cpp."""
     request = {"form": form.model_dump(), "prompts": list(prompts)}
-    answer = run_in_child(
-        "pipelines.stages.export:served_tokens", request, timeout_seconds=_AGREEMENT_SECONDS
-    )
+    answer = run_in_child("pipelines.stages.export:served_tokens", request, timeout_seconds=_AGREEMENT_SECONDS)
     same = sum(ours == theirs for ours, theirs in zip(answer["tokens"], trained.tokens, strict=True))
     return Agreement(
         prompts=len(prompts),

@@ -173,9 +173,7 @@ def _counted(items: Sequence[SnapshotItem], corpus: Corpus, count_tokens: CountT
     return [item.model_copy(update={"tokens": count}) for item, count in zip(wanted, counts, strict=True)]
 
 
-def _user_part(
-    used: Sequence[SnapshotItem], recipe: Recipe, seed: int
-) -> tuple[list[SnapshotItem], list[LeftOut]]:
+def _user_part(used: Sequence[SnapshotItem], recipe: Recipe, seed: int) -> tuple[list[SnapshotItem], list[LeftOut]]:
     """What the users contribute, and what is left out for want of room."""
     asked = asked_shares(recipe)
     fit = [item for item in used if item.tokens > 0]
@@ -260,11 +258,14 @@ def _draw(
     families = {anchor.id: anchor.family for anchor in anchors}
     pool = [Countable(id, families[id], count) for id, count in counts.items() if count > 0]
     return [
-        (PlanLine.model_validate(
-            {"id": f"{name}/{id}", "part": part, "source": name, "tokens": counts[id], "anchor": id}
-        ), families[id])
+        (
+            PlanLine.model_validate(
+                {"id": f"{name}/{id}", "part": part, "source": name, "tokens": counts[id], "anchor": id}
+            ),
+            families[id],
+        )
         for id in repeated_draw(pool, tokens, repeats, seed)
-    ]  # fmt: skip
+    ]
 
 
 def _user_line(item: SnapshotItem, part: str) -> PlanLine:
@@ -273,16 +274,12 @@ def _user_line(item: SnapshotItem, part: str) -> PlanLine:
     )
 
 
-def _share_lines(
-    train: Sequence[PlanLine], asked: Mapping[str, float], per_share: float
-) -> tuple[ShareLine, ...]:
+def _share_lines(train: Sequence[PlanLine], asked: Mapping[str, float], per_share: float) -> tuple[ShareLine, ...]:
     total = sum(line.tokens for line in train)
     return tuple(_share_line(source, share, train, total, per_share) for source, share in asked.items())
 
 
-def _share_line(
-    source: str, asked: float, train: Sequence[PlanLine], total: int, per_share: float
-) -> ShareLine:
+def _share_line(source: str, asked: float, train: Sequence[PlanLine], total: int, per_share: float) -> ShareLine:
     names = ("new", "replay") if source == "user" else (source,)
     lines = [line for line in train if line.source in names]
     draws = Counter(line.id for line in lines)

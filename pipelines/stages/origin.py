@@ -1,8 +1,8 @@
 """The origin in the form in which it would be served: made once per base folder and quantization, then kept.
 
-    var/models/tiny-origin-3f2a91bc/
-    ├── model.gguf
-    └── manifest.json     written last, as for every stage
+var/models/tiny-origin-3f2a91bc/
+├── model.gguf
+└── manifest.json     written last, as for every stage
 """
 
 import os
@@ -10,15 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from pipelines.artifacts import (
-    Manifest,
-    digest_of,
-    read_manifest,
-    sha256_of,
-    sync_folder,
-    verify_files,
-    write_atomic,
-)
+from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync_folder, verify_files, write_atomic
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
 from pipelines.stages.candidate import Candidate, ExportJob, run_export
@@ -60,9 +52,13 @@ def _export_origin(base: Path, quantize: str, folder: Path, read: str) -> Manife
         job = ExportJob(base=base, adapter=None, out=temporary, form="merged", quantize=quantize, max_kld=_NO_LIMIT)
         output = run_export(job)
         manifest = Manifest(
-            stage="origin", input=read, output=output.model_dump(mode="json"),
-            files={output.form.path: output.form.sha256}, seconds=time.monotonic() - started, finished_at=time.time(),
-        )  # fmt: skip
+            stage="origin",
+            input=read,
+            output=output.model_dump(mode="json"),
+            files={output.form.path: output.form.sha256},
+            seconds=time.monotonic() - started,
+            finished_at=time.time(),
+        )
         write_atomic(temporary / "manifest.json", manifest.model_dump_json(indent=1))
         try:
             temporary.rename(folder)

@@ -1,7 +1,7 @@
 """The preference step of a round: which loss, on what, and the training itself where there is enough to learn from.
 
-    preferences.jsonl of the snapshot ──> method ──> fresh answers to bad ones, where a verifier can tell ──> text in scratch
-    SFT adapter (the reference) ────────────────────────────────────────────────────────────────> train ──> adapter
+preferences.jsonl of the snapshot ──> method ──> fresh answers to bad ones, where a verifier can tell ──> text in scratch
+SFT adapter (the reference) ────────────────────────────────────────────────────────────────> train ──> adapter
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -74,18 +74,31 @@ class Prefer:
         resampled = self._resample()
         text = self.text(resampled)
         request = PreferRequest(
-            base=base, base_name=self.recipe.base.model, train=self.recipe.train, preference=self.rule, method=choice.method,
-            adapter=adapter, train_file=text.train, dev_file=text.dev if text.counts["dev"] else None,
-            anchors_file=text.anchors_file if text.counts["anchors"] else None, frozen_file=text.frozen, claims_file=self.claims,
-        )  # fmt: skip
+            base=base,
+            base_name=self.recipe.base.model,
+            train=self.recipe.train,
+            preference=self.rule,
+            method=choice.method,
+            adapter=adapter,
+            train_file=text.train,
+            dev_file=text.dev if text.counts["dev"] else None,
+            anchors_file=text.anchors_file if text.counts["anchors"] else None,
+            frozen_file=text.frozen,
+            claims_file=self.claims,
+        )
         trained = prefer(request, out, still_ours)
         checked = self.cohort and check_cohort(
             self.cohort, self.items, request, trained, partial(self._write_train, resampled), out, still_ours
         )
         return Preferred(
-            choice=choice, resampled=len(resampled), replaced=self._replaced(resampled), text_sha256=text.sha256, anchors=text.anchors, trained=trained,
+            choice=choice,
+            resampled=len(resampled),
+            replaced=self._replaced(resampled),
+            text_sha256=text.sha256,
+            anchors=text.anchors,
+            trained=trained,
             cohort=checked,
-        )  # fmt: skip
+        )
 
     def text(self, resampled: Sequence[PreferenceExample] = ()) -> PreferenceText:
         """The text of everything that the step and its measurement read, in scratch."""
@@ -99,16 +112,20 @@ class Prefer:
         people = {item.id: item.conversations[0] for item in self.items}
         examples = [PreferenceExample.model_validate_json(line) for line in _lines(text.heldout)]
         return PreferenceAsk(
-            examples=tuple(examples), clusters={one.id: people[one.id] for one in examples}, probes=self.rule.probes,
+            examples=tuple(examples),
+            clusters={one.id: people[one.id] for one in examples},
+            probes=self.rule.probes,
             frozen=frozen_prompts(self.pools, _FROZEN),
             claims=str(self.claims) if self.claims else None,
-        )  # fmt: skip
+        )
 
     def _write_train(self, resampled: Sequence[PreferenceExample], items: Sequence[PreferenceItem]) -> Path:
         """The text of the training items among these, fresh answers included, in a file of its own in scratch."""
         path = self.scratch / "preference" / "train-without.jsonl"
         kept = [item for item in items if item.part == "train"]
-        lines = (one.model_dump_json() + "\n" for one in with_resampled(preference_examples(kept, self.corpus), resampled))
+        lines = (
+            one.model_dump_json() + "\n" for one in with_resampled(preference_examples(kept, self.corpus), resampled)
+        )
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
         return path
 
@@ -119,7 +136,9 @@ class Prefer:
     def _resample(self) -> list[PreferenceExample]:
         """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right and both fit."""
         lone = [item for item in self.items if item.part == "train" and item.kind == "labelled" and not item.good]
-        downs = [one for one in preference_examples(lone, self.corpus) if verify(one.prompt, one.rejected or "") is False]
+        downs = [
+            one for one in preference_examples(lone, self.corpus) if verify(one.prompt, one.rejected or "") is False
+        ]
         if not downs:
             return []
         answers = self.sample([down.prompt for down in downs])
@@ -133,9 +152,11 @@ class Prefer:
 def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str | None]:
     """What a served form says to these prompts, from a child process; None for an answer cut off at 256 tokens."""
     asked = {
-        "form": form.model_dump(mode="json"), "max_tokens": _SAMPLE_TOKENS, "whole": True,
+        "form": form.model_dump(mode="json"),
+        "max_tokens": _SAMPLE_TOKENS,
+        "whole": True,
         "prompts": [[turn.model_dump(mode="json") for turn in prompt] for prompt in prompts],
-    }  # fmt: skip
+    }
     found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)
     return list(found["answers"])
 

@@ -26,15 +26,7 @@ from pipelines.feedback.pairs import Fits, Preferences, build_preferences, fits_
 from pipelines.feedback.select import FindContaminated, UserCap, select
 from pipelines.feedback.weigh import VoteCap, Weighed, fate_order, weigh
 from pipelines.recipe import Preference, Recipe, Select
-from pipelines.records import (
-    Corpus,
-    FeedbackFate,
-    FeedbackOutcome,
-    PreferenceItem,
-    Record,
-    SnapshotItem,
-    Turn,
-)
+from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem, Turn
 from pipelines.suites.contamination import Contamination, suite_items
 from pipelines.suites.load import load_suite
 from pipelines.suites.rules import GUARD_SUITE
@@ -235,12 +227,18 @@ def _summary(weighed: Weighed, made: Preferences) -> FeedbackSummary:
     parts = Counter(item.part for item in made.items)
     labelled = [item for item in train if item.kind == "labelled"]
     return FeedbackSummary(
-        received=len(made.fates), used=_by_rule(made.fates, "used"), held_out=_by_rule(made.fates, "held_out"),
+        received=len(made.fates),
+        used=_by_rule(made.fates, "used"),
+        held_out=_by_rule(made.fates, "held_out"),
         dropped=_by_rule(made.fates, "dropped"),
-        pairs=_counts(item.source for item in train if item.kind == "pair"), good=sum(item.good for item in labelled),
-        bad=sum(not item.good for item in labelled), dev=parts["dev"], heldout=parts["heldout"], cap=weighed.cap,
+        pairs=_counts(item.source for item in train if item.kind == "pair"),
+        good=sum(item.good for item in labelled),
+        bad=sum(not item.good for item in labelled),
+        dev=parts["dev"],
+        heldout=parts["heldout"],
+        cap=weighed.cap,
         cohort=influential_cohort(weighed, made.items),
-    )  # fmt: skip
+    )
 
 
 def _by_rule(fates: Iterable[FeedbackFate], outcome: FeedbackOutcome) -> dict[str, int]:

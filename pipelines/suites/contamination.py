@@ -105,7 +105,9 @@ class Contamination:
             if ngram in self._words:
                 found[ngram] = self._words[ngram]
         if self._characters and _holds_hangul(masked):  # Korean may be pasted into a long English text
-            found |= {part: self._characters[part] for part in _windows_of_characters(masked) if part in self._characters}
+            found |= {
+                part: self._characters[part] for part in _windows_of_characters(masked) if part in self._characters
+            }
         return found
 
     def _windows_of_words(self, masked: str) -> Iterator[tuple[int, ...]]:

@@ -88,4 +88,3 @@ class ServedModel(LM):  # type: ignore[misc]
         if joined[:border] == self._context_ids and len(joined) > border:
             return self._context_ids, joined[border:]
         return self._context_ids, self._scorer.tokenize(continuation, special=False)
-

@@ -1,9 +1,9 @@
 """Suites as data: one folder per suite with a versioned lm-evaluation-harness task and its items.
 
-    data/suites/tiny_math/
-    ├── tiny_math.yaml   task: tiny_math, output_type: generate_until, metric_list: [...], metadata: {version: 1}
-    ├── dev.jsonl        {"id": "math-dev-0001", "prompt": "What is 41 + 17?", "answer": "58", "stratum": "add"}
-    └── gate.jsonl       the same shape; multiple choice items also have "choices": ["A", "B", "C", "D"]
+data/suites/tiny_math/
+├── tiny_math.yaml   task: tiny_math, output_type: generate_until, metric_list: [...], metadata: {version: 1}
+├── dev.jsonl        {"id": "math-dev-0001", "prompt": "What is 41 + 17?", "answer": "58", "stratum": "add"}
+└── gate.jsonl       the same shape; multiple choice items also have "choices": ["A", "B", "C", "D"]
 """
 
 import hashlib
@@ -125,7 +125,9 @@ def _task(path: Path, name: str) -> Mapping[str, Any]:
     if not isinstance(task, dict) or task.get("task") != name:
         raise SuiteError(f"suite '{name}': {path} must be a task named {name}")
     if "include" in task:
-        raise SuiteError(f"suite '{name}': {path} includes another file; write the whole task, so that its digest covers it")
+        raise SuiteError(
+            f"suite '{name}': {path} includes another file; write the whole task, so that its digest covers it"
+        )
     return task
 
 

@@ -77,12 +77,16 @@ def measure_here(arguments: dict[str, Any]) -> dict[str, Any]:
     total += request.preference.size if request.preference else 0
     progress = _Progress(request, total)
     with GGUFScorer(request.form) as scorer:
-        scores: list[SuiteScores] = score_suites(scorer, request.form, choices, ScoreCache(Path(request.cache)), progress.add)
+        scores: list[SuiteScores] = score_suites(
+            scorer, request.form, choices, ScoreCache(Path(request.cache)), progress.add
+        )
         scores += score_heldout(scorer, request.heldout, lambda: progress.add(1, "heldout"))
         language = _language(scorer, request, prompts, lambda: progress.add(1, "language")) if prompts else None
         preference = _preference(scorer, request, request.preference, progress) if request.preference else None
     progress.finish()
-    measured = ModelScores(form=form_digest(request.form), suites=tuple(scores), language=language, preference=preference)
+    measured = ModelScores(
+        form=form_digest(request.form), suites=tuple(scores), language=language, preference=preference
+    )
     return measured.model_dump(mode="json")
 
 
@@ -129,8 +133,10 @@ class _Progress:
     def _tell(self, suite: str) -> None:
         self._told = self._done
         report_progress(
-            Path(self._request.progress), self._request.stage, self._done, self._total,
-            message=f"{self._request.name}: {suite}", model=self._request.name,
-        )  # fmt: skip
-
-
+            Path(self._request.progress),
+            self._request.stage,
+            self._done,
+            self._total,
+            message=f"{self._request.name}: {suite}",
+            model=self._request.name,
+        )

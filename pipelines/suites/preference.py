@@ -61,11 +61,18 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
     except OSError as error:
         raise SuiteError(f"cannot read the wrong claims {path}: {error.strerror}") from error
     except ValidationError as error:
-        raise SuiteError(f"{path} holds a line that is no claim (id, prompt, right, wrong): {error.errors()[0]['msg']}") from error
+        raise SuiteError(
+            f"{path} holds a line that is no claim (id, prompt, right, wrong): {error.errors()[0]['msg']}"
+        ) from error
 
 
 def measure_preference(
-    scorer: GGUFScorer, form: ServedForm, ask: PreferenceAsk, cache: ScoreCache, out: Path, scored: Callable[[int], None]
+    scorer: GGUFScorer,
+    form: ServedForm,
+    ask: PreferenceAsk,
+    cache: ScoreCache,
+    out: Path,
+    scored: Callable[[int], None],
 ) -> PreferenceMeasure:
     """All of it but the KL, for which `out` gets the distributions; `scored` hears of every prompt that is done."""
     items = _score_examples(scorer, ask, scored)
@@ -96,9 +103,13 @@ def score_example(scorer: GGUFScorer, example: PreferenceExample, cluster: str =
         return None
     sums = [scorer.loglikelihood(prompt, ids)[0] if ids else None for ids in (chosen, rejected)]
     return PreferenceScore(
-        id=example.id, chosen=sums[0], chosen_tokens=len(chosen), rejected=sums[1], rejected_tokens=len(rejected),
+        id=example.id,
+        chosen=sums[0],
+        chosen_tokens=len(chosen),
+        rejected=sums[1],
+        rejected_tokens=len(rejected),
         cluster=cluster,
-    )  # fmt: skip
+    )
 
 
 def prefer_here(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +119,9 @@ def prefer_here(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"prefers": [bool(score and score.prefers) for score in scored]}
 
 
-def _score_examples(scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[int], None]) -> tuple[PreferenceScore, ...]:
+def _score_examples(
+    scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[int], None]
+) -> tuple[PreferenceScore, ...]:
     items: list[PreferenceScore] = []
     answered: set[tuple[Turn, ...]] = set()
     for example in ask.examples:

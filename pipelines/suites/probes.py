@@ -46,7 +46,12 @@ def broken_rules(before: Probe, now: Probe, limits: Stops) -> tuple[str, ...]:
 
     SCIENCE section 2: displacement (trl issue 800), length outside +-15 %, KL budget, refusals and sycophancy over 2 points.
     """
-    found = (_displacement(before, now, limits), _length(before, now, limits), _kl(now, limits), *_shares(before, now, limits))
+    found = (
+        _displacement(before, now, limits),
+        _length(before, now, limits),
+        _kl(now, limits),
+        *_shares(before, now, limits),
+    )
     return tuple(sentence for sentence in found if sentence)
 
 

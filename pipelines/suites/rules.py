@@ -1,8 +1,8 @@
 """What a recipe's gate may ask of a suite. All figures are percentage points.
 
-    - {suite: kmmlu, floor_below_origin: 2.0, margin: {champion: 2.0, origin: 3.0}}
-    - {suite: heldout, metric: rougeL, min_gain: 0.0}
-    - {suite: language}
+- {suite: kmmlu, floor_below_origin: 2.0, margin: {champion: 2.0, origin: 3.0}}
+- {suite: heldout, metric: rougeL, min_gain: 0.0}
+- {suite: language}
 """
 
 from typing import Annotated, Literal
@@ -53,7 +53,9 @@ class GateRule(BaseModel):
                 f"the gate on suite '{self.suite}' asks for nothing: give margin, floor_below_origin, floor or min_gain"
             )
         if self.floor is not None and self.metric == "perplexity":
-            raise ValueError("a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin")
+            raise ValueError(
+                "a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin"
+            )
         if self.min_gain is not None and self.suite != "heldout":
             raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
         return self

@@ -20,7 +20,11 @@ Choice = tuple[Suite, Sequence[Item]]
 
 
 def score_suites(
-    scorer: GGUFScorer, form: ServedForm, choices: Sequence[Choice], cache: ScoreCache, scored: Callable[[int, str], None]
+    scorer: GGUFScorer,
+    form: ServedForm,
+    choices: Sequence[Choice],
+    cache: ScoreCache,
+    scored: Callable[[int, str], None],
 ) -> list[SuiteScores]:
     """The scores of one served form on the chosen items; only items that the cache does not know are run.
 
@@ -42,11 +46,12 @@ def score_suites(
             cache.add(keys[index], fresh)
     return [
         SuiteScores(
-            suite=suite.name, metric=suite.metric,
+            suite=suite.name,
+            metric=suite.metric,
             items=tuple(ItemScore(id=item.id, value=found[item.digest]) for item in items),
         )
         for (suite, items), found in zip(choices, known, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def model_key(scorer: GGUFScorer, form: ServedForm) -> dict[str, Any]:
@@ -70,9 +75,7 @@ def form_digest(form: ServedForm) -> str:
     return digest_of(form_key(form))
 
 
-def run_suite(
-    scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]
-) -> dict[str, float]:
+def run_suite(scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]) -> dict[str, float]:
     """Scores of these items by item digest, from the harness's sample log of the task's first filter."""
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -111,4 +114,3 @@ def _config(suite: Suite, items: Sequence[Item]) -> dict[str, Any]:
     rows = datasets.Dataset.from_list([dict(item.fields) for item in items])
     whole = datasets.DatasetDict({split: rows})
     return {**task, "num_fewshot": 0, "test_split": split, "custom_dataset": lambda **_: whole}
-

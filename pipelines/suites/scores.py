@@ -1,7 +1,7 @@
 """Scores as they pass from the scorer to the gate: ids and numbers, never text.
 
-    {"suite": "tiny_math", "metric": "exact_match",
-     "items": [{"id": "math-0017", "value": 1.0, "cluster": "", "fresh": true}]}
+{"suite": "tiny_math", "metric": "exact_match",
+ "items": [{"id": "math-0017", "value": 1.0, "cluster": "", "fresh": true}]}
 """
 
 from collections.abc import Sequence

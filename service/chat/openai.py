@@ -132,7 +132,9 @@ def parse_request(body: bytes) -> ChatRequest:
         raise InputError("the last of `messages` must have the role 'user': it is what the model answers")
     if any("\0" in message.text for message in request.messages):
         raise InputError("a message holds the character NUL, which cannot be stored")
-    if any("\0" in text for text in (request.user or "", *(request.metadata or {}), *(request.metadata or {}).values())):
+    if any(
+        "\0" in text for text in (request.user or "", *(request.metadata or {}), *(request.metadata or {}).values())
+    ):
         raise InputError("`user` or `metadata` holds the character NUL, which cannot be stored")
     return request
 
@@ -174,7 +176,9 @@ def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
-def completion(reply_id: str, created: int, model: str, text: str, finish: str, usage: dict[str, int]) -> dict[str, Any]:
+def completion(
+    reply_id: str, created: int, model: str, text: str, finish: str, usage: dict[str, int]
+) -> dict[str, Any]:
     """A whole reply."""
     message = {"role": "assistant", "content": text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
@@ -183,9 +187,13 @@ def completion(reply_id: str, created: int, model: str, text: str, finish: str, 
 
 
 def chunk(
-    reply_id: str, created: int, model: str, delta: dict[str, str] | None, finish: str | None = None,
+    reply_id: str,
+    created: int,
+    model: str,
+    delta: dict[str, str] | None,
+    finish: str | None = None,
     usage: dict[str, int] | None = None,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """One server-sent event of a streamed reply; `delta` None is the last chunk, which holds the usage only."""
     choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
     head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}

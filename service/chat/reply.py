@@ -48,9 +48,15 @@ class Record:
     async def _submit(self, messages: tuple[NewMessage, ...]) -> None:
         name = self.placement.conversation_id
         incoming = Incoming(
-            app=self.app, id=name, user=self.user, messages=messages, is_list=False, occurred_at=self.at,
-            meta=describe(name, metadata=self.metadata or None), consent=self.consent,
-        )  # fmt: skip
+            app=self.app,
+            id=name,
+            user=self.user,
+            messages=messages,
+            is_list=False,
+            occurred_at=self.at,
+            meta=describe(name, metadata=self.metadata or None),
+            consent=self.consent,
+        )
         # shielded: a cancelled future would make the writer's thread fail when it answers
         outcome = (await asyncio.shield(asyncio.wrap_future(self.writer.submit([incoming]))))[0]
         if outcome.status >= 400:

@@ -36,7 +36,12 @@ def list_keys() -> None:
     for info in keys.list_keys(open_home().store):
         revoked = f"{info.revoked_at:%Y-%m-%d %H:%M}" if info.revoked_at else ""
         table.add_row(
-            info.id, info.label, info.app or "every", " ".join(info.scopes), f"{info.created_at:%Y-%m-%d %H:%M}", revoked
+            info.id,
+            info.label,
+            info.app or "every",
+            " ".join(info.scopes),
+            f"{info.created_at:%Y-%m-%d %H:%M}",
+            revoked,
         )
     console.print(table)
 

@@ -44,10 +44,15 @@ def import_file(
         bar = stack.enter_context(_bytes_bar())
         task = bar.add_task(file.name, total=None)
         counts = importer.import_file(
-            file, post, home.settings.home, consent=consent, user=user, app=app,
+            file,
+            post,
+            home.settings.home,
+            consent=consent,
+            user=user,
+            app=app,
             target=url or home.settings.database_url,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+        )
     for line, sentence in counts.problems[:_SHOWN_PROBLEMS]:
         console.print(f"line {line}: {sentence}", markup=False)
     if len(counts.problems) > _SHOWN_PROBLEMS:
@@ -59,7 +64,9 @@ def import_file(
 
 
 def curate(
-    explain: Annotated[str | None, typer.Option(help="a conversation's id: show what curation did, without its text")] = None,
+    explain: Annotated[
+        str | None, typer.Option(help="a conversation's id: show what curation did, without its text")
+    ] = None,
     app: App = DEFAULT_APP,
 ) -> None:
     """Curate everything that waits, or explain what curation did with one conversation."""

@@ -37,7 +37,9 @@ def models() -> None:
 
 def why(
     model_id: Annotated[str, typer.Argument(help="the model's id, from `perennial models`")],
-    user: Annotated[str | None, typer.Option(help="the app's id of a user; without it, whom the model owes the most")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="the app's id of a user; without it, whom the model owes the most")
+    ] = None,
     app: Annotated[str, typer.Option(help="the app that the user belongs to")] = DEFAULT_APP,
     top: Annotated[int, typer.Option(help="how many people to list", min=1)] = 20,
 ) -> None:
@@ -51,7 +53,9 @@ def why(
 
 def promote(
     model_id: Annotated[str, typer.Argument(help="the model's id, from `perennial models`")],
-    override_reason: Annotated[str | None, typer.Option(help="why to promote against the rules; it is recorded")] = None,
+    override_reason: Annotated[
+        str | None, typer.Option(help="why to promote against the rules; it is recorded")
+    ] = None,
 ) -> None:
     """Make a model the champion; refused unless its gate passed."""
     home = open_home()
@@ -60,7 +64,9 @@ def promote(
 
 
 def rollback(
-    override_reason: Annotated[str | None, typer.Option(help="why to go back to a tainted model; it is recorded")] = None,
+    override_reason: Annotated[
+        str | None, typer.Option(help="why to go back to a tainted model; it is recorded")
+    ] = None,
 ) -> None:
     """Make the champion before the present one champion again."""
     home = open_home()
@@ -76,7 +82,9 @@ def gc(
     home = open_home()
     gone = collector.collect(home.store, home.settings, keep, dry_run, by=whoami())
     for one in gone:
-        console.print(f"{'would delete' if dry_run else 'deleted'} {one.path} ({one.size_bytes / 1e6:.1f} MB): {one.reason}")
+        console.print(
+            f"{'would delete' if dry_run else 'deleted'} {one.path} ({one.size_bytes / 1e6:.1f} MB): {one.reason}"
+        )
     console.print(f"{sum(one.size_bytes for one in gone) / 1e6:.1f} MB in {len(gone)} files")
 
 
@@ -95,7 +103,9 @@ def _contribution(found: Contribution, model_id: str) -> None:
     if not found.conversations and not found.feedback:
         console.print(f"person {found.person} contributed nothing to {model_id}")
         return
-    console.print(f"person {found.person}: {found.token_share:.1%} of the tokens, {found.weight_share:.1%} of the feedback")
+    console.print(
+        f"person {found.person}: {found.token_share:.1%} of the tokens, {found.weight_share:.1%} of the feedback"
+    )
     for use in found.conversations:
         tokens = f", {use.tokens} tokens" if use.outcome == "used" else ""
         what = f"{use.conversations} conversations {use.outcome} ({use.reason}){tokens}"

@@ -96,7 +96,9 @@ def engine() -> None:
 
 def demo(
     recipe: Annotated[Path, typer.Option(help="the recipe of the demo's round")] = Path("data/recipes/tiny.yaml"),
-    exit: Annotated[bool, typer.Option("--exit", help="end with status 0 only if the round passed and learned")] = False,
+    exit: Annotated[
+        bool, typer.Option("--exit", help="end with status 0 only if the round passed and learned")
+    ] = False,
     home: Annotated[Path, typer.Option(help="the demo's own home; it is emptied first")] = Path("var/demo"),
     months: Annotated[int, typer.Option(min=1, max=2, help="1: end after month one, before the thumbs")] = 2,
 ) -> None:

@@ -35,11 +35,16 @@ def read_style(path: Path) -> list[PreferenceExample]:
     """The held-out style prompts of data/samples/style.json: a preferred answer and the other one."""
     return [
         PreferenceExample(
-            id=row["id"], kind="pair", source="siblings", topic="talk", prompt=(Turn(role="user", content=row["prompt"]),),
-            chosen=row["preferred"], rejected=row["other"],
+            id=row["id"],
+            kind="pair",
+            source="siblings",
+            topic="talk",
+            prompt=(Turn(role="user", content=row["prompt"]),),
+            chosen=row["preferred"],
+            rejected=row["other"],
         )
         for row in json.loads(path.read_text(encoding="utf-8"))
-    ]  # fmt: skip
+    ]
 
 
 def share_preferred(home: Path, form: ServedForm, style: Sequence[PreferenceExample]) -> float:

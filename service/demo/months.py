@@ -53,13 +53,19 @@ class Wheel:
             before, after = (self._share_known(model) for model in (origin, candidate))
             after_ten = self._ask_ten(candidate, promoted)
         show.side_by_side(self._console, list(zip(self._ten, before_ten, after_ten, strict=True)))
-        self._console.print(f"Learned: {before:.0%} before, {after:.0%} after, on {len(self._questions)} held-out phrasings")
+        self._console.print(
+            f"Learned: {before:.0%} before, {after:.0%} after, on {len(self._questions)} held-out phrasings"
+        )
         return {
-            "verdict": report["verdict"], "promoted": promoted, "champion": candidate if promoted else origin,
-            "reasons": report["reasons"], "funnel": report["funnel"], "scores": _scores(report),
+            "verdict": report["verdict"],
+            "promoted": promoted,
+            "champion": candidate if promoted else origin,
+            "reasons": report["reasons"],
+            "funnel": report["funnel"],
+            "scores": _scores(report),
             "learned": {"before": round(before, 4), "after": round(after, 4), "n": len(self._questions)},
             "privacy": self._check_privacy(),
-        }  # fmt: skip
+        }
 
     def second_month(self, champion: str) -> dict[str, Any]:
         """Thumbs about style: what the round made of them, and that month one survives."""
@@ -68,7 +74,10 @@ class Wheel:
         before_ten = ask_over_http(self._service.api, champion, self._ten)
         report, candidate, promoted = self._turn("second round")
         told, style = report["preference"], learned.read_style(SAMPLES / "style.json")
-        with self.clock.step("ask after thumbs"), self._console.status("asking for the style, and for month one's facts"):
+        with (
+            self.clock.step("ask after thumbs"),
+            self._console.status("asking for the style, and for month one's facts"),
+        ):
             preferred = [self._share_preferred(model, style) for model in (champion, candidate)]
             known = [self._share_known(model) for model in (champion, candidate)]
             after_ten = self._ask_ten(candidate, promoted)
@@ -81,14 +90,26 @@ class Wheel:
         return {
             "champion": candidate if promoted else champion,
             "preference": {
-                "method": told["method"], "why": told["why"], "used": told["used"], "dropped": told["dropped"],
-                "heldout_before": round(preferred[0], 4), "heldout_after": round(preferred[1], 4), "n": len(style),
+                "method": told["method"],
+                "why": told["why"],
+                "used": told["used"],
+                "dropped": told["dropped"],
+                "heldout_before": round(preferred[0], 4),
+                "heldout_after": round(preferred[1], 4),
+                "n": len(style),
             },
             "second": {
-                "verdict": report["verdict"], "promoted": promoted, "reasons": report["reasons"], "scores": _scores(report),
-                "learned_month_one": {"before": round(known[0], 4), "after": round(known[1], 4), "n": len(self._questions)},
+                "verdict": report["verdict"],
+                "promoted": promoted,
+                "reasons": report["reasons"],
+                "scores": _scores(report),
+                "learned_month_one": {
+                    "before": round(known[0], 4),
+                    "after": round(known[1], 4),
+                    "n": len(self._questions),
+                },
             },
-        }  # fmt: skip
+        }
 
     def _take_in(self, month: int) -> None:
         with self.clock.step(f"import {month}"):

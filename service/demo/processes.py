@@ -77,8 +77,12 @@ def start_service(home: Path, port: int) -> Service:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.cli", "up", "--until-stdin-closes"],
-            env=environment(home, port), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+            env=environment(home, port),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     url = f"http://127.0.0.1:{port}"
     service = Service(url, home, process, httpx.Client(base_url=url, timeout=120, trust_env=False))
     deadline = time.monotonic() + _START_SECONDS

@@ -46,7 +46,9 @@ def import_month(api: httpx.Client, path: Path, console: Console) -> str:
         task = bar.add_task("importing", total=len(lines))
         for start in range(0, len(lines), _BATCH_LINES):
             part = "\n".join(lines[start : start + _BATCH_LINES]) + "\n"
-            answer = api.post("/v1/conversations/import", content=part.encode(), headers=_NDJSON).raise_for_status().json()
+            answer = (
+                api.post("/v1/conversations/import", content=part.encode(), headers=_NDJSON).raise_for_status().json()
+            )
             for key, value in answer.items():
                 if isinstance(value, int):
                     totals[key] = totals.get(key, 0) + value
@@ -110,7 +112,12 @@ def ask_over_http(api: httpx.Client, model_id: str, prompts: Sequence[str]) -> l
     """The champion's greedy answers through the chat route, once the engine serves that model."""
     answers = []
     for prompt in prompts:
-        body = {"model": model_id, "temperature": 0, "max_tokens": 48, "messages": [{"role": "user", "content": prompt}]}
+        body = {
+            "model": model_id,
+            "temperature": 0,
+            "max_tokens": 48,
+            "messages": [{"role": "user", "content": prompt}],
+        }
         answer = _until_served(api, body)
         answers.append(answer.json()["choices"][0]["message"]["content"].strip())
     return answers

@@ -23,7 +23,9 @@ _LEARNED_BEFORE_AT_MOST, _LEARNED_AFTER_AT_LEAST, _QUESTIONS_AT_LEAST = 0.2, 0.8
 _PREFERRED_AFTER_AT_LEAST = 0.8
 
 
-def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo"), months: int = 2) -> bool:
+def run_demo(
+    recipe_path: Path, *, stay: bool, console: Console, home: Path = Path("var/demo"), months: int = 2
+) -> bool:
     """Turns the wheel and leaves summary.json; True if every candidate passed, was promoted and learned.
 
     Args:
@@ -50,7 +52,9 @@ def run_demo(recipe_path: Path, *, stay: bool, console: Console, home: Path = Pa
     with clock.step("start"), console.status("starting web, worker and engine"):
         service = start_service(home, port)
     try:
-        summary = _turn(Wheel(service, settings, recipe_path.read_text(encoding="utf-8"), clock, console), origin, goes_on)
+        summary = _turn(
+            Wheel(service, settings, recipe_path.read_text(encoding="utf-8"), clock, console), origin, goes_on
+        )
         write_atomic(home / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
         good = is_good(summary)
         console.print(f"Summary: {home / 'summary.json'}   seconds: {summary['seconds']['total']:.0f}")

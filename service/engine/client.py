@@ -69,7 +69,9 @@ async def chat_with_engine(home: Path, request: ChatRequest) -> AsyncIterator[tu
                     raise EngineGone("the engine did not begin its answer")
                 yield start, events
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Busy("the engine is not running; it is started by `perennial engine`, try again in a moment") from error
+            raise Busy(
+                "the engine is not running; it is started by `perennial engine`, try again in a moment"
+            ) from error
         except httpx.HTTPError as error:
             raise EngineGone("the engine went away while answering; send the chat again") from error
 

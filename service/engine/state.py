@@ -1,7 +1,7 @@
 """What the engine serves as against what it should serve: the truth that pages and the API tell.
 
-    engine.json  {"supervisor_pid": 17, "engine_pid": 18, "model": "tiny-r0001-a1", "sha256": "ab..", "loading": null,
-                  "restarts": 0, "problem": "", "at": 1795226400.2}
+engine.json  {"supervisor_pid": 17, "engine_pid": 18, "model": "tiny-r0001-a1", "sha256": "ab..", "loading": null,
+              "restarts": 0, "problem": "", "at": 1795226400.2}
 """
 
 import os
@@ -72,5 +72,7 @@ def engine_view(home: Path, champion: str | None, clock: float | None = None) ->
         waiting = "no champion yet" if champion is None else "it is starting"
         return EngineView("empty" if champion is None else "loading", None, None, told.problem or waiting)
     if told.model is None or told.model != champion:
-        return EngineView("loading", told.model, told.sha256, told.problem or f"on its way to {told.loading or champion}")
+        return EngineView(
+            "loading", told.model, told.sha256, told.problem or f"on its way to {told.loading or champion}"
+        )
     return EngineView("serving", told.model, told.sha256, told.problem or "it is the champion")

@@ -208,9 +208,19 @@ def _start(settings: Settings) -> subprocess.Popen[bytes]:
     fresh = log.exists() and log.stat().st_size > MAX_LOG_BYTES
     with log.open("wb" if fresh else "ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", _ENGINE.format(parent=os.getpid()), "--socket", str(socket_path(settings.home))],
-            env=child_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                _ENGINE.format(parent=os.getpid()),
+                "--socket",
+                str(socket_path(settings.home)),
+            ],
+            env=child_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
 
 
 def _end_orphan(home: Path) -> None:

@@ -22,9 +22,7 @@ from service.store.votes import VoteKey, message_roles, record_satisfaction, rec
 from service.vault import PersonKey, Vault
 
 
-def apply_conversations(
-    session: Session, vault: Vault, given: Sequence[Incoming], now: datetime
-) -> list[Outcome]:
+def apply_conversations(session: Session, vault: Vault, given: Sequence[Incoming], now: datetime) -> list[Outcome]:
     """What became of each conversation, in the order given; nothing is committed here.
 
     Votes and the like of a conflicting conversation are not stored: a client that sends changed text has a different
@@ -32,10 +30,7 @@ def apply_conversations(
     """
     apps = people.app_ids(session, {conversation.app for conversation in given})
     outcomes: dict[int, Outcome] = {}
-    left = {
-        index: work_on(vault, apps[conversation.app], conversation)
-        for index, conversation in enumerate(given)
-    }
+    left = {index: work_on(vault, apps[conversation.app], conversation) for index, conversation in enumerate(given)}
     while left:
         # a conversation that comes twice in one group is stored first and compared in the next wave
         first: dict[str, int] = {}
@@ -57,9 +52,7 @@ def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> lis
     for vote, key in zip(given, keys, strict=True):
         role = roles.get(key.message_hmac, "assistant")
         if role != "assistant":
-            outcomes.append(
-                Outcome(vote.message, "invalid", f"this is a {role} message; vote on an assistant's")
-            )
+            outcomes.append(Outcome(vote.message, "invalid", f"this is a {role} message; vote on an assistant's"))
         elif standing.get(key, 0) == vote.value:
             outcomes.append(Outcome(vote.message, "unchanged"))
         else:
@@ -124,9 +117,7 @@ class _Wave:
 
     def _update(self, work: Work, row: stored.Stored, person: tuple[str, PersonKey] | None) -> Outcome:
         if row.state == "erased":
-            return work.outcome(
-                "conflict", "this conversation was erased with its user; send new ones under new ids"
-            )
+            return work.outcome("conflict", "this conversation was erased with its user; send new ones under new ids")
         if person is None or person[0] != row.person_id:
             return work.outcome("conflict", "this conversation belongs to another user, which cannot change")
         digests = work.digests(person[1])

@@ -53,9 +53,7 @@ def add_raters(session: Session, vault: Vault, raters: Iterable[tuple[str, str]]
 # ---- corrections ------------------------------------------------------------------------------------------
 
 
-def apply_corrections(
-    session: Session, vault: Vault, given: Sequence[NewCorrection], at: datetime
-) -> list[Outcome]:
+def apply_corrections(session: Session, vault: Vault, given: Sequence[NewCorrection], at: datetime) -> list[Outcome]:
     """What became of each correction, in the order given: its own id where it is stored, else the message's."""
     apps = people.app_ids(session, {one.app for one in given})
     asked = [_Asked(one, apps[one.app], vault) for one in given]
@@ -109,7 +107,9 @@ class _Corrections:
             self._session, [target.conversation_id for _, target in self._given]
         )
         outcomes = [
-            self._retract(asked, target) if asked.given.content is None else self._store(asked, target, asked.given.content)
+            self._retract(asked, target)
+            if asked.given.content is None
+            else self._store(asked, target, asked.given.content)
             for asked, target in self._given
         ]
         self._write()
@@ -153,27 +153,39 @@ class _Corrections:
         self._known[target.message_id, rater] = Newest(id, digest, is_retracted=False)
         return Outcome(id, "created")
 
-    def _add_rows(
-        self, asked: _Asked, target: Target, rater: str, key: PersonKey, content: str, digest: str
-    ) -> str:
+    def _add_rows(self, asked: _Asked, target: Target, rater: str, key: PersonKey, content: str, digest: str) -> str:
         """Adds the message that holds the text, under both people's keys, and the correction, whose id it gives."""
         owner = self._owners(target.person_id)
         assert owner is not None, "a conversation that is not erased has its person's key"
         message, correction = new_id(), new_id()
         position = self._positions[target.conversation_id]
         self._positions[target.conversation_id] += 1
-        self._messages.append({
-            "id": message, "conversation_id": target.conversation_id,
-            "client_hmac": self._vault.message_hash(asked.app, correction), "parent_id": target.parent_id,
-            "position": position, "role": "assistant", "served_by": None, "complete": True, "digest": digest,
-            "sealed": text_key(owner, key).seal(content.encode(), raw_place(message)),
-        })  # fmt: skip
+        self._messages.append(
+            {
+                "id": message,
+                "conversation_id": target.conversation_id,
+                "client_hmac": self._vault.message_hash(asked.app, correction),
+                "parent_id": target.parent_id,
+                "position": position,
+                "role": "assistant",
+                "served_by": None,
+                "complete": True,
+                "digest": digest,
+                "sealed": text_key(owner, key).seal(content.encode(), raw_place(message)),
+            }
+        )
         # the newest counts, also among those of one group
         at = self._at + timedelta(microseconds=self._stored + len(self._corrections))
-        self._corrections.append({
-            "id": correction, "app_id": asked.app, "corrected_message_id": target.message_id, "message_id": message,
-            "person_id": rater, "at": at,
-        })  # fmt: skip
+        self._corrections.append(
+            {
+                "id": correction,
+                "app_id": asked.app,
+                "corrected_message_id": target.message_id,
+                "message_id": message,
+                "person_id": rater,
+                "at": at,
+            }
+        )
         return correction
 
 
@@ -184,7 +196,9 @@ def apply_comparisons(session: Session, vault: Vault, given: Sequence[NewCompari
     """What became of each comparison; one of messages that are not stored yet is kept for them."""
     apps = people.app_ids(session, {one.app for one in given})
     keys = [_key(vault, apps[one.app], one) for one in given]
-    places = comparisons.places(session, sorted({hmac for key, _ in keys for hmac in (key.first_hmac, key.second_hmac)}))
+    places = comparisons.places(
+        session, sorted({hmac for key, _ in keys for hmac in (key.first_hmac, key.second_hmac)})
+    )
     standing = comparisons.standing_values(session, [key for key, _ in keys])
     outcomes, changes = [], {}
     for one, (key, value) in zip(given, keys, strict=True):

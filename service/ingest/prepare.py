@@ -8,14 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines.errors import DataError
-from service.ingest.wire import (
-    AnswerIn,
-    ComparisonIn,
-    ConversationIn,
-    MessageIn,
-    WholeComparisonIn,
-    refuse_blank,
-)
+from service.ingest.wire import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn, refuse_blank
 
 Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
 DEFAULT_APP = "default"
@@ -154,7 +147,9 @@ def prepare_comparison(given: WholeComparisonIn, app: str, now: datetime) -> Inc
     if names[0] == names[1] or given.rejected.content == given.chosen.content:
         raise DataError("chosen and rejected are the same answer; compare two different ones")
     if given.prompt[-1].role not in ("user", "tool"):
-        raise DataError(f"prompt: its last message is of the role {given.prompt[-1].role!r}; end it with what was answered, a user's")
+        raise DataError(
+            f"prompt: its last message is of the role {given.prompt[-1].role!r}; end it with what was answered, a user's"
+        )
     asked = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.prompt)]
     parents = [None, *asked]
     messages = [
@@ -163,10 +158,17 @@ def prepare_comparison(given: WholeComparisonIn, app: str, now: datetime) -> Inc
         MessageIn("assistant", given.chosen.content, names[1], asked[-1]),
     ]
     whole = ConversationIn(
-        id=given.id, user=given.user, messages=tuple(messages), app=given.app, hints=given.hints, model=given.model,
-        consent=given.consent, time=given.time, metadata=given.metadata,
+        id=given.id,
+        user=given.user,
+        messages=tuple(messages),
+        app=given.app,
+        hints=given.hints,
+        model=given.model,
+        consent=given.consent,
+        time=given.time,
+        metadata=given.metadata,
         comparisons=(ComparisonIn(names[1], names[0]),),
-    )  # fmt: skip
+    )
     return replace(prepare(whole, app, now), prompt=len(given.prompt))
 
 
@@ -211,9 +213,7 @@ def _checked_parent(message: MessageIn, position: int, names: list[str]) -> str 
     return message.parent
 
 
-def _votes(
-    given: ConversationIn, app: str, messages: tuple[NewMessage, ...], roles: dict[str, Any]
-) -> list[NewVote]:
+def _votes(given: ConversationIn, app: str, messages: tuple[NewMessage, ...], roles: dict[str, Any]) -> list[NewVote]:
     found = []
     for number, vote in enumerate(given.votes):
         name = _named(vote.message, messages, f"votes[{number}].message")

@@ -45,9 +45,7 @@ class Work:
     def votes(self, vault: Vault) -> dict[VoteKey, int]:
         return {vote_key(vault, self.app, vote): vote.value for vote in self.given.votes}
 
-    def conversation_row(
-        self, id: str, person_id: str, key: PersonKey, digest: str, now: datetime
-    ) -> dict[str, Any]:
+    def conversation_row(self, id: str, person_id: str, key: PersonKey, digest: str, now: datetime) -> dict[str, Any]:
         return {
             "id": id,
             "app_id": self.app,
@@ -100,8 +98,7 @@ def work_on(vault: Vault, app: str, given: Incoming) -> Work:
     """The conversation with everything hashed once."""
     by_name = {message.id: vault.message_hash(app, message.id) for message in given.messages}
     parents = [
-        None if m.parent is None else by_name.get(m.parent) or vault.message_hash(app, m.parent)
-        for m in given.messages
+        None if m.parent is None else by_name.get(m.parent) or vault.message_hash(app, m.parent) for m in given.messages
     ]
     return Work(
         app=app,

@@ -83,9 +83,7 @@ def reader(app_of: Callable[[str | None], str]) -> Read:
     return read
 
 
-async def store_stream(
-    chunks: AsyncIterator[bytes], read: Read, writer: Writer, max_line_bytes: int
-) -> Summary:
+async def store_stream(chunks: AsyncIterator[bytes], read: Read, writer: Writer, max_line_bytes: int) -> Summary:
     """Stores every good line and counts every bad one; a stream that breaks off keeps what it stored.
 
     Raises:
@@ -100,9 +98,7 @@ async def store_stream(
     return await batches.finish()
 
 
-async def _take_line(
-    batches: "_Batches", number: int, line: bytes | None, read: Read, max_bytes: int
-) -> None:
+async def _take_line(batches: "_Batches", number: int, line: bytes | None, read: Read, max_bytes: int) -> None:
     batches.summary.lines = number
     if line == b"":
         return

@@ -200,8 +200,10 @@ def parse_comparison(body: bytes) -> ComparisonChangeIn | WholeComparisonIn:
         whole = _parse(_whole_comparison, body, WholeComparisonIn)
         assert isinstance(whole, WholeComparisonIn)
         for name, text in (
-            ("prompt", whole.prompt[-1].content), ("chosen", whole.chosen.content), ("rejected", whole.rejected.content),
-        ):  # fmt: skip
+            ("prompt", whole.prompt[-1].content),
+            ("chosen", whole.chosen.content),
+            ("rejected", whole.rejected.content),
+        ):
             refuse_blank(text, name)
         return whole
     found = _parse(_comparison, body, ComparisonChangeIn)
@@ -244,9 +246,7 @@ def _parse(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, kind: 
         raise Malformed(f"this is not valid JSON: {_where_not_utf8(bytes(body))}") from None
     except msgspec.DecodeError as error:
         reason = str(error).removeprefix("JSON is malformed: ")
-        raise Malformed(
-            f"this is not valid JSON: {_lower_first(reason)} (of {len(bytes(body))} bytes)"
-        ) from None
+        raise Malformed(f"this is not valid JSON: {_lower_first(reason)} (of {len(bytes(body))} bytes)") from None
     except RecursionError:
         raise DataError("the JSON is nested too deeply") from None
     # the decoders accept escaped NULs, which PostgreSQL cannot store; the raw bytes show cheaply whether to look
@@ -306,13 +306,17 @@ def checked_id(name: str) -> str:
 
 def _known_fields(kind: type, path: str) -> list[str]:
     inner = {
-        "messages": MessageIn, "votes": VoteIn, "hints": HintsIn, "corrections": CorrectionIn,
-        "comparisons": ComparisonIn, "prompt": PromptMessageIn, "chosen": AnswerIn, "rejected": AnswerIn,
-    }  # fmt: skip
+        "messages": MessageIn,
+        "votes": VoteIn,
+        "hints": HintsIn,
+        "corrections": CorrectionIn,
+        "comparisons": ComparisonIn,
+        "prompt": PromptMessageIn,
+        "chosen": AnswerIn,
+        "rejected": AnswerIn,
+    }
     found = inner.get(re.split(r"[.\[]", path)[0], kind) if path else kind
-    return (
-        [field.name for field in msgspec.structs.fields(found)] if hasattr(found, "__struct_fields__") else []
-    )
+    return [field.name for field in msgspec.structs.fields(found)] if hasattr(found, "__struct_fields__") else []
 
 
 def _where_not_utf8(body: bytes) -> str:

@@ -130,14 +130,9 @@ class Writer:
         with self._changed:
             if self._closing or not self._thread.is_alive():
                 raise Busy("the service is shutting down; send this again in a moment")
-            full = (
-                self._waiting + size > self._max_waiting
-                or self._characters + characters > MAX_WAITING_CHARACTERS
-            )
+            full = self._waiting + size > self._max_waiting or self._characters + characters > MAX_WAITING_CHARACTERS
             if full and self._waiting:  # one job larger than the queue is taken when nothing else waits
-                raise Busy(
-                    f"{self._waiting} conversations wait to be stored already; send this again in a second"
-                )
+                raise Busy(f"{self._waiting} conversations wait to be stored already; send this again in a second")
             # From here on nobody can cancel it: what was taken is stored, and a cancelled future would end the thread.
             job.done.set_running_or_notify_cancel()
             # The first callback: whoever was answered finds the place in the queue free.
@@ -181,9 +176,7 @@ class Writer:
         _log.warning("group_not_stored", jobs=len(group), error=type(error).__name__)
         if is_unavailable(error):
             for job in group:
-                job.done.set_exception(
-                    Busy("the database did not take this; nothing of it was kept, send it again")
-                )
+                job.done.set_exception(Busy("the database did not take this; nothing of it was kept, send it again"))
         elif len(group) > 1:
             for job in group:  # one bad row must not fail its group
                 self._commit([job])

@@ -59,7 +59,7 @@ def contribution(store: Store, vault: Vault, model_id: str, app: str, user: str)
             person=person, rounds=tuple(sorted(rounds)), conversations=tuple(fates.uses_by(session, person, rounds)),
             feedback=tuple(heard), token_share=sum(one.token_share for one in mine),
             weight_share=sum(one.weight_share for one in mine),
-        )  # fmt: skip
+        )
 
 
 def most_influential(store: Store, model_id: str, limit: int = 20) -> list[Influence]:
@@ -89,5 +89,5 @@ def _ranked(session: Session, rounds: Collection[int]) -> list[Influence]:
             weight_share=weights.get(person, 0.0) / all_weight if all_weight else 0.0,
         )
         for person in tokens.keys() | weights.keys()
-    ]  # fmt: skip
+    ]
     return sorted(everybody, key=lambda one: (-max(one.token_share, one.weight_share), one.person))

@@ -31,7 +31,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 def promote(
     store: Store, settings: Settings, model_id: str, by: str, override_reason: str | None = None, *,
     automatic: bool = False,
-) -> Promotion:  # fmt: skip
+) -> Promotion:
     """Make a model the champion and give the committed row.
 
     The first champion is always the origin, which needs no gate: there is nothing yet to be worse than. A candidate

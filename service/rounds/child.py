@@ -51,7 +51,9 @@ def read_settings(line: bytes) -> Settings:
 
 
 def _end_with_worker() -> None:
-    while os.read(sys.stdin.fileno(), 4096):  # below Python's buffers: a thread in their lock aborts the interpreter's exit
+    while os.read(
+        sys.stdin.fileno(), 4096
+    ):  # below Python's buffers: a thread in their lock aborts the interpreter's exit
         pass
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,7 +1,7 @@
 """Carries a claimed round out: pins what it compares with, runs its attempts, records what they did under the fence.
 
-    var/rounds/0007/attempt-1/recipe.json      the recipe of this attempt: phase and remedies applied
-                              snapshot/ mix/ train/ export/ evaluate/ gate/ report/
+var/rounds/0007/attempt-1/recipe.json      the recipe of this attempt: phase and remedies applied
+                          snapshot/ mix/ train/ export/ evaluate/ gate/ report/
 """
 
 import importlib
@@ -126,9 +126,14 @@ def _surroundings(settings: Settings, store: Store, claim: Claim, pins: Pins, nu
     schedule = recipe_of(row).schedule
     champion = _there(Baseline(id=held.model.id, form=served(settings.home, held.form))) if held and held.form else None
     return Surroundings(
-        project=settings.project, models=settings.models, scores=settings.scores, champion=champion,
-        lineage=tuple(adapter for adapter in lineage if adapter), attempt=number, min_new=schedule.min_new_examples if schedule and row.schedule else 0,
-    )  # fmt: skip
+        project=settings.project,
+        models=settings.models,
+        scores=settings.scores,
+        champion=champion,
+        lineage=tuple(adapter for adapter in lineage if adapter),
+        attempt=number,
+        min_new=schedule.min_new_examples if schedule and row.schedule else 0,
+    )
 
 
 def _there(champion: Baseline) -> Baseline:
@@ -136,7 +141,9 @@ def _there(champion: Baseline) -> Baseline:
     files = [path for path in (champion.form.path, champion.form.adapter_path) if path]
     gone = next((path for path in files if not Path(path).is_file()), None)
     if gone:
-        raise ArtifactError(f"a round needs the champion {champion.id}, and its file {gone} is gone: restore it or promote another model")
+        raise ArtifactError(
+            f"a round needs the champion {champion.id}, and its file {gone} is gone: restore it or promote another model"
+        )
     return champion
 
 
@@ -177,9 +184,9 @@ class _Attempt:
         if row.verdict is None:
             return None
         gate = artifacts.read_manifest(self._path / "gate")
-        return RoundResult.model_validate({
-            "outcome": row.verdict, "reasons": row.reasons, "counts": {}, "verdict": gate.output if gate else None,
-        })  # fmt: skip
+        return RoundResult.model_validate(
+            {"outcome": row.verdict, "reasons": row.reasons, "counts": {}, "verdict": gate.output if gate else None}
+        )
 
     def run(self, run: RunRound, recipe: Recipe, corpus: StoreCorpus, around: Surroundings) -> RoundResult:
         attempt = artifacts.Attempt(self._path, self._claim.fence, self._claim.check)
@@ -199,31 +206,53 @@ class _Attempt:
         with self._claim.writing() as session:
             known = rows.find_stage(session, self._id, stage)
             if known is not None and ran:
-                raise Conflict(f"stage {stage} of round {self._claim.round_id} had finished under fence {known.fence} and ran again")
+                raise Conflict(
+                    f"stage {stage} of round {self._claim.round_id} had finished under fence {known.fence} and ran again"
+                )
             if known is None:
-                session.add(tables.Stage(
-                    attempt_id=self._id, name=stage, digest=manifest.digest, fence=self._claim.fence,
-                    seconds=manifest.seconds,
-                ))  # fmt: skip
+                session.add(
+                    tables.Stage(
+                        attempt_id=self._id,
+                        name=stage,
+                        digest=manifest.digest,
+                        fence=self._claim.fence,
+                        seconds=manifest.seconds,
+                    )
+                )
                 self._record_selection(session, stage, manifest)
-        _log.info("stage_finished", round=self._claim.round_id, stage=stage, seconds=round(manifest.seconds, 1), ran=ran)
+        _log.info(
+            "stage_finished", round=self._claim.round_id, stage=stage, seconds=round(manifest.seconds, 1), ran=ran
+        )
 
     def record(self, result: RoundResult, recipe: Recipe, pins: Pins) -> None:
         """Write the attempt's verdict and the models it made, in one transaction under the fence."""
         with self._claim.writing() as session:
             if result.origin is not None:
                 models.add_model(
-                    session, self._settings.home, result.origin.id, result.origin.form, kind="origin",
+                    session,
+                    self._settings.home,
+                    result.origin.id,
+                    result.origin.form,
+                    kind="origin",
                     recipe_name=recipe.name,
-                )  # fmt: skip
+                )
             if result.candidate is not None and result.origin is not None:
-                parents = [result.origin.id] if recipe.lineage == "from_origin" else list(pins.lineage) or [result.origin.id]
+                parents = (
+                    [result.origin.id] if recipe.lineage == "from_origin" else list(pins.lineage) or [result.origin.id]
+                )
                 models.add_model(
-                    session, self._settings.home, f"{recipe.name}-r{self._claim.round_id:04d}-a{self._number}",
-                    result.candidate, kind="candidate", recipe_name=recipe.name, round_id=self._claim.round_id,
-                    parents=parents, verdict=result.outcome, reasons=list(result.reasons),
+                    session,
+                    self._settings.home,
+                    f"{recipe.name}-r{self._claim.round_id:04d}-a{self._number}",
+                    result.candidate,
+                    kind="candidate",
+                    recipe_name=recipe.name,
+                    round_id=self._claim.round_id,
+                    parents=parents,
+                    verdict=result.outcome,
+                    reasons=list(result.reasons),
                     adapter_path=models.stored_path(self._settings.home, result.adapter),
-                )  # fmt: skip
+                )
             row = session.get_one(tables.Attempt, self._id)
             row.state, row.verdict, row.finished_at = "finished", result.outcome, tables.now()
             row.reasons = list(result.reasons)
@@ -235,9 +264,11 @@ class _Attempt:
     def _row_id(self) -> int:
         with self._claim.writing() as session:
             known = [row for row in rows.attempts(session, self._claim.round_id) if row.number == self._number]
-            row = known[0] if known else tables.Attempt(
-                round_id=self._claim.round_id, number=self._number, folder=str(self._folder)
-            )  # fmt: skip
+            row = (
+                known[0]
+                if known
+                else tables.Attempt(round_id=self._claim.round_id, number=self._number, folder=str(self._folder))
+            )
             row.state = "finished" if row.verdict else "running"
             session.add(row)
             session.flush()

@@ -41,11 +41,15 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples
     plan = forecast(
-        phase, new=new if missing <= 0 else _enough(phase, new, missing), replay=_stock(taken, "replay"),
-        anchors={name: _pool_stock(pool, count) for name, pool in pools.items()}, base=base,
-        cuda=shutil.which("nvidia-smi") is not None, memory_bytes=_memory_bytes(),
+        phase,
+        new=new if missing <= 0 else _enough(phase, new, missing),
+        replay=_stock(taken, "replay"),
+        anchors={name: _pool_stock(pool, count) for name, pool in pools.items()},
+        base=base,
+        cuda=shutil.which("nvidia-smi") is not None,
+        memory_bytes=_memory_bytes(),
         thumbs=count_thumbs(corpus.candidates()) if phase.preference else None,
-    )  # fmt: skip
+    )
     if missing <= 0:
         return plan
     short = (

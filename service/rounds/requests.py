@@ -1,9 +1,9 @@
 """Rounds are rows: ask for one, claim one, cancel one, look at one. Executing a claimed one is service/rounds/execution.py.
 
-    requested ── claim (lease, fence + 1) ──> running ── finish under the fence ──> passed | failed | inconclusive
-        └── cancel ──> cancelled                 ├── too few examples ──> skipped
-                                                 ├── cancel, erasure ──> cancelled
-                                                 └── error ──> error;  worker or child killed: claimed again, goes on
+requested ── claim (lease, fence + 1) ──> running ── finish under the fence ──> passed | failed | inconclusive
+    └── cancel ──> cancelled                 ├── too few examples ──> skipped
+                                             ├── cancel, erasure ──> cancelled
+                                             └── error ──> error;  worker or child killed: claimed again, goes on
 """
 
 import json
@@ -128,9 +128,13 @@ def request_round(
     """
     recipe = parse_recipe(recipe_text, schedule or "given")
     values = {
-        "recipe_name": recipe.name, "recipe": recipe_text, "recipe_digest": recipe.digest, "requested_by": by,
-        "schedule": schedule, "slot": slot,
-    }  # fmt: skip
+        "recipe_name": recipe.name,
+        "recipe": recipe_text,
+        "recipe_digest": recipe.digest,
+        "requested_by": by,
+        "schedule": schedule,
+        "slot": slot,
+    }
     with store.begin() as session:
         round_id = rows.insert_round(session, values)
         if round_id is not None:

@@ -116,14 +116,16 @@ def cron_trigger(expression: str) -> CronTrigger:
     """
     fields = expression.split()
     if len(fields) != 5:
-        raise RecipeError(f"cron expression {expression!r} has {len(fields)} fields; it needs minute hour day month weekday")
+        raise RecipeError(
+            f"cron expression {expression!r} has {len(fields)} fields; it needs minute hour day month weekday"
+        )
     minute, hour, day, month, weekday = fields
     if day != "*" and weekday != "*":
-        raise RecipeError(f"cron expression {expression!r} gives a day and a weekday; give one of them and * for the other")
-    try:
-        return CronTrigger(
-            minute=minute, hour=hour, day=day, month=month, day_of_week=_weekdays(weekday), timezone=UTC
+        raise RecipeError(
+            f"cron expression {expression!r} gives a day and a weekday; give one of them and * for the other"
         )
+    try:
+        return CronTrigger(minute=minute, hour=hour, day=day, month=month, day_of_week=_weekdays(weekday), timezone=UTC)
     except ValueError as error:
         raise RecipeError(f"cron expression {expression!r} cannot be read: {error}") from error
 

@@ -1,7 +1,7 @@
 """The worker: turns rounds as child processes, and goes on curating, keeping leases and deleting what is due.
 
-    worker ──stdin pipe──> round_child (own process group) ──> training, scoring, llama.cpp in their own processes
-       └── heartbeat thread: renews the lease; when it is lost or the round cancelled, kills the whole group
+worker ──stdin pipe──> round_child (own process group) ──> training, scoring, llama.cpp in their own processes
+   └── heartbeat thread: renews the lease; when it is lost or the round cancelled, kills the whole group
 """
 
 import os
@@ -111,7 +111,9 @@ class RoundProcess:
     def __enter__(self) -> "RoundProcess":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.give_up()
 
     @property

@@ -16,9 +16,7 @@ from sqlmodel import SQLModel
 Converter = Callable[[Any], Any]
 
 
-def insert_ignoring_conflicts(
-    connection: Connection, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]
-) -> None:
+def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
     """Inserts rows that all have the same keys; a row whose key or unique value exists already is left as it is."""
     if not rows:
         return
@@ -36,9 +34,7 @@ def insert_ignoring_conflicts(
             cursor.execute(_postgresql_insert(table, columns), tuple(by_column))
 
 
-def fetch_where_in(
-    connection: Connection, sql: str, values: Sequence[str], *before: Any
-) -> list[tuple[Any, ...]]:
+def fetch_where_in(connection: Connection, sql: str, values: Sequence[str], *before: Any) -> list[tuple[Any, ...]]:
     """Rows of a query in which `{in_values}` stands for "is one of `values`" and `{mark}` for each value `before` it.
 
     One parameter however many values, so the statement is the same each time.
@@ -81,9 +77,7 @@ def table_of(model: type[SQLModel]) -> Table:
 
 
 @lru_cache(maxsize=64)
-def _converters(
-    dialect: Dialect, model: type[SQLModel], columns: tuple[str, ...]
-) -> tuple[Converter | None, ...]:
+def _converters(dialect: Dialect, model: type[SQLModel], columns: tuple[str, ...]) -> tuple[Converter | None, ...]:
     """What SQLAlchemy would do to each value before the driver sees it; None where that is nothing."""
     return tuple(_converter(dialect, table_of(model).c[name].type) for name in columns)
 

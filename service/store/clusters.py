@@ -29,9 +29,7 @@ def find_cluster(session: Session, kind: str, signature: Signature, same: Same) 
 def add_cluster(session: Session, kind: str, signature: Signature, id: str | None = None) -> str:
     """A new cluster with this text as its first member; returns its id."""
     id = id or new_id()
-    session.add(
-        Cluster(id=id, kind=kind, exact=signature.exact, signature=signature.model_dump_json().encode())
-    )
+    session.add(Cluster(id=id, kind=kind, exact=signature.exact, signature=signature.model_dump_json().encode()))
     session.flush()
     bands = [
         {"cluster_id": id, "number": number, "kind": kind, "hash": str(hashed)}
@@ -51,11 +49,7 @@ def forget_unused(session: Session, ids: set[str]) -> None:
     """Deletes those of these clusters that no conversation belongs to any more."""
     for column in (Conversation.prompt_cluster_id, Conversation.pair_cluster_id):
         ids = ids - set(session.exec(select(column).where(col(column).in_(ids)).distinct()).all())
-    for table, column in (
-        (Band, Band.cluster_id),
-        (ClusterText, ClusterText.cluster_id),
-        (Cluster, Cluster.id),
-    ):
+    for table, column in ((Band, Band.cluster_id), (ClusterText, ClusterText.cluster_id), (Cluster, Cluster.id)):
         session.execute(delete(table).where(col(column).in_(ids)))
 
 

@@ -94,7 +94,9 @@ def standing_on(session: Session, conversations: Sequence[str]) -> list[Standing
 def all_standing(session: Session) -> list[Standing]:
     """Every comparison that stands, oldest first."""
     query = select(Comparison).where(col(Comparison.value) != 0)
-    return [_standing(row) for row in session.exec(query.order_by(col(Comparison.updated_at), col(Comparison.id))).all()]
+    return [
+        _standing(row) for row in session.exec(query.order_by(col(Comparison.updated_at), col(Comparison.id))).all()
+    ]
 
 
 def _standing(row: Comparison) -> Standing:
@@ -106,5 +108,8 @@ def _standing(row: Comparison) -> Standing:
 
 def _columns(key: ComparisonKey) -> dict[str, str]:
     return {
-        "app_id": key.app_id, "rater_hmac": key.rater_hmac, "first_hmac": key.first_hmac, "second_hmac": key.second_hmac,
-    }  # fmt: skip
+        "app_id": key.app_id,
+        "rater_hmac": key.rater_hmac,
+        "first_hmac": key.first_hmac,
+        "second_hmac": key.second_hmac,
+    }

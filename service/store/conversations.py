@@ -8,15 +8,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
-from service.store.tables import (
-    Conversation,
-    Correction,
-    Message,
-    Quarantine,
-    Rejection,
-    Satisfaction,
-    SnapshotItem,
-)
+from service.store.tables import Conversation, Correction, Message, Quarantine, Rejection, Satisfaction, SnapshotItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +80,7 @@ def grow(session: Session, conversation_id: str, digest: str, revision: int, sea
     session.execute(
         update(Conversation)
         .where(col(Conversation.id) == conversation_id)
-        .values(
-            digest=digest,
-            revision=revision,
-            sealed_meta=sealed_meta,
-            state="received",
-            curation_lease_until=None,
-        )
+        .values(digest=digest, revision=revision, sealed_meta=sealed_meta, state="received", curation_lease_until=None)
     )
 
 

@@ -134,7 +134,15 @@ def _held(session: Session, *wanted: ColumnElement[bool]) -> list[Held]:
         .order_by(col(Correction.at), col(Correction.id))
     )
     return [
-        Held(row.id, conversation, row.corrected_message_id, row.message_id, row.person_id, row.at,
-             row.retracted_at is not None, row.refused)
+        Held(
+            row.id,
+            conversation,
+            row.corrected_message_id,
+            row.message_id,
+            row.person_id,
+            row.at,
+            row.retracted_at is not None,
+            row.refused,
+        )
         for row, conversation in session.exec(query).all()
-    ]  # fmt: skip
+    ]

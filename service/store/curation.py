@@ -13,9 +13,7 @@ from service.store.tables import CleanMessage, Conversation, Message, Quarantine
 
 def claim_due(session: Session, limit: int, clock: float, lease_seconds: float) -> list[Conversation]:
     """The oldest conversations that wait for curation and that nobody works on, leased to the caller."""
-    free = or_(
-        col(Conversation.curation_lease_until).is_(None), col(Conversation.curation_lease_until) < clock
-    )
+    free = or_(col(Conversation.curation_lease_until).is_(None), col(Conversation.curation_lease_until) < clock)
     query = (
         select(Conversation)
         .where(Conversation.state == "received", free)
@@ -64,9 +62,7 @@ def add_clean(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def was_used(session: Session, id: str) -> bool:
     """Whether a round trained on this conversation."""
-    query = select(SnapshotItem.round_id).where(
-        SnapshotItem.conversation_id == id, SnapshotItem.outcome == "used"
-    )
+    query = select(SnapshotItem.round_id).where(SnapshotItem.conversation_id == id, SnapshotItem.outcome == "used")
     return session.exec(query.limit(1)).first() is not None
 
 
@@ -88,14 +84,10 @@ def delete_originals(session: Session, before: datetime, at: datetime, limit: in
     ).all()
     session.execute(update(Message).where(col(Message.conversation_id).in_(ids)).values(sealed=None))
     newest = (
-        select(Conversation.revision)
-        .where(col(Conversation.id) == col(CleanMessage.conversation_id))
-        .scalar_subquery()
+        select(Conversation.revision).where(col(Conversation.id) == col(CleanMessage.conversation_id)).scalar_subquery()
     )
     session.execute(
-        delete(CleanMessage).where(
-            col(CleanMessage.conversation_id).in_(ids), col(CleanMessage.revision) < newest
-        )
+        delete(CleanMessage).where(col(CleanMessage.conversation_id).in_(ids), col(CleanMessage.revision) < newest)
     )
     gone = {"sealed_secret": None, "sealed_meta": b"", "raw_deleted_at": at}
     session.execute(update(Conversation).where(col(Conversation.id).in_(ids)).values(**gone))

@@ -44,17 +44,13 @@ def find_person(session: Session, app: str, hmac: str) -> Person | None:
 
 
 def count_conversations(session: Session, person: str) -> int:
-    return session.exec(
-        select(func.count()).select_from(Conversation).where(Conversation.person_id == person)
-    ).one()
+    return session.exec(select(func.count()).select_from(Conversation).where(Conversation.person_id == person)).one()
 
 
 def erase_text(session: Session, person: str) -> None:
     """Deletes every sealed text, hash and measure of the person's conversations; their rows stay as erased."""
     ids = select(Conversation.id).where(Conversation.person_id == person)
-    used = select(Conversation.prompt_cluster_id, Conversation.pair_cluster_id).where(
-        Conversation.person_id == person
-    )
+    used = select(Conversation.prompt_cluster_id, Conversation.pair_cluster_id).where(Conversation.person_id == person)
     touched = {cluster for row in session.exec(used).all() for cluster in row if cluster is not None}
     mine = col(Message.conversation_id).in_(ids)
     _erase_ratings_on(session, mine)
@@ -65,9 +61,15 @@ def erase_text(session: Session, person: str) -> None:
     # an id of its own instead of the hash, so that the app may send the message again after consenting anew
     session.execute(update(Message).where(mine).values(sealed=None, digest="", client_hmac=Message.id))
     gone = {
-        "state": "erased", "sealed_meta": b"", "sealed_secret": None, "digest": "", "language": None, "topic": None,
-        "prompt_cluster_id": None, "pair_cluster_id": None,
-    }  # fmt: skip
+        "state": "erased",
+        "sealed_meta": b"",
+        "sealed_secret": None,
+        "digest": "",
+        "language": None,
+        "topic": None,
+        "prompt_cluster_id": None,
+        "pair_cluster_id": None,
+    }
     session.execute(update(Conversation).where(col(Conversation.person_id) == person).values(**gone))
     clusters.forget_unused(session, touched)
 
@@ -168,9 +170,7 @@ def _erase_ratings_on(session: Session, chosen: ColumnElement[bool]) -> None:
     for table in (Vote, VoteEvent):
         session.execute(delete(table).where(col(table.message_hmac).in_(hashes)))
     for pairs in (Comparison, ComparisonEvent):
-        session.execute(
-            delete(pairs).where(or_(col(pairs.first_hmac).in_(hashes), col(pairs.second_hmac).in_(hashes)))
-        )
+        session.execute(delete(pairs).where(or_(col(pairs.first_hmac).in_(hashes), col(pairs.second_hmac).in_(hashes))))
 
 
 def _forget_texts(session: Session, conversations: Sequence[str]) -> None:

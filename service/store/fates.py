@@ -42,12 +42,19 @@ def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackF
     """Stores what a round made of every piece of feedback."""
     rows = [
         {
-            "round_id": round_id, "conversation_id": fate.conversation, "message_id": fate.message, "other_id": fate.other,
+            "round_id": round_id,
+            "conversation_id": fate.conversation,
+            "message_id": fate.message,
+            "other_id": fate.other,
             "rater": fate.rater,
-            "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule, "weight": fate.weight,
+            "kind": fate.kind,
+            "value": fate.value,
+            "outcome": fate.outcome,
+            "rule": fate.rule,
+            "weight": fate.weight,
         }
         for fate in fates
-    ]  # fmt: skip
+    ]
     if rows:
         session.execute(insert(FeedbackFate), rows)
 
@@ -55,9 +62,11 @@ def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackF
 def mark_resampled(session: Session, round_id: int, answers: Sequence[str]) -> None:
     """The down-votes on these bad answers taught a pair, with a fresh answer (pipelines.feedback.method.resample_fates)."""
     of_votes = (
-        col(FeedbackFate.round_id) == round_id, col(FeedbackFate.kind) == "vote", col(FeedbackFate.value) < 0,
+        col(FeedbackFate.round_id) == round_id,
+        col(FeedbackFate.kind) == "vote",
+        col(FeedbackFate.value) < 0,
         col(FeedbackFate.rule).in_(RESAMPLED_FROM),
-    )  # fmt: skip
+    )
     for start in range(0, len(answers), _NAMES_AT_A_TIME):
         named = col(FeedbackFate.message_id).in_(answers[start : start + _NAMES_AT_A_TIME])
         session.execute(update(FeedbackFate).where(named, *of_votes).values(outcome="used", rule="resample"))
@@ -101,7 +110,9 @@ def heard_of(session: Session, raters: Collection[str], rounds: Collection[int])
 def tokens_by_person(session: Session, rounds: Collection[int]) -> dict[str, int]:
     """Trained tokens of each person in these rounds: those of their conversations, but what others wrote is the writers'."""
     used = (col(SnapshotItem.round_id).in_(rounds), SnapshotItem.outcome == "used")
-    at_home = select(SnapshotItem.person_id, func.sum(SnapshotItem.tokens)).where(*used).group_by(SnapshotItem.person_id)
+    at_home = (
+        select(SnapshotItem.person_id, func.sum(SnapshotItem.tokens)).where(*used).group_by(SnapshotItem.person_id)
+    )
     found = {person: int(tokens) for person, tokens in session.exec(at_home).all()}
     for owner, writer, tokens in session.exec(_written(used)).all():
         found[owner] -= int(tokens)

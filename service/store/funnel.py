@@ -91,9 +91,9 @@ def funnel(session: Session) -> Funnel:
 
 def _states(session: Session) -> tuple[Counter[str], int, datetime | None]:
     """Conversations by state, how many clean ones have consent, and when the last one was curated; one scan."""
-    query = select(
-        Conversation.state, Conversation.consent, func.count(), func.max(Conversation.curated_at)
-    ).group_by(Conversation.state, col(Conversation.consent))
+    query = select(Conversation.state, Conversation.consent, func.count(), func.max(Conversation.curated_at)).group_by(
+        Conversation.state, col(Conversation.consent)
+    )
     states: Counter[str] = Counter()
     consented, last = 0, None
     for state, consent, count, curated_at in session.exec(query).all():
@@ -118,5 +118,7 @@ def _left_out(session: Session, round_id: int | None, decided: Mapping[tuple[str
     quarantined = session.exec(select(Quarantine.reason, func.count()).group_by(Quarantine.reason)).all()
     rows = [LeftOut(rule, "curation", count) for rule, count in rejected]
     rows += [LeftOut(reason, "quarantine", count) for reason, count in quarantined]
-    rows += [LeftOut(why, f"round {round_id}", count) for (outcome, why), count in decided.items() if outcome == "left_out"]
+    rows += [
+        LeftOut(why, f"round {round_id}", count) for (outcome, why), count in decided.items() if outcome == "left_out"
+    ]
     return sorted(rows, key=lambda row: (-row.count, row.reason))[:MAX_REASONS]

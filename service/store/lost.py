@@ -13,8 +13,10 @@ from service.store.tables import Conversation, Correction, Message, Vote
 
 _CHUNK = 400  # rows per query: below every database's limit on bound values
 _STATES = {
-    "received": "not_curated_yet", "rejected": "conversation_rejected", "quarantined": "conversation_quarantined",
-}  # fmt: skip
+    "received": "not_curated_yet",
+    "rejected": "conversation_rejected",
+    "quarantined": "conversation_quarantined",
+}
 
 
 class _Place(NamedTuple):
@@ -37,7 +39,9 @@ def find_lost(session: Session, known: Mapping[str, Rater], heard: Collection[st
 
 
 def _votes(session: Session, known: Mapping[str, Rater], heard: Collection[str]) -> Iterator[FeedbackFate]:
-    query = select(Vote.id, Vote.message_hmac, Vote.rater_hmac, Vote.value).where(Vote.value != 0).order_by(col(Vote.id))
+    query = (
+        select(Vote.id, Vote.message_hmac, Vote.rater_hmac, Vote.value).where(Vote.value != 0).order_by(col(Vote.id))
+    )
     rows = [row for row in session.exec(query).yield_per(_CHUNK) if row[0] not in heard]
     places = _places(session, {row[1] for row in rows})
     for _, message, rater, value in rows:
@@ -58,7 +62,9 @@ def _corrections(session: Session, heard: Collection[str]) -> Iterator[FeedbackF
     states = _states(session, {one.conversation_id for one in rows})
     for one in rows:
         rule = _STATES.get(states[one.conversation_id]) or ("correction_refused" if one.refused else "answer_gone")
-        yield _dropped("correction", one.person_id, _Place(one.corrected_id, one.conversation_id, rule), other=one.message_id)
+        yield _dropped(
+            "correction", one.person_id, _Place(one.corrected_id, one.conversation_id, rule), other=one.message_id
+        )
 
 
 def _of_two(chosen: _Place, rejected: _Place) -> str:
@@ -73,14 +79,19 @@ def _of_two(chosen: _Place, rejected: _Place) -> str:
 def _places(session: Session, hashes: Iterable[str]) -> dict[str, _Place]:
     """Where the messages with these keyed ids are, those that are stored."""
     query = (
-        sql_select(*(col(column) for column in (Message.client_hmac, Message.id, Conversation.id, Conversation.state)),
-                   col(Correction.id), col(Correction.refused))
+        sql_select(
+            *(col(column) for column in (Message.client_hmac, Message.id, Conversation.id, Conversation.state)),
+            col(Correction.id),
+            col(Correction.refused),
+        )
         .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
         .join(Correction, col(Correction.message_id) == col(Message.id), isouter=True)
-    )  # fmt: skip
+    )
     found = {}
     for chunk in _chunks(hashes):
-        for hmac, message, conversation, state, correction, refused in session.execute(query.where(col(Message.client_hmac).in_(chunk))):
+        for hmac, message, conversation, state, correction, refused in session.execute(
+            query.where(col(Message.client_hmac).in_(chunk))
+        ):
             of_text = "answer_gone" if correction is None else "correction_refused" if refused else "replaced"
             found[hmac] = _Place(message, conversation, _STATES.get(state, of_text))
     return found
@@ -89,7 +100,9 @@ def _places(session: Session, hashes: Iterable[str]) -> dict[str, _Place]:
 def _states(session: Session, conversations: Iterable[str]) -> dict[str, str]:
     query = select(Conversation.id, Conversation.state)
     chunks = _chunks(conversations)
-    return {row[0]: row[1] for chunk in chunks for row in session.exec(query.where(col(Conversation.id).in_(chunk))).all()}
+    return {
+        row[0]: row[1] for chunk in chunks for row in session.exec(query.where(col(Conversation.id).in_(chunk))).all()
+    }
 
 
 def _chunks(names: Iterable[str]) -> Iterator[Sequence[str]]:
@@ -99,6 +112,12 @@ def _chunks(names: Iterable[str]) -> Iterator[Sequence[str]]:
 
 def _dropped(kind: FeedbackKind, rater: str, place: _Place, value: Literal[1, -1] = 1, other: str = "") -> FeedbackFate:
     return FeedbackFate(
-        conversation=place.conversation, message=place.message, rater=rater, kind=kind, value=value, outcome="dropped",
-        rule=place.rule, other=other,
-    )  # fmt: skip
+        conversation=place.conversation,
+        message=place.message,
+        rater=rater,
+        kind=kind,
+        value=value,
+        outcome="dropped",
+        rule=place.rule,
+        other=other,
+    )

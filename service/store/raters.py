@@ -6,15 +6,7 @@ from datetime import datetime
 from sqlalchemy import or_, union_all
 from sqlmodel import Session, col, func, select
 
-from service.store.tables import (
-    Comparison,
-    ComparisonEvent,
-    Conversation,
-    Correction,
-    Person,
-    Vote,
-    VoteEvent,
-)
+from service.store.tables import Comparison, ComparisonEvent, Conversation, Correction, Person, Vote, VoteEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ def running_rounds(session: Session) -> list[Round]:
 
 def claim_round(session: Session, owner: str, clock: float, lease_seconds: float) -> Round | None:
     """Take the oldest round that waits, or whose worker let its lease run out; its fence grows by one."""
-    abandoned = and_(col(Round.state) == "running", or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock))
+    abandoned = and_(
+        col(Round.state) == "running", or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
+    )
     due = and_(or_(col(Round.state) == "requested", abandoned), col(Round.cancel_requested).is_(False))
     first = select(col(Round.id)).where(due).order_by(col(Round.id)).limit(1).with_for_update(skip_locked=True)
     values = {"state": "running", "owner": owner, "lease_until": clock + lease_seconds, "fence": col(Round.fence) + 1}
@@ -83,7 +85,9 @@ def end_abandoned_cancels(session: Session, clock: float) -> int:
     gone = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
     waiting = and_(col(Round.cancel_requested).is_(True), col(Round.state).in_(OPEN_STATES), gone)
     values = {"state": "cancelled", "finished_at": now(), "lease_until": None}
-    ended = session.execute(update(Round).where(waiting).values(**values).returning(col(Round.id), col(Round.message))).all()
+    ended = session.execute(
+        update(Round).where(waiting).values(**values).returning(col(Round.id), col(Round.message))
+    ).all()
     for round_id, message in ended:
         end_open_attempts(session, round_id, "cancelled", message or f"round {round_id} was cancelled")
     return len(ended)
@@ -129,7 +133,9 @@ def _changed(session: Session, statement: Any) -> int:
 
 
 def attempts(session: Session, round_id: int) -> list[Attempt]:
-    return list(session.exec(select(Attempt).where(col(Attempt.round_id) == round_id).order_by(col(Attempt.number))).all())
+    return list(
+        session.exec(select(Attempt).where(col(Attempt.round_id) == round_id).order_by(col(Attempt.number))).all()
+    )
 
 
 def end_open_attempts(session: Session, round_id: int, state: str, reason: str) -> None:
@@ -160,11 +166,18 @@ def add_snapshot(
     session.flush()
     rows = [
         {
-            "round_id": round_id, "conversation_id": item.conversation, "person_id": item.person, "tokens": item.tokens,
-            "outcome": item.outcome, "reason": item.reason, "part": item.part, "source": item.source, "digest": item.digest,
+            "round_id": round_id,
+            "conversation_id": item.conversation,
+            "person_id": item.person,
+            "tokens": item.tokens,
+            "outcome": item.outcome,
+            "reason": item.reason,
+            "part": item.part,
+            "source": item.source,
+            "digest": item.digest,
         }
         for item in items
-    ]  # fmt: skip
+    ]
     writers = [
         {"round_id": round_id, "conversation_id": item.conversation, "person_id": person, "tokens": tokens}
         for item in items
@@ -186,8 +199,10 @@ def leave_out(session: Session, round_id: int, reasons: Mapping[str, str]) -> No
 def take_back_in(session: Session, round_id: int, reasons: Collection[str], still_out: Collection[str]) -> None:
     """A later attempt had room for what an earlier one left out for one of `reasons`, but for `still_out`."""
     out = and_(
-        col(SnapshotItem.round_id) == round_id, col(SnapshotItem.outcome) == "left_out", col(SnapshotItem.reason).in_(reasons)
-    )  # fmt: skip
+        col(SnapshotItem.round_id) == round_id,
+        col(SnapshotItem.outcome) == "left_out",
+        col(SnapshotItem.reason).in_(reasons),
+    )
     for item in session.exec(select(SnapshotItem).where(out)).all():
         if item.conversation_id not in still_out and item.part is not None:
             item.outcome, item.reason = ("used" if item.part == "train" else "held_out"), item.part

@@ -19,9 +19,7 @@ from sqlmodel import Session
 
 from pipelines.errors import InputError
 from service.settings import Settings
-from service.store.migrate import (
-    migrate as migrate,  # re-exported: whoever opens a store may want it migrated
-)
+from service.store.migrate import migrate as migrate  # re-exported: whoever opens a store may want it migrated
 
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 16 << 10
@@ -111,9 +109,7 @@ def checked_url(database_url: str) -> URL:
         ) from error
     backend = url.get_backend_name()
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
-        raise InputError(
-            "an in-memory SQLite database cannot be shared by processes; write sqlite:///path/to/file.db"
-        )
+        raise InputError("an in-memory SQLite database cannot be shared by processes; write sqlite:///path/to/file.db")
     if backend == "sqlite":
         return url.set(drivername="sqlite")
     if backend in ("postgresql", "postgres"):

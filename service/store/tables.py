@@ -91,10 +91,7 @@ class Conversation(SQLModel, table=True):
     `sealed_secret` seeds the surrogates and goes with the raw text.
     """
 
-    __table_args__ = (
-        UniqueConstraint("app_id", "client_hmac"),
-        Index("ix_conversation_due", "state", "received_at"),
-    )
+    __table_args__ = (UniqueConstraint("app_id", "client_hmac"), Index("ix_conversation_due", "state", "received_at"))
 
     id: str = Field(default_factory=new_id, primary_key=True)
     app_id: str = Field(foreign_key="app.id")
@@ -123,7 +120,10 @@ class Conversation(SQLModel, table=True):
 class Message(SQLModel, table=True):
     """`client_hmac` is the keyed hash of the app's message id, by which votes find it. `sealed` goes after retention."""
 
-    __table_args__ = (UniqueConstraint("conversation_id", "client_hmac"), Index("ix_message_client_hmac", "client_hmac"))
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "client_hmac"),
+        Index("ix_message_client_hmac", "client_hmac"),
+    )
 
     id: str = Field(default_factory=new_id, primary_key=True)
     conversation_id: str = Field(foreign_key="conversation.id")  # the unique constraint is its index

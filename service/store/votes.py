@@ -63,16 +63,12 @@ def record_satisfaction(session: Session, values: Mapping[str, int]) -> None:
     standing = {row[0]: row[1] for row in rows}
     at = now()
     added = [
-        {"conversation_id": id, "value": value, "updated_at": at}
-        for id, value in values.items()
-        if id not in standing
+        {"conversation_id": id, "value": value, "updated_at": at} for id, value in values.items() if id not in standing
     ]
     insert_ignoring_conflicts(session.connection(), Satisfaction, added)
     for id, value in values.items():
         if standing.get(id, value) != value:
-            session.execute(
-                update(Satisfaction).filter_by(conversation_id=id).values(value=value, updated_at=at)
-            )
+            session.execute(update(Satisfaction).filter_by(conversation_id=id).values(value=value, updated_at=at))
 
 
 def count_votes(session: Session, app: str, conversation_id: str) -> Counter[tuple[str, int]]:
@@ -80,9 +76,7 @@ def count_votes(session: Session, app: str, conversation_id: str) -> Counter[tup
 
     A vote that came before its message may turn out to be on a user's; it counts for nothing.
     """
-    hashes = select(Message.client_hmac).where(
-        Message.conversation_id == conversation_id, Message.role == "assistant"
-    )
+    hashes = select(Message.client_hmac).where(Message.conversation_id == conversation_id, Message.role == "assistant")
     query = (
         select(Vote.message_hmac, Vote.value, func.count())
         .where(Vote.app_id == app, col(Vote.message_hmac).in_(hashes))

@@ -81,9 +81,7 @@ async def _identify(request: Request, keys: KeyRing, scopes: Sequence[str], key:
 
 def _holder(keys: KeyRing, key: str | None) -> Caller:
     if not key:
-        raise Unauthorized(
-            "this needs an API key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
-        )
+        raise Unauthorized("this needs an API key: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
     caller = keys.find(key)
     if caller is None:
         raise Unauthorized("this API key is unknown or revoked; make one with `perennial keys create`")

@@ -49,20 +49,31 @@ def uses_of(session: Session, conversation_id: str) -> list[Use]:
         by_round[fate.round_id].append(fate)
     decided = {use.round_id: (use.outcome, use.reason) for use in conversations.uses_of(session, conversation_id)}
     return [
-        Use.model_validate({
-            "round": round_id, "outcome": outcome, "reason": reason,
-            "feedback": [_fate(fate, positions) for fate in by_round[round_id]],
-        })
+        Use.model_validate(
+            {
+                "round": round_id,
+                "outcome": outcome,
+                "reason": reason,
+                "feedback": [_fate(fate, positions) for fate in by_round[round_id]],
+            }
+        )
         for round_id in sorted(decided.keys() | by_round.keys())
         for outcome, reason in [decided.get(round_id, ("left_out", "not_clean"))]
-    ]  # fmt: skip
+    ]
 
 
 def _fate(fate: FeedbackFate, positions: Mapping[str, int]) -> FeedbackUse:
-    return FeedbackUse.model_validate({
-        "position": positions.get(fate.message_id), "other": positions.get(fate.other_id), "kind": fate.kind, "value": fate.value, "outcome": fate.outcome, "rule": fate.rule,
-        "weight": fate.weight,
-    })  # fmt: skip
+    return FeedbackUse.model_validate(
+        {
+            "position": positions.get(fate.message_id),
+            "other": positions.get(fate.other_id),
+            "kind": fate.kind,
+            "value": fate.value,
+            "outcome": fate.outcome,
+            "rule": fate.rule,
+            "weight": fate.weight,
+        }
+    )
 
 
 def _compared(messages: Iterable[Message], standing: Sequence[Standing]) -> dict[str, Counter[str]]:
@@ -77,9 +88,7 @@ def _compared(messages: Iterable[Message], standing: Sequence[Standing]) -> dict
     return found
 
 
-def _correction(
-    held: Held | None, stands: set[str], positions: dict[str, int]
-) -> dict[str, int | str | None]:
+def _correction(held: Held | None, stands: set[str], positions: dict[str, int]) -> dict[str, int | str | None]:
     if held is None:
         return {}
     state = "retracted" if held.is_retracted else "superseded"

@@ -41,8 +41,9 @@ class Guard:
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         limit, received = self._max_body_bytes, 0
         # HTTPException is what FastAPI passes on unchanged; any other exception here becomes a 400
-        too_large = HTTPException(413, f"the body is larger than {limit} bytes; send less, or stream it to "
-                                  "/v1/conversations/import")  # fmt: skip
+        too_large = HTTPException(
+            413, f"the body is larger than {limit} bytes; send less, or stream it to /v1/conversations/import"
+        )
         declared = dict(scope["headers"]).get(b"content-length", b"0")
 
         async def receiving() -> Message:
@@ -61,10 +62,4 @@ class Guard:
         # the route's template, not the path: a path holds ids that the app chose
         route = getattr(scope.get("route"), "path", None)
         emit = _log.warning if status >= 500 else _log.debug
-        emit(
-            "request",
-            method=scope["method"],
-            route=route,
-            status=status,
-            milliseconds=round(seconds * 1000, 1),
-        )
+        emit("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 1))

@@ -1,7 +1,7 @@
 """Routes whose problems also hold OpenAI's error object, because OpenAI's clients read that.
 
-    {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "the model 'x' does not answer here; ...",
-     "error": {"message": "the model 'x' ...", "type": "invalid_request_error", "code": "model_not_found", "param": null}}
+{"type": "about:blank", "title": "Not Found", "status": 404, "detail": "the model 'x' does not answer here; ...",
+ "error": {"message": "the model 'x' ...", "type": "invalid_request_error", "code": "model_not_found", "param": null}}
 """
 
 from collections.abc import Awaitable, Callable

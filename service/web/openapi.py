@@ -6,13 +6,7 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.ingest.wire import (
-    ComparisonChangeIn,
-    ConversationIn,
-    CorrectionChangeIn,
-    VoteChangeIn,
-    WholeComparisonIn,
-)
+from service.ingest.wire import ComparisonChangeIn, ConversationIn, CorrectionChangeIn, VoteChangeIn, WholeComparisonIn
 from service.web.schemas import Problem
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -57,9 +51,7 @@ def describe(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = get_openapi(
-                title=app.title, version=app.version, description=app.description, routes=app.routes
-            )
+            found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             _, components = msgspec.json.schema_components(
                 (ConversationIn, VoteChangeIn, CorrectionChangeIn, ComparisonChangeIn, WholeComparisonIn),
                 ref_template=_REFERENCE,

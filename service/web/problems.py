@@ -101,7 +101,9 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return problem(422, f"the body is not valid JSON: {first['ctx']['error'].lower()} (character {first['loc'][-1]})")
+        return problem(
+            422, f"the body is not valid JSON: {first['ctx']['error'].lower()} (character {first['loc'][-1]})"
+        )
     if first["loc"] == ("body",):
         return problem(422, "the body must be a JSON object, sent with the header Content-Type: application/json")
     place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])

@@ -46,8 +46,12 @@ def _run(recipe: str, home: Path) -> Turn:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
     ended = subprocess.run(
         [*command, "--recipe", f"data/recipes/{recipe}.yaml"],
-        cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=1500,
-    )  # fmt: skip
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1500,
+    )
     output = ended.stdout + ended.stderr
     path = home / "summary.json"
     assert path.is_file(), output[-4000:]

@@ -17,12 +17,24 @@ def test_the_core_grid_has_five_seeds_of_every_primary_contrast_and_three_of_the
     seeds = Counter(run.arm for run in core_grid())
 
     assert {arm for arm, count in seeds.items() if count == 5} == {
-        "dpo-500", "dpo-100", "dpo-500-bare", "kto-500", "kto-100", "kto-500-bare",
-    }  # fmt: skip
+        "dpo-500",
+        "dpo-100",
+        "dpo-500-bare",
+        "kto-500",
+        "kto-100",
+        "kto-500-bare",
+    }
     assert {arm for arm, count in seeds.items() if count == 3} == {
-        "dpo-500-noise20", "dpo-500-noise40", "kto-500-noise20", "kto-500-noise40", "kto-500-ups90",
-        "dpo-500-hot", "dpo-500-hot-bare", "kto-500-hot", "kto-500-hot-bare",
-    }  # fmt: skip
+        "dpo-500-noise20",
+        "dpo-500-noise40",
+        "kto-500-noise20",
+        "kto-500-noise40",
+        "kto-500-ups90",
+        "dpo-500-hot",
+        "dpo-500-hot-bare",
+        "kto-500-hot",
+        "kto-500-hot-bare",
+    }
     assert len({run.name for run in core_grid()}) == len(core_grid())
 
 
@@ -30,7 +42,9 @@ def test_poisoning_has_twelve_cells_its_clean_rate_and_patient_attackers() -> No
     arms = Counter(run.arm for run in poison_grid())
 
     assert len([arm for arm, seeds in arms.items() if seeds == 3]) == 14
-    assert [arm for arm, seeds in arms.items() if seeds == 1] == [f"{n}-ratings-10-accounts-defended-patient" for n in (5, 25, 100)]
+    assert [arm for arm, seeds in arms.items() if seeds == 1] == [
+        f"{n}-ratings-10-accounts-defended-patient" for n in (5, 25, 100)
+    ]
 
 
 def test_the_three_sets_of_prompts_share_nothing() -> None:
@@ -41,13 +55,19 @@ def test_the_three_sets_of_prompts_share_nothing() -> None:
 
 
 def test_the_style_data_hold_either_closing_equally_often() -> None:
-    preferred = sum(any(example.turns[1].content.endswith(c[0]) for c in CLOSINGS.values()) for example in style_examples())
+    preferred = sum(
+        any(example.turns[1].content.endswith(c[0]) for c in CLOSINGS.values()) for example in style_examples()
+    )
 
     assert preferred * 2 == len(style_examples())
 
 
-@pytest.mark.parametrize(("noise", "ups", "flipped", "up"), [(0, 0.5, 0, 250), (0.2, 0.5, 100, 250), (0.4, 0.5, 200, 250), (0, 0.9, 0, 450)])
-def test_votes_are_as_many_as_noisy_and_as_lopsided_as_the_run_says(noise: float, ups: float, flipped: int, up: int) -> None:
+@pytest.mark.parametrize(
+    ("noise", "ups", "flipped", "up"), [(0, 0.5, 0, 250), (0.2, 0.5, 100, 250), (0.4, 0.5, 200, 250), (0, 0.9, 0, 450)]
+)
+def test_votes_are_as_many_as_noisy_and_as_lopsided_as_the_run_says(
+    noise: float, ups: float, flipped: int, up: int
+) -> None:
     votes = cast_votes(Run(method="kto", votes=500, noise=noise, ups=ups))
     liked = [any((vote.chosen or vote.rejected or "").endswith(c[0]) for c in CLOSINGS.values()) for vote in votes]
 
@@ -75,19 +95,35 @@ def test_the_evidence_has_a_row_per_arm_and_pictures(tmp_path: Path, monkeypatch
     write(tmp_path / "reference" / "scores.json", before)
     for seed in (0, 1):
         run = Run(method="kto", votes=100, seed=seed)
-        write(tmp_path / "runs" / run.name / "manifest.json", {"run": run.model_dump(), "scores": scores("11", "1000"), "seconds": 30})
+        write(
+            tmp_path / "runs" / run.name / "manifest.json",
+            {"run": run.model_dump(), "scores": scores("11", "1000"), "seconds": 30},
+        )
     hit = PoisonRun(ratings=5, accounts=1, defended=True)
-    told = {"poison": hit.model_dump(), "scores": scores("11", "1100"), "planted_rate": 0.5, "planted_counted": 5, "cap_active": False}
+    told = {
+        "poison": hit.model_dump(),
+        "scores": scores("11", "1100"),
+        "planted_rate": 0.5,
+        "planted_counted": 5,
+        "cap_active": False,
+    }
     write(tmp_path / "runs" / "poison-x" / "manifest.json", told)
 
     clean = PoisonRun(ratings=0, accounts=1, defended=True)
-    write(tmp_path / "runs" / "poison-clean" / "manifest.json", told | {"poison": clean.model_dump(), "planted_rate": 0.25})
+    write(
+        tmp_path / "runs" / "poison-clean" / "manifest.json",
+        told | {"poison": clean.model_dump(), "planted_rate": 0.25},
+    )
 
     written = report.write_evidence(tmp_path / "runs", tmp_path)
 
     text = (tmp_path / "docs" / "evidence.md").read_text()
     assert "2 of 57 runs, 1 minutes of work" in text
-    assert "| kto-100 | 2 | 100.0 ± 0.0 |" in text and "-25.0 ± 0.0" in text and "| 5-ratings-1-accounts-defended | 1 | 50.0 | +25.0 |" in text
+    assert (
+        "| kto-100 | 2 | 100.0 ± 0.0 |" in text
+        and "-25.0 ± 0.0" in text
+        and "| 5-ratings-1-accounts-defended | 1 | 50.0 | +25.0 |" in text
+    )
     assert {path.name for path in written} == {"results.json", "evidence.md", "core.png", "poison.png"}
 
 

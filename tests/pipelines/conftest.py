@@ -63,10 +63,18 @@ def write_base(folder: Path, **changes: Any) -> Path:
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
     shape: dict[str, Any] = {
-        "vocab_size": write_tokenizer(folder), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 2048,
-        "tie_word_embeddings": True, "initializer_range": 0.05, "bos_token_id": None, "eos_token_id": 2,
-    }  # fmt: skip
+        "vocab_size": write_tokenizer(folder),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.05,
+        "bos_token_id": None,
+        "eos_token_id": 2,
+    }
     torch.manual_seed(7)
     model = Qwen2ForCausalLM(Qwen2Config(**(shape | changes)))
     model.to(torch.bfloat16).save_pretrained(folder)

@@ -28,15 +28,27 @@ def down(*raters: str, day: float = 0) -> tuple[Rating, ...]:
     return tuple(rating(rater, -1, day) for rater in raters)
 
 
-def message(name: str, role: str, text: str, parent: str | None, ratings: Sequence[Rating] = (), **more: Any) -> RatedMessage:
+def message(
+    name: str, role: str, text: str, parent: str | None, ratings: Sequence[Rating] = (), **more: Any
+) -> RatedMessage:
     ups = sum(one.value > 0 for one in ratings)
-    return RatedMessage.model_validate({
-        "key": MessageKey(message=name, revision=1), "role": role, "parent": parent, "text": text, "up": ups,
-        "down": len(ratings) - ups, "ratings": tuple(ratings), **more,
-    })  # fmt: skip
+    return RatedMessage.model_validate(
+        {
+            "key": MessageKey(message=name, revision=1),
+            "role": role,
+            "parent": parent,
+            "text": text,
+            "up": ups,
+            "down": len(ratings) - ups,
+            "ratings": tuple(ratings),
+            **more,
+        }
+    )
 
 
-def correction(name: str, of: str, text: str, parent: str, rater: str = "r", day: float = 1, **more: Any) -> RatedMessage:
+def correction(
+    name: str, of: str, text: str, parent: str, rater: str = "r", day: float = 1, **more: Any
+) -> RatedMessage:
     made = Correction(of=of, rater=rater, at=at(day), since=at(-100))
     return message(name, "assistant", text, parent, corrects=made, **more)
 
@@ -46,11 +58,24 @@ def comparison(chosen: str, rejected: str, rater: str = "r", day: float = 1) -> 
 
 
 def conversation(name: str, *messages: RatedMessage, day: float = 0, **more: Any) -> Candidate:
-    return Candidate.model_validate({
-        "conversation": name, "person": "p-" + name, "app": "app", "occurred_at": at(day), "consent": True,
-        "satisfaction": None, "language": "en", "topic": "general", "prompt_cluster": "q-" + name,
-        "pair_cluster": "qa-" + name, "part": "train", "seen": False, "messages": messages, **more,
-    })  # fmt: skip
+    return Candidate.model_validate(
+        {
+            "conversation": name,
+            "person": "p-" + name,
+            "app": "app",
+            "occurred_at": at(day),
+            "consent": True,
+            "satisfaction": None,
+            "language": "en",
+            "topic": "general",
+            "prompt_cluster": "q-" + name,
+            "pair_cluster": "qa-" + name,
+            "part": "train",
+            "seen": False,
+            "messages": messages,
+            **more,
+        }
+    )
 
 
 def asked(name: str, question: str, *answers: tuple[str, Sequence[Rating]], day: float = 0, **more: Any) -> Candidate:
@@ -79,21 +104,32 @@ def pools(draw: st.DrawFn) -> list[Candidate]:
         for place in range(draw(st.integers(1, 3))):
             votes = draw(st.dictionaries(raters, st.sampled_from([1, -1]), max_size=3))
             names.append(f"{n}.{place}")
-            messages.append(message(
-                names[-1], "assistant", draw(st.sampled_from(TEXTS)), f"{n}.q",
-                [rating(rater, value, day + draw(st.integers(0, 9))) for rater, value in votes.items()],
-                complete=draw(st.sampled_from([True, True, False])),
-            ))  # fmt: skip
+            messages.append(
+                message(
+                    names[-1],
+                    "assistant",
+                    draw(st.sampled_from(TEXTS)),
+                    f"{n}.q",
+                    [rating(rater, value, day + draw(st.integers(0, 9))) for rater, value in votes.items()],
+                    complete=draw(st.sampled_from([True, True, False])),
+                )
+            )
         for place in range(draw(st.integers(0, 2))):
             of, rater = draw(st.sampled_from(names)), draw(raters)
             text = draw(st.sampled_from(TEXTS))
             messages.append(correction(f"{n}.c{place}", of, text, f"{n}.q", rater, day + draw(st.integers(1, 30))))
         pairs = st.tuples(st.sampled_from(names), st.sampled_from([*names, "gone"]), raters)
         chosen = draw(st.lists(pairs, max_size=2, unique=True))
-        pool.append(conversation(
-            str(n), *messages, day=day, consent=draw(st.sampled_from([True, True, None])),
-            app=draw(st.sampled_from(["a", "b"])), prompt_cluster=f"q{0 if prompt == 1 else prompt}",
-            part=draw(st.sampled_from(["train", "train", "dev", "heldout"])),
-            comparisons=tuple(comparison(one, other, rater, day + 1) for one, other, rater in chosen),
-        ))  # fmt: skip
+        pool.append(
+            conversation(
+                str(n),
+                *messages,
+                day=day,
+                consent=draw(st.sampled_from([True, True, None])),
+                app=draw(st.sampled_from(["a", "b"])),
+                prompt_cluster=f"q{0 if prompt == 1 else prompt}",
+                part=draw(st.sampled_from(["train", "train", "dev", "heldout"])),
+                comparisons=tuple(comparison(one, other, rater, day + 1) for one, other, rater in chosen),
+            )
+        )
     return pool

@@ -39,7 +39,11 @@ def test_every_shipped_recipe_is_read(path: Path) -> None:
         ("user: 0.25", "user: 0.35", "add up to 1.1, not to 1"),
         ("promote: manual", "preference: {desirable: -1.0}", "`preference.desirable.*greater than 0"),
         ("promote: manual", "preference: {batch: {per_device: 1, accumulate: 1}}", "a batch of 1 has no room"),
-        ("promote: manual", "preference: {method: bco, batch: {per_device: 1, accumulate: 1}}", "`method: bco` may read good and bad"),
+        (
+            "promote: manual",
+            "preference: {method: bco, batch: {per_device: 1, accumulate: 1}}",
+            "`method: bco` may read good and bad",
+        ),
         ("promote: manual", "preference: {undesirable: 0}", "`preference.undesirable.*greater than 0"),
     ],
 )

@@ -233,13 +233,22 @@ class Texts:
 
 def held(name: str, source: str, part: str = "heldout") -> SnapshotItem:
     turns = tuple(
-        TurnKey.model_validate({"key": {"message": f"{name}.{role}", "revision": 1}, "role": role, "trained": role == "assistant"})
+        TurnKey.model_validate(
+            {"key": {"message": f"{name}.{role}", "revision": 1}, "role": role, "trained": role == "assistant"}
+        )
         for role in ("user", "assistant")
     )
-    return SnapshotItem.model_validate({
-        "conversation": name, "person": "p", "outcome": "held_out", "reason": part, "part": part, "source": source,
-        "turns": turns,
-    })  # fmt: skip
+    return SnapshotItem.model_validate(
+        {
+            "conversation": name,
+            "person": "p",
+            "outcome": "held_out",
+            "reason": part,
+            "part": part,
+            "source": source,
+            "turns": turns,
+        }
+    )
 
 
 def test_held_out_answers_are_always_the_same_half_of_them_new() -> None:
@@ -253,7 +262,9 @@ def test_held_out_answers_are_always_the_same_half_of_them_new() -> None:
     assert first[0].turns[1].content == f"text of {first[0].id}.assistant" and first[0].turns[1].trained
 
 
-@pytest.mark.parametrize(("new", "old", "count", "got"), [(3, 20, 10, 10), (20, 3, 10, 10), (2, 3, 10, 5), (4, 4, 0, 0)])
+@pytest.mark.parametrize(
+    ("new", "old", "count", "got"), [(3, 20, 10, 10), (20, 3, 10, 10), (2, 3, 10, 5), (4, 4, 0, 0)]
+)
 def test_held_out_answers_fill_up_from_what_there_is(new: int, old: int, count: int, got: int) -> None:
     items = [held(f"new{n}", "new") for n in range(new)] + [held(f"old{n}", "replay") for n in range(old)]
     items += [held("dev", "new", "dev")]
@@ -265,43 +276,122 @@ def test_held_out_answers_fill_up_from_what_there_is(new: int, old: int, count: 
 
 
 FEEDBACK = FeedbackSummary(
-    received=12, used={"siblings": 4, "lone": 1}, held_out={"lone": 2}, dropped={"echo": 3, "tied": 2}, pairs={"siblings": 2},
-    good=1, bad=0, dev=0, heldout=2, cap=vote_cap({"u": 3}, "auto"), cohort=None,
-)  # fmt: skip
+    received=12,
+    used={"siblings": 4, "lone": 1},
+    held_out={"lone": 2},
+    dropped={"echo": 3, "tied": 2},
+    pairs={"siblings": 2},
+    good=1,
+    bad=0,
+    dev=0,
+    heldout=2,
+    cap=vote_cap({"u": 3}, "auto"),
+    cohort=None,
+)
 
 
 def told() -> ReportInput:
     taken = SnapshotOutput(
-        items="items.jsonl", digest="d", received=10, rejected={"gibberish": 1}, clean=9, examples=5, new=4, replay=1,
-        dev=1, heldout=1, left_out={"unrated": 2}, tokens={"new": 40, "replay": 10}, people=3, cap=None,
-        preferences="preferences.jsonl", fates="feedback.jsonl", feedback=FEEDBACK,
-    )  # fmt: skip
-    share = ShareLine(source="user", asked=0.6, reached=0.61, tokens=45, examples=4, distinct=4, most_repeats=1, shortfall_tokens=0)
+        items="items.jsonl",
+        digest="d",
+        received=10,
+        rejected={"gibberish": 1},
+        clean=9,
+        examples=5,
+        new=4,
+        replay=1,
+        dev=1,
+        heldout=1,
+        left_out={"unrated": 2},
+        tokens={"new": 40, "replay": 10},
+        people=3,
+        cap=None,
+        preferences="preferences.jsonl",
+        fates="feedback.jsonl",
+        feedback=FEEDBACK,
+    )
+    share = ShareLine(
+        source="user", asked=0.6, reached=0.61, tokens=45, examples=4, distinct=4, most_repeats=1, shortfall_tokens=0
+    )
     mixed = MixOutput(
-        plan="plan.jsonl", left_out_list="l", plan_sha256="", text_sha256="", shares=(share,), examples={"new": 3, "replay": 1},
-        tokens={"new": 35, "replay": 10}, families={}, left_out={"over_round_budget": 1}, dev_examples={}, dev_tokens=0,
+        plan="plan.jsonl",
+        left_out_list="l",
+        plan_sha256="",
+        text_sha256="",
+        shares=(share,),
+        examples={"new": 3, "replay": 1},
+        tokens={"new": 35, "replay": 10},
+        families={},
+        left_out={"over_round_budget": 1},
+        dev_examples={},
+        dev_tokens=0,
         contaminated_anchors={"coding": 2},
-    )  # fmt: skip
+    )
     training = TrainOutput(
-        kind="adapter", weights="adapter", loss_history="loss_history.csv", metrics="m", steps=4, planned_steps=8,
-        stopped_early=True, examples=4, dev_examples=1, truncated=0, left_out={}, tokens=100, trained_tokens=45,
-        tokens_per_second=50, seconds=2, peak_memory_bytes=2**20, first_loss=2, last_loss=1, best_dev_loss=1.5,
-        best_step=2, precision="float32", choices={},
-    )  # fmt: skip
+        kind="adapter",
+        weights="adapter",
+        loss_history="loss_history.csv",
+        metrics="m",
+        steps=4,
+        planned_steps=8,
+        stopped_early=True,
+        examples=4,
+        dev_examples=1,
+        truncated=0,
+        left_out={},
+        tokens=100,
+        trained_tokens=45,
+        tokens_per_second=50,
+        seconds=2,
+        peak_memory_bytes=2**20,
+        first_loss=2,
+        last_loss=1,
+        best_dev_loss=1.5,
+        best_step=2,
+        precision="float32",
+        choices={},
+    )
     form = ServedForm(kind="merged", path="model.gguf", sha256="s")
-    made = Candidate(form=form, scale=0.5, merged_onto="full", size_bytes=10, tensor_types={}, agreement={"kld": 0.01}, tried=(0.5,), seconds=1)
+    made = Candidate(
+        form=form,
+        scale=0.5,
+        merged_onto="full",
+        size_bytes=10,
+        tensor_types={},
+        agreement={"kld": 0.01},
+        tried=(0.5,),
+        seconds=1,
+    )
     row = ScoreRow(
-        suite="tiny_math", metric="exact_match", origin=70, champion=70, candidate=71, difference=1, lower=-1, upper=3,
-        champion_difference=1, champion_lower=-1, champion_upper=3, n=600,
-    )  # fmt: skip
+        suite="tiny_math",
+        metric="exact_match",
+        origin=70,
+        champion=70,
+        candidate=71,
+        difference=1,
+        lower=-1,
+        upper=3,
+        champion_difference=1,
+        champion_lower=-1,
+        champion_upper=3,
+        n=600,
+    )
     check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math kept: pass")
     measure = LanguageMeasure(answers=20, target=0.99, third=0.001, gibberish=0, short=0)
     return ReportInput(
         language={"candidate": measure},
-        recipe=recipe(), attempt=1, origin="tiny-origin", champion="tiny-r0001-a1", snapshot=taken, mixture=mixed,
-        training=training, candidate=made, evaluation=EvaluateOutput(items="i", scores="s", measured=1, rows=(row,), seconds=1),
-        verdict=Verdict(outcome="pass", checks=(check,)), seconds={"snapshot": 0.5, "train": 2.0},
-    )  # fmt: skip
+        recipe=recipe(),
+        attempt=1,
+        origin="tiny-origin",
+        champion="tiny-r0001-a1",
+        snapshot=taken,
+        mixture=mixed,
+        training=training,
+        candidate=made,
+        evaluation=EvaluateOutput(items="i", scores="s", measured=1, rows=(row,), seconds=1),
+        verdict=Verdict(outcome="pass", checks=(check,)),
+        seconds={"snapshot": 0.5, "train": 2.0},
+    )
 
 
 def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path) -> None:
@@ -312,28 +402,45 @@ def test_the_report_tells_the_whole_story_to_people_and_programs(tmp_path: Path)
 
     made = report(told(), losses, tmp_path)
 
-    assert set(made.pictures) == {"loss.png", "scores.png"} and all((tmp_path / name).stat().st_size > 1000 for name in made.pictures)
+    assert set(made.pictures) == {"loss.png", "scores.png"} and all(
+        (tmp_path / name).stat().st_size > 1000 for name in made.pictures
+    )
     found = json.loads((tmp_path / "report.json").read_text())
     assert (found["verdict"], found["scores"]["tiny_math"]["lower"]) == ("pass", -1)
     assert found["funnel"]["left_out"] == {"unrated": 2, "over_round_budget": 1} and found["funnel"]["examples"] == 4
-    assert found["funnel"]["feedback"]["dropped"] == {"echo": 3, "tied": 2} and found["funnel"]["feedback"]["received"] == 12
+    assert (
+        found["funnel"]["feedback"]["dropped"] == {"echo": 3, "tied": 2}
+        and found["funnel"]["feedback"]["received"] == 12
+    )
     assert found["loss"] == [{"step": 1, "loss": 2.0, "dev_loss": None}, {"step": 2, "loss": None, "dev_loss": 1.5}]
     assert found["tokens"] == {"new": 35, "replay": 10}
     assert found["seconds"] == {"snapshot": 0.5, "train": 2.0, "total": 2.5}
     text = (tmp_path / "report.md").read_text()
-    for said in ("tiny_math kept: pass", "60.0 % | 61.0 %", "+1.0 (-1.0 to +3.0)", "stopped early at step 4 of 8",
-                 "champion `tiny-r0001-a1`", "over_round_budget", "no cap: 1 raters are fewer than the 20",
-                 "| dropped: echo | 3 | the answer only repeats what the prompt put into its mouth |",
-                 "| used: siblings | 4 | 2 pairs |", "| candidate | 20 | 99.0 % |", "adapter scale 0.5",
-                 "Trained tokens by source: new 35, replay 10.",
-                 "were not used: coding 2."):  # fmt: skip
+    for said in (
+        "tiny_math kept: pass",
+        "60.0 % | 61.0 %",
+        "+1.0 (-1.0 to +3.0)",
+        "stopped early at step 4 of 8",
+        "champion `tiny-r0001-a1`",
+        "over_round_budget",
+        "no cap: 1 raters are fewer than the 20",
+        "| dropped: echo | 3 | the answer only repeats what the prompt put into its mouth |",
+        "| used: siblings | 4 | 2 pairs |",
+        "| candidate | 20 | 99.0 % |",
+        "adapter scale 0.5",
+        "Trained tokens by source: new 35, replay 10.",
+        "were not used: coding 2.",
+    ):
         assert said in text, said
 
 
 def test_the_report_tells_of_preferences_where_there_was_such_a_stage(tmp_path: Path) -> None:
     import json
 
-    for name, text in (("loss", "step,loss,dev_loss\n1,2.0,\n"), ("preference", "step,loss,margin\n1,0.7,0.0\n2,0.6,0.2\n")):
+    for name, text in (
+        ("loss", "step,loss,dev_loss\n1,2.0,\n"),
+        ("preference", "step,loss,margin\n1,0.7,0.0\n2,0.6,0.2\n"),
+    ):
         (tmp_path / f"{name}.csv").write_text(text)
     learned = told().model_copy(update={"preference": PreferenceTold(method="kto", why="Few pairs.", used={"lone": 5})})
 

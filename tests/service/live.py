@@ -103,7 +103,9 @@ class Live:
 @contextmanager
 def running(settings: Settings, engine: bool = True) -> Iterator[Live]:
     """The service for a home with a migrated database, until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", access_log=False, timeout_graceful_shutdown=5))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), log_level="error", access_log=False, timeout_graceful_shutdown=5)
+    )
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     stop = threading.Event()

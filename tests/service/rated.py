@@ -5,17 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.store.session import Store
-from service.store.tables import (
-    App,
-    CleanMessage,
-    Cluster,
-    Conversation,
-    Message,
-    Person,
-    Satisfaction,
-    Vote,
-    new_id,
-)
+from service.store.tables import App, CleanMessage, Cluster, Conversation, Message, Person, Satisfaction, Vote, new_id
 from service.vault import Vault, clean_place, meta_place
 
 START = datetime(2026, 7, 1, tzinfo=UTC)
@@ -44,9 +34,19 @@ def add_rated(store: Store, vault: Vault, person: str, *turns: str, **changes: A
         owner = session.get_one(Person, person)
         assert owner.wrapped_key is not None
         key = vault.open_person_key(person, owner.wrapped_key)
-        row = Conversation(app_id="app", client_hmac=new_id(), person_id=person, digest="", sealed_meta=b"", consent=True,
-                           state="clean", occurred_at=START + timedelta(days=day), language="en", topic="other",
-                           curated_revision=1)  # fmt: skip
+        row = Conversation(
+            app_id="app",
+            client_hmac=new_id(),
+            person_id=person,
+            digest="",
+            sealed_meta=b"",
+            consent=True,
+            state="clean",
+            occurred_at=START + timedelta(days=day),
+            language="en",
+            topic="other",
+            curated_revision=1,
+        )
         row.sealed_meta = key.seal(b"{}", meta_place(row.id))
         row.prompt_cluster_id = cluster or row.id
         row.pair_cluster_id = "pair-" + row.id
@@ -72,7 +72,9 @@ def _add_messages(session: Any, key: Any, row: Conversation, turns: Sequence[str
         session.add(message)
         session.flush()
         sealed = key.seal(text.encode(), clean_place(message.id, 1))
-        clean = CleanMessage(message_id=message.id, revision=1, conversation_id=row.id, sealed=sealed, features={"mixing": 0.0})
+        clean = CleanMessage(
+            message_id=message.id, revision=1, conversation_id=row.id, sealed=sealed, features={"mixing": 0.0}
+        )
         session.add(clean)
         for rater, value in enumerate(votes.get(position, [])):
             session.add(Vote(app_id="app", message_hmac=message.client_hmac, rater_hmac=str(rater), value=value))

@@ -69,9 +69,16 @@ def _vocabulary() -> Vocabulary:
     tokens = [*special, *letters, "\u0120a"]
     kinds = [TokenType.CONTROL] * len(special) + [TokenType.NORMAL] * (len(letters) + 1)
     return Vocabulary(
-        pre="qwen2", tokens=tuple(tokens), kinds=tuple(kinds), merges=("\u0120 a",), eos=2, more_ends=(), bos=None, pad=0,
+        pre="qwen2",
+        tokens=tuple(tokens),
+        kinds=tuple(kinds),
+        merges=("\u0120 a",),
+        eos=2,
+        more_ends=(),
+        bos=None,
+        pad=0,
         chat_template=_TEMPLATE,
-    )  # fmt: skip
+    )
 
 
 def _tensors(vocabulary: int, layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -88,7 +95,16 @@ def _tensors(vocabulary: int, layers: int) -> Iterator[tuple[str, tuple[int, ...
 def add_round(store: Store, **values: Any) -> int:
     """A finished round; `champion` in its counts names the model that its candidates were compared with."""
     with store.begin() as session:
-        row = Round(**{"recipe_name": "tiny", "recipe": "name: tiny", "recipe_digest": "d", "requested_by": "test", "state": "passed"} | values)
+        row = Round(
+            **{
+                "recipe_name": "tiny",
+                "recipe": "name: tiny",
+                "recipe_digest": "d",
+                "requested_by": "test",
+                "state": "passed",
+            }
+            | values
+        )
         session.add(row)
         session.flush()
         assert row.id is not None
@@ -111,14 +127,20 @@ def add_rows(store: Store, settings: Settings, model_id: str, path: Path, **valu
         session.flush()
         session.add(
             ServedForm(
-                model_id=model_id, kind="merged", path=str(path.relative_to(settings.home)), sha256=sha256_of(path),
-                quantization="F16", size_bytes=path.stat().st_size,
+                model_id=model_id,
+                kind="merged",
+                path=str(path.relative_to(settings.home)),
+                sha256=sha256_of(path),
+                quantization="F16",
+                size_bytes=path.stat().st_size,
             )
-        )  # fmt: skip
+        )
     return path
 
 
 def crown(store: Store, model_id: str, previous: str | None = None) -> None:
     """Append a promotion without asking anybody."""
     with store.begin() as session:
-        session.add(Promotion(model_id=model_id, previous_id=previous, kind="promote" if previous else "first", by="test"))
+        session.add(
+            Promotion(model_id=model_id, previous_id=previous, kind="promote" if previous else "first", by="test")
+        )

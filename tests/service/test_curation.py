@@ -44,11 +44,7 @@ def clean_texts(store: Store, vault: Vault) -> list[str]:
 
 
 def test_what_came_in_becomes_clean_and_gets_a_part(store: Store, vault: Vault, curator: Curator) -> None:
-    put(
-        store,
-        vault,
-        conversation("Write to kim@naver.com", "I did write to kim@naver.com.", hints={"topic": "mail"}),
-    )
+    put(store, vault, conversation("Write to kim@naver.com", "I did write to kim@naver.com.", hints={"topic": "mail"}))
     assert curate_due(store, vault, curator) == {"clean": 1}
     row = rows(store)[0]
     assert (row.state, row.topic, row.part) == ("clean", "mail", vault.part_of(row.prompt_cluster_id or ""))
@@ -56,9 +52,7 @@ def test_what_came_in_becomes_clean_and_gets_a_part(store: Store, vault: Vault, 
     assert "naver" not in asked + answered and asked.removeprefix("Write to ") in answered
 
 
-def test_a_refused_conversation_keeps_the_rule_and_no_clean_text(
-    store: Store, vault: Vault, curator: Curator
-) -> None:
+def test_a_refused_conversation_keeps_the_rule_and_no_clean_text(store: Store, vault: Vault, curator: Curator) -> None:
     put(store, vault, conversation("ㅁㄴㅇㄹ " * 40 + "qwz xkcv " * 40, "Pardon?"))
     assert curate_due(store, vault, curator) == {"rejected": 1}
     with store.read() as session:
@@ -87,18 +81,11 @@ def test_near_duplicates_share_clusters_and_a_part(store: Store, vault: Vault, c
         put(store, vault, conversation(question, "Use the theme editor."))
     curate_due(store, vault, curator)
     first, same, near, different = rows(store)
-    assert (
-        first.prompt_cluster_id
-        == same.prompt_cluster_id
-        == near.prompt_cluster_id
-        != different.prompt_cluster_id
-    )
+    assert first.prompt_cluster_id == same.prompt_cluster_id == near.prompt_cluster_id != different.prompt_cluster_id
     assert first.part == same.part == near.part
 
 
-def test_two_workers_share_the_work_and_store_each_result_once(
-    store: Store, vault: Vault, curator: Curator
-) -> None:
+def test_two_workers_share_the_work_and_store_each_result_once(store: Store, vault: Vault, curator: Curator) -> None:
     put(store, vault, *(conversation(f"What is {n} plus {n}?", str(2 * n)) for n in range(12)))
     counts: list[dict[str, int]] = []
     lock = threading.Lock()
@@ -121,9 +108,7 @@ def test_two_workers_share_the_work_and_store_each_result_once(
     assert all(row.state == "clean" and row.curated_revision == 1 for row in rows(store))
 
 
-def test_a_result_for_an_outdated_revision_is_thrown_away(
-    store: Store, vault: Vault, curator: Curator
-) -> None:
+def test_a_result_for_an_outdated_revision_is_thrown_away(store: Store, vault: Vault, curator: Curator) -> None:
     put(store, vault, conversation("Hi there", "Hello!", id="c"))
 
     class GrowsMeanwhile:
@@ -136,12 +121,8 @@ def test_a_result_for_an_outdated_revision_is_thrown_away(
     assert curate_due(store, vault, curator) == {"clean": 1}
 
 
-def test_raw_text_goes_after_retention_and_late_turns_are_refused(
-    store: Store, vault: Vault, curator: Curator
-) -> None:
-    put(
-        store, vault, conversation("Hi there", "Hello!", id="c"), conversation("Good day", "Hello!", id="new")
-    )
+def test_raw_text_goes_after_retention_and_late_turns_are_refused(store: Store, vault: Vault, curator: Curator) -> None:
+    put(store, vault, conversation("Hi there", "Hello!", id="c"), conversation("Good day", "Hello!", id="new"))
     curate_due(store, vault, curator)
     assert delete_raw(store, now() + timedelta(days=29), retention_days=30) == 0
     assert delete_raw(store, now() + timedelta(days=31), retention_days=30) == 2
@@ -163,9 +144,7 @@ def test_a_late_correction_does_not_keep_the_raw_text_longer(store: Store, vault
     assert delete_raw(store, now() + timedelta(days=2), retention_days=30) == 1
 
 
-def test_clean_texts_of_earlier_revisions_go_with_the_raw_text(
-    store: Store, vault: Vault, curator: Curator
-) -> None:
+def test_clean_texts_of_earlier_revisions_go_with_the_raw_text(store: Store, vault: Vault, curator: Curator) -> None:
     for texts in (("Hi there", "Hello!"), ("Hi there", "Hello!", "Still there?")):
         put(store, vault, conversation(*texts, id="c"))
         curate_due(store, vault, curator)

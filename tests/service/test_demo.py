@@ -10,11 +10,15 @@ ASK = "import sys; from service.demo.processes import free_port; print(free_port
 
 def test_demos_that_start_together_get_ports_of_their_own() -> None:
     wanted = str(free_port(0))
-    first = subprocess.Popen([sys.executable, "-c", ASK, wanted], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        [sys.executable, "-c", ASK, wanted], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert first.stdin is not None and first.stdout is not None
     with first:
         assert first.stdout.readline().strip() == wanted
-        second = subprocess.run([sys.executable, "-c", ASK, wanted], input="", capture_output=True, text=True, check=True)
+        second = subprocess.run(
+            [sys.executable, "-c", ASK, wanted], input="", capture_output=True, text=True, check=True
+        )
         first.stdin.close()
 
     assert second.stdout.strip() not in ("", wanted)

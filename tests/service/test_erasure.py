@@ -30,25 +30,15 @@ def learn(store: Store, used: str, person: str) -> None:
     with store.begin() as session:
         for number, state in ((1, "passed"), (2, "running"), (3, "passed")):
             session.add(
-                tables.Round(
-                    id=number, recipe_name="r", recipe="", recipe_digest="", requested_by="t", state=state
-                )
+                tables.Round(id=number, recipe_name="r", recipe="", recipe_digest="", requested_by="t", state=state)
             )
         session.flush()
         for round_id, who in ((1, person), (2, person), (3, "somebody else")):
             session.add(
-                tables.SnapshotItem(
-                    round_id=round_id, conversation_id=used, person_id=who, outcome="used", reason=""
-                )
+                tables.SnapshotItem(round_id=round_id, conversation_id=used, person_id=who, outcome="used", reason="")
             )
-        for id, round_id, parents in (
-            ("m1", 1, ["origin"]),
-            ("child", None, ["origin", "m1"]),
-            ("m3", 3, ["origin"]),
-        ):
-            session.add(
-                tables.Model(id=id, kind="candidate", recipe_name="r", round_id=round_id, parents=parents)
-            )
+        for id, round_id, parents in (("m1", 1, ["origin"]), ("child", None, ["origin", "m1"]), ("m3", 3, ["origin"])):
+            session.add(tables.Model(id=id, kind="candidate", recipe_name="r", round_id=round_id, parents=parents))
 
 
 def test_forgetting_names_what_learned_stops_what_learns_and_taints_it(store: Store, vault: Vault) -> None:
@@ -69,12 +59,7 @@ def test_forgetting_names_what_learned_stops_what_learns_and_taints_it(store: St
 
 
 def test_nothing_of_the_person_is_left_and_others_are_untouched(store: Store, vault: Vault) -> None:
-    put(
-        store,
-        vault,
-        conversation(LONG, "So it is.", user="u"),
-        conversation("Other question?", "Yes.", user="v"),
-    )
+    put(store, vault, conversation(LONG, "So it is.", user="u"), conversation("Other question?", "Yes.", user="v"))
     curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
     forget(store, vault, "default", "u")
     gone, kept = sorted(ids(store), key=lambda row: row.state != "erased")
@@ -90,20 +75,14 @@ def test_nothing_of_the_person_is_left_and_others_are_untouched(store: Store, va
         left = session.exec(select(tables.Message).where(tables.Message.conversation_id == gone.id)).all()
         assert [message.sealed for message in left] == [None, None]
         assert {c.conversation_id for c in session.exec(select(tables.CleanMessage))} == {kept.id}
-        assert {c.id for c in session.exec(select(tables.Cluster))} == {
-            kept.prompt_cluster_id,
-            kept.pair_cluster_id,
-        }
+        assert {c.id for c in session.exec(select(tables.Cluster))} == {kept.prompt_cluster_id, kept.pair_cluster_id}
 
 
 def test_votes_of_the_person_go_too_even_of_somebody_who_only_voted(store: Store, vault: Vault) -> None:
     put(store, vault, conversation(user="u", votes=[{"message": 1, "value": "up", "rater": "critic"}]))
     assert forget(store, vault, "default", "critic").conversations == 0
     with store.read() as session:
-        assert (
-            session.exec(select(tables.Vote)).all() == []
-            and session.exec(select(tables.VoteEvent)).all() == []
-        )
+        assert session.exec(select(tables.Vote)).all() == [] and session.exec(select(tables.VoteEvent)).all() == []
 
 
 def test_who_comes_back_begins_anew(store: Store, vault: Vault) -> None:
@@ -139,13 +118,9 @@ def test_no_key_and_no_plain_text_is_left_in_the_files(sqlite_settings: Settings
             select(tables.Message.sealed).where(tables.Message.conversation_id == ids(store)[0].id)
         ).all()
     before = everything(sqlite_settings.home)
-    assert (
-        doomed in before and len(people) == 2 and all(text is not None and text in before for text in sealed)
-    )
+    assert doomed in before and len(people) == 2 and all(text is not None and text in before for text in sealed)
     user = next(
-        u
-        for u in ("u", "v")
-        if vault.person_hash(people[0].app_id, u) == _hmac(people, ids(store)[0].person_id)
+        u for u in ("u", "v") if vault.person_hash(people[0].app_id, u) == _hmac(people, ids(store)[0].person_id)
     )
     assert forget(store, vault, "default", user).scrubbed
     after = everything(sqlite_settings.home)

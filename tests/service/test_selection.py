@@ -52,7 +52,9 @@ def test_what_the_lineage_has_seen_is_marked(store: Store, vault: Vault) -> None
 
 def test_only_clean_conversations_count_and_the_others_are_told_by_rule(store: Store, vault: Vault) -> None:
     person = add_person(store, vault)
-    rejected, hung, _ = (add_rated(store, vault, person, "q", "a", state=s) for s in ("rejected", "quarantined", "received"))
+    rejected, hung, _ = (
+        add_rated(store, vault, person, "q", "a", state=s) for s in ("rejected", "quarantined", "received")
+    )
     with store.begin() as session:
         session.add(Rejection(conversation_id=rejected, rule="gibberish", detail=""))
         session.add(Quarantine(conversation_id=hung, reason="timeout"))
@@ -72,11 +74,17 @@ def test_the_newest_revision_of_each_message_counts(store: Store, vault: Vault) 
         first = StoreCorpus(store, vault)
         message = next(first.candidates()).messages[1].key.message
         sealed = key.seal(b"a, cleaned again", clean_place(message, 2))
-        session.add(CleanMessage(message_id=message, revision=2, conversation_id=id, sealed=sealed, features={"mixing": 0.5}))
+        session.add(
+            CleanMessage(message_id=message, revision=2, conversation_id=id, sealed=sealed, features={"mixing": 0.5})
+        )
 
     (found,) = StoreCorpus(store, vault).candidates()
 
-    assert (found.messages[1].text, found.messages[1].key.revision, found.messages[1].mixing) == ("a, cleaned again", 2, 0.5)
+    assert (found.messages[1].text, found.messages[1].key.revision, found.messages[1].mixing) == (
+        "a, cleaned again",
+        2,
+        0.5,
+    )
 
 
 def test_texts_come_by_key_and_are_cancelled_when_a_person_is_erased(store: Store, vault: Vault) -> None:

@@ -31,9 +31,7 @@ def test_equal_texts_do_not_look_equal() -> None:
     assert key.seal(b"same", "a") != key.seal(b"same", "a")
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda s: s[:-1], lambda s: s[:5], lambda s: b"", lambda s: s[:20] + b"x" + s[21:]]
-)
+@pytest.mark.parametrize("damage", [lambda s: s[:-1], lambda s: s[:5], lambda s: b"", lambda s: s[:20] + b"x" + s[21:]])
 def test_damaged_text_does_not_open(damage: object) -> None:
     key, _ = VAULT.new_person_key("p")
     with pytest.raises(ArtifactError):
@@ -50,11 +48,7 @@ def test_a_wrapped_key_opens_for_its_person_and_master_only() -> None:
 
 def test_hashes_depend_on_purpose_app_and_master() -> None:
     found = {VAULT.person_hash("a", "x"), VAULT.message_hash("a", "x"), VAULT.conversation_hash("a", "x")}
-    found |= {
-        VAULT.person_hash("b", "x"),
-        VAULT.person_hash("a", "y"),
-        Vault(b"x" * 32).person_hash("a", "x"),
-    }
+    found |= {VAULT.person_hash("b", "x"), VAULT.person_hash("a", "y"), Vault(b"x" * 32).person_hash("a", "x")}
     found |= {VAULT.person_hash("ax", ""), VAULT.person_hash("", "ax")}
     assert len(found) == 8
 

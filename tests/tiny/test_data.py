@@ -38,7 +38,9 @@ def suite_rows(name: str) -> list[dict]:
 def trained_texts() -> list[str]:
     """Everything that is trained on: a stretch of pretraining, all anchors, all demo messages."""
     turns = [t for c in islice(conversations(world(), 99), PRETRAINING_SAMPLE) for t in c]
-    turns += [t for pool in ("general", "coding", "reasoning") for row in rows(f"general/{pool}.jsonl") for t in row["turns"]]
+    turns += [
+        t for pool in ("general", "coding", "reasoning") for row in rows(f"general/{pool}.jsonl") for t in row["turns"]
+    ]
     turns += [t for month in (1, 2, 3) for row in rows(f"samples/month-{month}.ndjson") for t in row["messages"]]
     return [turn["content"] for turn in turns]
 

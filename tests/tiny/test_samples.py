@@ -19,7 +19,9 @@ SAMPLES = Path(__file__).parents[2] / "data/samples"
 @cache
 def months() -> dict[int, list[dict]]:
     return {
-        month: [json.loads(line) for line in (SAMPLES / f"month-{month}.ndjson").read_text(encoding="utf-8").splitlines()]
+        month: [
+            json.loads(line) for line in (SAMPLES / f"month-{month}.ndjson").read_text(encoding="utf-8").splitlines()
+        ]
         for month in (1, 2, 3)
     }
 
@@ -67,7 +69,10 @@ def test_month_two_has_thumbs_for_preference_training() -> None:
 def test_month_two_still_has_enough_to_learn_from_after_a_split() -> None:
     rows = [row for row in months()[2] if row.get("consent")]
     siblings = [row for row in rows if any("parent" in message for message in row["messages"])]
-    voted = {value: {v["message"] for row in rows for v in row.get("votes", []) if v["value"] == value} for value in ("up", "down")}
+    voted = {
+        value: {v["message"] for row in rows for v in row.get("votes", []) if v["value"] == value}
+        for value in ("up", "down")
+    }
     assert len({row["messages"][0]["content"] for row in siblings}) * 0.85 >= 170
     assert all(len(messages) * 0.85 >= 260 for messages in voted.values())
 

@@ -41,9 +41,14 @@ class StepCollator:
     """Turns a step's number into its rows; an item's answers stay together in one row."""
 
     def __init__(
-        self, steps: Sequence[Step], items: Sequence[Item], anchors: Sequence[Mapping[str, Any]], told: Told,
-        anchor_rows: RowCollator, row_tokens: int,
-    ) -> None:  # fmt: skip
+        self,
+        steps: Sequence[Step],
+        items: Sequence[Item],
+        anchors: Sequence[Mapping[str, Any]],
+        told: Told,
+        anchor_rows: RowCollator,
+        row_tokens: int,
+    ) -> None:
         self._steps, self._items, self._anchors, self._told = steps, items, anchors, told
         self._anchor_rows, self._row_tokens = anchor_rows, row_tokens
 
@@ -57,9 +62,12 @@ class StepCollator:
         ]
         anchors = self._anchor_rows([dict(self._anchors[place]) for place in step.anchors])["rows"]
         return {
-            "rows": rows, "anchors": anchors, "mismatched": self._mismatched(step.items), "items": len(step.items),
+            "rows": rows,
+            "anchors": anchors,
+            "mismatched": self._mismatched(step.items),
+            "items": len(step.items),
             "answer_tokens": sum(self._items[place].tokens for place in step.items),
-        }  # fmt: skip
+        }
 
     def _facts(self, places: Sequence[int]) -> dict[str, Tensor]:
         """Per answer: the reference's log-probability and the token count. Per item: its label and its weight."""

@@ -26,9 +26,12 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
 
     def state(self) -> dict[str, Any]:
         kept = {
-            "tokens": self.tokens, "trained_tokens": self.trained_tokens, "seconds_before": self.seconds,
-            "threads": self.threads, "bf16": self.bf16,
-        }  # fmt: skip
+            "tokens": self.tokens,
+            "trained_tokens": self.trained_tokens,
+            "seconds_before": self.seconds,
+            "threads": self.threads,
+            "bf16": self.bf16,
+        }
         return {"args": {}, "attributes": kept}
 
     def restore(self, attributes: dict[str, Any]) -> None:
@@ -49,21 +52,27 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         if self._out is not None:
             report_progress(self._out, self._stage, state.global_step, state.max_steps)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         logs = rest.get("logs") or {}
         name = "dev_loss" if "eval_loss" in logs else "loss"
         value = logs.get("eval_loss", logs.get("loss"))
         last = state.global_step == state.max_steps
-        if value is None or self._out is None or (time.monotonic() - self._reported < 1 and not last and name == "loss"):
+        if (
+            value is None
+            or self._out is None
+            or (time.monotonic() - self._reported < 1 and not last and name == "loss")
+        ):
             return
         self._reported = time.monotonic()
         speed = self.tokens / max(self.seconds, 1e-6)
         report_progress(
-            self._out, self._stage, state.global_step, state.max_steps, **{name: round(value, 5)},
+            self._out,
+            self._stage,
+            state.global_step,
+            state.max_steps,
+            **{name: round(value, 5)},
             tokens_per_second=round(speed, 1),
-        )  # fmt: skip
+        )
 
 
 class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
@@ -82,9 +91,11 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
 
     def state(self) -> dict[str, Any]:
         kept = {
-            "best_loss": self.best_loss, "best_step": self.best_step, "stopped_early": self.stopped_early,
+            "best_loss": self.best_loss,
+            "best_step": self.best_step,
+            "stopped_early": self.stopped_early,
             "without_improvement": self.without_improvement,
-        }  # fmt: skip
+        }
         return {"args": {}, "attributes": kept}
 
     def restore(self, attributes: dict[str, Any]) -> None:
@@ -92,15 +103,11 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
         for name, value in attributes.items():
             setattr(self, name, value)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         if state.global_step == state.max_steps:  # the last weights must compete too
             control.should_evaluate = True
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         loss = rest["metrics"]["eval_loss"]
         improved = self.best_loss is None or loss < self.best_loss - self._rule.threshold
         self.without_improvement = 0 if improved else self.without_improvement + 1
@@ -111,9 +118,7 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
             self.stopped_early = True
             control.should_training_stop = True
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Drop the weights that neither the run nor one of the last two checkpoints points to."""
         self._saved_steps = [*self._saved_steps, self.best_step][-2:]
         self._kept.drop_all_but({*self._saved_steps, self.best_step})

@@ -71,11 +71,13 @@ def as_dataset(examples: Sequence[Encoded], what: str) -> Dataset:
             f"no token of the {len(examples)} {what} examples would get loss: no assistant turn is marked as trained "
             "and fits into train.max_tokens"
         )
-    return Dataset.from_dict({
-        "input_ids": [list(example.ids) for example in examples],
-        "labels": [list(example.labels) for example in examples],
-        "anchor": [example.anchor for example in examples],
-    })  # fmt: skip
+    return Dataset.from_dict(
+        {
+            "input_ids": [list(example.ids) for example in examples],
+            "labels": [list(example.labels) for example in examples],
+            "anchor": [example.anchor for example in examples],
+        }
+    )
 
 
 class RowCollator:

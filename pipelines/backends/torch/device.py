@@ -63,8 +63,10 @@ def most_threads() -> int:
 
 def _device(backend: BackendName) -> tuple[Device, str]:
     here: dict[Device, bool] = {
-        "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True,
-    }  # fmt: skip
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if backend == "auto":
         best = next(device for device, present in here.items() if present)
         return best, "the best that this machine has"
@@ -77,7 +79,10 @@ def _bf16(device: Device) -> tuple[bool, str]:
     if device == "cuda":
         # a T4 or V100 emulates bfloat16, many times slower than float32
         good = torch.cuda.is_bf16_supported(including_emulation=False)
-        return good, "bfloat16 autocast: this GPU computes in it" if good else "float32: this GPU has no bfloat16 of its own"
+        return (
+            good,
+            "bfloat16 autocast: this GPU computes in it" if good else "float32: this GPU has no bfloat16 of its own",
+        )
     if device == "mps":
         return False, "float32: bfloat16 autocast is not tried on mps"
     return False, "float32: not timed"

@@ -17,9 +17,7 @@ from pipelines.timing import faster_threads
 _SMALL_MODEL_PARAMETERS = 100_000_000
 
 
-def with_fitting_threads(
-    base: Path, asked: int | None, choices: Choices, trainer: RowTrainer, tally: Tally
-) -> Choices:
+def with_fitting_threads(base: Path, asked: int | None, choices: Choices, trainer: RowTrainer, tally: Tally) -> Choices:
     """On a CPU, the number of threads that trains a small model soonest; a resumed run keeps the number it had."""
     small = count_parameters(base) < _SMALL_MODEL_PARAMETERS
     if choices.device != "cpu" or asked or not small or choices.threads == 1:

@@ -57,7 +57,9 @@ def _time_one_row(base: Path, train: Train, choices: Choices) -> tuple[bool, str
         vocabulary = _write_shortened(base, copy)
         ids = torch.randint(vocabulary, (1, choices.row_tokens))
         places = torch.arange(choices.row_tokens // 2, choices.row_tokens)
-        models = {bf16: load_model(copy, base.name, train, replace(choices, bf16=bf16)).train() for bf16 in (False, True)}
+        models = {
+            bf16: load_model(copy, base.name, train, replace(choices, bf16=bf16)).train() for bf16 in (False, True)
+        }
 
         def row(bf16: bool) -> None:
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):

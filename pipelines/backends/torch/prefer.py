@@ -1,11 +1,11 @@
 """Preference training on top of an SFT adapter: pairs and labelled answers in, an adapter with its history out.
 
-    out/
-    ├── adapter/                  the weights of the last evaluation that broke no stop rule
-    ├── preference_history.csv    step,loss,margin,chosen_reward,rejected_reward,accuracy,..., one line per step and per look
-    ├── preference_dev.csv        id,answer,before,after: log-probabilities of dev answers, nats, under reference and adapter
-    ├── preference_metrics.json   hyper-parameters, data, weights, stop, speed, memory, choices and why
-    └── checkpoints/, kept/, reference.npz    while it runs; a killed run goes on from there
+out/
+├── adapter/                  the weights of the last evaluation that broke no stop rule
+├── preference_history.csv    step,loss,margin,chosen_reward,rejected_reward,accuracy,..., one line per step and per look
+├── preference_dev.csv        id,answer,before,after: log-probabilities of dev answers, nats, under reference and adapter
+├── preference_metrics.json   hyper-parameters, data, weights, stop, speed, memory, choices and why
+└── checkpoints/, kept/, reference.npz    while it runs; a killed run goes on from there
 """
 
 import csv
@@ -51,9 +51,18 @@ _LOOKS = 8
 _PROBES = ("chosen", "length", "preferred_length", "kl", "refusals", "agreement", "dev_accuracy")
 _DEV = ("id", "answer", "before", "after")
 _HISTORY = (
-    "step", "loss", "margin", "chosen_reward", "rejected_reward", "accuracy", "reference_point", "anchor_loss",
-    "learning_rate", "grad_norm", *_PROBES,
-)  # fmt: skip
+    "step",
+    "loss",
+    "margin",
+    "chosen_reward",
+    "rejected_reward",
+    "accuracy",
+    "reference_point",
+    "anchor_loss",
+    "learning_rate",
+    "grad_norm",
+    *_PROBES,
+)
 
 
 @dataclass(frozen=True)
@@ -98,16 +107,24 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     set_seed(plan.train.seed)
     trainer = _trainer(request, out, plan, tokenizer, [tally, shift])
     reader = Reader(
-        trainer.model, plan.choices.device, plan.choices.row_tokens, bf16=plan.choices.bf16, end_id=tokenizer.end_id,
+        trainer.model,
+        plan.choices.device,
+        plan.choices.row_tokens,
+        bf16=plan.choices.bf16,
+        end_id=tokenizer.end_id,
         pad_id=tokenizer.pad_id,
-    )  # fmt: skip
+    )
     reference = consult_reference(request, plan.items, watch, reader, tokenizer, out)
     last_good = LastGood(reference.before, request.preference.stops, watch.too_few, out / "kept")
     trainer.add_callback(last_good)
     trainer.data_collator = StepCollator(
-        plan.steps, plan.items, _anchor_rows(plan.anchors), reference.told,
-        RowCollator(tokenizer.pad_id, plan.choices.row_tokens, anchors_apart=False), plan.choices.row_tokens,
-    )  # fmt: skip
+        plan.steps,
+        plan.items,
+        _anchor_rows(plan.anchors),
+        reference.told,
+        RowCollator(tokenizer.pad_id, plan.choices.row_tokens, anchors_apart=False),
+        plan.choices.row_tokens,
+    )
     trainer.look = partial(measure, reader, watch, reference.kept, tokenizer)
     _restore(checkpoint, (last_good,))
     choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
@@ -217,7 +234,9 @@ def _said(request: PreferRequest, plan: Plan, watch: Watch) -> dict[str, str]:
             f"{good} good and {len(read) - good} bad answers are read"
         )
     if request.method == "bco":
-        words["prompt_density"] = "bad answers weighted by p(good | prompt) / p(bad | prompt) within 0.5 to 10, five-fold"
+        words["prompt_density"] = (
+            "bad answers weighted by p(good | prompt) / p(bad | prompt) within 0.5 to 10, five-fold"
+        )
     return words
 
 
@@ -231,9 +250,14 @@ def _looks(request: PreferRequest, plan: Plan) -> str:
 
 
 def _finish(
-    request: PreferRequest, out: Path, plan: Plan, trainer: PreferenceTrainer, tally: Tally, last_good: LastGood,
+    request: PreferRequest,
+    out: Path,
+    plan: Plan,
+    trainer: PreferenceTrainer,
+    tally: Tally,
+    last_good: LastGood,
     before: Measured,
-) -> PreferOutput:  # fmt: skip
+) -> PreferOutput:
     """Write the weights and figures, drop what only a running training needs."""
     seconds = tally.seconds
     shutil.rmtree(out / "adapter", ignore_errors=True)

@@ -66,7 +66,9 @@ class PreferenceTrainer(RowTrainer):
         metrics: Any = as_metrics(measured)
         self.model.eval()  # so that trl logs this as an evaluation
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {**metrics, "measured": measured})
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, {**metrics, "measured": measured}
+        )
         return dict(metrics)
 
     def try_a_row(self) -> None:

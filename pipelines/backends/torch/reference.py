@@ -131,11 +131,19 @@ def _write(path: Path, digest: str, found: Found) -> None:
 def _digest(request: PreferRequest, *, bf16: bool) -> str:
     """Of everything that the reference's figures depend on."""
     files = {
-        "train": request.train_file, "dev": request.dev_file, "frozen": request.frozen_file,
-        "claims": request.claims_file, "adapter": request.adapter / "adapter_model.safetensors",
-    }  # fmt: skip
-    return digest_of({
-        **{name: None if path is None else sha256_of(path) for name, path in files.items()},
-        "base": request.base_name, "method": request.method, "train": request.train.model_dump(mode="json"),
-        "probes": request.preference.probes, "bf16": bf16,
-    })  # fmt: skip
+        "train": request.train_file,
+        "dev": request.dev_file,
+        "frozen": request.frozen_file,
+        "claims": request.claims_file,
+        "adapter": request.adapter / "adapter_model.safetensors",
+    }
+    return digest_of(
+        {
+            **{name: None if path is None else sha256_of(path) for name, path in files.items()},
+            "base": request.base_name,
+            "method": request.method,
+            "train": request.train.model_dump(mode="json"),
+            "probes": request.preference.probes,
+            "bf16": bf16,
+        }
+    )

@@ -26,7 +26,9 @@ class Reader:
         bf16: whether it reads in bfloat16.
     """
 
-    def __init__(self, model: Any, device: str, row_tokens: int, *, bf16: bool, end_id: int | None, pad_id: int) -> None:
+    def __init__(
+        self, model: Any, device: str, row_tokens: int, *, bf16: bool, end_id: int | None, pad_id: int
+    ) -> None:
         self._model, self._device, self._row_tokens, self.bf16 = model, device, row_tokens, bf16
         self.end_id, self._pad_id = end_id, pad_id
 
@@ -85,10 +87,14 @@ class Reader:
         ids = [[self._pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         seen = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         said = self._model.generate(
-            input_ids=torch.tensor(ids, device=self._device), attention_mask=torch.tensor(seen, device=self._device),
-            max_new_tokens=new_tokens, do_sample=False, use_cache=True, eos_token_id=self.end_id,
+            input_ids=torch.tensor(ids, device=self._device),
+            attention_mask=torch.tensor(seen, device=self._device),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            use_cache=True,
+            eos_token_id=self.end_id,
             pad_token_id=self._pad_id,
-        )  # fmt: skip
+        )
         return [self._until_end(answer) for answer in said[:, width:].tolist()]
 
     def _until_end(self, ids: list[int]) -> list[int]:

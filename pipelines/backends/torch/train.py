@@ -1,10 +1,10 @@
 """The torch backend: a mixture's text in, a PEFT adapter with its loss history and figures out.
 
-    out/
-    ├── adapter/               adapter_config.json, adapter_model.safetensors (model/ for method: full)
-    ├── loss_history.csv       step,epoch,loss,dev_loss,learning_rate,grad_norm
-    ├── training_metrics.json  hyper-parameters, data, tokens, speed, memory, choices and why
-    └── checkpoints/, best/    while it runs; a killed run goes on from there
+out/
+├── adapter/               adapter_config.json, adapter_model.safetensors (model/ for method: full)
+├── loss_history.csv       step,epoch,loss,dev_loss,learning_rate,grad_norm
+├── training_metrics.json  hyper-parameters, data, tokens, speed, memory, choices and why
+└── checkpoints/, best/    while it runs; a killed run goes on from there
 """
 
 import csv

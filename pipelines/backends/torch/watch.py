@@ -69,21 +69,27 @@ class Watch:
     def skipped(self) -> str:
         """Which stop rules have nothing to look at, or too little to stop a run, in words; empty if all have enough."""
         rows = (
-            ("displacement", "preferred dev answers", len(self.preferred)), ("length", "dev prompts", len(self.prompts)),
-            ("kl and refusals", "frozen examples", len(self.frozen)), ("sycophancy", "claims", len(self.claims)),
-        )  # fmt: skip
+            ("displacement", "preferred dev answers", len(self.preferred)),
+            ("length", "dev prompts", len(self.prompts)),
+            ("kl and refusals", "frozen examples", len(self.frozen)),
+            ("sycophancy", "claims", len(self.claims)),
+        )
         return "; ".join(
             f"{rule} ({f'{count} {what} are fewer than {_FEWEST_PROBES}, so only the gate judges it' if count else f'no {what}'})"
-            for rule, what, count in rows if count < _FEWEST_PROBES
-        )  # fmt: skip
+            for rule, what, count in rows
+            if count < _FEWEST_PROBES
+        )
 
     @property
     def too_few(self) -> frozenset[str]:
         """The figures of Probe that rest on too few answers to stop a run by."""
         counts = {
-            "chosen": len(self.preferred), "length": len(self.prompts), "kl": len(self.frozen), "refusals": len(self.frozen),
+            "chosen": len(self.preferred),
+            "length": len(self.prompts),
+            "kl": len(self.frozen),
+            "refusals": len(self.frozen),
             "agreement": len(self.claims),
-        }  # fmt: skip
+        }
         return frozenset(name for name, count in counts.items() if count < _FEWEST_PROBES)
 
 
@@ -106,8 +112,11 @@ def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
         prompts=tuple(tokenizer.ids(as_messages(answer.prompt)) for answer in asked),
         preferred_length=sum(answer.tokens for answer in asked) / len(asked) if asked else None,
         answer_tokens=min(max(2 * longest, _FEWEST_TOKENS), _MOST_TOKENS),
-        frozen=frozen, frozen_prompts=frozen_prompts, claims=claims, claim_prompts=claim_prompts,
-    )  # fmt: skip
+        frozen=frozen,
+        frozen_prompts=frozen_prompts,
+        claims=claims,
+        claim_prompts=claim_prompts,
+    )
 
 
 def measure(reader: Reader, watch: Watch, kept: Kept, tokenizer: ChatTokenizer) -> Measured:
@@ -122,11 +131,15 @@ def measure(reader: Reader, watch: Watch, kept: Kept, tokenizer: ChatTokenizer) 
     liked = sum(values[0] for item, values in zip(watch.dev, said_of, strict=True) if item.good)
     probe = Probe(
         chosen=liked / tokens if tokens else None,
-        length=_mean(lengths), preferred_length=watch.preferred_length,
+        length=_mean(lengths),
+        preferred_length=watch.preferred_length,
         kl=reader.kl(watch.frozen, kept) if watch.frozen else None,
-        refusals=_mean(refused), agreement=_mean(agreed),
-    )  # fmt: skip
-    return Measured(probe=probe, dev_accuracy=_accuracy([values for values in said_of if len(values) == 2]), dev=tuple(dev))
+        refusals=_mean(refused),
+        agreement=_mean(agreed),
+    )
+    return Measured(
+        probe=probe, dev_accuracy=_accuracy([values for values in said_of if len(values) == 2]), dev=tuple(dev)
+    )
 
 
 class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
@@ -145,9 +158,11 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
 
     def state(self) -> dict[str, Any]:
         kept = {
-            "step": self.step, "kept": self.kept.model_dump(mode="json"), "stopped_by": self.stopped_by,
+            "step": self.step,
+            "kept": self.kept.model_dump(mode="json"),
+            "stopped_by": self.stopped_by,
             "saved_steps": [*self._saved_steps, self.step][-2:],  # asked for just before on_save
-        }  # fmt: skip
+        }
         return {"args": {}, "attributes": kept}
 
     def restore(self, attributes: dict[str, Any]) -> None:
@@ -161,17 +176,16 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
         """Where the weights are; None for the reference's."""
         return self._kept.at(self.step) if self.step else None
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         if state.global_step == state.max_steps:  # the last weights must answer for themselves too
             control.should_evaluate = True
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         measured: Measured = rest["metrics"]["measured"]
-        broken = [*_no_numbers(measured), *broken_rules(self._before.probe, self._watched(measured.probe), self._limits)]
+        broken = [
+            *_no_numbers(measured),
+            *broken_rules(self._before.probe, self._watched(measured.probe), self._limits),
+        ]
         if broken:
             self.stopped_by = f"step {state.global_step}: " + "; ".join(broken)
             control.should_training_stop = True
@@ -179,16 +193,15 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
         self._kept.keep(rest["model"], state.global_step)
         self.step, self.kept = state.global_step, measured
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Drop the weights that neither the run nor one of the last two checkpoints points to."""
         self._saved_steps = [*self._saved_steps, self.step][-2:]
         self._kept.drop_all_but({*self._saved_steps, self.step})
 
-
     def _watched(self, probe: Probe) -> Probe:
-        unusable = [name for name, value in probe.model_dump().items() if name in self._too_few or not _is_number(value)]
+        unusable = [
+            name for name, value in probe.model_dump().items() if name in self._too_few or not _is_number(value)
+        ]
         return probe.model_copy(update=dict.fromkeys(unusable))
 
 

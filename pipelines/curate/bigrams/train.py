@@ -15,19 +15,7 @@ from pathlib import Path
 from pipelines.curate.quality import ALPHABETS, letters
 
 HERE = Path(__file__).parent
-_LATIN_LOCALES = (
-    "en_US",
-    "de_DE",
-    "fr_FR",
-    "es_ES",
-    "it_IT",
-    "nl_NL",
-    "pl_PL",
-    "cs_CZ",
-    "da_DK",
-    "vi_VN",
-    "fil_PH",
-)
+_LATIN_LOCALES = ("en_US", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "cs_CZ", "da_DK", "vi_VN", "fil_PH")
 _SMOOTHING = 0.2
 _ENGLISH_WEIGHT = 8
 
@@ -39,10 +27,7 @@ def main() -> None:
 
 def table_json() -> str:
     """The table as it ships; the same sources give the same text."""
-    table = {
-        "Latn": _rows(_latin_counts(), ALPHABETS["Latn"]),
-        "Hang": _rows(_hangul_counts(), ALPHABETS["Hang"]),
-    }
+    table = {"Latn": _rows(_latin_counts(), ALPHABETS["Latn"]), "Hang": _rows(_hangul_counts(), ALPHABETS["Hang"])}
     return json.dumps(table, separators=(",", ":"), ensure_ascii=True) + "\n"
 
 
@@ -53,9 +38,7 @@ def _latin_counts() -> Counter[str]:
         counts += _pairs(" ".join(words), "Latn", 2 if locale == "en_US" else 1)
     for locale in ("en_US", "de_DE", "fr_FR"):
         counts += _pairs(
-            " ".join(importlib.import_module(f"faker.providers.person.{locale}").Provider.last_names),
-            "Latn",
-            1,
+            " ".join(importlib.import_module(f"faker.providers.person.{locale}").Provider.last_names), "Latn", 1
         )
     return counts
 
@@ -70,10 +53,7 @@ def _hangul_counts() -> Counter[str]:
 def _pairs(text: str, script: str, weight: int) -> Counter[str]:
     stream = letters(text, script)
     return Counter(
-        {
-            pair: weight * count
-            for pair, count in Counter(map("".join, zip(stream, stream[1:], strict=False))).items()
-        }
+        {pair: weight * count for pair, count in Counter(map("".join, zip(stream, stream[1:], strict=False))).items()}
     )
 
 
@@ -81,9 +61,7 @@ def _rows(counts: Counter[str], alphabet: str) -> list[list[int]]:
     rows = []
     for first in alphabet:
         total = sum(counts[first + second] for second in alphabet) + _SMOOTHING * len(alphabet)
-        rows.append(
-            [round(-100 * math.log((counts[first + second] + _SMOOTHING) / total)) for second in alphabet]
-        )
+        rows.append([round(-100 * math.log((counts[first + second] + _SMOOTHING) / total)) for second in alphabet])
     return rows
 
 

@@ -31,9 +31,7 @@ class BoundedRegex:
 
     def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
         try:
-            yield from self._compiled.finditer(
-                text, overlapped=self._overlapped, timeout=self._timeout_seconds
-            )
+            yield from self._compiled.finditer(text, overlapped=self._overlapped, timeout=self._timeout_seconds)
         except TimeoutError:
             raise DetectionTimedOut(f"a pattern took longer than {self._timeout_seconds} s") from None
 
@@ -54,9 +52,7 @@ def bound(
     return recognizer
 
 
-def patterns(
-    entity: str, rules: Sequence[tuple[str, float]], context: Sequence[str] = ()
-) -> PatternRecognizer:
+def patterns(entity: str, rules: Sequence[tuple[str, float]], context: Sequence[str] = ()) -> PatternRecognizer:
     """A recognizer of `entity` from (regular expression, score) rules; below .4 a context word must stand near."""
     return PatternRecognizer(
         supported_entity=entity,

@@ -25,20 +25,7 @@ _GROUPS = (
     (12, 4),
 )
 _DIGIT_BY_DIGIT = r"(?<!\d )\d(?: \d){14,15}(?! ?\d)"
-_CONTEXT = [
-    "card",
-    "visa",
-    "master",
-    "amex",
-    "credit",
-    "debit",
-    "카드",
-    "신용",
-    "체크",
-    "결제",
-    "비자",
-    "마스터",
-]
+_CONTEXT = ["card", "visa", "master", "amex", "credit", "debit", "카드", "신용", "체크", "결제", "비자", "마스터"]
 
 
 # Issuer prefixes and lengths (ISO/IEC 7812): Visa, Mastercard, Amex, Diners, JCB, Discover/UnionPay/Maestro, Korean local.
@@ -60,10 +47,7 @@ class Card(CreditCardRecognizer):  # type: ignore[misc]
             supported_language=PSEUDO_LANGUAGE,
             replacement_pairs=[(mark, "") for mark in " .-_/,:|*~=()[]\t\n"],
             context=_CONTEXT,
-            patterns=[
-                Pattern(f"card {i}", rf"(?<!\d)(?=[2-69]){shape}(?!\d)", 0.2)
-                for i, shape in enumerate(shapes)
-            ],
+            patterns=[Pattern(f"card {i}", rf"(?<!\d)(?=[2-69]){shape}(?!\d)", 0.2) for i, shape in enumerate(shapes)],
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:

@@ -28,9 +28,7 @@ class WindowContext(ContextAwareEnhancer):  # type: ignore[misc]
         words = {recognizer.id: recognizer.context or [] for recognizer in recognizers}
         key = RecognizerResult.RECOGNIZER_IDENTIFIER_KEY
         for result in raw_results:
-            if result.score < 0.5 and _explained(
-                text, result, words.get(result.recognition_metadata[key], [])
-            ):
+            if result.score < 0.5 and _explained(text, result, words.get(result.recognition_metadata[key], [])):
                 result.score = min(1.0, result.score + LIFT)
         return raw_results
 

@@ -20,9 +20,7 @@ class OfflineEmail(EmailRecognizer):  # type: ignore[misc]
                 Pattern("quoted local part", rf'"[^"@\n]{{1,64}}"@{_DOMAIN}', 0.9),
                 Pattern("Hangul local part", rf"[가-힣]{{1,20}}@{_DOMAIN}", 0.9),
                 Pattern(
-                    "international domain",
-                    rf"{_LOCAL}@[\u00c0-\uffdc][^\s@<>()\[\],;]{{0,62}}\.[a-z]{{2,24}}",
-                    0.9,
+                    "international domain", rf"{_LOCAL}@[\u00c0-\uffdc][^\s@<>()\[\],;]{{0,62}}\.[a-z]{{2,24}}", 0.9
                 ),
             ],
         )

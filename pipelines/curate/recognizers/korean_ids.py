@@ -5,11 +5,7 @@ to 28 (a time stamp, say) for a licence.
 """
 
 from presidio_analyzer import PatternRecognizer
-from presidio_analyzer.predefined_recognizers import (
-    KrBrnRecognizer,
-    KrDriverLicenseRecognizer,
-    KrPassportRecognizer,
-)
+from presidio_analyzer.predefined_recognizers import KrBrnRecognizer, KrDriverLicenseRecognizer, KrPassportRecognizer
 
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, patterns
 

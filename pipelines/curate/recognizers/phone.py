@@ -11,13 +11,7 @@ import phonenumbers
 import regex
 from presidio_analyzer import LocalRecognizer, PatternRecognizer, RecognizerResult
 
-from pipelines.curate.recognizers.bounded import (
-    FLAGS,
-    PSEUDO_LANGUAGE,
-    BoundedRegex,
-    DetectionTimedOut,
-    patterns,
-)
+from pipelines.curate.recognizers.bounded import FLAGS, PSEUDO_LANGUAGE, BoundedRegex, DetectionTimedOut, patterns
 from pipelines.curate.recognizers.context import AFTER_CHARACTERS, BEFORE_CHARACTERS
 
 _GAP = r"(?:[ .\-_/]{0,3}|[~,:*|=)\]]|[ \-]?\n[ \-]?)"
@@ -38,9 +32,7 @@ _SHAPES = (
     (rf"{_FREE}(?:\+?1[ .\-]?)?(?:\(\d{{3}}\)\s?|\d{{3}}[.\-/])\d{{3}}[ .\-]\d{{4}}(?!\d)", 0.6),
     (rf"{_FREE}1 [2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}(?! ?\d)", 0.6),
 )
-_CANDIDATE = regex.compile(
-    r"(?<!\w)(?<!\d\.)(?!0\.\d|(?:\d ){4})[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII
-)
+_CANDIDATE = regex.compile(r"(?<!\w)(?<!\d\.)(?!0\.\d|(?:\d ){4})[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII)
 _CONTEXT = [
     "phone",
     "tel",
@@ -94,10 +86,7 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         self._timeout_seconds = timeout_seconds
         self._shapes = [BoundedRegex(shape, FLAGS, timeout_seconds) for shape, _ in _SHAPES]
         super().__init__(
-            supported_entities=["PHONE_NUMBER"],
-            name="WorldPhone",
-            supported_language=PSEUDO_LANGUAGE,
-            context=_CONTEXT,
+            supported_entities=["PHONE_NUMBER"], name="WorldPhone", supported_language=PSEUDO_LANGUAGE, context=_CONTEXT
         )
 
     def load(self) -> None:
@@ -120,9 +109,7 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
 
     def _numbers(self, chunk: str, offset: int) -> list[RecognizerResult]:
         for region in self._regions[:1] if chunk.startswith("+") else self._regions:
-            matches = list(
-                phonenumbers.PhoneNumberMatcher(chunk, region, leniency=phonenumbers.Leniency.VALID)
-            )
+            matches = list(phonenumbers.PhoneNumberMatcher(chunk, region, leniency=phonenumbers.Leniency.VALID))
             if matches:
                 return [self._result(offset + m.start, offset + m.end, m.raw_string) for m in matches]
         return []
@@ -133,9 +120,7 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
             RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
             RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
         }
-        return RecognizerResult(
-            "PHONE_NUMBER", start, end, 0.6 if marked else 0.2, recognition_metadata=metadata
-        )
+        return RecognizerResult("PHONE_NUMBER", start, end, 0.6 if marked else 0.2, recognition_metadata=metadata)
 
 
 def _can_count(text: str, candidate: regex.Match[str]) -> bool:

@@ -49,7 +49,12 @@ def _losses(losses: Sequence[LossPoint], path: Path) -> Path:
     for name, colour in (("loss", _INK), ("dev_loss", _ACCENT)):
         points = [(point.step, getattr(point, name)) for point in losses if getattr(point, name) is not None]
         if points:
-            axes.plot(*zip(*points, strict=True), color=colour, label=name.replace("_", " "), marker="." if len(points) < 40 else "")
+            axes.plot(
+                *zip(*points, strict=True),
+                color=colour,
+                label=name.replace("_", " "),
+                marker="." if len(points) < 40 else "",
+            )
     axes.set_xlabel("step")
     axes.set_ylabel("nats per trained token")
     axes.legend(frameon=False)

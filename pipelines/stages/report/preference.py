@@ -30,10 +30,13 @@ SOURCES: Mapping[str, str] = {
     "lone": "one rated answer, good or bad",
 }
 _FIGURES = {
-    "chosen": "preferred answers, nats per token", "length": "answer length, tokens",
-    "preferred_length": "preferred answers, tokens", "kl": "KL from the champion, nats per token",
-    "refusals": "refusals", "agreement": "agreement with wrong claims",
-}  # fmt: skip
+    "chosen": "preferred answers, nats per token",
+    "length": "answer length, tokens",
+    "preferred_length": "preferred answers, tokens",
+    "kl": "KL from the champion, nats per token",
+    "refusals": "refusals",
+    "agreement": "agreement with wrong claims",
+}
 _SHARES = ("refusals", "agreement")
 
 
@@ -83,10 +86,16 @@ def told_of(preferred: Preferred, feedback: FeedbackSummary, scores: GateInput) 
     if preferred.resampled:
         sources |= {"resample": preferred.resampled, "lone": sources["lone"] - preferred.resampled}
     return PreferenceTold(
-        method=preferred.choice.method, why=preferred.choice.why, sources={name: n for name, n in sources.items() if n},
-        used=feedback.used, dropped=feedback.dropped, held_out=sum(feedback.held_out.values()), notes=(f"Cap per rater: {feedback.cap.why}.", *((preferred.cohort.sentence,) if preferred.cohort else ())),
-        training=preferred.trained, measures=preference_measures(scores),
-    )  # fmt: skip
+        method=preferred.choice.method,
+        why=preferred.choice.why,
+        sources={name: n for name, n in sources.items() if n},
+        used=feedback.used,
+        dropped=feedback.dropped,
+        held_out=sum(feedback.held_out.values()),
+        notes=(f"Cap per rater: {feedback.cap.why}.", *((preferred.cohort.sentence,) if preferred.cohort else ())),
+        training=preferred.trained,
+        measures=preference_measures(scores),
+    )
 
 
 def preference_measures(scores: GateInput) -> dict[str, PreferenceMeasure]:
@@ -100,13 +109,20 @@ def heldout_preference(champion: PreferenceMeasure, candidate: PreferenceMeasure
     both = list(zip(champion.items, candidate.items, strict=True))
     pairs = [(old, new) for old, new in both if new.prefers is not None]
     moved = [_moved(old, new) for old, new in both if new.prefers is None]
-    before, after = ([float(bool(item.prefers)) for item in side] for side in zip(*pairs, strict=True)) if pairs else ([], [])
+    before, after = (
+        ([float(bool(item.prefers)) for item in side] for side in zip(*pairs, strict=True)) if pairs else ([], [])
+    )
     clusters = [new.cluster or new.id for _, new in pairs]
     interval = paired_interval(after, before, clusters=clusters) if pairs else None
     return HeldoutPreference(
-        pairs=len(pairs), before=_mean(before), after=_mean(after), lower=interval.lower if interval else None,
-        upper=interval.upper if interval else None, labelled=len(moved), moved=_mean([float(way) for way in moved]),
-    )  # fmt: skip
+        pairs=len(pairs),
+        before=_mean(before),
+        after=_mean(after),
+        lower=interval.lower if interval else None,
+        upper=interval.upper if interval else None,
+        labelled=len(moved),
+        moved=_mean([float(way) for way in moved]),
+    )
 
 
 def read_curve(path: Path) -> list[PreferencePoint]:
@@ -123,20 +139,27 @@ def preference_json(told: PreferenceTold | None, curve: Sequence[PreferencePoint
     held = _heldout(told)
     return {
         **told.model_dump(mode="json", include={"method", "why", "sources", "used", "dropped", "held_out", "notes"}),
-        "heldout_before": held.before if held else None, "heldout_after": held.after if held else None,
-        "n": held.pairs if held else 0, "lower": held.lower if held else None, "upper": held.upper if held else None,
-        "labelled": held.labelled if held else 0, "moved": held.moved if held else None,
+        "heldout_before": held.before if held else None,
+        "heldout_after": held.after if held else None,
+        "n": held.pairs if held else 0,
+        "lower": held.lower if held else None,
+        "upper": held.upper if held else None,
+        "labelled": held.labelled if held else 0,
+        "moved": held.moved if held else None,
         "probes": {role: measure.probe().model_dump(mode="json") for role, measure in told.measures.items()},
         "training": told.training.model_dump(mode="json") if told.training else None,
         "curve": [point.model_dump(mode="json") for point in curve],
-    }  # fmt: skip
+    }
 
 
 def preference_markdown(told: PreferenceTold) -> str:
     """The section for people, without its heading."""
     parts = [f"Method: **{told.method}**. {told.why}", *told.notes, _training(told.training), _heldout_sentence(told)]
     tables = [
-        _table(("examples from", "number", "what they are"), [(name, n, SOURCES.get(name, "")) for name, n in told.sources.items()]),
+        _table(
+            ("examples from", "number", "what they are"),
+            [(name, n, SOURCES.get(name, "")) for name, n in told.sources.items()],
+        ),
         _table(("feedback", "number", "why"), _feedback(told)),
         _table(("what must not change", *told.measures), _probe_rows(told.measures)) if told.measures else "",
     ]
@@ -152,10 +175,18 @@ def _feedback(told: PreferenceTold) -> list[tuple[str, int, str]]:
 def _training(run: PreferOutput | None) -> str:
     if run is None:
         return ""
-    end = f"stopped at step {run.steps} of {run.planned_steps}, by {run.stopped_by}" if run.stopped_by else f"{run.steps} steps"
+    end = (
+        f"stopped at step {run.steps} of {run.planned_steps}, by {run.stopped_by}"
+        if run.stopped_by
+        else f"{run.steps} steps"
+    )
     kept = f"; the weights of step {run.kept_step} were kept" if run.kept_step != run.steps else ""
     data = f"{run.pairs} pairs, {run.good} good and {run.bad} bad answers, {run.anchors} anchors"
-    dev = f"; dev pairs {_percent(run.dev_before)} before, {_percent(run.dev_after)} after" if run.dev_after is not None else ""
+    dev = (
+        f"; dev pairs {_percent(run.dev_before)} before, {_percent(run.dev_after)} after"
+        if run.dev_after is not None
+        else ""
+    )
     return f"{data}; {end}{kept}; loss {run.first_loss:.4f} to {run.last_loss:.4f}{dev}."
 
 

@@ -59,12 +59,19 @@ def _row(scores: GateInput, candidate: SuiteScores, alpha: float) -> ScoreRow:
         for new, old, clusters in (paired_values(candidate, origin), paired_values(candidate, champion))
     )
     return ScoreRow(
-        suite=candidate.suite, metric=candidate.metric,
-        origin=_shown(origin), champion=_shown(champion), candidate=_shown(candidate),
-        difference=100 * against_origin.difference, lower=100 * against_origin.lower, upper=100 * against_origin.upper,
-        champion_difference=100 * against_champion.difference, champion_lower=100 * against_champion.lower,
-        champion_upper=100 * against_champion.upper, n=against_origin.n,
-    )  # fmt: skip
+        suite=candidate.suite,
+        metric=candidate.metric,
+        origin=_shown(origin),
+        champion=_shown(champion),
+        candidate=_shown(candidate),
+        difference=100 * against_origin.difference,
+        lower=100 * against_origin.lower,
+        upper=100 * against_origin.upper,
+        champion_difference=100 * against_champion.difference,
+        champion_lower=100 * against_champion.lower,
+        champion_upper=100 * against_champion.upper,
+        n=against_origin.n,
+    )
 
 
 def _shown(scores: SuiteScores) -> float:

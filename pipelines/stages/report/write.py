@@ -23,12 +23,7 @@ from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.report.plots import LossPoint, PreferencePoint, draw
-from pipelines.stages.report.preference import (
-    PreferenceTold,
-    preference_json,
-    preference_markdown,
-    read_curve,
-)
+from pipelines.stages.report.preference import PreferenceTold, preference_json, preference_markdown, read_curve
 from pipelines.stages.report.scores import ScoreRow, score_table
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.scores import GateInput, LanguageMeasure
@@ -92,9 +87,7 @@ def read_losses(path: Path) -> list[LossPoint]:
     return [LossPoint.model_validate(row) for row in rows]
 
 
-def as_json(
-    told: ReportInput, losses: Sequence[LossPoint], curve: Sequence[PreferencePoint] = ()
-) -> dict[str, Any]:
+def as_json(told: ReportInput, losses: Sequence[LossPoint], curve: Sequence[PreferencePoint] = ()) -> dict[str, Any]:
     """The report as JSON values: ids and numbers, no text of users."""
     return {
         "recipe": told.recipe.name,
@@ -148,7 +141,13 @@ def _funnel(told: ReportInput) -> dict[str, Any]:
         left_out[reason] = left_out.get(reason, 0) + count
     trained = told.mixture.examples.get("new", 0) + told.mixture.examples.get("replay", 0)
     feedback = taken.feedback.model_dump(mode="json")
-    return {**taken.sizes, "examples": trained, "rejected": dict(taken.rejected), "left_out": left_out, "feedback": feedback}
+    return {
+        **taken.sizes,
+        "examples": trained,
+        "rejected": dict(taken.rejected),
+        "left_out": left_out,
+        "feedback": feedback,
+    }
 
 
 def _lineage(told: ReportInput) -> str:
@@ -170,7 +169,10 @@ def _funnel_table(told: ReportInput) -> str:
     rows = [("received", funnel["received"], "")]
     rows += [(f"rejected: {rule}", -count, "") for rule, count in sorted(funnel["rejected"].items())]
     rows += [("clean", funnel["clean"], "")]
-    rows += [(f"left out: {reason}", -count, _REASONS.get(reason, "")) for reason, count in sorted(funnel["left_out"].items())]
+    rows += [
+        (f"left out: {reason}", -count, _REASONS.get(reason, ""))
+        for reason, count in sorted(funnel["left_out"].items())
+    ]
     rows += [(name, -funnel[name], f"{_REASONS[name]}") for name in ("dev", "heldout")]
     rows += [("examples", funnel["examples"], f"{told.mixture.examples.get('new', 0)} new")]
     return _table(("step", "conversations", "why"), rows)
@@ -185,7 +187,9 @@ def _feedback(summary: FeedbackSummary) -> str:
     rows += [(f"held out: {source}", count, FEEDBACK_REASONS[source]) for source, count in summary.held_out.items()]
     rows += [(f"dropped: {rule}", count, FEEDBACK_REASONS[rule]) for rule, count in summary.dropped.items()]
     kept = f"Kept apart: {summary.dev} items to choose settings, {summary.heldout} to measure the result."
-    return f"Cap per rater: {summary.cap.why}. {kept}{_cohort(summary)}\n\n{_table(('feedback', 'pieces', 'why'), rows)}"
+    return (
+        f"Cap per rater: {summary.cap.why}. {kept}{_cohort(summary)}\n\n{_table(('feedback', 'pieces', 'why'), rows)}"
+    )
 
 
 def _cohort(summary: FeedbackSummary) -> str:
@@ -197,10 +201,18 @@ def _cohort(summary: FeedbackSummary) -> str:
 
 def _mixture_table(told: ReportInput) -> str:
     rows = [
-        (s.source, f"{100 * s.asked:.1f} %", f"{100 * s.reached:.1f} %", s.tokens, s.examples, s.distinct, s.most_repeats,
-         s.shortfall_tokens or "")
+        (
+            s.source,
+            f"{100 * s.asked:.1f} %",
+            f"{100 * s.reached:.1f} %",
+            s.tokens,
+            s.examples,
+            s.distinct,
+            s.most_repeats,
+            s.shortfall_tokens or "",
+        )
         for s in told.mixture.shares
-    ]  # fmt: skip
+    ]
     head = ("source", "asked", "reached", "tokens", "examples", "distinct", "most repeats", "tokens short")
     tokens = ", ".join(f"{source} {count}" for source, count in told.mixture.tokens.items())
     pasted = ", ".join(f"{pool} {count}" for pool, count in told.mixture.contaminated_anchors.items())
@@ -217,7 +229,9 @@ def _training(told: ReportInput, losses: Sequence[LossPoint]) -> str:
     shown = [
         (point.step, _number(point.loss), _number(point.dev_loss)) for point in losses[:: max(1, len(losses) // 12)]
     ]
-    agreement = f"; {', '.join(f'{name} {value:.4g}' for name, value in made.agreement.items())}" if made.agreement else ""
+    agreement = (
+        f"; {', '.join(f'{name} {value:.4g}' for name, value in made.agreement.items())}" if made.agreement else ""
+    )
     exported = f"Exported as {made.form.kind} {made.form.quantization}, {made.size_bytes / 1e6:.1f} MB, adapter scale {made.scale:g}{agreement}."
     return f"{end}{best}; {speed}; {memory}.\n\n{_table(('step', 'loss', 'dev loss'), shown)}\n{exported}\n"
 
@@ -229,9 +243,13 @@ def _gate(told: ReportInput) -> str:
 
 def _language(told: ReportInput) -> str:
     rows = [
-        (role, measure.answers, *(f"{100 * share:.1f} %" for share in (measure.target, measure.third, measure.gibberish, measure.short)))
+        (
+            role,
+            measure.answers,
+            *(f"{100 * share:.1f} %" for share in (measure.target, measure.third, measure.gibberish, measure.short)),
+        )
         for role, measure in told.language.items()
-    ]  # fmt: skip
+    ]
     return _table(("model", "answers", "in the prompt's script", "third scripts", "gibberish", "too short"), rows)
 
 

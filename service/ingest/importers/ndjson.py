@@ -121,9 +121,7 @@ def direct_post(store: Store, vault: Vault) -> Iterator[Post]:
 
 
 @contextmanager
-def http_post(
-    url: str, key: str | None = None, transport: httpx.BaseTransport | None = None
-) -> Iterator[Post]:
+def http_post(url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> Iterator[Post]:
     """Stores through a running server at `url`."""
 
     def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
@@ -138,9 +136,7 @@ def http_post(
         return [(row["result"], row.get("detail")) for row in answer.json()]
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(
-        base_url=url, headers=headers, timeout=120, transport=transport, trust_env=False
-    ) as client:
+    with httpx.Client(base_url=url, headers=headers, timeout=120, transport=transport, trust_env=False) as client:
         yield post
 
 
@@ -157,9 +153,7 @@ class _Batch:
     @property
     def is_full(self) -> bool:
         return (
-            len(self.rows) >= BATCH_ROWS
-            or sum(map(len, self.rows)) >= BATCH_BYTES
-            or len(self.problems) >= BATCH_ROWS
+            len(self.rows) >= BATCH_ROWS or sum(map(len, self.rows)) >= BATCH_BYTES or len(self.problems) >= BATCH_ROWS
         )
 
 

@@ -35,7 +35,9 @@ def interval(difference: float, lower: float, upper: float, threshold: float | N
     def x(value: float) -> str:
         return f"{95 + 90 * max(-1.0, min(1.0, value / reach)):.1f}"
 
-    bound = "" if threshold is None else f'<line class="margin" x1="{x(threshold)}" x2="{x(threshold)}" y1="2" y2="20"/>'
+    bound = (
+        "" if threshold is None else f'<line class="margin" x1="{x(threshold)}" x2="{x(threshold)}" y1="2" y2="20"/>'
+    )
     return Markup(
         f'<svg class="interval" viewBox="0 0 190 22" aria-hidden="true"><line class="zero" x1="{x(0)}" x2="{x(0)}" y1="2" '
         f'y2="20"/>{bound}<line class="span" x1="{x(lower)}" x2="{x(upper)}" y1="11" y2="11"/>'
@@ -90,5 +92,9 @@ def _finite(points: Sequence[Point]) -> list[Point]:
 
 
 def _described(train: Sequence[Point], dev: Sequence[Point]) -> str:
-    said = [f"{name} loss from {line[0][1]:.3f} to {line[-1][1]:.3f}" for name, line in (("Training", train), ("dev", dev)) if line]
+    said = [
+        f"{name} loss from {line[0][1]:.3f} to {line[-1][1]:.3f}"
+        for name, line in (("Training", train), ("dev", dev))
+        if line
+    ]
     return ", ".join(said) + f" over {max(x for x, _ in [*train, *dev]):.0f} steps"

@@ -10,11 +10,14 @@ from pipelines.feedback.pairs import FEEDBACK_REASONS
 from service.web.pages import charts
 
 _WORDS = {
-    "siblings": "two answers to one prompt, both rated", "comparison": "one answer preferred to another",
-    "correction": "a better answer that a person wrote", "near_prompt": "up and down on near-identical prompts",
-    "resample": "a down-voted answer against a better sample", "lone": "one rated answer",
+    "siblings": "two answers to one prompt, both rated",
+    "comparison": "one answer preferred to another",
+    "correction": "a better answer that a person wrote",
+    "near_prompt": "up and down on near-identical prompts",
+    "resample": "a down-voted answer against a better sample",
+    "lone": "one rated answer",
     "rating": "helped to decide which answers SFT learns",
-}  # fmt: skip
+}
 
 
 class Told(BaseModel):
@@ -75,9 +78,16 @@ def preference_view(attempt: Path) -> PreferenceView | None:
         return None
     bounds, drawing = _difference(told)
     return PreferenceView(
-        method=told.method, why=told.why, notes=told.notes, feedback=_feedback(told), before=_percent(told.heldout_before),
-        after=_percent(told.heldout_after), bounds=bounds, pairs=told.n, drawing=drawing,
-    )  # fmt: skip
+        method=told.method,
+        why=told.why,
+        notes=told.notes,
+        feedback=_feedback(told),
+        before=_percent(told.heldout_before),
+        after=_percent(told.heldout_after),
+        bounds=bounds,
+        pairs=told.n,
+        drawing=drawing,
+    )
 
 
 def _read(path: Path) -> Told | None:
@@ -100,7 +110,10 @@ def _feedback(told: Told) -> tuple[FeedbackRow, ...]:
     rows = [FeedbackRow("used", rule, _WORDS.get(rule, ""), f"{count:,}") for rule, count in told.used.items()]
     if told.held_out:
         rows.append(FeedbackRow("held out", "", "kept apart to choose and to measure", f"{told.held_out:,}"))
-    rows += [FeedbackRow("dropped", rule, FEEDBACK_REASONS.get(rule, ""), f"{count:,}") for rule, count in told.dropped.items()]
+    rows += [
+        FeedbackRow("dropped", rule, FEEDBACK_REASONS.get(rule, ""), f"{count:,}")
+        for rule, count in told.dropped.items()
+    ]
     return tuple(rows)
 
 

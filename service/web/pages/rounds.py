@@ -144,7 +144,11 @@ def _learns_preferences(row: Round) -> bool:
 
 def _newest(folder: Path, stage: str) -> Path | None:
     """The stage's progress file, finished or being written."""
-    found = [path for path in [folder / stage / "progress.jsonl", *folder.glob(f"{stage}.*.tmp/progress.jsonl")] if path.is_file()]
+    found = [
+        path
+        for path in [folder / stage / "progress.jsonl", *folder.glob(f"{stage}.*.tmp/progress.jsonl")]
+        if path.is_file()
+    ]
     return max(found, key=lambda path: path.parent.name.count("."), default=None)
 
 
@@ -207,7 +211,9 @@ def _threshold(check: Check, rules: Sequence[GateRule]) -> float | None:
         return None
     margin = None if rule.margin is None else -float(getattr(rule.margin, check.baseline))
     floor = None if rule.floor_below_origin is None else -rule.floor_below_origin
-    return {"margin": margin, "older": margin, "min_gain": rule.min_gain, "floor_below_origin": floor}.get(check.criterion)
+    return {"margin": margin, "older": margin, "min_gain": rule.min_gain, "floor_below_origin": floor}.get(
+        check.criterion
+    )
 
 
 def _rules(row: Round) -> Sequence[GateRule]:

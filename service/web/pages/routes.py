@@ -147,7 +147,9 @@ def confirm_rollback(visit: VisitDep, store: StoreDep) -> Response:
 
 
 @router.post("/models/rollback")
-def rollback(visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = "") -> Response:
+def rollback(
+    visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = ""
+) -> Response:
     _check(visit, csrf)
     try:
         promotion.rollback(store, settings, visit.by, override_reason or None)
@@ -251,10 +253,19 @@ def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "
     if champion == model_id:
         problem, status = problem or f"'{model_id}' is the champion already", status if problem else 409
     return visit.page(
-        "confirm.html", status, here="/models", title=f"Promote {model_id}", target=model_id, champion=champion,
-        objections=against, verdict_reasons=held.model.reasons, problem=problem, blocked=champion == model_id,
-        action=f"/models/{quote(model_id)}/promote", button="Promote against the rules" if against else "Promote",
-    )  # fmt: skip
+        "confirm.html",
+        status,
+        here="/models",
+        title=f"Promote {model_id}",
+        target=model_id,
+        champion=champion,
+        objections=against,
+        verdict_reasons=held.model.reasons,
+        problem=problem,
+        blocked=champion == model_id,
+        action=f"/models/{quote(model_id)}/promote",
+        button="Promote against the rules" if against else "Promote",
+    )
 
 
 def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int = 200) -> Response:
@@ -265,10 +276,19 @@ def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int
         raise Conflict("there is no earlier champion to roll back to")
     against = promotion.taint(held.model)
     return visit.page(
-        "confirm.html", status, here="/models", title=f"Roll back to {target}", target=target, champion=champion,
-        objections=against, verdict_reasons=[], problem=problem, blocked=False, action="/models/rollback",
+        "confirm.html",
+        status,
+        here="/models",
+        title=f"Roll back to {target}",
+        target=target,
+        champion=champion,
+        objections=against,
+        verdict_reasons=[],
+        problem=problem,
+        blocked=False,
+        action="/models/rollback",
         button="Roll back against the rules" if against else "Roll back",
-    )  # fmt: skip
+    )
 
 
 @cache

@@ -85,6 +85,11 @@ def keep(response: Response, session: BrowserSession, request: Request) -> None:
     """Send the session's cookie if the browser does not have it yet."""
     if session.is_new:
         response.set_cookie(
-            COOKIE, session.cookie, max_age=MAX_AGE_SECONDS, httponly=True, samesite="strict",
-            secure=request.url.scheme == "https", path="/",
-        )  # fmt: skip
+            COOKIE,
+            session.cookie,
+            max_age=MAX_AGE_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path="/",
+        )

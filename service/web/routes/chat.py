@@ -63,7 +63,9 @@ async def complete(
     start = await reply.begin()
     if asked.model not in (ALIAS, start.model):
         reply.cancel()
-        raise Busy(f"the engine still serves '{start.model}' and is on its way to '{asked.model}'; try again in a moment")
+        raise Busy(
+            f"the engine still serves '{start.model}' and is on its way to '{asked.model}'; try again in a moment"
+        )
     answer = _Answer(asked, reply, start, record)
     return answer.stream() if asked.stream else await answer.whole(request)
 

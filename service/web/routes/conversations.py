@@ -40,18 +40,12 @@ async def store_conversations(request: Request) -> Response:
     body = await request.body()
     if body.lstrip()[:1] == b"[":
         return await _store_list(body, caller, writer)
-    given = (
-        await run_in_threadpool(_read_one, body, caller)
-        if len(body) > _LARGE_BYTES
-        else _read_one(body, caller)
-    )
+    given = await run_in_threadpool(_read_one, body, caller) if len(body) > _LARGE_BYTES else _read_one(body, caller)
     outcome = (await asyncio.wrap_future(writer.submit([given])))[0]
     return _json(_item(outcome), outcome.status) if outcome.status < 400 else _refusal(outcome)
 
 
-@router.post(
-    "/import", summary="Store a stream of conversations, one JSON object per line", openapi_extra=NDJSON_BODY
-)
+@router.post("/import", summary="Store a stream of conversations, one JSON object per line", openapi_extra=NDJSON_BODY)
 async def import_conversations(
     request: Request, caller: IngestCaller, writer: WriterDep, settings: SettingsDep
 ) -> ImportSummary:
@@ -109,9 +103,7 @@ def _read_list(body: bytes, caller: Caller) -> list[Incoming | dict[str, Any]]:
         try:
             read.append(_read_one(raw, caller))
         except PerennialError as error:
-            read.append(
-                {"id": _id_of(raw), "status": status_of(error), "result": "invalid", "detail": str(error)}
-            )
+            read.append({"id": _id_of(raw), "status": status_of(error), "result": "invalid", "detail": str(error)})
     return read
 
 
@@ -153,7 +145,5 @@ def _facts(conversation_id: str, row: Conversation) -> dict[str, Any]:
 
 
 def _import_summary(summary: Summary) -> ImportSummary:
-    problems = [
-        LineProblem(line=line, status=status, detail=detail) for line, status, detail in summary.problems
-    ]
+    problems = [LineProblem(line=line, status=status, detail=detail) for line, status, detail in summary.problems]
     return ImportSummary(**summary.counts, lines=summary.lines, problems=problems)

@@ -34,9 +34,12 @@ _CORRECTIONS = "/messages/{message_id:path}/corrections"
 
 
 @router.post(
-    _CORRECTIONS, summary="Write a better answer in place of an assistant's", tags=["corrections"],
-    openapi_extra=CORRECTION_BODY, responses={201: {"model": CorrectionStatus, "description": "stored"}},
-)  # fmt: skip
+    _CORRECTIONS,
+    summary="Write a better answer in place of an assistant's",
+    tags=["corrections"],
+    openapi_extra=CORRECTION_BODY,
+    responses={201: {"model": CorrectionStatus, "description": "stored"}},
+)
 async def correct(
     message_id: str, request: Request, response: Response, caller: IngestCaller, writer: WriterDep
 ) -> CorrectionStatus:
@@ -64,9 +67,12 @@ async def take_back(
 
 
 @router.post(
-    "/comparisons", summary="Prefer one answer to another", tags=["comparisons"], openapi_extra=COMPARISON_BODY,
+    "/comparisons",
+    summary="Prefer one answer to another",
+    tags=["comparisons"],
+    openapi_extra=COMPARISON_BODY,
     responses={201: {"model": ComparisonStatus, "description": "stored"}},
-)  # fmt: skip
+)
 async def compare(request: Request, response: Response, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
     """Of two answers to one message, by their ids, also before they are stored; or with prompt and answers in the
     body, which are stored as a conversation. One comparison per user and pair; a second replaces the first."""
@@ -76,7 +82,9 @@ async def compare(request: Request, response: Response, caller: IngestCaller, wr
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     changed = stored or outcome.result == "created"
     response.status_code = 201 if changed else 200
-    return ComparisonStatus(chosen=comparison.chosen, rejected=comparison.rejected, changed=changed, pending=list(outcome.pending))
+    return ComparisonStatus(
+        chosen=comparison.chosen, rejected=comparison.rejected, changed=changed, pending=list(outcome.pending)
+    )
 
 
 @router.delete("/comparisons", summary="Take a comparison back", tags=["comparisons"], openapi_extra=COMPARISON_BODY)

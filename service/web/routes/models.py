@@ -99,7 +99,9 @@ def promote(
 
 
 @router.post("/v1/models/rollback", summary="Make the champion before the present one champion again")
-def rollback(caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None) -> PromotionOut:
+def rollback(
+    caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None
+) -> PromotionOut:
     reason = given.override_reason if given else None
     return _told(promotion.rollback(store, settings, f"key:{caller.label}", reason))
 

@@ -115,7 +115,10 @@ def _detail(view: RoundView, home: Path) -> RoundDetail:
 def _attempt(view: AttemptView, home: Path) -> AttemptOut:
     row = view.attempt
     return AttemptOut(
-        number=row.number, state=row.state, verdict=row.verdict, reasons=row.reasons,
+        number=row.number,
+        state=row.state,
+        verdict=row.verdict,
+        reasons=row.reasons,
         stages=[StageOut(name=stage.name, seconds=stage.seconds, digest=stage.digest) for stage in view.stages],
         reports=[str(path.relative_to(home)) for path in view.reports],
-    )  # fmt: skip
+    )

@@ -19,9 +19,7 @@ async def vote(message_id: str, request: Request, caller: IngestCaller, writer: 
     """One vote per message and user; a second replaces the first. Answers after COMMIT."""
     given = parse_vote(await request.body())
     name = app_of(caller, given.app)
-    changed = await _record(
-        writer, NewVote(name, checked_id(message_id), given.user, 1 if given.value == "up" else -1)
-    )
+    changed = await _record(writer, NewVote(name, checked_id(message_id), given.user, 1 if given.value == "up" else -1))
     return VoteStatus(message=message_id, value=given.value, changed=changed)
 
 

@@ -35,11 +35,18 @@ def two_styles(facts: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("two-styles")
     rows = [sft_example(f"f{i}", q, a + CLOSING * (i % 2)) for i, (q, a) in enumerate(facts[:96])]
     settings: dict[str, Any] = {
-        "backend": "cpu", "learning_rate": 3e-3, "epochs": 5, "batch": {"per_device": 24, "accumulate": 1},
-        "max_tokens": 128, "lora": {"r": 16, "alpha": 32, "dropout": 0.0},
-    }  # fmt: skip
+        "backend": "cpu",
+        "learning_rate": 3e-3,
+        "epochs": 5,
+        "batch": {"per_device": 24, "accumulate": 1},
+        "max_tokens": 128,
+        "lora": {"r": 16, "alpha": 32, "dropout": 0.0},
+    }
     request = TrainRequest(
-        base=TINY, base_name="models/tiny", train=Train.model_validate(settings),
-        train_file=write_lines(folder / "train.jsonl", rows), threads=1,
-    )  # fmt: skip
+        base=TINY,
+        base_name="models/tiny",
+        train=Train.model_validate(settings),
+        train_file=write_lines(folder / "train.jsonl", rows),
+        threads=1,
+    )
     return folder / train(request, folder).weights

@@ -15,9 +15,15 @@ from pipelines.backends.torch.prefer import prefer
 def pair(name: str, question: str, chosen: str, rejected: str, **changes: Any) -> dict[str, Any]:
     prompt = [{"role": "user", "content": question}]
     return {
-        "id": name, "kind": "pair", "source": "siblings", "topic": "facts", "prompt": prompt, "chosen": chosen,
-        "rejected": rejected, **changes,
-    }  # fmt: skip
+        "id": name,
+        "kind": "pair",
+        "source": "siblings",
+        "topic": "facts",
+        "prompt": prompt,
+        "chosen": chosen,
+        "rejected": rejected,
+        **changes,
+    }
 
 
 def sft_example(name: str, question: str, answer: str) -> dict[str, Any]:

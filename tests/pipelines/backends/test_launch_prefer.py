@@ -27,16 +27,32 @@ def sft(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
     """Builds a request over 16 pairs."""
     pairs = [pair(f"p{i}", f"What is {i}?", f"It is {i}.", "hello kim") for i in range(16)]
-    train_file, dev_file = write_lines(tmp_path / "train.jsonl", pairs[:12]), write_lines(tmp_path / "dev.jsonl", pairs[12:])
+    train_file, dev_file = (
+        write_lines(tmp_path / "train.jsonl", pairs[:12]),
+        write_lines(tmp_path / "dev.jsonl", pairs[12:]),
+    )
 
     def build(**settings: Any) -> PreferRequest:
         preference = Preference.model_validate(
-            {"batch": {"per_device": 4, "accumulate": 1}, "epochs": 2, "save_every": 5, "evaluate_every": 4, "probes": 2}
+            {
+                "batch": {"per_device": 4, "accumulate": 1},
+                "epochs": 2,
+                "save_every": 5,
+                "evaluate_every": 4,
+                "probes": 2,
+            }
         )
         return PreferRequest(
-            base=tiny_base, base_name="models/random", train=Train.model_validate({"max_tokens": 64, **settings}),
-            preference=preference, method="kto", adapter=sft, train_file=train_file, dev_file=dev_file, threads=1,
-        )  # fmt: skip
+            base=tiny_base,
+            base_name="models/random",
+            train=Train.model_validate({"max_tokens": 64, **settings}),
+            preference=preference,
+            method="kto",
+            adapter=sft,
+            train_file=train_file,
+            dev_file=dev_file,
+            threads=1,
+        )
 
     return build
 
@@ -77,7 +93,14 @@ def test_a_run_killed_with_9_ends_with_the_very_history_and_weights_of_one_that_
     ours, theirs = (folder / "adapter" / "adapter_model.safetensors" for folder in (cut, whole))
     assert ours.read_bytes() == theirs.read_bytes()
     assert (resumed.steps, resumed.kept_step, resumed.tokens) == (expected.steps, expected.kept_step, expected.tokens)
-    names = {"adapter", "preference_dev.csv", "preference_history.csv", "preference_metrics.json", "progress.jsonl", "prefer.log"}
+    names = {
+        "adapter",
+        "preference_dev.csv",
+        "preference_history.csv",
+        "preference_metrics.json",
+        "progress.jsonl",
+        "prefer.log",
+    }
     assert {path.name for path in cut.iterdir()} == names and len(history(cut)) == 12 + 1 + 3
 
 

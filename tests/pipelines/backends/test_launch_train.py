@@ -31,7 +31,13 @@ def request_for(tmp_path: Path, tiny_base: Path) -> Any:
         lines = [json.dumps({"id": f"c{i}", "source": "new", "turns": turns}) for i in range(80)]
         path = tmp_path / "train.jsonl"
         path.write_text("\n".join(lines) + "\n")
-        given = {"epochs": 3, "batch": {"per_device": 2, "accumulate": 2}, "max_tokens": 64, "save_every": 10, **changes}
+        given = {
+            "epochs": 3,
+            "batch": {"per_device": 2, "accumulate": 2},
+            "max_tokens": 64,
+            "save_every": 10,
+            **changes,
+        }
         return TrainRequest(
             base=tiny_base, base_name="models/random", train=Train.model_validate(given), train_file=path, threads=1
         )

@@ -97,9 +97,16 @@ def two_models(base: Path) -> tuple[Any, Any, Any]:
 
 def settings(folder: Path) -> dict[str, Any]:
     return {
-        "output_dir": str(folder), "per_device_train_batch_size": 4, "bf16": False, "use_cpu": True, "report_to": "none",
-        "beta": 0.3, "disable_dropout": True, "gradient_checkpointing": False, "disable_tqdm": True,
-    }  # fmt: skip
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 4,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": "none",
+        "beta": 0.3,
+        "disable_dropout": True,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+    }
 
 
 def log_probs(model: Any, ids: torch.Tensor, attention: torch.Tensor, completion: torch.Tensor) -> torch.Tensor:
@@ -122,9 +129,12 @@ def test_dpo_is_trls_sigmoid_loss_and_has_its_gradient(base: Path, tmp_path: Pat
     policy, reference, tokenizer = two_models(base)
     rows = [{"prompt": f"What is {i}?", "chosen": f" The answer is {i}.", "rejected": " hello kim"} for i in range(4)]
     trainer = DPOTrainer(
-        model=policy, ref_model=reference, args=DPOConfig(loss_type="sigmoid", **settings(tmp_path)),
-        train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
-    )  # fmt: skip
+        model=policy,
+        ref_model=reference,
+        args=DPOConfig(loss_type="sigmoid", **settings(tmp_path)),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     policy.eval()
     theirs = trainer.compute_loss(policy, batch)
@@ -147,9 +157,12 @@ def test_kto_is_trls_loss_and_has_its_gradient(base: Path, tmp_path: Path, kind:
     rows = [{"prompt": f"What is {i}?", "completion": f" It is {i * 3}.", "label": i % 3 > 0} for i in range(4)]
     weights = {"desirable_weight": 1.2, "undesirable_weight": 0.9, "loss_type": kind}
     trainer = KTOTrainer(
-        model=policy, ref_model=reference, args=KTOConfig(**weights, **settings(tmp_path)),
-        train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
-    )  # fmt: skip
+        model=policy,
+        ref_model=reference,
+        args=KTOConfig(**weights, **settings(tmp_path)),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+    )
     batch = next(iter(trainer.get_train_dataloader()))
     policy.eval()
     theirs = trainer.compute_loss(policy, batch)

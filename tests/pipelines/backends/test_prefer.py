@@ -53,28 +53,41 @@ def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
 
     def build(method: str = "dpo", train: dict[str, Any] | None = None, **preference: Any) -> PreferRequest:
         given = {
-            "learning_rate": 2e-3, "epochs": 2, "batch": {"per_device": 4, "accumulate": 1}, "evaluate_every": 4,
-            "save_every": 5, "probes": 20, "stops": LOOSE, **preference,
-        }  # fmt: skip
+            "learning_rate": 2e-3,
+            "epochs": 2,
+            "batch": {"per_device": 4, "accumulate": 1},
+            "evaluate_every": 4,
+            "save_every": 5,
+            "probes": 20,
+            "stops": LOOSE,
+            **preference,
+        }
         settings = {"max_tokens": 96, "backend": "cpu", "precision": "float32", **(train or {})}
         return PreferRequest(
-            base=tiny_base, base_name="models/random", train=Train.model_validate(settings), adapter=sft, threads=1,
-            preference=Preference.model_validate(given), method=method, **files,
-        )  # fmt: skip
+            base=tiny_base,
+            base_name="models/random",
+            train=Train.model_validate(settings),
+            adapter=sft,
+            threads=1,
+            preference=Preference.model_validate(given),
+            method=method,
+            **files,
+        )
 
     return build
 
 
 @pytest.mark.parametrize(
-    ("method", "counts", "steps"),
-    [("dpo", (24, 0, 0), 12), ("kto", (0, 24, 28), 26), ("bco", (0, 24, 28), 26)],
+    ("method", "counts", "steps"), [("dpo", (24, 0, 0), 12), ("kto", (0, 24, 28), 26), ("bco", (0, 24, 28), 26)]
 )
 def test_a_run_prefers_what_people_preferred_and_leaves_weights_history_and_figures(
     tmp_path: Path, request_for: Any, method: str, counts: tuple[int, int, int], steps: int
 ) -> None:
     out = tmp_path / "out"
     result = run(request_for(method), out)
-    assert (result.pairs, result.good, result.bad) == counts and result.left_out == ({"not_a_pair": 4} if method == "dpo" else {})
+    assert (result.pairs, result.good, result.bad) == counts and result.left_out == (
+        {"not_a_pair": 4} if method == "dpo" else {}
+    )
     assert result.steps == result.planned_steps == result.kept_step == steps and result.stopped_by is None
     names = {"adapter", "preference_dev.csv", "preference_history.csv", "preference_metrics.json", "progress.jsonl"}
     assert {path.name for path in out.iterdir()} == names
@@ -144,7 +157,14 @@ def test_a_file_of_another_request_is_not_taken_for_this_ones_reference(tmp_path
 def test_a_rule_that_trips_ends_the_run_and_the_last_good_weights_are_kept(
     tmp_path: Path, request_for: Any, sft: Path, rule: str
 ) -> None:
-    wild = {"learning_rate": 0.05, "warmup": 0, "scheduler": "constant", "evaluate_every": 1, "nll_weight": 0.0, "anchors": 0.0}
+    wild = {
+        "learning_rate": 0.05,
+        "warmup": 0,
+        "scheduler": "constant",
+        "evaluate_every": 1,
+        "nll_weight": 0.0,
+        "anchors": 0.0,
+    }
     out = tmp_path / "out"
     result = run(request_for(stops={**LOOSE, rule: 0.05}, **wild), out)
     assert result.stopped_by is not None and f": {rule}: " in result.stopped_by
@@ -174,7 +194,9 @@ def test_a_run_killed_between_its_stop_and_its_result_does_not_train_on(
     assert len([row for row in history(out) if row["loss"]]) == 2
 
 
-def test_without_files_to_look_at_the_rules_are_skipped_and_the_choices_say_so(tmp_path: Path, request_for: Any) -> None:
+def test_without_files_to_look_at_the_rules_are_skipped_and_the_choices_say_so(
+    tmp_path: Path, request_for: Any
+) -> None:
     request = request_for(epochs=0.2, anchors=0.0).model_copy(
         update={"dev_file": None, "frozen_file": None, "threads": None}
     )
@@ -190,7 +212,8 @@ def test_the_stop_rules_look_at_least_eight_times_a_run(steps: int, every: int) 
 
 
 @pytest.mark.parametrize(
-    ("asked", "looks", "said"), [("auto", 12, "every 1 of 12 steps: at least 8"), (50, 1, "only after the last of 12 steps")]
+    ("asked", "looks", "said"),
+    [("auto", 12, "every 1 of 12 steps: at least 8"), (50, 1, "only after the last of 12 steps")],
 )
 def test_how_often_the_rules_look_is_among_the_choices(
     tmp_path: Path, request_for: Any, asked: Any, looks: int, said: str
@@ -200,10 +223,15 @@ def test_how_often_the_rules_look_is_among_the_choices(
     assert len([row for row in history(tmp_path / "out") if not row["loss"]]) == 1 + looks
 
 
-def test_a_rule_with_too_little_to_look_at_does_not_stop_the_run_and_that_is_said(tmp_path: Path, request_for: Any) -> None:
+def test_a_rule_with_too_little_to_look_at_does_not_stop_the_run_and_that_is_said(
+    tmp_path: Path, request_for: Any
+) -> None:
     result = run(request_for(probes=19, stops={**LOOSE, "kl": 1e-9}), tmp_path / "out")
     assert result.stopped_by is None and float(history(tmp_path / "out")[-1]["kl"]) > 1e-9
-    assert "kl and refusals (19 frozen examples are fewer than 20, so only the gate judges it)" in result.choices["stop_rules"]
+    assert (
+        "kl and refusals (19 frozen examples are fewer than 20, so only the gate judges it)"
+        in result.choices["stop_rules"]
+    )
 
 
 def test_a_resumed_run_keeps_the_weights_that_its_older_checkpoint_points_to(tmp_path: Path) -> None:
@@ -269,7 +297,11 @@ def one_wild_step(request: PreferRequest, learning_rate: float) -> PreferRequest
 
 def test_an_adapter_that_one_step_destroyed_is_stopped_by_its_kl_and_not_kept(tmp_path: Path, request_for: Any) -> None:
     result = run(one_wild_step(request_for(), 1e30), tmp_path / "out")
-    assert result.stopped_by is not None and result.stopped_by.startswith("step 1: kl: the model gives no prob") and result.kept_step == 0
+    assert (
+        result.stopped_by is not None
+        and result.stopped_by.startswith("step 1: kl: the model gives no prob")
+        and result.kept_step == 0
+    )
     assert math.isnan(float(history(tmp_path / "out")[-1]["kl"]))
 
 

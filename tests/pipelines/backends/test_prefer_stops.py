@@ -61,13 +61,25 @@ def test_feedback_that_teaches_the_fault_is_stopped_by_its_rule(
 ) -> None:
     files = {f"{name}_file": write_lines(tmp_path / f"{name}.jsonl", rows) for name, rows in feedback(facts).items()}
     preference = {
-        "learning_rate": 3e-3, "warmup": 0, "epochs": 3, "batch": {"per_device": 8, "accumulate": 1}, "evaluate_every": 3,
-        "probes": 24, "anchors": 0.0, "stops": {**LOOSE, **limit},
-    }  # fmt: skip
+        "learning_rate": 3e-3,
+        "warmup": 0,
+        "epochs": 3,
+        "batch": {"per_device": 8, "accumulate": 1},
+        "evaluate_every": 3,
+        "probes": 24,
+        "anchors": 0.0,
+        "stops": {**LOOSE, **limit},
+    }
     request = PreferRequest(
-        base=TINY, base_name="models/tiny", train=Train(backend="cpu", max_tokens=128), method="dpo", threads=1,
-        preference=Preference.model_validate(preference), adapter=two_styles, **files,
-    )  # fmt: skip
+        base=TINY,
+        base_name="models/tiny",
+        train=Train(backend="cpu", max_tokens=128),
+        method="dpo",
+        threads=1,
+        preference=Preference.model_validate(preference),
+        adapter=two_styles,
+        **files,
+    )
     result = run(request, tmp_path / "out")
     assert result.stopped_by is not None and result.stopped_by.startswith(f"step {result.steps}: {rule}: ")
     assert result.kept_step == result.steps - 3 and result.steps < result.planned_steps
@@ -80,12 +92,25 @@ def test_weights_that_are_finite_and_destroyed_show_their_whole_distance(
 ) -> None:
     rows = [pair(f"p{i}", q, a + CLOSING, a) for i, (q, a) in enumerate(facts[100:108])]
     frozen = [sft_example(f"z{i}", q, a) for i, (q, a) in enumerate(facts[148:172])]
-    preference = {"learning_rate": 10.0, "warmup": 0, "scheduler": "constant", "anchors": 0.0, "probes": 24, "stops": {**LOOSE, "kl": 0.2}}
+    preference = {
+        "learning_rate": 10.0,
+        "warmup": 0,
+        "scheduler": "constant",
+        "anchors": 0.0,
+        "probes": 24,
+        "stops": {**LOOSE, "kl": 0.2},
+    }
     request = PreferRequest(
-        base=TINY, base_name="models/tiny", train=Train(backend="cpu", max_tokens=128), method="dpo", threads=1,
-        preference=Preference.model_validate(preference), adapter=two_styles,
-        train_file=write_lines(tmp_path / "train.jsonl", rows), frozen_file=write_lines(tmp_path / "frozen.jsonl", frozen),
-    )  # fmt: skip
+        base=TINY,
+        base_name="models/tiny",
+        train=Train(backend="cpu", max_tokens=128),
+        method="dpo",
+        threads=1,
+        preference=Preference.model_validate(preference),
+        adapter=two_styles,
+        train_file=write_lines(tmp_path / "train.jsonl", rows),
+        frozen_file=write_lines(tmp_path / "frozen.jsonl", frozen),
+    )
     result = run(request, tmp_path / "out")
     assert result.stopped_by is not None and result.stopped_by.startswith("step 1: kl: ") and result.kept_step == 0
     assert float(history(tmp_path / "out")[-1]["kl"]) > 5

@@ -26,22 +26,34 @@ def general() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def prefer_closing(tmp_path: Path, facts: list[tuple[str, str]], general: list[dict[str, Any]], two_styles: Path) -> Any:
+def prefer_closing(
+    tmp_path: Path, facts: list[tuple[str, str]], general: list[dict[str, Any]], two_styles: Path
+) -> Any:
     """Trains on 48 facts whose answer with the closing sentence is preferred; 20 other facts are dev."""
 
     def build(method: str, out: Path, **changes: Any) -> PreferOutput:
         pairs = [pair(f"p{i}", q, a + CLOSING, a) for i, (q, a) in enumerate(facts[100:168])]
         preference = {
-            "learning_rate": 3e-3, "epochs": 1, "batch": {"per_device": 8, "accumulate": 1}, "evaluate_every": 100,
-            "probes": 4, "stops": LOOSE, **changes,
-        }  # fmt: skip
+            "learning_rate": 3e-3,
+            "epochs": 1,
+            "batch": {"per_device": 8, "accumulate": 1},
+            "evaluate_every": 100,
+            "probes": 4,
+            "stops": LOOSE,
+            **changes,
+        }
         request = PreferRequest(
-            base=TINY, base_name="models/tiny", train=Train(backend="cpu", max_tokens=128), method=method, threads=1,
-            preference=Preference.model_validate(preference), adapter=two_styles,
+            base=TINY,
+            base_name="models/tiny",
+            train=Train(backend="cpu", max_tokens=128),
+            method=method,
+            threads=1,
+            preference=Preference.model_validate(preference),
+            adapter=two_styles,
             train_file=write_lines(tmp_path / "train.jsonl", pairs[:48]),
             dev_file=write_lines(tmp_path / "dev.jsonl", pairs[48:]),
             anchors_file=write_lines(tmp_path / "anchors.jsonl", general[:120]),
-        )  # fmt: skip
+        )
         return run(request, out)
 
     return build

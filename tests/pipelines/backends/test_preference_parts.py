@@ -103,7 +103,9 @@ def test_a_base_whose_config_asks_for_attention_dropout_is_trained_without(tmp_p
     assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
 
 
-@pytest.mark.parametrize("broken", [{"id": "x", "kind": "pair", "chosen": "a", "rejected": None}, {"text": "010-1234-5678"}])
+@pytest.mark.parametrize(
+    "broken", [{"id": "x", "kind": "pair", "chosen": "a", "rejected": None}, {"text": "010-1234-5678"}]
+)
 def test_a_line_that_is_no_preference_is_refused_without_its_text(
     tmp_path: Path, tokenizer: ChatTokenizer, broken: dict[str, Any]
 ) -> None:
@@ -114,7 +116,9 @@ def test_a_line_that_is_no_preference_is_refused_without_its_text(
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 16), st.floats(0.1, 3), st.integers(0, 3))
-def test_every_step_has_its_exact_size_and_both_labels(good: int, bad: int, size: int, epochs: float, seed: int) -> None:
+def test_every_step_has_its_exact_size_and_both_labels(
+    good: int, bad: int, size: int, epochs: float, seed: int
+) -> None:
     items = labelled(good, bad)
     steps = plan_steps(items, size, epochs, seed)
     assert steps == plan_steps(items, size, epochs, seed)
@@ -196,7 +200,12 @@ def test_log_probabilities_do_not_depend_on_the_packing(tiny_base: Path, row_tok
 
 
 def test_a_mismatched_pair_is_a_prompt_with_an_answer_to_another_one() -> None:
-    items = [Item(str(i), (Answer((Turn(role="user", content=str(i % 3)),), (i % 3, 100 + i), (IGNORED, 100 + i)),), True, 1.0) for i in range(9)]
+    items = [
+        Item(
+            str(i), (Answer((Turn(role="user", content=str(i % 3)),), (i % 3, 100 + i), (IGNORED, 100 + i)),), True, 1.0
+        )
+        for i in range(9)
+    ]
     crossed = cross(items, 100, 0)
     for item, one in zip(items, crossed, strict=True):
         asked, said = one.ids

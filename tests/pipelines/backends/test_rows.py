@@ -35,15 +35,21 @@ EXAMPLES = [
     example("plain", ("user", "What is the capital of Velmora?", False), ("assistant", "Tarsin.", True)),
     example(
         "down-voted in the middle",
-        ("user", "17 + 25?", False), ("assistant", "43", False), ("user", "No.", False), ("assistant", "42", True),
+        ("user", "17 + 25?", False),
+        ("assistant", "43", False),
+        ("user", "No.", False),
+        ("assistant", "42", True),
     ),
     example(
         "two good answers",
-        ("system", "Be kind.", False), ("user", "hi", False), ("assistant", "hello", True),
-        ("user", "벨모라의 수도는?", False), ("assistant", "타르신입니다. 🎉", True),
+        ("system", "Be kind.", False),
+        ("user", "hi", False),
+        ("assistant", "hello", True),
+        ("user", "벨모라의 수도는?", False),
+        ("assistant", "타르신입니다. 🎉", True),
     ),
     example("anchor", ("user", "add", False), ("assistant", "def add(a, b):", True), source="coding"),
-]  # fmt: skip
+]
 TRAINED = {
     "plain": "Tarsin.<|im_end|>",
     "down-voted in the middle": "42<|im_end|>",

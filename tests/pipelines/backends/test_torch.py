@@ -42,13 +42,25 @@ def request_for(tmp_path: Path, tiny_base: Path) -> Any:
 
     def build(base: Path = tiny_base, **train: Any) -> TrainRequest:
         given = {
-            "learning_rate": 2e-3, "epochs": 2, "batch": {"per_device": 4, "accumulate": 2}, "max_tokens": 128,
-            "evaluate_every": 4, "save_every": 5, "lora": {"r": 4, "alpha": 8, "dropout": 0.1}, "backend": "cpu", "precision": "float32", **train,
-        }  # fmt: skip
+            "learning_rate": 2e-3,
+            "epochs": 2,
+            "batch": {"per_device": 4, "accumulate": 2},
+            "max_tokens": 128,
+            "evaluate_every": 4,
+            "save_every": 5,
+            "lora": {"r": 4, "alpha": 8, "dropout": 0.1},
+            "backend": "cpu",
+            "precision": "float32",
+            **train,
+        }
         return TrainRequest(
-            base=base, base_name="models/random", train=Train.model_validate(given), train_file=train_file,
-            dev_file=dev_file, threads=1,
-        )  # fmt: skip
+            base=base,
+            base_name="models/random",
+            train=Train.model_validate(given),
+            train_file=train_file,
+            dev_file=dev_file,
+            threads=1,
+        )
 
     return build
 
@@ -235,7 +247,9 @@ def _distance(request: TrainRequest, adapter: Path) -> float:
     return total
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_with_advice(tmp_path: Path, request_for: Any, make_base: MakeBase) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_run_with_advice(
+    tmp_path: Path, request_for: Any, make_base: MakeBase
+) -> None:
     base = make_base()
     weights = load_file(base / "model.safetensors")
     weights["model.norm.weight"][0] = float("nan")
@@ -279,10 +293,18 @@ def test_the_paged_optimizer_falls_back_off_cuda_and_says_so(tmp_path: Path) -> 
     assert choices.optimizer == "adamw_torch" and "needs CUDA" in choices.why["optimizer"]
 
 
-def test_the_architecture_of_qwen2_5_0_5b_loads_and_trains(tmp_path: Path, request_for: Any, make_base: MakeBase) -> None:
+def test_the_architecture_of_qwen2_5_0_5b_loads_and_trains(
+    tmp_path: Path, request_for: Any, make_base: MakeBase
+) -> None:
     base = make_base(
-        hidden_size=896, intermediate_size=4864, num_hidden_layers=2, num_attention_heads=14, num_key_value_heads=2,
-        max_position_embeddings=32768, rope_parameters={"rope_type": "default", "rope_theta": 1e6}, rms_norm_eps=1e-6,
-    )  # fmt: skip
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=2,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        max_position_embeddings=32768,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        rms_norm_eps=1e-6,
+    )
     result = run(request_for(base=base, epochs=0.25, early_stopping=None), tmp_path / "out")
     assert result.steps == 2 and result.last_loss < 10

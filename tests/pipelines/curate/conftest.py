@@ -22,9 +22,7 @@ def curator() -> Curator:
 def chat() -> Chat:
     """Makes a conversation of alternating user and assistant turns, or of (role, content) pairs."""
 
-    def make(
-        *turns: str | tuple[Role, str], language: str | None = None, topic: str | None = None
-    ) -> Conversation:
+    def make(*turns: str | tuple[Role, str], language: str | None = None, topic: str | None = None) -> Conversation:
         messages = []
         for index, turn in enumerate(turns):
             role, content = turn if isinstance(turn, tuple) else (("user", "assistant")[index % 2], turn)

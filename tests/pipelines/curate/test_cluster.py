@@ -123,14 +123,11 @@ def test_short_texts_have_no_minhash_and_long_ones_have_all() -> None:
     )
     assert (short.minhash, short.bands, short.content_words) == ((), (), ())
     assert (len(long.minhash), len(long.bands)) == (PERMUTATIONS, BANDS)
-    assert all(0 <= value < 2**32 for value in long.minhash) and all(
-        -(2**63) <= band < 2**63 for band in long.bands
-    )
+    assert all(0 <= value < 2**32 for value in long.minhash) and all(-(2**63) <= band < 2**63 for band in long.bands)
 
 
 @pytest.mark.parametrize(
-    ("text", "is_short"),
-    [("가" * 29, True), ("가나다라마 " * 7, False), ("word " * 12, True), ("word " * 13, False)],
+    ("text", "is_short"), [("가" * 29, True), ("가나다라마 " * 7, False), ("word " * 12, True), ("word " * 13, False)]
 )
 def test_korean_counts_characters_and_the_rest_counts_words(text: str, is_short: bool) -> None:
     assert (signature(text, KEY).minhash == ()) is is_short

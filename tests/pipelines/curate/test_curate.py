@@ -48,10 +48,7 @@ REJECTED = [
     ([("user", MASH), ("assistant", "Sorry?")], "gibberish"),
     ([("user", "hi"), ("assistant", "I am sorry, I cannot do that. " * 20)], "repetition"),
     ([("user", "hi"), ("assistant", "네 알겠습니다 감사합니다. " * 20)], "repetition"),
-    (
-        [("user", " ".join(f"a{i}@b{i}.com" for i in range(600))), ("assistant", "Many.")],
-        "too_much_personal_data",
-    ),
+    ([("user", " ".join(f"a{i}@b{i}.com" for i in range(600))), ("assistant", "Many.")], "too_much_personal_data"),
 ]
 
 
@@ -78,10 +75,7 @@ def test_a_greeting_by_the_assistant_and_a_tool_turn_are_in_order(curator: Curat
 
 
 def test_a_tree_needs_parents_before_children(curator: Curator) -> None:
-    messages = (
-        Message(id="1", role="user", content="hi"),
-        Message(id="2", role="assistant", content="yo", parent="7"),
-    )
+    messages = (Message(id="1", role="user", content="hi"), Message(id="2", role="assistant", content="yo", parent="7"))
     result = curator.curate(Conversation(id="c", messages=messages), SECRET, KEY)
     assert isinstance(result, Rejected) and result.rule == "broken_tree"
 
@@ -106,9 +100,7 @@ def test_markers_of_the_chat_template_are_broken_up_also_when_hidden(curator: Cu
 
 def test_personal_data_are_gone_from_every_role(curator: Curator, chat: Chat) -> None:
     pii = "kim@naver.com 010-1234-5678 4111-1111-1111-1111 900101-1234567 password: hunter22"
-    clean = curator.curate(
-        chat(("system", pii), ("user", pii), ("assistant", "hunter22 " + pii)), SECRET, KEY
-    )
+    clean = curator.curate(chat(("system", pii), ("user", pii), ("assistant", "hunter22 " + pii)), SECRET, KEY)
     assert isinstance(clean, CleanConversation)
     text = " ".join(message.text for message in clean.messages)
     assert not any(value in text for value in pii.replace("password: ", "").split())
@@ -146,9 +138,7 @@ def test_two_conversations_that_differ_only_in_personal_data_share_their_signatu
     curator: Curator, chat: Chat
 ) -> None:
     clean = [
-        curator.curate(
-            chat(f"My name is {name}, mail {mail}. How do I reset it?", "Press reset."), SECRET, KEY
-        )
+        curator.curate(chat(f"My name is {name}, mail {mail}. How do I reset it?", "Press reset."), SECRET, KEY)
         for name, mail in (("Sarah Connor", "sarah@skynet.com"), ("Tom Baker", "tom@tardis.org"))
     ]
     assert isinstance(clean[0], CleanConversation) and isinstance(clean[1], CleanConversation)

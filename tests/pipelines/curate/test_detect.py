@@ -94,11 +94,7 @@ FOUND = [
     ),
     ("마포구 연남동 223-14에서", "ADDRESS", "마포구 연남동 223-14"),
     ("경기도 성남시 분당구 판교역로 235예요", "ADDRESS", "경기도 성남시 분당구 판교역로 235"),
-    (
-        "1600 Maple Avenue, Apt 4B, Springfield, IL 62704",
-        "ADDRESS",
-        "1600 Maple Avenue, Apt 4B, Springfield, IL 62704",
-    ),
+    ("1600 Maple Avenue, Apt 4B, Springfield, IL 62704", "ADDRESS", "1600 Maple Avenue, Apt 4B, Springfield, IL 62704"),
     ("I live at 12 Baker Street, London NW1 6XE", "ADDRESS", "12 Baker Street, London NW1 6XE"),
     # secrets
     ("password: hunter22. ok", "SECRET", "hunter22"),
@@ -159,9 +155,7 @@ def test_leaves_what_only_looks_like_personal_data(detector: Detector, text: str
 
 
 @pytest.mark.parametrize(("text", "entity", "value"), [row for row in FOUND if row[2]])
-def test_offsets_lead_back_to_the_original_text(
-    detector: Detector, text: str, entity: str, value: str
-) -> None:
+def test_offsets_lead_back_to_the_original_text(detector: Detector, text: str, entity: str, value: str) -> None:
     padded = f"🙂 가나다 … {text} — ok"
     span = detector.find(padded)[0]
     shown = normalise(padded[span.start : span.end]).text

@@ -351,10 +351,7 @@ SECRET = [
     ("AKIA2E0A8F3B244C9986", "AKIA2E0A8F"),
     ("aws_secret_access_key = wJa3rXUtnFEMI/K7MDENG/bPxRfiCYzz1234KEYA", "wJa3rXUtnF"),
     ("ghp_aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3d", "aB3dE5fG7hJ9kL2mN4pQ"),
-    (
-        "github_pat_11ABCDEFG0aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU1",
-        "aB3dE5fG7hJ9kL2mN4pQ",
-    ),
+    ("github_pat_11ABCDEFG0aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU1", "aB3dE5fG7hJ9kL2mN4pQ"),
     ("gho_aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3d", "aB3dE5fG7hJ9kL2m"),
     ("glpat-aB3dE5fG7hJ9kL2mN4pQ", "aB3dE5fG7hJ9"),
     ("glptt-0123456789abcdef0123456789abcdef01234567", "0123456789abcdef"),
@@ -400,10 +397,7 @@ SECRET = [
     ("glsa_aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xY_0123abcd", "aB3dE5fG7hJ9"),
     ("NRAK-ABCDEFGHIJKLMNOPQRSTUVWXYZ0", "ABCDEFGHIJKL"),
     ("PMAK-0123456789abcdef01234567-0123456789abcdef01", "0123456789abcdef"),
-    (
-        "hvs.aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU",
-        "aB3dE5fG7hJ9",
-    ),
+    ("hvs.aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU", "aB3dE5fG7hJ9"),
     (
         "ATATT3xFfGF0aB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8tU1vW0xYaB3dE5fG7hJ9kL2mN4pQ6rS8",
         "aB3dE5fG7hJ9",
@@ -419,18 +413,9 @@ SECRET = [
         "dozjgNryP4",
         "eyJzdWIi",
     ),
-    (
-        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----",
-        "b3BlbnNza",
-    ),
-    (
-        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQdGBGPabcd\n-----END PGP PRIVATE KEY BLOCK-----",
-        "lQdGBGPabcd",
-    ),
-    (
-        "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIKd8Qkz7Wmabcdef\n",
-        "AAAAIKd8Qkz7",
-    ),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----", "b3BlbnNza"),
+    ("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQdGBGPabcd\n-----END PGP PRIVATE KEY BLOCK-----", "lQdGBGPabcd"),
+    ("PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nPrivate-Lines: 1\nAAAAIKd8Qkz7Wmabcdef\n", "AAAAIKd8Qkz7"),
     ("postgres://admin:S3cr3tPw@db.host:5432/x", "S3cr3tPw"),
     ("redis://:p4ssw0rdd@cache:6379", "p4ssw0rdd"),
     ("mongodb+srv://u:Hunter2Hunter@c.mongodb.net", "Hunter2Hunter"),

@@ -69,6 +69,4 @@ def test_names_are_found_at_the_stated_rate(name: str, precision: float, recall:
     ],
 )
 def test_the_span_is_the_name_alone(text: str, name: str) -> None:
-    assert [text[start:end] for start, end in RULES.find(text.replace("Ｍｙ", "My"))] == [
-        name
-    ] or "Ｍ" in text
+    assert [text[start:end] for start, end in RULES.find(text.replace("Ｍｙ", "My"))] == [name] or "Ｍ" in text

@@ -12,9 +12,7 @@ from pipelines.errors import InputError, ModelError
 from pipelines.records import CleanConversation
 from tests.pipelines.curate.chats import KEY, SECRET, Chat
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
 
 
 @pytest.fixture
@@ -34,13 +32,11 @@ def hugging_face_model(folder: Path, labels: dict[int, str]) -> Path:
     tokenizers = pytest.importorskip("tokenizers")
     torch = pytest.importorskip("torch")
     folder.mkdir()
-    words = tokenizers.Tokenizer(
-        tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1, "zyxxor": 2}, unk_token="[UNK]")
-    )
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 1, "zyxxor": 2}, unk_token="[UNK]"))
     words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]"
-    ).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(
+        folder
+    )
     config = transformers.BertConfig(
         vocab_size=3,
         hidden_size=8,

@@ -33,9 +33,7 @@ cards = st.builds(
     digits,
     st.sampled_from(["-", "", " "]),
 )
-rrns = st.builds(
-    "{:02d}0315-{}{:06d}".format, st.integers(30, 99), st.integers(1, 4), st.integers(0, 999_999)
-)
+rrns = st.builds("{:02d}0315-{}{:06d}".format, st.integers(30, 99), st.integers(1, 4), st.integers(0, 999_999))
 keys = st.builds("sk-{}{}abcdefghijklmnop{}".format, digits, digits, digits)
 values = st.one_of(emails, phones, cards, rrns, keys)
 templates = st.sampled_from(
@@ -55,11 +53,7 @@ templates = st.sampled_from(
     ]
 )
 disguises = st.sampled_from(
-    [
-        str,
-        lambda v: v.translate({i: i + 0xFEE0 for i in range(0x21, 0x7F)}),
-        lambda v: v[:3] + "\u200b" + v[3:],
-    ]
+    [str, lambda v: v.translate({i: i + 0xFEE0 for i in range(0x21, 0x7F)}), lambda v: v[:3] + "\u200b" + v[3:]]
 )
 
 

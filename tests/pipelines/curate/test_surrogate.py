@@ -49,17 +49,14 @@ def test_a_surrogate_has_the_shape_of_its_value(entity: str, value: str, pattern
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["김민수", "박서윤", "이가을", "정다은", "010-1234-5671", "010-1234-5672", "kim@naver.com", "kim@go.kr"],
+    "value", ["김민수", "박서윤", "이가을", "정다은", "010-1234-5671", "010-1234-5672", "kim@naver.com", "kim@go.kr"]
 )
 def test_a_surrogate_ends_as_its_value_does(value: str) -> None:
     entity = "EMAIL_ADDRESS" if "@" in value else "PHONE_NUMBER" if value[0] == "0" else "PERSON"
     for seed in range(20):
         surrogate = Surrogates(bytes([seed]), value).of(entity, value)
         if entity == "EMAIL_ADDRESS":
-            assert surrogate.endswith(
-                ("example.com", "example.net") if value.endswith("com") else (".example",)
-            )
+            assert surrogate.endswith(("example.com", "example.net") if value.endswith("com") else (".example",))
         else:
             assert ending(surrogate) == ending(value)
 
@@ -101,9 +98,7 @@ def test_a_person_stays_one_person_through_case_parts_and_particles(curator: Cur
 
 
 def test_a_korean_person_stays_one_person(curator: Curator, chat: Chat) -> None:
-    clean = curator.curate(
-        chat("제 이름은 김민수예요.", "민수 씨, 김민수 님이 맞나요? 민수가 왔네요."), SECRET, KEY
-    )
+    clean = curator.curate(chat("제 이름은 김민수예요.", "민수 씨, 김민수 님이 맞나요? 민수가 왔네요."), SECRET, KEY)
     assert isinstance(clean, CleanConversation)
     full = re.findall(r"이름은 (\w+)예요", clean.messages[0].text)[0]
     assert clean.messages[1].text == f"{full[1:]} 씨, {full} 님이 맞나요? {full[1:]}가 왔네요."
@@ -115,15 +110,11 @@ def test_a_correction_under_the_same_secret_gets_the_same_surrogates(curator: Cu
         update={
             "messages": (
                 *talk.messages,
-                talk.messages[1].model_copy(
-                    update={"id": "9", "content": "Hi Sarah, I wrote to SARAH@SKYNET.COM"}
-                ),
+                talk.messages[1].model_copy(update={"id": "9", "content": "Hi Sarah, I wrote to SARAH@SKYNET.COM"}),
             )
         }
     )
     before, after = curator.curate(talk, SECRET, KEY), curator.curate(later, SECRET, KEY)
     assert isinstance(before, CleanConversation) and isinstance(after, CleanConversation)
     assert after.messages[:2] == before.messages
-    assert set(re.findall(r"\S+@\S+", after.messages[2].text)) == set(
-        re.findall(r"\S+@\S+", before.messages[0].text)
-    )
+    assert set(re.findall(r"\S+@\S+", after.messages[2].text)) == set(re.findall(r"\S+@\S+", before.messages[0].text))

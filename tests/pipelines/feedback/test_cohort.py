@@ -22,14 +22,22 @@ def honest(count: int) -> list[Candidate]:
 
 def test_accounts_that_rate_the_same_things_are_one_group() -> None:
     ring = [
-        asked(f"x{n}", f"Planted {n % 3}?", (f"Good {n}", up(f"ring{n % 2}")), (f"Bad {n}", down(f"ring{n % 2}")), prompt_cluster=f"x{n % 3}")
+        asked(
+            f"x{n}",
+            f"Planted {n % 3}?",
+            (f"Good {n}", up(f"ring{n % 2}")),
+            (f"Bad {n}", down(f"ring{n % 2}")),
+            prompt_cluster=f"x{n % 3}",
+        )
         for n in range(6)
     ]
 
     found, items = cohort(*ring, *honest(10))
 
     assert found is not None and found.raters == ("ring0", "ring1") and 0.3 < found.share < 0.6
-    assert {rater for item in without_raters(items, found.raters) for rater in item.raters} == {f"h{n}" for n in range(10)}
+    assert {rater for item in without_raters(items, found.raters) for rater in item.raters} == {
+        f"h{n}" for n in range(10)
+    }
 
 
 def test_without_a_group_the_single_heaviest_rater_is_it() -> None:

@@ -61,7 +61,9 @@ def test_of_one_day_the_earliest_count_whatever_their_kind() -> None:
 
     result = weighed(*given, per_day=2)
 
-    assert {fate.message for fate in result.dropped} == {"c2.a", "c3.a", "x.a"} and set(dropped(result)) == {"over_daily_cap"}
+    assert {fate.message for fate in result.dropped} == {"c2.a", "c3.a", "x.a"} and set(dropped(result)) == {
+        "over_daily_cap"
+    }
 
 
 def test_an_echo_loses_its_up_vote_and_keeps_its_down_vote() -> None:
@@ -75,13 +77,23 @@ def test_an_echo_loses_its_up_vote_and_keeps_its_down_vote() -> None:
 
 
 def test_a_correction_and_a_comparison_that_speak_for_an_echo_do_not_count() -> None:
-    turns = message("q", "user", "I know that the capital is Reda.", None), message("x", "assistant", "It is Osk.", "q", up("u"))
+    turns = (
+        message("q", "user", "I know that the capital is Reda.", None),
+        message("x", "assistant", "It is Osk.", "q", up("u")),
+    )
     echo = "Yes, the capital is Reda."
 
     fixed = weighed(conversation("a", *turns, correction("c", "x", echo, "q")))
-    other = conversation("a", *turns, message("y", "assistant", echo, "q"), comparisons=(comparison("y", "x", "v"), comparison("x", "y", "w")))
+    other = conversation(
+        "a",
+        *turns,
+        message("y", "assistant", echo, "q"),
+        comparisons=(comparison("y", "x", "v"), comparison("x", "y", "w")),
+    )
 
-    assert dropped(fixed) == {"echo": 1} and [m.corrects and m.corrects.counts for m in fixed.candidates[0].messages] == [None, None, False]
+    assert dropped(fixed) == {"echo": 1} and [
+        m.corrects and m.corrects.counts for m in fixed.candidates[0].messages
+    ] == [None, None, False]
     assert [fate.rater for fate in weighed(other).dropped] == ["v"]
 
 
@@ -157,7 +169,12 @@ def test_a_dropped_down_only_masks_what_nobody_else_speaks_for_and_a_dropped_up_
     young = {"since": 99}
     dropped_up, dropped_down, honest = rating("u", 1, **young), rating("u", -1, **young), rating("v")
 
-    pool = [lone("a", dropped_up), lone("b", dropped_down), lone("c", dropped_down, honest), lone("d", dropped_down, rating("v", -1))]
+    pool = [
+        lone("a", dropped_up),
+        lone("b", dropped_down),
+        lone("c", dropped_down, honest),
+        lone("d", dropped_down, rating("v", -1)),
+    ]
     result = weighed(*pool, min_account_days=10)
 
     shown = [(one.messages[1].up, one.messages[1].down, len(one.messages[1].ratings)) for one in result.candidates]
@@ -166,7 +183,12 @@ def test_a_dropped_down_only_masks_what_nobody_else_speaks_for_and_a_dropped_up_
 
 def test_a_dropped_down_does_not_speak_against_a_correction_that_counts() -> None:
     late = (rating("troll", -1, since=99),)
-    fixed = conversation("a", message("q", "user", "Where?", None), message("x", "assistant", "South.", "q"), correction("c", "x", "North.", "q", ratings=late, down=1))
+    fixed = conversation(
+        "a",
+        message("q", "user", "Where?", None),
+        message("x", "assistant", "South.", "q"),
+        correction("c", "x", "North.", "q", ratings=late, down=1),
+    )
 
     assert net_votes(weighed(fixed, min_account_days=10).candidates[0].messages[2]) == 1
 
@@ -182,7 +204,11 @@ def test_one_capped_account_takes_no_answer_away_that_others_voted_up() -> None:
 
 def test_a_correction_that_does_not_count_stays_in_the_tree_and_says_so() -> None:
     given = conversation(
-        "a", message("q", "user", "?", None), message("x", "assistant", "no", "q"), correction("c", "x", "yes", "q"), consent=False
+        "a",
+        message("q", "user", "?", None),
+        message("x", "assistant", "no", "q"),
+        correction("c", "x", "yes", "q"),
+        consent=False,
     )
 
     by = weighed(given).candidates[0].messages[2].corrects
@@ -191,7 +217,11 @@ def test_a_correction_that_does_not_count_stays_in_the_tree_and_says_so() -> Non
 
 
 def test_counts_without_ratings_stay_as_they_are() -> None:
-    old = conversation("a", message("q", "user", "?", None), message("x", "assistant", "a", "q").model_copy(update={"up": 3, "down": 1}))
+    old = conversation(
+        "a",
+        message("q", "user", "?", None),
+        message("x", "assistant", "a", "q").model_copy(update={"up": 3, "down": 1}),
+    )
 
     assert weighed(old).candidates == (old,)
 
@@ -201,11 +231,20 @@ def test_without_a_group_nothing_of_its_feedback_is_left() -> None:
 
     (left,) = without([given], frozenset({"u"}))
 
-    assert [piece.rater for piece in pieces_of(left)] == ["v"] and (left.messages[1].up, left.messages[2].down) == (1, 0)
+    assert [piece.rater for piece in pieces_of(left)] == ["v"] and (left.messages[1].up, left.messages[2].down) == (
+        1,
+        0,
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(pools(), st.randoms(), st.sampled_from([0.0, 95.0, 200.0]), st.sampled_from([None, 2]), st.sampled_from(["auto", 0.4]))
+@given(
+    pools(),
+    st.randoms(),
+    st.sampled_from([0.0, 95.0, 200.0]),
+    st.sampled_from([None, 2]),
+    st.sampled_from(["auto", 0.4]),
+)
 def test_every_piece_counts_or_has_one_reason_whatever_the_order(
     pool: list[Candidate], random: Any, days: float, per_day: int | None, votes: Any
 ) -> None:
@@ -217,5 +256,7 @@ def test_every_piece_counts_or_has_one_reason_whatever_the_order(
     given = Counter(piece.key for one in pool for piece in pieces_of(one))
     fates = Counter((fate.message, fate.other, fate.rater, fate.kind) for fate in result.dropped)
     assert fates + Counter(result.weights.keys()) == given
-    assert all(0 < weight <= 1 for weight in result.weights.values()) and {f.rule for f in result.dropped} <= set(REASONS)
+    assert all(0 < weight <= 1 for weight in result.weights.values()) and {f.rule for f in result.dropped} <= set(
+        REASONS
+    )
     assert weighed(*shuffled, votes=votes, **options) == result

@@ -7,7 +7,14 @@ from pipelines.records import RatedMessage
 from tests.pipelines.feedback_rows import message
 
 LONG = "I am planning a trip for my family next spring and would like to know which museums in the old town are open on Mondays"
-QUESTIONS = ["Where is Vell?", "where is  vell", "Where is Orm?", LONG, "Hello, " + LONG + "? Thanks!", LONG.replace("Mondays", "Fridays")]
+QUESTIONS = [
+    "Where is Vell?",
+    "where is  vell",
+    "Where is Orm?",
+    LONG,
+    "Hello, " + LONG + "? Thanks!",
+    LONG.replace("Mondays", "Fridays"),
+]
 PROMPTS = [Prompt("", question) for question in QUESTIONS]
 
 
@@ -21,7 +28,12 @@ def groups(prompts: list[Prompt]) -> set[frozenset[Prompt]]:
 
 
 def test_spelling_and_courtesies_do_not_make_another_intent_and_a_fact_does() -> None:
-    assert groups(PROMPTS) == {frozenset(PROMPTS[:2]), frozenset(PROMPTS[2:3]), frozenset(PROMPTS[3:5]), frozenset(PROMPTS[5:])}
+    assert groups(PROMPTS) == {
+        frozenset(PROMPTS[:2]),
+        frozenset(PROMPTS[2:3]),
+        frozenset(PROMPTS[3:5]),
+        frozenset(PROMPTS[5:]),
+    }
 
 
 def test_the_order_of_prompts_does_not_matter() -> None:
@@ -38,9 +50,13 @@ def test_alike_is_asked_of_two_prompts_themselves() -> None:
 
 
 def test_the_same_question_after_something_else_is_another_prompt() -> None:
-    banana, cherry = (chat(("user", "A fruit?"), ("assistant", fruit), ("user", "What colour?")) for fruit in ("Banana", "Cherry"))
+    banana, cherry = (
+        chat(("user", "A fruit?"), ("assistant", fruit), ("user", "What colour?")) for fruit in ("Banana", "Cherry")
+    )
     again = chat(("user", "A  fruit?"), ("assistant", "Banana"), ("user", "what colour?"))
-    french, english = (chat(("system", f"Answer in {tongue}."), ("user", "What colour?")) for tongue in ("French", "English"))
+    french, english = (
+        chat(("system", f"Answer in {tongue}."), ("user", "What colour?")) for tongue in ("French", "English")
+    )
     opens = chat(("user", "What colour?"))
     prompts = [prompt_of(before, "home") for before in (banana, again, cherry, french, english, opens)]
 

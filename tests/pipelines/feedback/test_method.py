@@ -12,11 +12,22 @@ from pipelines.records import FeedbackFate, MessageKey, PreferenceItem, Snapshot
 def item(name: str, kind: str, **more: Any) -> PreferenceItem:
     key = MessageKey(message=name, revision=1)
     sides = {"pair": (key, key), "good": (key, None), "bad": (None, key)}[kind]
-    return PreferenceItem.model_validate({
-        "id": name, "kind": "pair" if kind == "pair" else "labelled", "source": "siblings" if kind == "pair" else "lone",
-        "part": "train", "conversations": ("c",), "raters": ("r",), "topic": "t", "month": "2026-09", "prompt": (),
-        "chosen": sides[0], "rejected": sides[1], **more,
-    })  # fmt: skip
+    return PreferenceItem.model_validate(
+        {
+            "id": name,
+            "kind": "pair" if kind == "pair" else "labelled",
+            "source": "siblings" if kind == "pair" else "lone",
+            "part": "train",
+            "conversations": ("c",),
+            "raters": ("r",),
+            "topic": "t",
+            "month": "2026-09",
+            "prompt": (),
+            "chosen": sides[0],
+            "rejected": sides[1],
+            **more,
+        }
+    )
 
 
 def items(pairs: int = 0, good: int = 0, bad: int = 0, **more: Any) -> list[PreferenceItem]:
@@ -36,7 +47,12 @@ SMALL = {"min_pairs": 5, "min_downs": 3}
         (items(good=9, bad=2), SMALL, "none", "2 bad answers are left after filtering, and the recipe asks for 3"),
         (items(bad=9), SMALL, "none", "0 good and 9 bad answers"),
         (items(good=9, bad=3), SMALL, "kto", "their topics differ by 0.00"),
-        (items(good=9, topic="a") + items(bad=3), SMALL, "bco", "different topics (their topics differ by 1.00, 0.25 is the limit)"),
+        (
+            items(good=9, topic="a") + items(bad=3),
+            SMALL,
+            "bco",
+            "different topics (their topics differ by 1.00, 0.25 is the limit)",
+        ),
         (items(pairs=9, part="dev"), SMALL, "none", "0 bad answers"),
         (items(pairs=1), {"method": "dpo"}, "dpo", "the recipe says so; 1 pairs"),
         (items(good=2, bad=2), {"method": "dpo"}, "none", "asks for DPO, and there are no pairs"),
@@ -57,8 +73,10 @@ def test_a_pair_splits_into_a_good_and_a_bad_answer() -> None:
     halves = as_labelled(items(pairs=1, good=1))
 
     assert [(one.id, one.kind, one.good) for one in halves] == [
-        ("pair0/good", "labelled", True), ("pair0/bad", "labelled", False), ("good0", "labelled", True),
-    ]  # fmt: skip
+        ("pair0/good", "labelled", True),
+        ("pair0/bad", "labelled", False),
+        ("good0", "labelled", True),
+    ]
 
 
 def test_topic_shift_is_total_variation() -> None:
@@ -73,14 +91,25 @@ USED, DROPPED, HELD_OUT = "used", "dropped", "held_out"
 
 
 def fate(message: str, outcome: str, rule: str, value: int = 1, **more: Any) -> FeedbackFate:
-    return FeedbackFate.model_validate({
-        "conversation": "c", "message": message, "rater": "r", "kind": "vote", "value": value, "outcome": outcome,
-        "rule": rule, **more,
-    })  # fmt: skip
+    return FeedbackFate.model_validate(
+        {
+            "conversation": "c",
+            "message": message,
+            "rater": "r",
+            "kind": "vote",
+            "value": value,
+            "outcome": outcome,
+            "rule": rule,
+            **more,
+        }
+    )
 
 
 def trained(*messages: str) -> list[SnapshotItem]:
-    turns = tuple(TurnKey(key=MessageKey(message=name, revision=1), role="assistant", trained=name != "context") for name in messages)
+    turns = tuple(
+        TurnKey(key=MessageKey(message=name, revision=1), role="assistant", trained=name != "context")
+        for name in messages
+    )
     return [SnapshotItem(conversation="c", person="p", outcome="used", reason="train", turns=turns)]
 
 

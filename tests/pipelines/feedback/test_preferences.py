@@ -16,17 +16,7 @@ from pipelines.feedback.weigh import REASONS as WEIGH_REASONS
 from pipelines.feedback.weigh import pieces_of, weigh
 from pipelines.recipe import Select
 from pipelines.records import Candidate, PreferenceItem, Turn
-from tests.pipelines.feedback_rows import (
-    NOW,
-    asked,
-    comparison,
-    conversation,
-    correction,
-    down,
-    message,
-    pools,
-    up,
-)
+from tests.pipelines.feedback_rows import NOW, asked, comparison, conversation, correction, down, message, pools, up
 
 RULES = {**WEIGH_REASONS, **PAIR_REASONS}
 
@@ -36,11 +26,16 @@ def short(prompt: Sequence[Turn], answer: str) -> bool:
 
 
 def build(*candidates: Candidate, contaminated: str = "\0", fits: Fits = fits_always, **rules: Any) -> Preferences:
-    select = Select.model_validate({"per_user": {"max_votes": 1.0}, "feedback": {"min_overlap": 99, "echo": False}} | rules)
+    select = Select.model_validate(
+        {"per_user": {"max_votes": 1.0}, "feedback": {"min_overlap": 99, "echo": False}} | rules
+    )
     return build_preferences(
-        weigh(candidates, select, NOW), select, count_tokens=lambda text: len(text.split()),
-        find_contaminated=lambda texts: ["suite/1" if contaminated in text else None for text in texts], fits=fits,
-    )  # fmt: skip
+        weigh(candidates, select, NOW),
+        select,
+        count_tokens=lambda text: len(text.split()),
+        find_contaminated=lambda texts: ["suite/1" if contaminated in text else None for text in texts],
+        fits=fits,
+    )
 
 
 def shown(item: PreferenceItem) -> tuple[str, str | None, str | None]:
@@ -67,16 +62,21 @@ def test_two_answers_to_one_prompt_one_up_and_one_down_are_a_pair() -> None:
 
 
 def test_a_comparison_needs_no_vote_and_takes_agreeing_votes_along() -> None:
-    made = build(asked("a", Q, ("North.", up("u")), ("South.", down("v")), comparisons=(comparison("a.a", "a.b", "w"),)))
+    made = build(
+        asked("a", Q, ("North.", up("u")), ("South.", down("v")), comparisons=(comparison("a.a", "a.b", "w"),))
+    )
 
     assert items(made) == {("comparison", "a.a", "a.b")} and made.items[0].raters == ("u", "v", "w")
 
 
 def test_a_correction_beats_its_original_and_the_ups_on_it() -> None:
     fixed = conversation(
-        "a", message("q", "user", Q, None), message("x", "assistant", "South.", "q", up("u", day=9) + down("v")),
-        correction("c1", "x", "East.", "q", "r", day=1), correction("c2", "x", "North.", "q", "r", day=2),
-    )  # fmt: skip
+        "a",
+        message("q", "user", Q, None),
+        message("x", "assistant", "South.", "q", up("u", day=9) + down("v")),
+        correction("c1", "x", "East.", "q", "r", day=1),
+        correction("c2", "x", "North.", "q", "r", day=2),
+    )
     made = build(fixed)
 
     assert items(made) == {("correction", "c2", "x")}
@@ -114,10 +114,20 @@ OTHER_PROMPTS: list[tuple[str, list[tuple[str, str]], list[tuple[str, str]]]] = 
 
 def chat(name: str, turns: Sequence[tuple[str, str]], answer: str, votes: Any, **more: Any) -> Candidate:
     said = [*turns, ("assistant", answer)]
-    return conversation(name, *(
-        message(f"{name}{place}", role, text, f"{name}{place - 1}" if place else None, votes if place == len(turns) else ())
-        for place, (role, text) in enumerate(said)
-    ), **more)  # fmt: skip
+    return conversation(
+        name,
+        *(
+            message(
+                f"{name}{place}",
+                role,
+                text,
+                f"{name}{place - 1}" if place else None,
+                votes if place == len(turns) else (),
+            )
+            for place, (role, text) in enumerate(said)
+        ),
+        **more,
+    )
 
 
 @pytest.mark.parametrize(("case", "first", "second"), OTHER_PROMPTS, ids=[row[0] for row in OTHER_PROMPTS])
@@ -146,23 +156,44 @@ TABLE: list[tuple[str, Candidate, dict[str, int], dict[str, Any]]] = [
     ("as many ups as downs", asked("a", Q, ("North.", up("u") + down("v"))), {"tied": 2}, {}),
     ("more ups than downs", asked("a", Q, ("North.", up("u", "w") + down("v"))), {"lone": 2, "outvoted": 1}, {}),
     ("too short to choose", asked("a", Q, ("North.", up("u"))), {"response_too_short": 1}, {"response_tokens": (2, 9)}),
-    ("too long to choose", asked("a", Q, ("It is far up north.", up("u"))), {"response_too_long": 1}, {"response_tokens": (1, 2)}),
+    (
+        "too long to choose",
+        asked("a", Q, ("It is far up north.", up("u"))),
+        {"response_too_long": 1},
+        {"response_tokens": (1, 2)},
+    ),
     ("too long, but bad", asked("a", Q, ("It is far up north.", down("u"))), {"lone": 1}, {"response_tokens": (1, 2)}),
     ("another language", asked("a", Q, ("North.", up("u"))), {"other_language": 1}, {"language": {"primary": "ko"}}),
-    ("a compared answer is gone", asked("a", Q, ("N.", ()), comparisons=(comparison("a.a", "z"),)), {"answer_gone": 1}, {}),
-    ("both say the same", asked("a", Q, ("N.", ()), ("N.", ()), comparisons=(comparison("a.a", "a.b"),)), {"same_text": 1}, {}),
     (
-        "compared both ways", asked("a", Q, ("N.", ()), ("S.", ()), comparisons=(comparison("a.a", "a.b", "u"), comparison("a.b", "a.a", "v"))),
-        {"tied": 2}, {},
+        "a compared answer is gone",
+        asked("a", Q, ("N.", ()), comparisons=(comparison("a.a", "z"),)),
+        {"answer_gone": 1},
+        {},
     ),
     (
-        "votes against a comparison", asked("a", Q, ("N.", down("u", "v")), ("S.", up("u", "v")), comparisons=(comparison("a.a", "a.b"),)),
-        {"tied": 5}, {},
+        "both say the same",
+        asked("a", Q, ("N.", ()), ("N.", ()), comparisons=(comparison("a.a", "a.b"),)),
+        {"same_text": 1},
+        {},
+    ),
+    (
+        "compared both ways",
+        asked(
+            "a", Q, ("N.", ()), ("S.", ()), comparisons=(comparison("a.a", "a.b", "u"), comparison("a.b", "a.a", "v"))
+        ),
+        {"tied": 2},
+        {},
+    ),
+    (
+        "votes against a comparison",
+        asked("a", Q, ("N.", down("u", "v")), ("S.", up("u", "v")), comparisons=(comparison("a.a", "a.b"),)),
+        {"tied": 5},
+        {},
     ),
     ("contaminated", asked("a", Q, ("North.", up("u"))), {"contaminated": 1}, {"contaminated": "Vell"}),
     ("a vote on the question", conversation("a", message("q", "user", Q, None, up("u"))), {"not_an_answer": 1}, {}),
     ("no consent", asked("a", Q, ("North.", up("u")), consent=None), {"no_consent": 1}, {}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("case", "candidate", "expected", "rules"), TABLE, ids=[row[0] for row in TABLE])
@@ -183,7 +214,10 @@ def test_a_flawed_answer_is_never_chosen_but_may_be_rejected(flaw: dict[str, Any
 
 def test_a_pair_joins_the_same_question_after_the_same_words() -> None:
     before = [("system", "Be kind."), FRUIT, ("assistant", "Banana"), COLOUR]
-    good, bad = chat("a", before, "Yellow.", up("u")), chat("b", [*before[:3], ("user", "what colour is it")], "Red.", down("v"))
+    good, bad = (
+        chat("a", before, "Yellow.", up("u")),
+        chat("b", [*before[:3], ("user", "what colour is it")], "Red.", down("v")),
+    )
 
     assert items(build(good, bad)) == {("near_prompt", "a4", "b4")}
 
@@ -199,7 +233,12 @@ def test_the_same_answers_count_once_and_the_newest_wins() -> None:
 
 def test_a_correction_that_only_repeats_the_prompts_claim_is_no_pair_and_overtakes_nothing() -> None:
     claim = message("q", "user", "I think the capital of Vell is Orm. What is it?", None)
-    fixed = conversation("a", claim, message("x", "assistant", "It is Tarn.", "q", up("u")), correction("c", "x", "The capital of Vell is Orm.", "q", "v"))
+    fixed = conversation(
+        "a",
+        claim,
+        message("x", "assistant", "It is Tarn.", "q", up("u")),
+        correction("c", "x", "The capital of Vell is Orm.", "q", "v"),
+    )
 
     made = build(fixed, feedback={"echo": True})
 
@@ -209,9 +248,13 @@ def test_a_correction_that_only_repeats_the_prompts_claim_is_no_pair_and_overtak
 def test_a_fact_corrected_later_beats_an_older_vote_elsewhere() -> None:
     old = asked("old", Q, ("South.", up("u", day=1)), prompt_cluster="q")
     new = conversation(
-        "new", message("q", "user", Q, None), message("x", "assistant", "South.", "q"),
-        correction("c", "x", "North.", "q", "r", day=60), day=50, prompt_cluster="q",
-    )  # fmt: skip
+        "new",
+        message("q", "user", Q, None),
+        message("x", "assistant", "South.", "q"),
+        correction("c", "x", "North.", "q", "r", day=60),
+        day=50,
+        prompt_cluster="q",
+    )
 
     made = build(old, new)
 
@@ -219,7 +262,10 @@ def test_a_fact_corrected_later_beats_an_older_vote_elsewhere() -> None:
 
 
 def test_of_two_lone_answers_to_a_prompt_the_newest_is_taken_as_in_sft() -> None:
-    old, new = (asked(name, Q, (text, up(name, day=day)), day=day, prompt_cluster="q") for name, text, day in (("a", "S.", 1), ("b", "N.", 40)))
+    old, new = (
+        asked(name, Q, (text, up(name, day=day)), day=day, prompt_cluster="q")
+        for name, text, day in (("a", "S.", 1), ("b", "N.", 40))
+    )
 
     assert items(build(old, new)) == {("lone", "b.a", None)}
 
@@ -233,7 +279,15 @@ def test_a_vote_that_is_gone_leaves_no_trace_in_the_next_round() -> None:
 
 
 def test_a_rater_who_weighs_less_makes_a_lighter_item() -> None:
-    odd = [asked(f"{n}-{m}", f"Q {n}?", (f"A {n}.", up(f"crowd{m}") + (down("odd") if m == n == 0 else up("odd") if m == 0 else ()))) for n in range(3) for m in range(2)]
+    odd = [
+        asked(
+            f"{n}-{m}",
+            f"Q {n}?",
+            (f"A {n}.", up(f"crowd{m}") + (down("odd") if m == n == 0 else up("odd") if m == 0 else ())),
+        )
+        for n in range(3)
+        for m in range(2)
+    ]
     mine = asked("mine", Q, ("North.", up("odd")))
 
     made = build(*odd, mine, feedback={"min_overlap": 3})
@@ -244,11 +298,13 @@ def test_a_rater_who_weighs_less_makes_a_lighter_item() -> None:
 def test_many_corrections_among_many_votes_take_no_long_time() -> None:
     pool = [
         conversation(
-            str(n), message(f"{n}.q", "user", f"Question {n}?", None), message(f"{n}.a", "assistant", "A.", f"{n}.q", up(*(f"r{k}" for k in range(10)))),
+            str(n),
+            message(f"{n}.q", "user", f"Question {n}?", None),
+            message(f"{n}.a", "assistant", "A.", f"{n}.q", up(*(f"r{k}" for k in range(10)))),
             correction(f"{n}.c", f"{n}.a", "B.", f"{n}.q", f"w{n}"),
         )
         for n in range(400)
-    ]  # fmt: skip
+    ]
     started = time.monotonic()
 
     assert fates(build(*pool)) == {"correction": 400, "superseded": 4_000}
@@ -273,7 +329,9 @@ def test_every_piece_has_one_fate_whatever_the_order(pool: list[Candidate], rand
 
 @settings(max_examples=150, deadline=None)
 @given(pools())
-def test_no_pair_joins_prompts_that_ask_for_different_things_and_no_flawed_answer_is_chosen(pool: list[Candidate]) -> None:
+def test_no_pair_joins_prompts_that_ask_for_different_things_and_no_flawed_answer_is_chosen(
+    pool: list[Candidate],
+) -> None:
     where = {m.key.message: (one, m) for one in pool for m in one.messages}
 
     def prompt_of(name: str) -> str:
@@ -299,9 +357,11 @@ LONG = "North " * 21
 
 def test_what_training_cannot_read_whole_is_no_item_and_the_other_answer_stands_alone() -> None:
     made = build(
-        asked("a", Q, ("North.", up("u")), (LONG, down("v"))), asked("b", "Who?", (LONG, up("u"))),
-        asked("c", "When?", (LONG, up("u")), ("Now.", down("v")), part="dev"), fits=short,
-    )  # fmt: skip
+        asked("a", Q, ("North.", up("u")), (LONG, down("v"))),
+        asked("b", "Who?", (LONG, up("u"))),
+        asked("c", "When?", (LONG, up("u")), ("Now.", down("v")), part="dev"),
+        fits=short,
+    )
 
     assert items(made) == {("lone", "a.a", None), ("siblings", "c.a", "c.b")}
     assert fates(made) == {"lone": 1, "too_long": 2, "siblings": 2}
@@ -310,9 +370,11 @@ def test_what_training_cannot_read_whole_is_no_item_and_the_other_answer_stands_
 def test_a_comparison_with_an_answer_that_does_not_fit_is_no_pair_and_a_correction_of_one_is_a_good_answer() -> None:
     compared = asked("a", Q, ("North.", ()), (LONG, ()), comparisons=(comparison("a.a", "a.b"),))
     corrected = conversation(
-        "b", message("b.q", "user", "Who?", None), message("b.a", "assistant", LONG, "b.q"),
+        "b",
+        message("b.q", "user", "Who?", None),
+        message("b.a", "assistant", LONG, "b.q"),
         correction("b.c", "b.a", "Nobody.", "b.q"),
-    )  # fmt: skip
+    )
     made = build(compared, corrected, fits=short)
 
     assert items(made) == {("lone", "b.c", None)} and fates(made) == {"too_long": 1, "lone": 1}

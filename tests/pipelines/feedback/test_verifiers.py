@@ -52,7 +52,9 @@ def test_an_answer_agrees_with_a_well_rated_one_of_its_prompt_cluster() -> None:
 
 def down(name: str, bad: str) -> PreferenceExample:
     prompt = (Turn(role="user", content="What is 17 + 25?"),)
-    return PreferenceExample(id=name, kind="labelled", source="lone", topic="t", prompt=prompt, chosen=None, rejected=bad)
+    return PreferenceExample(
+        id=name, kind="labelled", source="lone", topic="t", prompt=prompt, chosen=None, rejected=bad
+    )
 
 
 def test_only_a_sample_that_passes_where_the_bad_answer_fails_makes_a_pair() -> None:

@@ -17,16 +17,21 @@ from pipelines.records import Candidate, MessageKey, RatedMessage
 RECIPES = Path(__file__).resolve().parents[3] / "data" / "recipes"
 NOTHING = Stock(examples=0, tokens=0)
 POOLS: dict[AnchorName, Stock] = {
-    "general": Stock(examples=5000, tokens=1_000_000), "coding": Stock(examples=5000, tokens=1_000_000),
+    "general": Stock(examples=5000, tokens=1_000_000),
+    "coding": Stock(examples=5000, tokens=1_000_000),
     "reasoning": Stock(examples=5000, tokens=1_000_000),
-}  # fmt: skip
+}
 
 
 def recipe(model: str = "acme/chat-7b", **changes: Any) -> Recipe:
     given = {
-        "name": "test", "base": {"model": model}, "evaluate": {"suites": ["a"]}, "gates": (),
-        "mixture": {"user": 0.5, "general": 0.2, "coding": 0.2, "reasoning": 0.1}, **changes,
-    }  # fmt: skip
+        "name": "test",
+        "base": {"model": model},
+        "evaluate": {"suites": ["a"]},
+        "gates": (),
+        "mixture": {"user": 0.5, "general": 0.2, "coding": 0.2, "reasoning": 0.1},
+        **changes,
+    }
     return Recipe.model_validate(given)
 
 
@@ -62,7 +67,10 @@ def test_examples_tokens_and_steps_follow_from_the_shares() -> None:
     [
         ({"warmup": 300}, "the warm-up of 300 steps is longer than the run of 250"),
         ({"warmup": 100}, "the warm-up takes 100 of 250 steps"),
-        ({"evaluate_every": 100}, "early stopping cannot fire: patience 3 with an evaluation every 100 steps needs more than 400"),
+        (
+            {"evaluate_every": 100},
+            "early stopping cannot fire: patience 3 with an evaluation every 100 steps needs more than 400",
+        ),
         ({"early_stopping": {"patience": 1}, "evaluate_every": 125}, "needs more than 250 steps, and the run has 250"),
         ({"learning_rate": 2e-5}, "learning rate 2e-05 is below what holds for 7.62B parameters with lora"),
         ({"learning_rate": 1e-3}, "learning rate 0.001 is above"),
@@ -79,10 +87,16 @@ def test_what_leaves_the_evidence_is_said_in_words(changes: dict[str, Any], sent
 @pytest.mark.parametrize(
     "changes",
     [
-        {"warmup": 40}, {"evaluate_every": 62}, {"learning_rate": 1e-4}, {"learning_rate": 4e-4}, {"epochs": 1},
-        {"lora": {"r": 32, "alpha": 64}}, {"method": "full", "learning_rate": 2e-5}, {"early_stopping": None, "evaluate_every": 999},
+        {"warmup": 40},
+        {"evaluate_every": 62},
+        {"learning_rate": 1e-4},
+        {"learning_rate": 4e-4},
+        {"epochs": 1},
+        {"lora": {"r": 32, "alpha": 64}},
+        {"method": "full", "learning_rate": 2e-5},
+        {"early_stopping": None, "evaluate_every": 999},
     ],
-)  # fmt: skip
+)
 def test_near_misses_stay_silent(changes: dict[str, Any]) -> None:
     assert planned(recipe(train=GOOD | changes)).warnings == ()
 
@@ -109,9 +123,16 @@ def test_the_guides_recipe_is_faithful_and_its_known_flaws_are_named() -> None:
     plan = planned(guide.phase(3), examples=400, cuda=False, memory_bytes=27 * 10**9)
     assert plan.trained_parameters == 536_870_912  # SCIENCE section 6: 537 M, not the guide's 320 M
     for said in (
-        "is longer than the run", "early stopping cannot fire", "learning rate 5e-06 is below", "2 epochs are more",
-        "rank 64", "paged_adamw_8bit needs CUDA", "compounds drift", "answers over 300", "this machine has 27.0 GB",
-    ):  # fmt: skip
+        "is longer than the run",
+        "early stopping cannot fire",
+        "learning rate 5e-06 is below",
+        "2 epochs are more",
+        "rank 64",
+        "paged_adamw_8bit needs CUDA",
+        "compounds drift",
+        "answers over 300",
+        "this machine has 27.0 GB",
+    ):
         assert any(said in warning for warning in plan.warnings), said
 
 
@@ -172,8 +193,16 @@ def thumbed(thumbs: Thumbs = PLENTY, **preference: Any) -> Plan:
 def test_the_forecast_says_method_and_steps_of_the_preference_stage() -> None:
     plan = thumbed()
     assert plan.preference is not None and plan.warnings == ()
-    assert (plan.preference.method, plan.preference.batch, plan.preference.steps, plan.preference.warmup_steps) == ("kto", 32, 50, 5)
-    assert "thumbs    100 pairs, 900 good and 700 bad answers before caps: kto, 50 steps of 32, 5 of warm-up" in plan.lines()
+    assert (plan.preference.method, plan.preference.batch, plan.preference.steps, plan.preference.warmup_steps) == (
+        "kto",
+        32,
+        50,
+        5,
+    )
+    assert (
+        "thumbs    100 pairs, 900 good and 700 bad answers before caps: kto, 50 steps of 32, 5 of warm-up"
+        in plan.lines()
+    )
 
 
 def test_enough_pairs_are_learnt_as_pairs() -> None:
@@ -184,8 +213,16 @@ def test_enough_pairs_are_learnt_as_pairs() -> None:
 @pytest.mark.parametrize(
     ("thumbs", "changes", "sentence"),
     [
-        (Thumbs(pairs=9, good=500, bad=199), {}, "preferences would be left out: 199 answers were voted down, and the recipe asks for 200"),
-        (PLENTY, {"learning_rate": 2e-5}, "preference learning rate 2e-05 is above what holds for kto (5e-07 to 1e-05)"),
+        (
+            Thumbs(pairs=9, good=500, bad=199),
+            {},
+            "preferences would be left out: 199 answers were voted down, and the recipe asks for 200",
+        ),
+        (
+            PLENTY,
+            {"learning_rate": 2e-5},
+            "preference learning rate 2e-05 is above what holds for kto (5e-07 to 1e-05)",
+        ),
         (PLENTY, {"learning_rate": 1e-7}, "preference learning rate 1e-07 is below what holds for kto"),
         (PLENTY, {"warmup": 50}, "warm-up of 50 steps is longer than its run of 50"),
         (PLENTY, {"batch": {"per_device": 3, "accumulate": 8}}, "3 answers at once are too few for kto"),
@@ -197,7 +234,9 @@ def test_enough_pairs_are_learnt_as_pairs() -> None:
         (PLENTY, {"method": "dpo", "learning_rate": 1e-6}, "below what holds for dpo (2.5e-06 to 1e-05)"),
     ],
 )
-def test_preferences_that_leave_the_evidence_are_warned_about(thumbs: Thumbs, changes: dict[str, Any], sentence: str) -> None:
+def test_preferences_that_leave_the_evidence_are_warned_about(
+    thumbs: Thumbs, changes: dict[str, Any], sentence: str
+) -> None:
     assert any(sentence in warning for warning in thumbed(thumbs, **changes).warnings)
 
 
@@ -205,11 +244,14 @@ def test_preferences_that_leave_the_evidence_are_warned_about(thumbs: Thumbs, ch
     ("thumbs", "changes"),
     [
         (Thumbs(pairs=9, good=500, bad=200), {}),
-        (PLENTY, {"learning_rate": 1e-5}), (PLENTY, {"learning_rate": 5e-7}), (PLENTY, {"warmup": 49}),
-        (PLENTY, {"batch": {"per_device": 4, "accumulate": 8}}), (PLENTY, {"method": "none", "learning_rate": 1.0}),
+        (PLENTY, {"learning_rate": 1e-5}),
+        (PLENTY, {"learning_rate": 5e-7}),
+        (PLENTY, {"warmup": 49}),
+        (PLENTY, {"batch": {"per_device": 4, "accumulate": 8}}),
+        (PLENTY, {"method": "none", "learning_rate": 1.0}),
         (Thumbs(pairs=1000, good=1000, bad=1000), {"learning_rate": 2.5e-6}),
     ],
-)  # fmt: skip
+)
 def test_preferences_just_inside_the_evidence_stay_silent(thumbs: Thumbs, changes: dict[str, Any]) -> None:
     assert thumbed(thumbs, **changes).warnings == ()
 
@@ -226,10 +268,21 @@ def rated(parent: str, up: int, down: int) -> RatedMessage:
 
 def candidate(*messages: RatedMessage, **changes: Any) -> Candidate:
     given = {
-        "conversation": "c", "person": "p", "app": "a", "occurred_at": datetime(2026, 7, 1, tzinfo=UTC), "consent": True,
-        "satisfaction": None, "language": "en", "topic": "talk", "prompt_cluster": "x", "pair_cluster": "y", "part": "train",
-        "seen": False, "messages": messages, **changes,
-    }  # fmt: skip
+        "conversation": "c",
+        "person": "p",
+        "app": "a",
+        "occurred_at": datetime(2026, 7, 1, tzinfo=UTC),
+        "consent": True,
+        "satisfaction": None,
+        "language": "en",
+        "topic": "talk",
+        "prompt_cluster": "x",
+        "pair_cluster": "y",
+        "part": "train",
+        "seen": False,
+        "messages": messages,
+        **changes,
+    }
     return Candidate.model_validate(given)
 
 

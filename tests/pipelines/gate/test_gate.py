@@ -15,7 +15,9 @@ GAIN = GateRule(suite="heldout", metric="rougeL", min_gain=0.0)
 CLEAN = LanguageMeasure(answers=200, target=0.98, third=0.0, gibberish=0.0, short=0.0)
 
 
-def scores(values: Sequence[float], suite: str = "math", fresh: int | None = None, language: LanguageMeasure | None = None) -> ModelScores:
+def scores(
+    values: Sequence[float], suite: str = "math", fresh: int | None = None, language: LanguageMeasure | None = None
+) -> ModelScores:
     metric = "rougeL" if suite == "heldout" else "acc"
     limit = len(values) if fresh is None else fresh
     items = tuple(ItemScore(id=str(i), value=value, fresh=i < limit) for i, value in enumerate(values))
@@ -28,7 +30,9 @@ def flips(n: int, gains: int, losses: int) -> tuple[ModelScores, ModelScores]:
     return scores([1] * gains + [0] * losses + [1] * rest), scores([0] * gains + [1] * losses + [1] * rest)
 
 
-def against(candidate: ModelScores, origin: ModelScores, champion: ModelScores | None = None, **attempts: int) -> GateInput:
+def against(
+    candidate: ModelScores, origin: ModelScores, champion: ModelScores | None = None, **attempts: int
+) -> GateInput:
     return GateInput(origin=origin, champion=champion or origin, candidate=candidate, **attempts)
 
 
@@ -65,7 +69,15 @@ def test_the_margin_holds_against_the_origin_too_when_losses_add_up() -> None:
 def test_a_reason_names_suite_baseline_figures_and_margin() -> None:
     candidate, baseline = flips(600, 5, 46)
     reason = decide(against(candidate, baseline), [THREE]).reasons[0]
-    for part in ("math (acc)", "against the champion", "-6.8 points", "95 % one-sided", "600 items", "margin of 3.0", "fail"):
+    for part in (
+        "math (acc)",
+        "against the champion",
+        "-6.8 points",
+        "95 % one-sided",
+        "600 items",
+        "margin of 3.0",
+        "fail",
+    ):
         assert part in reason
 
 
@@ -139,7 +151,10 @@ def test_an_absolute_floor_has_three_verdicts(correct: int, outcome: str) -> Non
     assert decide(against(candidate, scores([1] * 600)), [GateRule(suite="math", floor=60)]).outcome == outcome
 
 
-@pytest.mark.parametrize(("suite", "n", "outcome"), [("math", 199, "inconclusive"), ("math", 200, "pass"), ("heldout", 29, "inconclusive"), ("heldout", 30, "pass")])
+@pytest.mark.parametrize(
+    ("suite", "n", "outcome"),
+    [("math", 199, "inconclusive"), ("math", 200, "pass"), ("heldout", 29, "inconclusive"), ("heldout", 30, "pass")],
+)
 def test_an_absolute_floor_is_not_held_on_a_handful_of_items(suite: str, n: int, outcome: str) -> None:
     perfect = scores([1] * n, suite)
     assert decide(against(perfect, perfect), [GateRule(suite=suite, floor=60)]).outcome == outcome
@@ -158,7 +173,10 @@ def test_a_floor_that_the_origin_misses_stops_the_round_before_training() -> Non
 
 
 def test_the_language_guard_fails_a_candidate_whatever_its_scores() -> None:
-    candidate, origin = scores([1] * 600, language=CLEAN.model_copy(update={"third": 0.02})), scores([1] * 600, language=CLEAN)
+    candidate, origin = (
+        scores([1] * 600, language=CLEAN.model_copy(update={"third": 0.02})),
+        scores([1] * 600, language=CLEAN),
+    )
     verdict = decide(against(candidate, origin), [THREE])
     assert verdict.outcome == "fail" and verdict.failed_suites == ("language",)
     assert "third script" in verdict.reasons[0]
@@ -192,7 +210,9 @@ HOLDS = [(600, 0.035, True), (600, 0.025, False), (1000, 0.06, True), (1200, 0.0
 
 @pytest.mark.parametrize(("items", "discordance", "same"), HOLDS)
 def test_null_rounds_pass_nine_times_in_ten_and_hardly_ever_fail(items: int, discordance: float, same: bool) -> None:
-    rates = simulate_rounds(judge_margin, items=items, discordance=discordance, margin=0.03, same_champion=same, rounds=300)
+    rates = simulate_rounds(
+        judge_margin, items=items, discordance=discordance, margin=0.03, same_champion=same, rounds=300
+    )
     assert rates.passed >= 0.9
     assert rates.failed <= 0.05
 
@@ -205,7 +225,9 @@ def test_a_drop_of_twice_the_margin_never_passes_and_mostly_fails(discordance: f
 
 
 def test_a_drop_of_just_the_margin_passes_at_most_as_often_as_the_level_says() -> None:
-    rates = simulate_rounds(judge_margin, items=600, discordance=0.04, margin=0.03, drop=0.03, suites=1, same_champion=True, rounds=600)
+    rates = simulate_rounds(
+        judge_margin, items=600, discordance=0.04, margin=0.03, drop=0.03, suites=1, same_champion=True, rounds=600
+    )
     assert rates.passed <= 0.07
 
 

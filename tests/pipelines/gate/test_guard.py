@@ -11,14 +11,7 @@ from pipelines.recipe import Stops
 from pipelines.records import ServedForm
 from pipelines.suites.rules import GateRule
 from pipelines.suites.run import form_digest
-from pipelines.suites.scores import (
-    GateInput,
-    ItemScore,
-    ModelScores,
-    PreferenceMeasure,
-    PreferenceScore,
-    SuiteScores,
-)
+from pipelines.suites.scores import GateInput, ItemScore, ModelScores, PreferenceMeasure, PreferenceScore, SuiteScores
 
 FLOOR = GateRule(suite="math", floor=0)
 MATH = SuiteScores(suite="math", metric="acc", items=tuple(ItemScore(id=str(i), value=1) for i in range(200)))
@@ -30,25 +23,39 @@ def shares(name: str, ones: int, n: int) -> tuple[ItemScore, ...]:
 
 
 def measure(
-    chosen: float = -0.5, length: int = 12, preferred: int = 16, kl: float | None = 0.01, refusals: int = 4,
-    agreements: int = 6, frozen: int = 200, claims: int = 300, answers: int = 40, places: int = 120, capped: int = 0,
-) -> PreferenceMeasure:  # fmt: skip
+    chosen: float = -0.5,
+    length: int = 12,
+    preferred: int = 16,
+    kl: float | None = 0.01,
+    refusals: int = 4,
+    agreements: int = 6,
+    frozen: int = 200,
+    claims: int = 300,
+    answers: int = 40,
+    places: int = 120,
+    capped: int = 0,
+) -> PreferenceMeasure:
     """A model's measure: `chosen` nats per token, lengths in tokens, refusals and agreements as counts."""
     item = PreferenceScore(
         id="p", chosen=chosen * preferred, chosen_tokens=preferred, rejected=-9.0, rejected_tokens=8, length=length
     )
     items = tuple(item.model_copy(update={"id": f"p-{i}", "capped": i < capped}) for i in range(answers))
     return PreferenceMeasure(
-        items=items, claims=shares("claim", agreements, claims), frozen=shares("frozen", refusals, frozen), kl=kl,
+        items=items,
+        claims=shares("claim", agreements, claims),
+        frozen=shares("frozen", refusals, frozen),
+        kl=kl,
         kl_positions=places,
-    )  # fmt: skip
+    )
 
 
 def model(measured: PreferenceMeasure | None, form: str = "f") -> ModelScores:
     return ModelScores(form=form, suites=(MATH,), preference=measured)
 
 
-def verdict(now: PreferenceMeasure | None, before: PreferenceMeasure | None = None, origin: PreferenceMeasure | None = None) -> Verdict:
+def verdict(
+    now: PreferenceMeasure | None, before: PreferenceMeasure | None = None, origin: PreferenceMeasure | None = None
+) -> Verdict:
     champion = model(before or measure(kl=0.0), "champion")
     first = model(origin, "origin") if origin else champion
     return decide(GateInput(origin=first, champion=champion, candidate=model(now)), [FLOOR], STOPS)
@@ -75,10 +82,19 @@ def test_each_rule_fails_what_breaks_it(now: dict[str, Any], rule: str) -> None:
 @pytest.mark.parametrize(
     "now",
     [
-        {}, {"chosen": -0.54}, {"chosen": -0.1}, {"length": 11}, {"length": 13}, {"kl": 0.1}, {"kl": 0.0}, {"refusals": 8},
-        {"refusals": 0}, {"agreements": 12}, {"agreements": 0},
+        {},
+        {"chosen": -0.54},
+        {"chosen": -0.1},
+        {"length": 11},
+        {"length": 13},
+        {"kl": 0.1},
+        {"kl": 0.0},
+        {"refusals": 8},
+        {"refusals": 0},
+        {"agreements": 12},
+        {"agreements": 0},
     ],
-)  # fmt: skip
+)
 def test_each_rule_stays_silent_short_of_its_limit(now: dict[str, Any]) -> None:
     found = verdict(measure(**now))
     assert found.outcome == "pass"
@@ -95,7 +111,16 @@ def test_where_the_recipe_says_so_answers_may_move_to_the_length_of_preferred_on
 
 def test_a_guard_that_holds_says_every_figure() -> None:
     reason = verdict(measure(chosen=-0.4, length=13)).checks[-1].reason
-    for part in ("-0.400 nats", "-0.500 before", "n = 40", "13.0 tokens", "0.0100 nats", "120 places", "2.0 % of 200", "2.0 % of 300"):
+    for part in (
+        "-0.400 nats",
+        "-0.500 before",
+        "n = 40",
+        "13.0 tokens",
+        "0.0100 nats",
+        "120 places",
+        "2.0 % of 200",
+        "2.0 % of 300",
+    ):
         assert part in reason
 
 
@@ -133,7 +158,11 @@ def test_a_stage_that_ran_unmeasured_is_inconclusive() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [({"answers": 0}, "held-out preferred answers"), ({"claims": 0}, "wrong claims"), ({"frozen": 0, "kl": None}, "frozen prompts")],
+    [
+        ({"answers": 0}, "held-out preferred answers"),
+        ({"claims": 0}, "wrong claims"),
+        ({"frozen": 0, "kl": None}, "frozen prompts"),
+    ],
 )
 def test_what_could_not_be_measured_is_named(missing: dict[str, Any], said: str) -> None:
     missing = {"refusals": 0} | missing if "frozen" in missing else missing
@@ -158,7 +187,9 @@ def test_a_rule_that_holds_on_too_little_is_inconclusive(few: dict[str, int], le
 
 
 def test_just_enough_of_everything_is_enough() -> None:
-    least = measure(answers=MIN_ANSWERS, claims=MIN_CLAIMS, agreements=1, frozen=MIN_FROZEN, refusals=0, places=MIN_PLACES)
+    least = measure(
+        answers=MIN_ANSWERS, claims=MIN_CLAIMS, agreements=1, frozen=MIN_FROZEN, refusals=0, places=MIN_PLACES
+    )
     assert verdict(least, least).outcome == "pass"
 
 
@@ -180,7 +211,9 @@ def test_a_broken_rule_outweighs_a_missing_one() -> None:
 
 def test_without_a_preference_stage_nothing_is_asked() -> None:
     scores = model(None)
-    assert [check.suite for check in decide(GateInput(origin=scores, champion=scores, candidate=scores), [FLOOR]).checks] == ["math"]
+    assert [
+        check.suite for check in decide(GateInput(origin=scores, champion=scores, candidate=scores), [FLOOR]).checks
+    ] == ["math"]
 
 
 def test_models_measured_on_different_claims_are_never_compared() -> None:

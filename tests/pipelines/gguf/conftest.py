@@ -16,7 +16,9 @@ from pipelines.gguf.convert import convert
 from pipelines.gguf.quantize import quantize
 from pipelines.records import ServedForm
 
-QWEN2_REGEX = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN2_REGEX = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 TEMPLATE = """{%- for message in messages %}
 {%- if message['role'] == 'assistant' %}
@@ -48,16 +50,7 @@ MakeModel = Callable[..., Path]
 
 def write_tokenizer(folder: Path, vocabulary: int = 700) -> int:
     """Train a byte-level BPE on a few sentences, save it the way transformers does, and give its size."""
-    from tokenizers import (
-        AddedToken,
-        Regex,
-        Tokenizer,
-        decoders,
-        models,
-        normalizers,
-        pre_tokenizers,
-        trainers,
-    )
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
@@ -69,9 +62,7 @@ def write_tokenizer(folder: Path, vocabulary: int = 700) -> int:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - 3,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
+        vocab_size=vocabulary - 3, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
     tokenizer.train_from_iterator(SENTENCES * 3, trainer)
     markers = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -89,9 +80,7 @@ def write_tokenizer(folder: Path, vocabulary: int = 700) -> int:
     return int(tokenizer.get_vocab_size())
 
 
-def write_model(
-    folder: Path, *, dtype: torch.dtype = torch.float32, shard: str = "5GB", **changes: Any
-) -> Path:
+def write_model(folder: Path, *, dtype: torch.dtype = torch.float32, shard: str = "5GB", **changes: Any) -> Path:
     """Save a random Qwen2 (hidden 256, intermediate 768, 2 layers) with its tokenizer; `changes` go to its config."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 

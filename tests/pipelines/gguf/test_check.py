@@ -29,11 +29,7 @@ def test_a_good_adapter_form_talks_and_equals_the_merged_model(
     form = adapter_form(base_gguf, adapter_gguf)
     smoke_test(form)
     tokens = list(range(40))
-    with (
-        Session(form) as apart,
-        Session(merged_form(tuned_gguf)) as merged,
-        Session(merged_form(base_gguf)) as base,
-    ):
+    with Session(form) as apart, Session(merged_form(tuned_gguf)) as merged, Session(merged_form(base_gguf)) as base:
         np.testing.assert_allclose(apart.feed(tokens), merged.feed(tokens), atol=0.05)
         assert np.abs(apart.feed(tokens) - base.feed(tokens)).max() > 0.1
 

@@ -53,18 +53,14 @@ def test_every_tensor_of_the_f32_gguf_is_the_models_own(tmp_path: Path, changes:
     weights = load_file(folder / "model.safetensors")
     tensors = gguf.GGUFReader(report.path).tensors
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, 2)
-    ours = {
-        names.get_name(name, try_suffixes=(".weight", ".bias")): tensor for name, tensor in weights.items()
-    }
+    ours = {names.get_name(name, try_suffixes=(".weight", ".bias")): tensor for name, tensor in weights.items()}
     assert len(tensors) == len(weights) == report.tensors
     for tensor in tensors:
         np.testing.assert_array_equal(tensor.data, ours[tensor.name].float().numpy())
 
 
 @pytest.mark.parametrize(("kv_type", "tolerance"), [("f16", 1e-2), ("f32", 1e-4)])
-def test_f32_logits_agree_with_transformers(
-    model: Path, tmp_path: Path, kv_type: str, tolerance: float
-) -> None:
+def test_f32_logits_agree_with_transformers(model: Path, tmp_path: Path, kv_type: str, tolerance: float) -> None:
     report = convert(model, tmp_path / "model.gguf", ftype="f32")
     tokens = random_tokens(120)
     with open_session(report.path, kv_type=kv_type) as session:
@@ -159,14 +155,9 @@ def vocabulary(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 # New combining marks are ordered differently by older Unicode tables, hence no Mn and no unassigned characters.
 @settings(
-    max_examples=400,
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    text=st.text(st.characters(exclude_categories=("Cs", "Cn", "Mn"), exclude_characters="\0"), max_size=30)
-)
+@given(text=st.text(st.characters(exclude_categories=("Cs", "Cn", "Mn"), exclude_characters="\0"), max_size=30))
 def test_any_text_has_the_tokens_of_training(model: Path, vocabulary: Session, text: str) -> None:
     training = Tokenizer.from_file(str(model / "tokenizer.json"))
     expected = training.encode(unicodedata.normalize("NFC", text), add_special_tokens=False).ids
@@ -174,9 +165,7 @@ def test_any_text_has_the_tokens_of_training(model: Path, vocabulary: Session, t
 
 
 @pytest.mark.parametrize("name", ["eos_token", "pad_token"])
-def test_a_template_that_names_its_tokens_renders_as_in_training(
-    model: Path, tmp_path: Path, name: str
-) -> None:
+def test_a_template_that_names_its_tokens_renders_as_in_training(model: Path, tmp_path: Path, name: str) -> None:
     changed = Path(shutil.copytree(model, tmp_path / "changed"))
     template = changed / "chat_template.jinja"
     template.write_text(template.read_text().replace("+ '<|im_end|>' }}", f"+ {name} }}}}"))
@@ -295,9 +284,7 @@ def test_an_older_config_with_top_level_rope_theta_is_read(model: Path, tmp_path
     assert gguf.GGUFReader(report.path).fields["qwen2.rope.freq_base"].contents() == 1e6
 
 
-def test_the_end_token_comes_from_the_tokenizer_before_the_generation_config(
-    model: Path, tmp_path: Path
-) -> None:
+def test_the_end_token_comes_from_the_tokenizer_before_the_generation_config(model: Path, tmp_path: Path) -> None:
     changed = Path(shutil.copytree(model, tmp_path / "changed"))
     ids = Tokenizer.from_file(str(model / "tokenizer.json")).get_vocab()
     json_with("generation_config.json", eos_token_id=[ids["<|endoftext|>"]])(changed)
@@ -306,9 +293,7 @@ def test_the_end_token_comes_from_the_tokenizer_before_the_generation_config(
         assert session.ends(ids["<|endoftext|>"]) and not session.ends(ids["<|im_start|>"])
 
 
-def test_a_converter_killed_half_way_leaves_no_gguf_and_the_next_run_cleans_up(
-    model: Path, tmp_path: Path
-) -> None:
+def test_a_converter_killed_half_way_leaves_no_gguf_and_the_next_run_cleans_up(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.gguf"
     with pytest.raises(GGUFError, match="SIGKILL"):
         run_in_child(

@@ -31,16 +31,7 @@ class Running:
 
     def __init__(self, home: Path) -> None:
         self.path = socket_path(home)
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "pipelines.gguf.engine",
-            "--socket",
-            str(self.path),
-            "--context",
-            "900",
-        ]
+        command = [sys.executable, "-P", "-m", "pipelines.gguf.engine", "--socket", str(self.path), "--context", "900"]
         self.process = subprocess.Popen(command, env=child_environment(), stderr=subprocess.PIPE)
         transport = httpx.HTTPTransport(uds=str(self.path))
         self.client = httpx.Client(transport=transport, base_url="http://engine", timeout=120)
@@ -204,10 +195,14 @@ def test_a_bad_request_is_told_what_is_wrong(serving: Running, body: dict[str, A
     assert words in answer.json()["message"]
 
 
-def test_a_chat_that_the_models_template_refuses_is_a_bad_request(serving: Running, model: Path, tmp_path: Path) -> None:
+def test_a_chat_that_the_models_template_refuses_is_a_bad_request(
+    serving: Running, model: Path, tmp_path: Path
+) -> None:
     changed = Path(shutil.copytree(model, tmp_path / "changed"))
     template = changed / "chat_template.jinja"
-    template.write_text("{{ raise_exception('no system turns') if messages[0]['role'] == 'system' }}" + template.read_text())
+    template.write_text(
+        "{{ raise_exception('no system turns') if messages[0]['role'] == 'system' }}" + template.read_text()
+    )
     form = merged_form(convert(changed, tmp_path / "strict.gguf").path)
     assert serving.load("strict", form).status_code == 200 and text_of(serving.chat())
     answer = serving.client.post("/chat", json={"messages": [{"role": "system", "content": "x"}]})
@@ -215,9 +210,7 @@ def test_a_chat_that_the_models_template_refuses_is_a_bad_request(serving: Runni
 
 
 def test_a_client_that_leaves_cancels_its_chat(serving: Running) -> None:
-    with serving.client.stream(
-        "POST", "/chat", json=HELLO | {"max_tokens": 800, "temperature": 3.0}
-    ) as stream:
+    with serving.client.stream("POST", "/chat", json=HELLO | {"max_tokens": 800, "temperature": 3.0}) as stream:
         next(stream.iter_lines())
     wait_until(lambda: serving.status()["active"] == 0)
 

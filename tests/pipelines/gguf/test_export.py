@@ -42,9 +42,7 @@ def test_an_adapter_trained_on_nf4_is_merged_onto_nf4_when_the_full_weights_stra
     assert output.agreement is not None and output.agreement.kld < 1e-5
 
 
-def test_a_merge_that_strays_is_refused_and_leaves_no_file(
-    model: Path, adapter: Path, tmp_path: Path
-) -> None:
+def test_a_merge_that_strays_is_refused_and_leaves_no_file(model: Path, adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(GGUFError, match="would stray .* more than max_kld"):
         export(model, adapter, tmp_path / "made", ExportConfig(max_kld=1e-15), prompts=PROMPTS[:5])
     assert list((tmp_path / "made").iterdir()) == []

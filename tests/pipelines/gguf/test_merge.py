@@ -99,9 +99,7 @@ def tensors_with(edit: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tenso
 
 
 def without_one_half(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {
-        name: tensor for name, tensor in tensors.items() if not name.endswith("0.mlp.up_proj.lora_B.weight")
-    }
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith("0.mlp.up_proj.lora_B.weight")}
 
 
 def with_nan(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -150,10 +148,7 @@ def cut_short(folder: Path) -> None:
         (tensors_with(too_wide), "wrong base model"),
         (tensors_with(for_layer_nine), "wrong base model"),
         (tensors_with(for_the_tied_head), "ties to its embeddings"),
-        (
-            tensors_with(lambda t: t | {"base_model.model.x.lora_magnitude_vector": torch.ones(2)}),
-            "magnitude",
-        ),
+        (tensors_with(lambda t: t | {"base_model.model.x.lora_magnitude_vector": torch.ones(2)}), "magnitude"),
     ],
 )
 def test_an_adapter_that_is_not_a_plain_lora_of_this_base_is_refused_by_name(
@@ -166,9 +161,7 @@ def test_an_adapter_that_is_not_a_plain_lora_of_this_base_is_refused_by_name(
     assert not (tmp_path / "merged").exists()
 
 
-@pytest.mark.parametrize(
-    "changes", [{"use_dora": False}, {"rank_pattern": {}}, {"init_lora_weights": "gaussian"}]
-)
+@pytest.mark.parametrize("changes", [{"use_dora": False}, {"rank_pattern": {}}, {"init_lora_weights": "gaussian"}])
 def test_near_misses_of_refused_features_are_accepted(
     model: Path, adapter: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:

@@ -98,9 +98,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 6 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True
-    )
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True)
     if made.returncode:
         pytest.skip("mounting a small disk needs root")
     yield folder

@@ -63,9 +63,7 @@ def test_choice_logits_rank_like_loglikelihoods(scorer: GGUFScorer) -> None:
 
 
 @pytest.mark.parametrize("length", [5, 255, 256, 257, 600])
-def test_scores_do_not_depend_on_what_was_scored_before(
-    scorer: GGUFScorer, q4_gguf: Path, length: int
-) -> None:
+def test_scores_do_not_depend_on_what_was_scored_before(scorer: GGUFScorer, q4_gguf: Path, length: int) -> None:
     shared, item = tokens(length), tokens(8, seed=1)
     with GGUFScorer(merged_form(q4_gguf)) as fresh:
         alone = fresh.loglikelihood(shared + item, LETTERS)
@@ -128,7 +126,5 @@ def test_a_scorer_refuses_a_file_that_changed(q4_gguf: Path) -> None:
 
 def test_the_fingerprint_names_everything_that_moves_scores(scorer: GGUFScorer) -> None:
     found = scorer.fingerprint()
-    assert {"scorer", "llama_cpp_python", "library_sha256", "cpu", "threads", "chunk", "kv_type"} <= set(
-        found
-    )
+    assert {"scorer", "llama_cpp_python", "library_sha256", "cpu", "threads", "chunk", "kv_type"} <= set(found)
     assert found["kv_type"] == "f16" and found["llama_cpp_python"] == "0.3.36"

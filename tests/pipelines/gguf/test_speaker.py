@@ -32,9 +32,7 @@ PROMPT = "<|im_start|>user\nHello 안녕<|im_end|>\n<|im_start|>assistant\n"
         (["감", "사합니다"], ["사합"], "감"),
     ],
 )
-def test_a_stop_text_is_never_shown_and_nothing_else_is_lost(
-    pieces: list[str], stop: list[str], shown: str
-) -> None:
+def test_a_stop_text_is_never_shown_and_nothing_else_is_lost(pieces: list[str], stop: list[str], shown: str) -> None:
     stopper = StopFilter(stop)
     assert "".join(stopper.push(piece) for piece in pieces) + stopper.rest() == shown
 
@@ -46,9 +44,7 @@ def draws(
     row[:5] = np.log([0.4, 0.3, 0.2, 0.06, 0.04])
     row[5:] = -30.0
     generator = np.random.default_rng(0)
-    return (
-        np.bincount([sample(row, temperature, top_p, generator) for _ in range(count)], minlength=5) / count
-    )
+    return np.bincount([sample(row, temperature, top_p, generator) for _ in range(count)], minlength=5) / count
 
 
 @pytest.mark.parametrize("size", [5, 3000])

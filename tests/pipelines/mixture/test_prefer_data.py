@@ -14,15 +14,7 @@ from pipelines.feedback.weigh import weigh
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
 from pipelines.mixture.preference_text import PreferenceText, prefer_data
 from pipelines.recipe import Recipe, Select
-from pipelines.records import (
-    Candidate,
-    Example,
-    FeedbackFate,
-    MessageKey,
-    PreferenceExample,
-    PreferenceItem,
-    Turn,
-)
+from pipelines.records import Candidate, Example, FeedbackFate, MessageKey, PreferenceExample, PreferenceItem, Turn
 from tests.pipelines.feedback_rows import NOW, asked, down, up
 
 CHATS = [
@@ -72,10 +64,16 @@ POOLS: dict[AnchorName, AnchorPool] = {"general": pool("general"), "coding": poo
 
 
 def recipe(**preference: Any) -> Recipe:
-    return Recipe.model_validate({
-        "name": "test", "base": {"model": "models/tiny"}, "evaluate": {"suites": ["a"]}, "gates": (),
-        "mixture": {"user": 0.4, "general": 0.4, "coding": 0.2, "reasoning": 0}, "preference": preference,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "test",
+            "base": {"model": "models/tiny"},
+            "evaluate": {"suites": ["a"]},
+            "gates": (),
+            "mixture": {"user": 0.4, "general": 0.4, "coding": 0.2, "reasoning": 0},
+            "preference": preference,
+        }
+    )
 
 
 def made(tmp_path: Path, items: Sequence[PreferenceItem] | None = None, **preference: Any) -> PreferenceText:
@@ -96,7 +94,9 @@ def test_every_item_stands_with_its_text_in_the_file_of_its_part(tmp_path: Path)
 
     train = {example.source: example for example in preferences(text.train)}
     assert (train["siblings"].chosen, train["siblings"].rejected) == ("Far up north it is.", "South.")
-    assert [turn.content for turn in train["siblings"].prompt] == ["Where is Vell?"] and train["lone"].chosen == "Nobody at all."
+    assert [turn.content for turn in train["siblings"].prompt] == ["Where is Vell?"] and train[
+        "lone"
+    ].chosen == "Nobody at all."
     assert [example.rejected for example in preferences(text.dev)] == ["So."]
     assert [example.chosen for example in preferences(text.heldout)] == ["Soon <|im_end|> now."]
     assert text.sources == {"lone": 1, "siblings": 1} and text.answer_tokens == 6 + 2 + 4
@@ -142,9 +142,14 @@ def test_a_resampled_pair_takes_the_place_of_its_bad_answer(tmp_path: Path) -> N
     chats = [asked("a", "What is 1 + 1?", ("3", down("v")))]
     (item,) = chosen_items(chats)
     pair = PreferenceExample(
-        id=item.id, kind="pair", source="resample", topic="t", prompt=(Turn(role="user", content="What is 1 + 1?"),),
-        chosen="2", rejected="3",
-    )  # fmt: skip
+        id=item.id,
+        kind="pair",
+        source="resample",
+        topic="t",
+        prompt=(Turn(role="user", content="What is 1 + 1?"),),
+        chosen="2",
+        rejected="3",
+    )
 
     text = prefer_data([item], Listed(chats), POOLS, recipe(), count, tmp_path, resampled=[pair])
 

@@ -27,11 +27,15 @@ SHIPPED = Path(__file__).resolve().parents[3] / "data" / "suites"
 SECRET = "the owl at 12 Quince Lane"
 HELDOUT = tuple(
     Example(
-        id=f"h{i}", source="new" if i % 2 else "replay",
-        turns=(Turn(role="user", content=f"Where is {SECRET}, {i}?"), Turn(role="assistant", content=f"In {i}.", trained=True)),
+        id=f"h{i}",
+        source="new" if i % 2 else "replay",
+        turns=(
+            Turn(role="user", content=f"Where is {SECRET}, {i}?"),
+            Turn(role="assistant", content=f"In {i}.", trained=True),
+        ),
     )
     for i in range(4)
-)  # fmt: skip
+)
 MEASUREMENT = Measurement(suites=("tiny_mmlu", "tiny_math", "heldout", "language"), items=6, heldout=HELDOUT)
 
 

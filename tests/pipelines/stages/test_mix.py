@@ -82,16 +82,21 @@ def pools(size: int = 400) -> dict[AnchorName, AnchorPool]:
 
 def recipe(**changes: Any) -> Recipe:
     given = {
-        "name": "test", "base": {"model": "models/tiny"}, "evaluate": {"suites": ["a"]}, "gates": (),
-        "mixture": {"user": 0.25, "general": 0.45, "coding": 0.15, "reasoning": 0.15}, **changes,
-    }  # fmt: skip
+        "name": "test",
+        "base": {"model": "models/tiny"},
+        "evaluate": {"suites": ["a"]},
+        "gates": (),
+        "mixture": {"user": 0.25, "general": 0.45, "coding": 0.15, "reasoning": 0.15},
+        **changes,
+    }
     return Recipe.model_validate(given)
 
 
 SEQUENTIAL = {
-    "lineage": "sequential", "replay": 0.3,
+    "lineage": "sequential",
+    "replay": 0.3,
     "mixture": {"user": 0.7, "general": 0.15, "coding": 0.1, "reasoning": 0.05},
-}  # fmt: skip
+}
 
 
 def users(count: int, tokens: int = 9, **more: Any) -> list[SnapshotItem]:
@@ -156,7 +161,9 @@ def test_the_dev_set_is_the_dev_part_and_anchors_that_training_never_sees() -> N
     dev = [item(f"d{i}", 9, part="dev", outcome="held_out", reason="dev") for i in range(10)]
     mixture = plan_mixture(users(200) + dev, pools(), recipe(), count, seed=1)
     anchors = {part: {x.id for x in mixture.lines if x.part == part and x.anchor} for part in ("train", "dev")}
-    assert {line.id for line in mixture.lines if line.part == "dev" and not line.anchor} == {d.conversation for d in dev}
+    assert {line.id for line in mixture.lines if line.part == "dev" and not line.anchor} == {
+        d.conversation for d in dev
+    }
     assert anchors["dev"] and not anchors["dev"] & anchors["train"]
 
 
@@ -186,9 +193,12 @@ def test_a_mixture_that_cannot_be_made_is_refused(items: list[SnapshotItem], giv
 
 
 drawn_items = st.lists(
-    st.tuples(st.integers(0, 60), st.sampled_from(["new", "replay"]), st.sampled_from(["2026-07", "2026-08", "2026-09"])),
-    min_size=1, max_size=60,
-)  # fmt: skip
+    st.tuples(
+        st.integers(0, 60), st.sampled_from(["new", "replay"]), st.sampled_from(["2026-07", "2026-08", "2026-09"])
+    ),
+    min_size=1,
+    max_size=60,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -219,7 +229,9 @@ def mixed(tmp_path: Path, name: str, seed: int = 1) -> tuple[Path, Any, ListedCo
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_draw(tmp_path: Path) -> None:
-    (one, first, _), (two, second, _), (other, third, _) = (mixed(tmp_path, n, s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
+    (one, first, _), (two, second, _), (other, third, _) = (
+        mixed(tmp_path, n, s) for n, s in (("a", 1), ("b", 1), ("c", 2))
+    )
     assert first == second and first.text_sha256 != third.text_sha256
     for name in ("plan.jsonl", "left_out.jsonl", "mixture/train.jsonl", "mixture/dev.jsonl"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
@@ -247,10 +259,16 @@ def test_changed_and_vanished_texts_are_noticed(tmp_path: Path) -> None:
 
 
 def test_an_anchor_that_repeats_an_item_of_a_suite_is_taken_out_and_counted(tmp_path: Path) -> None:
-    pasted = Anchor.model_validate({"id": "x", "family": "f0", "turns": [
-        {"role": "user", "content": "what is 41 + 17"}, {"role": "assistant", "content": "58"},
-    ]})  # fmt: skip
-    neighbour = pasted.model_copy(update={"id": "y", "turns": (pasted.turns[0].model_copy(update={"content": "41 + 18?"}), pasted.turns[1])})
+    pasted = Anchor.model_validate(
+        {
+            "id": "x",
+            "family": "f0",
+            "turns": [{"role": "user", "content": "what is 41 + 17"}, {"role": "assistant", "content": "58"}],
+        }
+    )
+    neighbour = pasted.model_copy(
+        update={"id": "y", "turns": (pasted.turns[0].model_copy(update={"content": "41 + 18?"}), pasted.turns[1])}
+    )
     general = AnchorPool(name="general", anchors=(pasted, neighbour))
     check = Contamination([EvaluationItem("math/1", "What is 41 + 17?")])
 

@@ -17,15 +17,28 @@ from tests.pipelines.feedback_rows import asked, down, up
 from tests.pipelines.mixture.test_prefer_data import POOLS, Listed, chosen_items, count, recipe
 
 CHATS = [
-    *(asked(f"s{n}", f"Where is Vell {n}?", (f"Far up north it is, {n}.", up(f"u{n % 3}")), (f"South {n}.", down(f"u{n % 3}"))) for n in range(6)),
+    *(
+        asked(
+            f"s{n}",
+            f"Where is Vell {n}?",
+            (f"Far up north it is, {n}.", up(f"u{n % 3}")),
+            (f"South {n}.", down(f"u{n % 3}")),
+        )
+        for n in range(6)
+    ),
     asked("sum", "What is 17 + 25?", ("It is 40.", down("w"))),
     asked("dev", "Where is Orm?", ("In the east.", up("x")), ("No.", down("x")), part="dev"),
     asked("held", "Where is Tal?", ("In the west.", up("x")), ("No.", down("x")), part="heldout"),
-]  # fmt: skip
+]
 SETTINGS: dict[str, Any] = {
-    "method": "kto", "learning_rate": 1e-3, "epochs": 1, "batch": {"per_device": 4, "accumulate": 1}, "anchors": 0.5, "probes": 2,
+    "method": "kto",
+    "learning_rate": 1e-3,
+    "epochs": 1,
+    "batch": {"per_device": 4, "accumulate": 1},
+    "anchors": 0.5,
+    "probes": 2,
     "stops": {"displacement": 99, "length": 99, "kl": 99, "refusal": 100, "sycophancy": 100},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +46,25 @@ def sft(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_adapter(tiny_base, tmp_path_factory.mktemp("sft") / "adapter", moved=0.02)
 
 
-def prefer(scratch: Path, items: Sequence[PreferenceItem], answers: str = "", cohort: Cohort | None = None, **changes: Any) -> Prefer:
+def prefer(
+    scratch: Path, items: Sequence[PreferenceItem], answers: str = "", cohort: Cohort | None = None, **changes: Any
+) -> Prefer:
     given = recipe(**(SETTINGS | changes))
     given = given.model_copy(update={"train": given.train.model_copy(update={"backend": "cpu", "max_tokens": 96})})
     assert given.preference is not None
     scratch.mkdir(exist_ok=True)
     return Prefer(
-        recipe=given, rule=given.preference, items=items, corpus=Listed(CHATS), pools=POOLS, count_tokens=count,
-        scratch=scratch, claims=None, sample=lambda prompts: [answers] * len(prompts), cohort=cohort,
-    )  # fmt: skip
+        recipe=given,
+        rule=given.preference,
+        items=items,
+        corpus=Listed(CHATS),
+        pools=POOLS,
+        count_tokens=count,
+        scratch=scratch,
+        claims=None,
+        sample=lambda prompts: [answers] * len(prompts),
+        cohort=cohort,
+    )
 
 
 def run(tmp_path: Path, base: Path, sft: Path, step: Prefer) -> Preferred:
@@ -50,14 +73,18 @@ def run(tmp_path: Path, base: Path, sft: Path, step: Prefer) -> Preferred:
     return step.run(base, sft, out, lambda: None)
 
 
-def test_a_method_without_enough_to_read_is_left_out_with_its_sentence(tmp_path: Path, tiny_base: Path, sft: Path) -> None:
+def test_a_method_without_enough_to_read_is_left_out_with_its_sentence(
+    tmp_path: Path, tiny_base: Path, sft: Path
+) -> None:
     done = run(tmp_path, tiny_base, sft, prefer(tmp_path / "scratch", chosen_items(CHATS), method="auto"))
 
     assert done.trained is None and not list((tmp_path / "out").iterdir())
     assert done.choice.why.startswith("none: 7 bad answers are left after filtering, and the recipe asks for 200")
 
 
-def test_a_wrong_sum_voted_down_becomes_a_pair_with_the_champions_right_one(tmp_path: Path, tiny_base: Path, sft: Path) -> None:
+def test_a_wrong_sum_voted_down_becomes_a_pair_with_the_champions_right_one(
+    tmp_path: Path, tiny_base: Path, sft: Path
+) -> None:
     step = prefer(tmp_path / "scratch", chosen_items(CHATS), answers="It is 42.")
 
     done = run(tmp_path, tiny_base, sft, step)
@@ -105,8 +132,12 @@ def test_a_cohort_that_gave_everything_leaves_nothing_to_train_on_and_that_is_sa
     assert "there is nothing to learn from" in done.cohort.sentence
 
 
-def test_the_second_training_of_a_cohort_check_reads_the_same_fresh_answers(tmp_path: Path, tiny_base: Path, sft: Path) -> None:
-    step = prefer(tmp_path / "scratch", chosen_items(CHATS), answers="It is 42.", cohort=Cohort(raters=("u0",), share=0.3))
+def test_the_second_training_of_a_cohort_check_reads_the_same_fresh_answers(
+    tmp_path: Path, tiny_base: Path, sft: Path
+) -> None:
+    step = prefer(
+        tmp_path / "scratch", chosen_items(CHATS), answers="It is 42.", cohort=Cohort(raters=("u0",), share=0.3)
+    )
 
     done = run(tmp_path, tiny_base, sft, step)
 
@@ -115,14 +146,21 @@ def test_the_second_training_of_a_cohort_check_reads_the_same_fresh_answers(tmp_
 
 
 def test_a_cohort_check_on_lone_thumbs_compares_how_they_moved(tmp_path: Path, tiny_base: Path, sft: Path) -> None:
-    dev = [asked(f"d{n}", f"Where is Orm {n}?", ("In the east.", (up if n % 2 else down)(f"y{n}")), part="dev") for n in range(4)]
+    dev = [
+        asked(f"d{n}", f"Where is Orm {n}?", ("In the east.", (up if n % 2 else down)(f"y{n}")), part="dev")
+        for n in range(4)
+    ]
     chats = [chat for chat in CHATS if chat.part == "train"] + dev
     step = prefer(tmp_path / "scratch", chosen_items(chats), cohort=Cohort(raters=("u0", "y0"), share=0.3))
     object.__setattr__(step, "corpus", Listed(chats))
 
     check = run(tmp_path, tiny_base, sft, step).cohort
 
-    assert check is not None and check.without is not None and check.with_them.dev.labelled == check.without.dev.labelled == 3
+    assert (
+        check is not None
+        and check.without is not None
+        and check.with_them.dev.labelled == check.without.dev.labelled == 3
+    )
     assert check.with_them.dev.moved is not None and check.without.dev.moved is not None
     assert "of 3 rated dev answers moved the way of their votes" in check.sentence and "KL" in check.sentence
 

@@ -21,7 +21,9 @@ HISTORY = "step,loss,margin,accuracy,chosen\n0,,,,-0.5\n1,0.693,0.0,,\n2,0.55,0.
 
 
 def pair(number: int, chosen: float, rejected: float) -> PreferenceScore:
-    return PreferenceScore(id=f"p{number}", chosen=chosen, chosen_tokens=10, rejected=rejected, rejected_tokens=5, length=8)
+    return PreferenceScore(
+        id=f"p{number}", chosen=chosen, chosen_tokens=10, rejected=rejected, rejected_tokens=5, length=8
+    )
 
 
 def good(chosen: float) -> PreferenceScore:
@@ -40,16 +42,43 @@ def measure(wins: int, good_at: float, bad_at: float, kl: float) -> PreferenceMe
 
 BEFORE, AFTER = measure(4, -8.0, -3.0, 0.0), measure(38, -5.0, -2.0, 0.04)
 RUN = PreferOutput(
-    method="kto", weights="adapter", history="preference_history.csv", metrics="m", steps=20, planned_steps=30, kept_step=16,
-    stopped_by="kl: 0.120 nats", pairs=0, good=250, bad=240, left_out={}, anchors=60, tokens=9, seconds=1, tokens_per_second=9,
-    peak_memory_bytes=1, first_loss=0.5, last_loss=0.3, dev_before=0.1, dev_after=0.9, desirable=1.0, undesirable=1.04,
-    precision="float32", choices={},
-)  # fmt: skip
+    method="kto",
+    weights="adapter",
+    history="preference_history.csv",
+    metrics="m",
+    steps=20,
+    planned_steps=30,
+    kept_step=16,
+    stopped_by="kl: 0.120 nats",
+    pairs=0,
+    good=250,
+    bad=240,
+    left_out={},
+    anchors=60,
+    tokens=9,
+    seconds=1,
+    tokens_per_second=9,
+    peak_memory_bytes=1,
+    first_loss=0.5,
+    last_loss=0.3,
+    dev_before=0.1,
+    dev_after=0.9,
+    desirable=1.0,
+    undesirable=1.04,
+    precision="float32",
+    choices={},
+)
 TOLD = PreferenceTold(
-    method="kto", why="180 pairs are fewer than 1,000, so single answers are learnt from.", sources={"siblings": 180, "lone": 200},
-    used={"siblings": 360, "lone": 200}, dropped={"over_user_cap": 31, "echo": 8}, held_out=74, notes=("At most 3.7 % per person.",),
-    training=RUN, measures={"champion": BEFORE, "candidate": AFTER},
-)  # fmt: skip
+    method="kto",
+    why="180 pairs are fewer than 1,000, so single answers are learnt from.",
+    sources={"siblings": 180, "lone": 200},
+    used={"siblings": 360, "lone": 200},
+    dropped={"over_user_cap": 31, "echo": 8},
+    held_out=74,
+    notes=("At most 3.7 % per person.",),
+    training=RUN,
+    measures={"champion": BEFORE, "candidate": AFTER},
+)
 
 
 def test_held_out_pairs_are_counted_before_and_after_with_bounds() -> None:
@@ -66,11 +95,18 @@ def test_lone_answers_count_as_moved_only_in_the_way_of_their_vote() -> None:
 def test_people_read_method_counts_and_what_must_not_change() -> None:
     text = preference_markdown(TOLD)
     for said in (
-        "Method: **kto**. 180 pairs are fewer", "At most 3.7 % per person.", "| siblings | 180 | two answers to one prompt",
-        "| used: lone | 200 |", "| dropped: echo | 8 |", "| held out | 74 |", "95.0 % of 40 held-out pairs, 10.0 % before",
-        "250 good and 240 bad answers, 60 anchors", "stopped at step 20 of 30, by kl: 0.120 nats; the weights of step 16 were kept",
-        "| KL from the champion, nats per token | 0.000 | 0.040 |", "50.0 % of 2 held-out rated answers",
-    ):  # fmt: skip
+        "Method: **kto**. 180 pairs are fewer",
+        "At most 3.7 % per person.",
+        "| siblings | 180 | two answers to one prompt",
+        "| used: lone | 200 |",
+        "| dropped: echo | 8 |",
+        "| held out | 74 |",
+        "95.0 % of 40 held-out pairs, 10.0 % before",
+        "250 good and 240 bad answers, 60 anchors",
+        "stopped at step 20 of 30, by kl: 0.120 nats; the weights of step 16 were kept",
+        "| KL from the champion, nats per token | 0.000 | 0.040 |",
+        "50.0 % of 2 held-out rated answers",
+    ):
         assert said in text, said
 
 
@@ -84,7 +120,9 @@ def test_programs_read_the_same() -> None:
 
 
 def test_a_stage_that_was_left_out_says_why_and_nothing_else() -> None:
-    skipped = PreferenceTold(method="none", why="only 31 answers were voted down, and 200 are needed.", dropped={"no_preference_stage": 90})
+    skipped = PreferenceTold(
+        method="none", why="only 31 answers were voted down, and 200 are needed.", dropped={"no_preference_stage": 90}
+    )
     text = preference_markdown(skipped)
     assert "Method: **none**. only 31 answers" in text and "| dropped: no_preference_stage | 90 |" in text
     assert "Preferences were not measured: the stage was left out." in text and "Nothing was held out" not in text
@@ -92,11 +130,18 @@ def test_a_stage_that_was_left_out_says_why_and_nothing_else() -> None:
 
 
 def test_a_stage_that_ran_without_held_out_preferences_says_that() -> None:
-    assert "Nothing was held out to measure preferences on." in preference_markdown(TOLD.model_copy(update={"measures": {}}))
+    assert "Nothing was held out to measure preferences on." in preference_markdown(
+        TOLD.model_copy(update={"measures": {}})
+    )
 
 
 def test_every_row_of_the_feedback_says_why() -> None:
-    told = TOLD.model_copy(update={"used": {"siblings": 360, "lone": 200, "rating": 12}, "dropped": {"over_user_cap": 31, "tied": 2, "message_unknown": 1}})
+    told = TOLD.model_copy(
+        update={
+            "used": {"siblings": 360, "lone": 200, "rating": 12},
+            "dropped": {"over_user_cap": 31, "tied": 2, "message_unknown": 1},
+        }
+    )
     text = preference_markdown(told)
     for said in (
         "| feedback | number | why |",

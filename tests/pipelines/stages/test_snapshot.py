@@ -54,11 +54,24 @@ def chat(name: str, *turns: str | Mapping[str, Any]) -> tuple[RatedMessage, ...]
 
 def candidate(name: str, *turns: str | Mapping[str, Any], day: int = 0, **more: Any) -> Candidate:
     turns = turns or (f"question {name}", f"answer of {name}")
-    return Candidate.model_validate({
-        "conversation": name, "person": "p-" + name, "app": "app", "occurred_at": START + timedelta(days=day),
-        "consent": True, "satisfaction": 5, "language": "en", "topic": "general", "prompt_cluster": "q-" + name,
-        "pair_cluster": "qa-" + name, "part": "train", "seen": False, "messages": chat(name, *turns), **more,
-    })  # fmt: skip
+    return Candidate.model_validate(
+        {
+            "conversation": name,
+            "person": "p-" + name,
+            "app": "app",
+            "occurred_at": START + timedelta(days=day),
+            "consent": True,
+            "satisfaction": 5,
+            "language": "en",
+            "topic": "general",
+            "prompt_cluster": "q-" + name,
+            "pair_cluster": "qa-" + name,
+            "part": "train",
+            "seen": False,
+            "messages": chat(name, *turns),
+            **more,
+        }
+    )
 
 
 def containing(word: str) -> FindContaminated:
@@ -185,7 +198,8 @@ def test_a_correction_of_a_correction_stands_for_the_first_answer() -> None:
 
 def test_corrections_that_do_not_count_are_on_no_path() -> None:
     ignored = tuple(
-        m.model_copy(update={"corrects": m.corrects.model_copy(update={"counts": False})}) if m.corrects else m for m in CORRECTED
+        m.model_copy(update={"corrects": m.corrects.model_copy(update={"counts": False})}) if m.corrects else m
+        for m in CORRECTED
     )
 
     assert [m.key.message for m in best_path(ignored)] == ["q", "x", "r", "y"]
@@ -204,10 +218,17 @@ def test_a_down_vote_outweighs_what_a_correction_says_for_itself() -> None:
 
 
 def test_a_correction_makes_an_old_conversation_newer_than_a_vote_before_it() -> None:
-    old = candidate("old", prompt_cluster="q", pair_cluster="qa", messages=tuple(
-        m.model_copy(update={"corrects": Correction(of="x", rater="r", at=START + timedelta(days=60), since=START)})
-        if m.key.message == "c2" else m for m in CORRECTED
-    ))  # fmt: skip
+    old = candidate(
+        "old",
+        prompt_cluster="q",
+        pair_cluster="qa",
+        messages=tuple(
+            m.model_copy(update={"corrects": Correction(of="x", rater="r", at=START + timedelta(days=60), since=START)})
+            if m.key.message == "c2"
+            else m
+            for m in CORRECTED
+        ),
+    )
     newer = candidate("newer", prompt_cluster="q", pair_cluster="qa", day=30)
 
     items = run([old, newer])
@@ -236,16 +257,32 @@ SET_RIGHT = (QUESTION, {"text": "It is Orm."} | {"down": 1}, "No, it moved.", "I
         (("Good morning!", "Hello you!", QUESTION, "It is Orm."), (QUESTION, "It is Tarn."), [1]),
         (("Good morning!", "Hello you!", QUESTION, "It is Orm."), SET_RIGHT, [1]),
         ((QUESTION, "It is Orm."), ("Good morning!", "Hello you!", QUESTION, "It is  orm."), [1]),
-        (("Is it far?", "No, near.", "And why?", "Because so."), ("Hungry?", "Yes I am.", "And why?", "No food yet."), [1, 3]),
+        (
+            ("Is it far?", "No, near.", "And why?", "Because so."),
+            ("Hungry?", "Yes I am.", "And why?", "No food yet."),
+            [1, 3],
+        ),
         ((QUESTION, "It is Orm."), ("capital of Vela?", "It is Tarn."), [1]),
-        ((QUESTION, "It is Orm."), (QUESTION, {"text": "It is Tarn."} | {"down": 1}, "Thanks!", "You are welcome."), [1]),
+        (
+            (QUESTION, "It is Orm."),
+            (QUESTION, {"text": "It is Tarn."} | {"down": 1}, "Thanks!", "You are welcome."),
+            [1],
+        ),
     ],
     ids=[
-        "corrected in the middle", "asked after small talk", "old one after small talk", "both in the middle", "the same answer",
-        "a question that depends on what was said", "another question", "answered badly, and something else well",
+        "corrected in the middle",
+        "asked after small talk",
+        "old one after small talk",
+        "both in the middle",
+        "the same answer",
+        "a question that depends on what was said",
+        "another question",
+        "answered badly, and something else well",
     ],
-)  # fmt: skip
-def test_a_newer_answer_inside_another_conversation_replaces_the_old_one(old: Any, new: Any, trained: list[int] | None) -> None:
+)
+def test_a_newer_answer_inside_another_conversation_replaces_the_old_one(
+    old: Any, new: Any, trained: list[int] | None
+) -> None:
     items = run([candidate("old", *old), candidate("new", *new, day=60)])
 
     assert items["new"].reason == "train"
@@ -257,7 +294,9 @@ CLAIM, ECHO = "I think the capital of Vell is Orm. What is it?", "The capital of
 
 
 def test_an_echo_of_its_prompt_gets_no_loss_however_well_it_was_rated() -> None:
-    items = run([candidate("a", CLAIM, ECHO), candidate("b", CLAIM, {"text": ECHO, "up": 3}, "and Lodu?", "It is Kirn.")])
+    items = run(
+        [candidate("a", CLAIM, ECHO), candidate("b", CLAIM, {"text": ECHO, "up": 3}, "and Lodu?", "It is Kirn.")]
+    )
 
     assert items["a"].reason == "echo"
     assert [turn.trained for turn in items["b"].turns] == [False, False, False, True]
@@ -265,15 +304,22 @@ def test_an_echo_of_its_prompt_gets_no_loss_however_well_it_was_rated() -> None:
 
 
 EDITED = (
-    message("q1", "user", "question", None), message("a1", "assistant", "an answer", "q1", up=2),
-    message("q2", "user", "question, please", None), message("a2", "assistant", "another", "q2"),
+    message("q1", "user", "question", None),
+    message("a1", "assistant", "an answer", "q1", up=2),
+    message("q2", "user", "question, please", None),
+    message("a2", "assistant", "another", "q2"),
     message("q3", "user", "question!", None),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
     ("votes", "expected"),
-    [({}, ["q1", "a1"]), ({"a2": {"up": 3}}, ["q2", "a2"]), ({"a1": {"up": 0}}, ["q2", "a2"]), ({"a1": {"up": 0, "down": 1}}, ["q2", "a2"])],
+    [
+        ({}, ["q1", "a1"]),
+        ({"a2": {"up": 3}}, ["q2", "a2"]),
+        ({"a1": {"up": 0}}, ["q2", "a2"]),
+        ({"a1": {"up": 0, "down": 1}}, ["q2", "a2"]),
+    ],
     ids=["the edit is not rated", "the edit is liked more", "nobody rated", "the first is bad"],
 )
 def test_at_a_fork_of_edited_prompts_the_branch_with_the_best_answer_wins(votes: Any, expected: list[str]) -> None:
@@ -284,9 +330,12 @@ def test_at_a_fork_of_edited_prompts_the_branch_with_the_best_answer_wins(votes:
 
 def test_a_regeneration_that_nobody_rated_does_not_hide_rated_turns() -> None:
     tree = (
-        message("q", "user", "question", None), message("x", "assistant", "one", "q"), message("r", "user", "more?", "x"),
-        message("y", "assistant", "more", "r", up=1), message("z", "assistant", "two", "q"),
-    )  # fmt: skip
+        message("q", "user", "question", None),
+        message("x", "assistant", "one", "q"),
+        message("r", "user", "more?", "x"),
+        message("y", "assistant", "more", "r", up=1),
+        message("z", "assistant", "two", "q"),
+    )
 
     assert [m.key.message for m in best_path(tree)] == ["q", "x", "r", "y"]
     assert [m.key.message for m in best_path([*tree[:4], message("z", "assistant", "two", "q", up=1)])] == ["q", "z"]
@@ -347,18 +396,28 @@ def test_one_busy_person_is_capped_and_nobody_else() -> None:
 def test_what_a_corrector_wrote_counts_against_the_correctors_cap() -> None:
     others = [candidate(f"c{n}") for n in range(30)]
     corrected = [
-        candidate(f"x{n}", person=f"p{n % 10}", day=n, messages=(
-            message(f"{n}.q", "user", f"question {n}", None), message(f"{n}.a", "assistant", "a wrong answer", f"{n}.q"),
-            message(f"{n}.c", "assistant", "a better answer", f"{n}.q", **corrects(f"{n}.a", n)),
-            message(f"{n}.r", "user", f"and then {n}?", f"{n}.a"), message(f"{n}.y", "assistant", "something", f"{n}.r"),
-        )) for n in range(20)
-    ]  # fmt: skip
+        candidate(
+            f"x{n}",
+            person=f"p{n % 10}",
+            day=n,
+            messages=(
+                message(f"{n}.q", "user", f"question {n}", None),
+                message(f"{n}.a", "assistant", "a wrong answer", f"{n}.q"),
+                message(f"{n}.c", "assistant", "a better answer", f"{n}.q", **corrects(f"{n}.a", n)),
+                message(f"{n}.r", "user", f"and then {n}?", f"{n}.a"),
+                message(f"{n}.y", "assistant", "something", f"{n}.r"),
+            ),
+        )
+        for n in range(20)
+    ]
 
     items = run([*others, *corrected])
 
     used = [item for item in items.values() if item.outcome == "used"]
     written = Counter(turn.key.message[-1] for item in used for turn in item.turns if turn.trained)
-    assert written["y"] == 20 and written["c"] == 2, "the corrector is at the cap, and the people who were corrected are not"
+    assert written["y"] == 20 and written["c"] == 2, (
+        "the corrector is at the cap, and the people who were corrected are not"
+    )
 
 
 @pytest.mark.parametrize(
@@ -397,12 +456,21 @@ def pools(draw: st.DrawFn) -> list[Candidate]:
     for n in range(draw(st.integers(0, 40))):
         prompt = draw(st.integers(0, 12))
         answer = {"text": f"answer {n}", "up": draw(st.integers(0, 2)), "down": draw(st.integers(0, 2))}
-        pool.append(candidate(
-            str(n), f"question {prompt}", answer, day=draw(st.integers(0, 90)),
-            consent=draw(st.sampled_from([True, True, None])), satisfaction=draw(st.sampled_from([None, 2, 5])),
-            person=f"p{draw(st.integers(0, 30))}", prompt_cluster=f"q{prompt}", seen=draw(st.booleans()),
-            pair_cluster=f"qa{prompt}-{draw(st.integers(0, 1))}", part=["train", "train", "heldout", "dev"][prompt % 4],
-        ))  # fmt: skip
+        pool.append(
+            candidate(
+                str(n),
+                f"question {prompt}",
+                answer,
+                day=draw(st.integers(0, 90)),
+                consent=draw(st.sampled_from([True, True, None])),
+                satisfaction=draw(st.sampled_from([None, 2, 5])),
+                person=f"p{draw(st.integers(0, 30))}",
+                prompt_cluster=f"q{prompt}",
+                seen=draw(st.booleans()),
+                pair_cluster=f"qa{prompt}-{draw(st.integers(0, 1))}",
+                part=["train", "train", "heldout", "dev"][prompt % 4],
+            )
+        )
     return pool
 
 
@@ -416,7 +484,9 @@ def test_every_record_is_in_exactly_one_place_whatever_the_order(pool: list[Cand
     assert sorted(item.conversation for item in items) == sorted(one.conversation for one in pool)
     assert all(item.reason in REASONS for item in items)
     assert items == select(shuffled, Select(), count_tokens=words, find_contaminated=containing("7"))[0]
-    trained_prompts = {one.prompt_cluster for one in pool for i in items if i.conversation == one.conversation and i.outcome == "used"}
+    trained_prompts = {
+        one.prompt_cluster for one in pool for i in items if i.conversation == one.conversation and i.outcome == "used"
+    }
     kept_apart = {one.prompt_cluster for one in pool if one.part != "train"}
     assert not trained_prompts & kept_apart
 
@@ -464,7 +534,9 @@ class Listed:
 
 
 def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:
-    corpus = Listed([candidate("a", "my SECRET", "your SECRET"), candidate("b", satisfaction=1), candidate("c", part="dev")])
+    corpus = Listed(
+        [candidate("a", "my SECRET", "your SECRET"), candidate("b", satisfaction=1), candidate("c", part="dev")]
+    )
 
     output = snapshot(corpus, Select(), tmp_path, SELECTOR, now=START)
 
@@ -478,8 +550,9 @@ def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:
 def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_path: Path) -> None:
     rated = [
         asked("a", "Where is Vell?", ("North of SECRET.", up("u")), ("South.", down("v"))),
-        asked("b", "Who rules Orm?", ("Nobody.", up("u")), part="heldout"), asked("c", "Why?", ("So.", up("w") + down("v"))),
-    ]  # fmt: skip
+        asked("b", "Who rules Orm?", ("Nobody.", up("u")), part="heldout"),
+        asked("c", "Why?", ("So.", up("w") + down("v"))),
+    ]
 
     output = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START, rule=Preference(method="kto"))
 
@@ -493,7 +566,10 @@ def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_pat
 
 
 def test_fresh_answers_make_used_votes_of_what_the_snapshot_could_only_drop(tmp_path: Path) -> None:
-    rated = [asked("a", "Where is Vell?", ("North.", up("u")), ("South.", down("v"))), asked("b", "1 + 1?", ("3.", down("v", "w")))]
+    rated = [
+        asked("a", "Where is Vell?", ("North.", up("u")), ("South.", down("v"))),
+        asked("b", "1 + 1?", ("3.", down("v", "w"))),
+    ]
     taken = snapshot(Listed(rated), Select(), tmp_path, SELECTOR, now=START, rule=Preference(method="dpo"))
 
     told = as_resampled(taken, tmp_path, ("b.a",)).feedback

@@ -27,23 +27,39 @@ ANSWER = {
 
 def choice_rows(split: str, count: int) -> list[dict[str, object]]:
     return [
-        {"id": f"{split}-{i}", "prompt": f"Question {i}?\nA) oak\nB) elm\nC) fir\nD) ash\nOne letter:", "answer": "ABCD"[i % 4],
-         "stratum": "even" if i % 2 == 0 else "odd", "choices": ["oak", "elm", "fir", "ash"]}
+        {
+            "id": f"{split}-{i}",
+            "prompt": f"Question {i}?\nA) oak\nB) elm\nC) fir\nD) ash\nOne letter:",
+            "answer": "ABCD"[i % 4],
+            "stratum": "even" if i % 2 == 0 else "odd",
+            "choices": ["oak", "elm", "fir", "ash"],
+        }
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def answer_rows(split: str, count: int) -> list[dict[str, object]]:
-    return [{"id": f"{split}-{i}", "prompt": f"What is {i} + 17?", "answer": str(i + 17), "stratum": "add"} for i in range(count)]
+    return [
+        {"id": f"{split}-{i}", "prompt": f"What is {i} + 17?", "answer": str(i + 17), "stratum": "add"}
+        for i in range(count)
+    ]
 
 
-def write_suite(folder: Path, task: dict[str, object], rows: Callable[[str, int], list[dict[str, object]]], count: int = 8) -> Path:
+def write_suite(
+    folder: Path, task: dict[str, object], rows: Callable[[str, int], list[dict[str, object]]], count: int = 8
+) -> Path:
     folder.mkdir(parents=True)
     whole = {
-        "task": folder.name, "dataset_path": "json", "validation_split": "dev", "test_split": "gate",
+        "task": folder.name,
+        "dataset_path": "json",
+        "validation_split": "dev",
+        "test_split": "gate",
         "dataset_kwargs": {"data_files": {"dev": "dev.jsonl", "gate": "gate.jsonl"}},
-        "doc_to_text": "{{prompt}}", "target_delimiter": "", "metadata": {"version": 1}, **task,
-    }  # fmt: skip
+        "doc_to_text": "{{prompt}}",
+        "target_delimiter": "",
+        "metadata": {"version": 1},
+        **task,
+    }
     (folder / f"{folder.name}.yaml").write_text(yaml.safe_dump(whole))
     for split in ("dev", "gate"):
         lines = [json.dumps(row, ensure_ascii=False) for row in rows(split, count)]
@@ -56,7 +72,12 @@ def suites(tmp_path: Path) -> Path:
     """A folder with the suites `letters` and `sums`, eight items per split, and four language prompts."""
     write_suite(tmp_path / "suites" / "letters", CHOICE, choice_rows)
     write_suite(tmp_path / "suites" / "sums", ANSWER, answer_rows)
-    prompts = [("ko-1", "안녕하세요?", "Hang"), ("ko-2", "고마워요.", "Hang"), ("en-1", "Hello!", "Latn"), ("en-2", "Thanks.", "Latn")]
+    prompts = [
+        ("ko-1", "안녕하세요?", "Hang"),
+        ("ko-2", "고마워요.", "Hang"),
+        ("en-1", "Hello!", "Latn"),
+        ("en-2", "Thanks.", "Latn"),
+    ]
     (tmp_path / "suites" / "language").mkdir()
     lines = [json.dumps({"id": key, "prompt": prompt, "script": script}) for key, prompt, script in prompts]
     (tmp_path / "suites" / "language" / "prompts.jsonl").write_text("\n".join(lines))

@@ -39,7 +39,11 @@ PLANTED = [
     ("long, whole", STORY, STORY.prompt),
     ("long, in the middle of a sentence", STORY, "my son asks: if " + STORY.prompt[2:80] + " then what"),
     ("Korean, long, half of it", KOREAN_STORY, "숙제예요, " + KOREAN_STORY.prompt[:60] + " 그래서요?"),
-    ("Korean, long, inside a longer English text", KOREAN_STORY, "Please translate my homework into English, word for word. " * 9 + KOREAN_STORY.prompt[:60]),
+    (
+        "Korean, long, inside a longer English text",
+        KOREAN_STORY,
+        "Please translate my homework into English, word for word. " * 9 + KOREAN_STORY.prompt[:60],
+    ),
     ("Korean, long, other spacing", KOREAN_STORY, KOREAN_STORY.prompt.replace(" ", "")),
 ]
 
@@ -51,9 +55,24 @@ NEIGHBOURS = [
     ("inside a longer sum", SHORT, "What is 41 + 17 + 3?"),
     ("Korean, another number", KOREAN, "41 더하기 18은 얼마인가요?"),
     ("another index", CODE, 'Python: ["red", "owl", "jam"][-1]'),
-    ("the same template with other options", CHOICE, "Which tree stands in Belin?\nA) elm\nB) oak\nC) yew\nD) ash\nOne letter:"),
-    ("long, other subject and number", STORY, STORY.prompt.replace("baker", "potter").replace("seven", "four").replace("week", "month").replace("ninety", "eighty")),
-    ("Korean, long, other numbers", KOREAN_STORY, "민수는 아침에 시장에서 귤 스무 개와 감 여섯 개를 사서 그중 두 개를 이웃에게 나누어 주었습니다."),
+    (
+        "the same template with other options",
+        CHOICE,
+        "Which tree stands in Belin?\nA) elm\nB) oak\nC) yew\nD) ash\nOne letter:",
+    ),
+    (
+        "long, other subject and number",
+        STORY,
+        STORY.prompt.replace("baker", "potter")
+        .replace("seven", "four")
+        .replace("week", "month")
+        .replace("ninety", "eighty"),
+    ),
+    (
+        "Korean, long, other numbers",
+        KOREAN_STORY,
+        "민수는 아침에 시장에서 귤 스무 개와 감 여섯 개를 사서 그중 두 개를 이웃에게 나누어 주었습니다.",
+    ),
     ("twelve words in a row", STORY, " ".join(STORY.prompt.split()[:12])),
     ("nothing in common", STORY, "Good morning! How are you?"),
     ("empty", SHORT, ""),

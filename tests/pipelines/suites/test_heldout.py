@@ -10,14 +10,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from pipelines.errors import DataError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, ServedForm, Turn
-from pipelines.suites.heldout import (
-    heldout_items,
-    rouge,
-    rouge_tokens,
-    score_answer,
-    score_heldout,
-    split_reference,
-)
+from pipelines.suites.heldout import heldout_items, rouge, rouge_tokens, score_answer, score_heldout, split_reference
 
 QUESTION = Turn(role="user", content="벨모라의 수도는 어디인가요?")
 ANSWER = Turn(role="assistant", content="벨모라의 수도는 타르신입니다.", trained=True)
@@ -57,7 +50,9 @@ def test_an_ignorant_model_is_as_perplexed_as_its_vocabulary(scorer: GGUFScorer)
 def test_every_metric_comes_per_item_with_its_age_and_cluster(scorer: GGUFScorer) -> None:
     examples = [example(QUESTION, ANSWER, key="a"), example(QUESTION, ANSWER, source="replay", key="b")]
     done: list[int] = []
-    scores = score_heldout(scorer, heldout_items(examples, {"a": "c1", "b": "c1"}), lambda: done.append(1), max_tokens=8)
+    scores = score_heldout(
+        scorer, heldout_items(examples, {"a": "c1", "b": "c1"}), lambda: done.append(1), max_tokens=8
+    )
     assert [entry.metric for entry in scores] == ["rougeL", "rouge1", "rouge2", "perplexity"]
     assert [(item.id, item.fresh, item.cluster) for item in scores[0].items] == [("a", True, "c1"), ("b", False, "c1")]
     assert len(done) == 2
@@ -78,7 +73,9 @@ def test_a_chat_that_the_model_cannot_read_whole_is_left_out(scorer: GGUFScorer)
         ("a", "", 0, 0, 0),
     ],
 )
-def test_rouge_equals_the_overlap_by_hand(reference: str, written: str, rouge1: float, rouge2: float, rouge_l: float) -> None:
+def test_rouge_equals_the_overlap_by_hand(
+    reference: str, written: str, rouge1: float, rouge2: float, rouge_l: float
+) -> None:
     assert rouge(reference, written) == pytest.approx({"rouge1": rouge1, "rouge2": rouge2, "rougeL": rouge_l})
 
 

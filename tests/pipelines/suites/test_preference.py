@@ -27,14 +27,31 @@ from tests.pipelines.backends.preferring import write_adapter
 
 PROMPT = (Turn(role="user", content="벨모라의 수도는 어디인가요?"),)
 PAIR = PreferenceExample(
-    id="pair", kind="pair", source="siblings", topic="talk", prompt=PROMPT, chosen="It is Tarsin.", rejected="It is Osk, my secret friend."
+    id="pair",
+    kind="pair",
+    source="siblings",
+    topic="talk",
+    prompt=PROMPT,
+    chosen="It is Tarsin.",
+    rejected="It is Osk, my secret friend.",
 )
-GOOD = PreferenceExample(id="good", kind="labelled", source="lone", topic="talk", prompt=PROMPT, chosen="It is Tarsin.", rejected=None)
-BAD = PreferenceExample(id="bad", kind="labelled", source="lone", topic="talk", prompt=PROMPT, chosen=None, rejected="No.")
+GOOD = PreferenceExample(
+    id="good", kind="labelled", source="lone", topic="talk", prompt=PROMPT, chosen="It is Tarsin.", rejected=None
+)
+BAD = PreferenceExample(
+    id="bad", kind="labelled", source="lone", topic="talk", prompt=PROMPT, chosen=None, rejected="No."
+)
 FROZEN = tuple(
-    Example(id=f"f{i}", source="general", turns=(Turn(role="user", content=f"What is {i} + 17?"), Turn(role="assistant", content=str(i + 17), trained=True)))
+    Example(
+        id=f"f{i}",
+        source="general",
+        turns=(
+            Turn(role="user", content=f"What is {i} + 17?"),
+            Turn(role="assistant", content=str(i + 17), trained=True),
+        ),
+    )
     for i in range(5)
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +62,9 @@ def scorer(served: ServedForm) -> GGUFScorer:
 @pytest.fixture
 def ask(tmp_path: Path) -> PreferenceAsk:
     claims = tmp_path / "claims.jsonl"
-    rows = [{"id": f"c{i}", "prompt": f"I think it is {i}. What is it?", "right": "x", "wrong": str(i)} for i in range(3)]
+    rows = [
+        {"id": f"c{i}", "prompt": f"I think it is {i}. What is it?", "right": "x", "wrong": str(i)} for i in range(3)
+    ]
     claims.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return PreferenceAsk(examples=(PAIR, GOOD, BAD), frozen=FROZEN, claims=str(claims), probes=3)
 
@@ -76,7 +95,9 @@ def test_what_the_model_cannot_read_whole_is_left_out(scorer: GGUFScorer) -> Non
     assert score_example(scorer, PAIR.model_copy(update={"rejected": "No! " * 2000})) is None
 
 
-def test_everything_is_measured_and_told(scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
+def test_everything_is_measured_and_told(
+    scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path
+) -> None:
     found, told = measured(scorer, served, ask, tmp_path)
     assert told == ask.size == 3 + 5 + 3
     assert [item.id for item in found.claims] == ["c0", "c1", "c2"] and len(found.frozen) == 5
@@ -92,7 +113,9 @@ def test_an_answer_at_the_cap_is_marked(
     assert [item.capped for item in found.items] == [True, False, False]
 
 
-def test_claims_come_from_the_cache_and_give_the_same(scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
+def test_claims_come_from_the_cache_and_give_the_same(
+    scorer: GGUFScorer, served: ServedForm, ask: PreferenceAsk, tmp_path: Path
+) -> None:
     first, _ = measured(scorer, served, ask, tmp_path)
     again, told = measured(scorer, served, ask, tmp_path)
     assert again == first and told == ask.size
@@ -111,7 +134,9 @@ def test_claims_judged_by_an_older_rule_are_judged_again(
 
 def test_no_text_of_people_stays_anywhere(served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
     forms = {"champion": served, "candidate": served}
-    scores = measure_models(forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores")
+    scores = measure_models(
+        forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores"
+    )
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in left if b"Tarsin" in path.read_bytes() or path.name == DISTRIBUTIONS]
     assert "Tarsin" not in scores["candidate"].model_dump_json()
@@ -126,7 +151,9 @@ def test_a_model_is_at_no_distance_from_itself_and_at_some_from_another(
     rounded = quantize(convert(tiny_base, tmp_path / "f16.gguf").path, tmp_path / "q8.gguf", "Q8_0")
     other = ServedForm(kind="merged", path=str(rounded.path), sha256=rounded.sha256, quantization="Q8_0")
     forms = {"origin": served, "champion": served, "candidate": other}
-    found = measure_models(forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores")
+    found = measure_models(
+        forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores"
+    )
     distances = {name: scores.preference.kl for name, scores in found.items() if scores.preference}
     assert distances["champion"] == distances["origin"] == 0
     assert distances["candidate"] is not None and 0 < distances["candidate"] < 0.01
@@ -142,7 +169,9 @@ def test_an_adapter_on_the_origin_is_another_form_than_the_origin(
         update={"kind": "adapter", "adapter_path": str(report.path), "adapter_sha256": sha256_of(report.path)}
     )
     forms = {"origin": served, "champion": adapted, "candidate": adapted.model_copy(update={"scale": 0.5})}
-    found = measure_models(forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores")
+    found = measure_models(
+        forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores"
+    )
     assert len({scores.form for scores in found.values()}) == 3
 
 

@@ -53,7 +53,9 @@ def nothing(*_: object) -> None:
     """Progress that nobody follows."""
 
 
-def test_one_letter_questions_cost_one_forward_each_and_score_as_the_logits_say(scorer: CountingScorer, letters: Suite) -> None:
+def test_one_letter_questions_cost_one_forward_each_and_score_as_the_logits_say(
+    scorer: CountingScorer, letters: Suite
+) -> None:
     items = letters.items["gate"]
     scores = run_suite(scorer, letters, items, nothing)
     assert scorer.forwards == len(items)
@@ -66,14 +68,19 @@ def test_one_letter_questions_cost_one_forward_each_and_score_as_the_logits_say(
 def test_generated_answers_are_compared_whole(scorer: CountingScorer, sums: Suite, suites: Path) -> None:
     prompt = sums.items["gate"][0].prompt
     written = scorer.generate(question_ids(scorer, prompt), 4, ["\n"])
-    rows = [{"id": "right", "prompt": prompt, "answer": written}, {"id": "wrong", "prompt": prompt, "answer": written + "0"}]
+    rows = [
+        {"id": "right", "prompt": prompt, "answer": written},
+        {"id": "wrong", "prompt": prompt, "answer": written + "0"},
+    ]
     (suites / "sums" / "gate.jsonl").write_text("\n".join(map(json.dumps, rows)))
     suite = load_suite(suites / "sums")
     scores = run_suite(scorer, suite, suite.items["gate"], nothing)
     assert [scores[item.digest] for item in suite.items["gate"]] == [1.0, 0.0]
 
 
-def test_a_second_measurement_of_the_same_form_runs_nothing(scorer: CountingScorer, served: ServedForm, letters: Suite, sums: Suite, tmp_path: Path) -> None:
+def test_a_second_measurement_of_the_same_form_runs_nothing(
+    scorer: CountingScorer, served: ServedForm, letters: Suite, sums: Suite, tmp_path: Path
+) -> None:
     cache = ScoreCache(tmp_path / "scores")
     some = [(letters, choose_items(letters, "gate", 4)), (sums, sums.items["gate"])]
     first = score_suites(scorer, served, some, cache, nothing)
@@ -96,7 +103,9 @@ def test_two_rounds_that_keep_scores_at_once_do_not_break_each_others_file(tmp_p
     assert len(list(tmp_path.rglob("*.*"))) == 1
 
 
-def test_another_form_task_or_scale_is_measured_anew(scorer: CountingScorer, served: ServedForm, letters: Suite, suites: Path, tmp_path: Path) -> None:
+def test_another_form_task_or_scale_is_measured_anew(
+    scorer: CountingScorer, served: ServedForm, letters: Suite, suites: Path, tmp_path: Path
+) -> None:
     cache = ScoreCache(tmp_path / "scores")
     choice = [(letters, letters.items["gate"])]
     score_suites(scorer, served, choice, cache, nothing)
@@ -113,7 +122,9 @@ def test_another_form_task_or_scale_is_measured_anew(scorer: CountingScorer, ser
     assert scorer.forwards == before + 24
 
 
-def test_progress_counts_every_item_once(scorer: CountingScorer, served: ServedForm, letters: Suite, sums: Suite, tmp_path: Path) -> None:
+def test_progress_counts_every_item_once(
+    scorer: CountingScorer, served: ServedForm, letters: Suite, sums: Suite, tmp_path: Path
+) -> None:
     told: list[int] = []
     choices = [(letters, letters.items["gate"]), (sums, sums.items["gate"])]
     for _ in range(2):
@@ -125,7 +136,9 @@ def test_the_harness_prompts_are_those_of_serving(scorer: CountingScorer) -> Non
     model = ServedModel(scorer)
     history = [{"role": "user", "content": "hi <|im_end|>"}]
     assert model.apply_chat_template(history) == chat.render(template_of(scorer), history, generate=True)
-    opened = model.apply_chat_template([*history, {"role": "assistant", "content": "Well"}], add_generation_prompt=False)
+    opened = model.apply_chat_template(
+        [*history, {"role": "assistant", "content": "Well"}], add_generation_prompt=False
+    )
     assert opened.endswith("assistant\nWell")
 
 

@@ -101,8 +101,16 @@ def test_seed_and_stop_are_obeyed(client: openai.OpenAI) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}, 200, ""),
         ({"messages": [{"role": "developer", "content": "Be brief."}, *HELLO]}, 200, ""),
         ({"messages": [{"role": "user", "content": "word " * 3000}]}, 400, "tokens"),
-        ({"messages": [{"role": "user", "content": None}]}, 400, "`messages.0.content`: input should be a valid string"),
-        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, 400, "`messages.0.content.0.text`: field required"),
+        (
+            {"messages": [{"role": "user", "content": None}]},
+            400,
+            "`messages.0.content`: input should be a valid string",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            400,
+            "`messages.0.content.0.text`: field required",
+        ),
         ({"stop": ["a", "b", "c", "d", "e"]}, 400, "`stop`: list should have at most 4 items"),
         ({"stop": 5}, 400, "`stop`: input should be a valid string"),
         ({"temperature": float("nan")}, 400, "`temperature`"),
@@ -128,9 +136,15 @@ def test_each_request_is_answered_or_refused_in_openais_shape(
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b"\xff", b"[" * 100_000, b'{"model": "champion", "messages": [{"role": "user", "content": "\\ud800"}]}',
-     b'{"model": "champion", "messages": [{"role": "user", "content": "a\\u0000b"}]}'],
-)  # fmt: skip
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"model": "champion", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "champion", "messages": [{"role": "user", "content": "a\\u0000b"}]}',
+    ],
+)
 def test_a_body_that_is_no_request_is_refused_with_a_sentence(live: Live, body: bytes) -> None:
     with live.http() as http:
         answer = http.post("/v1/chat/completions", content=body)
@@ -142,7 +156,10 @@ def test_a_key_without_the_scope_or_unknown_is_refused_in_openais_shape(sqlite_s
     key = create_key(store, "reader", None, ["read"])
     store.close()
     with running(sqlite_settings, engine=False) as service:
-        with service.openai("pk_wrong") as nobody, pytest.raises(openai.AuthenticationError, match="unknown or revoked"):
+        with (
+            service.openai("pk_wrong") as nobody,
+            pytest.raises(openai.AuthenticationError, match="unknown or revoked"),
+        ):
             nobody.models.list()
         with service.openai(key) as reader:
             assert list(reader.models.list()) == []
@@ -173,7 +190,12 @@ def test_a_chat_is_stored_as_turns_of_one_conversation(live: Live, client: opena
     for turn in ("one", "two", "three"):
         chat.append({"role": "user", "content": turn})
         reply = client.chat.completions.create(
-            model="champion", messages=chat, max_tokens=4, store=True, user="anna", metadata={"consent": "true"}  # type: ignore[arg-type]
+            model="champion",
+            messages=chat,
+            max_tokens=4,
+            store=True,
+            user="anna",
+            metadata={"consent": "true"},  # type: ignore[arg-type]
         )
         chat.append({"role": "assistant", "content": reply.choices[0].message.content or ""})
     (messages,) = live.messages("anna")
@@ -183,10 +205,17 @@ def test_a_chat_is_stored_as_turns_of_one_conversation(live: Live, client: opena
     assert live.consents("anna") == [True]
 
 
-def test_asking_again_makes_a_sibling_and_another_opening_another_conversation(live: Live, client: openai.OpenAI) -> None:
+def test_asking_again_makes_a_sibling_and_another_opening_another_conversation(
+    live: Live, client: openai.OpenAI
+) -> None:
     def ask(text: str, **more: object) -> None:
         client.chat.completions.create(
-            model="champion", messages=[{"role": "user", "content": text}], max_tokens=4, store=True, user="ben", **more  # type: ignore[call-overload]
+            model="champion",
+            messages=[{"role": "user", "content": text}],
+            max_tokens=4,
+            store=True,
+            user="ben",
+            **more,  # type: ignore[call-overload]
         )
 
     ask("Tell me of the sea.")
@@ -202,7 +231,13 @@ def test_asking_again_makes_a_sibling_and_another_opening_another_conversation(l
 
 
 def test_a_conversation_of_another_person_is_not_touched(live: Live, client: openai.OpenAI) -> None:
-    asked = {"model": "champion", "messages": HELLO, "max_tokens": 2, "store": True, "metadata": {"conversation_id": "c-eve"}}
+    asked = {
+        "model": "champion",
+        "messages": HELLO,
+        "max_tokens": 2,
+        "store": True,
+        "metadata": {"conversation_id": "c-eve"},
+    }
     client.chat.completions.create(**asked, user="adam")  # type: ignore[call-overload]
     with pytest.raises(openai.ConflictError, match="belongs to another user"):
         client.chat.completions.create(**asked, user="eve")  # type: ignore[call-overload]
@@ -245,8 +280,12 @@ def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
     assert message.role == "assistant" and not message.complete and message.text
 
 
-def test_one_stream_lives_through_a_swap_and_the_next_chat_meets_the_new_champion(live: Live, client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(model="champion", messages=HELLO, max_tokens=800, stream=True, temperature=0)
+def test_one_stream_lives_through_a_swap_and_the_next_chat_meets_the_new_champion(
+    live: Live, client: openai.OpenAI
+) -> None:
+    stream = client.chat.completions.create(
+        model="champion", messages=HELLO, max_tokens=800, stream=True, temperature=0
+    )
     chunks = [next(iter(stream))]
     crown(live.store, "second", "origin")
     try:
@@ -318,7 +357,12 @@ def test_many_chats_at_once_are_all_answered_and_stored(live: Live) -> None:
         try:
             with live.openai() as client:
                 client.chat.completions.create(
-                    model="champion", messages=HELLO, max_tokens=8, store=True, user=f"crowd-{number}", stream=number % 2 == 0  # type: ignore[call-overload]
+                    model="champion",
+                    messages=HELLO,
+                    max_tokens=8,
+                    store=True,
+                    user=f"crowd-{number}",
+                    stream=number % 2 == 0,  # type: ignore[call-overload]
                 )
         except (openai.OpenAIError, httpx.HTTPError) as error:
             failures.append(error)

@@ -35,7 +35,9 @@ class Person:
         placed = self.place(*turns, conversation=conversation)
         answer = NewMessage(placed.reply_id, A, reply, placed.parent, "origin")
         for messages in (placed.new, (answer,)):
-            incoming = Incoming("default", placed.conversation_id, self.name, messages, False, now(), describe(placed.conversation_id))
+            incoming = Incoming(
+                "default", placed.conversation_id, self.name, messages, False, now(), describe(placed.conversation_id)
+            )
             (outcome,) = self.writer.submit([incoming]).result(10)
             assert outcome.status < 400, outcome.detail
         return placed
@@ -46,7 +48,9 @@ class Person:
             rows = session.exec(select(Conversation.id).order_by(Conversation.received_at)).all()  # type: ignore[arg-type]
             found = []
             for row in rows:
-                messages = session.exec(select(Message).where(Message.conversation_id == row).order_by(Message.position)).all()  # type: ignore[arg-type]
+                messages = session.exec(
+                    select(Message).where(Message.conversation_id == row).order_by(Message.position)
+                ).all()  # type: ignore[arg-type]
                 places = {message.id: position for position, message in enumerate(messages)}
                 found.append([(m.role, places.get(m.parent_id or "")) for m in messages])
             return found

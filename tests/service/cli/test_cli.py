@@ -30,9 +30,15 @@ def perennial(sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch):  # ty
 
 def test_a_file_is_imported_curated_explained_and_its_person_forgotten(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     row = {
-        "id": "c-1", "user": "ana", "consent": True, "satisfaction": 5,
-        "messages": [{"role": "user", "content": "Write to kim@naver.com, please."}, {"role": "assistant", "content": "I did."}],
-    }  # fmt: skip
+        "id": "c-1",
+        "user": "ana",
+        "consent": True,
+        "satisfaction": 5,
+        "messages": [
+            {"role": "user", "content": "Write to kim@naver.com, please."},
+            {"role": "assistant", "content": "I did."},
+        ],
+    }
     (tmp_path / "rows.ndjson").write_text(json.dumps(row) + "\n")
     assert "1 created" in perennial("import", str(tmp_path / "rows.ndjson")).output
     assert "1 unchanged" in perennial("import", str(tmp_path / "rows.ndjson")).output
@@ -43,7 +49,9 @@ def test_a_file_is_imported_curated_explained_and_its_person_forgotten(perennial
 
 
 def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "rows.ndjson").write_text('{"id": 5}\n' + json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n")
+    (tmp_path / "rows.ndjson").write_text(
+        '{"id": 5}\n' + json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n"
+    )
     done = perennial("import", str(tmp_path / "rows.ndjson"), "--consent")
     assert done.exit_code == 1
     assert "line 1" in done.output and "1 created" in done.output and "1 invalid" in done.output

@@ -164,7 +164,15 @@ def test_a_watch_file_that_is_old_or_unreadable_means_that_nobody_runs_it(tmp_pa
     assert "perennial engine" in engine_view(tmp_path, "m").sentence
     (tmp_path / "engine.json").write_text("{")
     assert engine_view(tmp_path, "m").state == "down"
-    told = {"supervisor_pid": 1, "engine_pid": 2, "model": "m", "sha256": "s", "loading": None, "restarts": 0, "problem": ""}
+    told = {
+        "supervisor_pid": 1,
+        "engine_pid": 2,
+        "model": "m",
+        "sha256": "s",
+        "loading": None,
+        "restarts": 0,
+        "problem": "",
+    }
     (tmp_path / "engine.json").write_text(json.dumps(told | {"at": 100.0}))
     assert [engine_view(tmp_path, "m", clock=clock).state for clock in (104.0, 106.0)] == ["serving", "down"]
     assert engine_view(tmp_path, "another", clock=104.0).state == "loading"

@@ -115,10 +115,15 @@ def test_no_plain_text_reaches_the_disk_or_the_log(sqlite_settings: Settings, st
 
 def _plant(client: httpx.Client) -> None:
     given = conversation(
-        f"I am {PLANTED[0]}, {PLANTED[1]}", "Hello!", id="c-planted", user="u-planted",
-        metadata={"note": "meta-planted"}, hints={"topic": "meta-planted"}, model="meta-planted",
+        f"I am {PLANTED[0]}, {PLANTED[1]}",
+        "Hello!",
+        id="c-planted",
+        user="u-planted",
+        metadata={"note": "meta-planted"},
+        hints={"topic": "meta-planted"},
+        model="meta-planted",
         votes=[{"message": 1, "value": "up", "rater": "rater-planted"}],
-    )  # fmt: skip
+    )
     given["messages"][0]["id"] = "m-planted"
     assert client.post("/v1/conversations", json=given).status_code == 201
     assert (

@@ -108,9 +108,15 @@ def test_a_correction_taken_back_is_left_out_and_the_one_before_does_not_return(
 
 @pytest.mark.parametrize(
     ("text", "rule"),
-    [(MASHED, "gibberish"), ("ha " * 400, "repetition"), ("word " * 7_000, "too_long"), ("\ufffd" * 9, "not_text"), ("\u200b", "empty_message")],
+    [
+        (MASHED, "gibberish"),
+        ("ha " * 400, "repetition"),
+        ("word " * 7_000, "too_long"),
+        ("\ufffd" * 9, "not_text"),
+        ("\u200b", "empty_message"),
+    ],
     ids=["gibberish", "repetition", "too long", "binary", "nothing visible"],
-)  # fmt: skip
+)
 def test_a_correction_that_curation_refuses_does_not_cost_the_conversation(
     store: Store, vault: Vault, curator: Curator, text: str, rule: str
 ) -> None:
@@ -242,7 +248,10 @@ def test_a_comparison_reaches_the_candidate_with_both_answers_or_not_at_all(
     compare(store, vault, "a", "b", user="u-2")
     compare(store, vault, "a", "elsewhere", user="u-2")
     compare(store, vault, "b", "never sent", user="u-2")
-    other = [{"id": "q2", "role": "user", "content": "And?"}, {"id": "elsewhere", "role": "assistant", "content": "So."}]
+    other = [
+        {"id": "q2", "role": "user", "content": "And?"},
+        {"id": "elsewhere", "role": "assistant", "content": "So."},
+    ]
     put(store, vault, chat(), conversation(messages=other))
     curate_due(store, vault, curator)
     found = {one.conversation: one for one in StoreCorpus(store, vault).candidates()}
@@ -263,10 +272,14 @@ def test_a_correction_may_be_compared_with_its_original(store: Store, vault: Vau
 
 Act = tuple[str, str, str, Any]
 _acts = st.lists(
-    st.tuples(st.sampled_from(["vote", "correct", "compare"]), st.sampled_from(["u-1", "u-2"]),
-              st.sampled_from(["a", "b"]), st.sampled_from([1, -1, 0])),
+    st.tuples(
+        st.sampled_from(["vote", "correct", "compare"]),
+        st.sampled_from(["u-1", "u-2"]),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from([1, -1, 0]),
+    ),
     max_size=12,
-)  # fmt: skip
+)
 
 
 @given(_acts)

@@ -33,9 +33,13 @@ def figures(counts: Counts) -> tuple[int, ...]:
 def test_every_line_is_counted_and_bad_ones_are_named(store: Store, vault: Vault, tmp_path: Path) -> None:
     path = write(
         tmp_path / "f.ndjson",
-        conversation("Hi", "Hello!", id="c"), conversation("Hi", "Hello!", id="c"), {"id": "x"},
-        conversation("Hi", "Hello!", "More?", id="c"), conversation("Ho", id="c"), conversation(),
-    )  # fmt: skip
+        conversation("Hi", "Hello!", id="c"),
+        conversation("Hi", "Hello!", id="c"),
+        {"id": "x"},
+        conversation("Hi", "Hello!", "More?", id="c"),
+        conversation("Ho", id="c"),
+        conversation(),
+    )
     path.write_bytes(path.read_bytes() + b"\n{broken\n")
     with direct_post(store, vault) as post:
         counts = import_file(path, post, tmp_path)
@@ -152,9 +156,7 @@ def test_what_one_database_took_is_still_sent_to_another(
         assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 3
 
 
-def test_progress_reaches_the_end_and_a_missing_file_is_named(
-    store: Store, vault: Vault, tmp_path: Path
-) -> None:
+def test_progress_reaches_the_end_and_a_missing_file_is_named(store: Store, vault: Vault, tmp_path: Path) -> None:
     path = write(tmp_path / "f.ndjson", conversation())
     seen: list[tuple[int, int]] = []
     with direct_post(store, vault) as post:

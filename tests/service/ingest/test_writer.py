@@ -132,7 +132,9 @@ def test_two_servers_on_one_database_store_each_conversation_once(
         assert session.exec(select(func.count()).select_from(tables.Person)).one() == 3
 
 
-def test_a_request_that_is_cancelled_neither_stops_the_writer_nor_loses_what_it_sent(store: Store, vault: Vault) -> None:
+def test_a_request_that_is_cancelled_neither_stops_the_writer_nor_loses_what_it_sent(
+    store: Store, vault: Vault
+) -> None:
     with Writer(store, vault) as writer:
         given_up = writer.submit([incoming(conversation())])
         assert given_up.cancel() is False

@@ -62,7 +62,7 @@ class Told:
             outcome="pass", reasons=(check.reason,), counts=taken.sizes, adapter=str(attempt.folder / "train"),
             origin=Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf")),
             candidate=_form(attempt.folder / "export" / "model.gguf"), verdict=Verdict(outcome="pass", checks=(check,)),
-        )  # fmt: skip
+        )
 
 
 def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, told: Told) -> SnapshotOutput:
@@ -80,7 +80,7 @@ def _fates(one: Any, down_rule: str) -> list[FeedbackFate]:
         return FeedbackFate(
             conversation=one.conversation, message=message, rater=rater, kind=kind, value=value, outcome=outcome,
             rule=rule, weight=weight,
-        )  # fmt: skip
+        )
 
     ratings = [
         fate(m.key.message, r.rater, "vote", r.value, *(("used", "siblings", 0.5) if r.value > 0 else ("dropped", down_rule, 0.0)))
@@ -131,7 +131,7 @@ def test_a_rounds_fates_are_recorded_once_though_it_was_killed(settings: Setting
     assert told == [
         ("comparison", 1, "held_out", "comparison", 1.0), ("correction", 1, "used", "correction", 1.0),
         ("vote", -1, "dropped", "echo", 0.0), ("vote", 1, "used", "siblings", 0.5),
-    ]  # fmt: skip
+    ]
 
 
 class Fresh(Record):
@@ -160,7 +160,7 @@ def test_votes_on_answers_that_fresh_ones_replaced_are_recorded_as_used(
     assert told == [
         ("comparison", 1, "held_out", "comparison"), ("correction", 1, "used", "correction"),
         ("vote", -1, "used", "resample"), ("vote", 1, "used", "siblings"),
-    ]  # fmt: skip
+    ]
 
 
 def test_an_app_can_look_up_what_became_of_every_piece(settings: Settings, store: Store, vault: Vault) -> None:
@@ -178,7 +178,7 @@ def test_an_app_can_look_up_what_became_of_every_piece(settings: Settings, store
     assert told == {
         (1, "vote", "used", "siblings"), (2, "vote", "dropped", "echo"), (2, "correction", "used", "correction"),
         (1, "comparison", "held_out", "comparison"),
-    }  # fmt: skip
+    }
     assert not any(name in answer.text for name in people)
 
 
@@ -230,7 +230,7 @@ def test_a_fate_of_a_rater_from_before_raters_were_people_loses_its_hash(
         hmac = vault.person_hash(app_id, "old")
         session.add(tables.Vote(app_id=app_id, message_hmac="m", rater_hmac=hmac, value=1))
         session.add(tables.FeedbackFate(round_id=1, conversation_id="c", message_id="m", rater=hmac, kind="vote",
-                                        value=1, outcome="used", rule="lone", weight=1.0))  # fmt: skip
+                                        value=1, outcome="used", rule="lone", weight=1.0))
     assert why.contribution(store, vault, "small-r0001-a1", "default", "old").weight_share == 0.4
     assert forget(store, vault, "default", "old").rounds == (1,)
     assert hmac not in {fate.rater for fate in fates(store)}
@@ -300,7 +300,7 @@ LOST = [
     ("G", "vote", "conversation_rejected"), ("W", "vote", "not_curated_yet"), ("X1", "comparison", "other_prompt"),
     ("X1", "comparison", "replaced"), ("X1", "vote", "replaced"), ("X2", "correction", "correction_refused"),
     ("X2", "vote", "correction_refused"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.usefixtures("all_train")
@@ -314,7 +314,7 @@ def test_whatever_stands_is_counted_with_a_reason(settings: Settings, store: Sto
 
     with store.read() as session:
         named = {row.id: id for row in session.exec(select(tables.Conversation)) for id in ("G", "W", "X1", "X2")
-                 if row.client_hmac == vault.conversation_hash(row.app_id, id)}  # fmt: skip
+                 if row.client_hmac == vault.conversation_hash(row.app_id, id)}
         feedback = session.exec(select(tables.Snapshot)).one().counts["feedback"]
     told = sorted((named.get(fate.conversation_id, ""), fate.kind, fate.rule) for fate in fates(store))
     assert told == sorted([*LOST, ("X1", "correction", "rating")])
@@ -332,7 +332,7 @@ def test_an_app_can_look_up_feedback_on_what_no_round_read(settings: Settings, s
     assert [(one["round"], one["outcome"], one["reason"]) for one in rejected] == [(1, "left_out", "not_clean")]
     assert [(one["position"], one["value"], one["rule"]) for one in rejected[0]["feedback"]] == [
         (1, 1, "conversation_rejected"), (1, -1, "conversation_rejected"),
-    ]  # fmt: skip
+    ]
     assert {one["rule"] for one in clean[0]["feedback"]} == {"rating", "replaced", "other_prompt", "message_unknown"}
     assert [one.rule for one in why.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
 
@@ -378,7 +378,7 @@ def test_why_tells_what_a_user_contributed_to_a_model(settings: Settings, store:
 def test_the_tokens_of_a_correction_are_its_writers(settings: Settings, store: Store, vault: Vault) -> None:
     put(store, vault, asked("X", "2026-01-01T00:00:00Z"), asked("Y", "2026-01-02T00:00:00Z", messages=[
         {"role": "user", "content": "Who rules the town of Orm?"}, {"role": "assistant", "content": "Nobody at all."}
-    ], satisfaction=5))  # fmt: skip
+    ], satisfaction=5))
     correct(store, vault, "Xa", "It is Kolm, by the river.", "writer")
     turn(settings, store, vault)
 

@@ -14,7 +14,9 @@ def test_a_plan_counts_what_selection_would_take(settings: Settings, store: Stor
     for name in train:
         add_rated(store, vault, person, f"question {name}", "An answer.", cluster=name)
     add_rated(store, vault, person, "q", "Unrated.", satisfaction=None)
-    recipe = load_recipe(settings.project / "data" / "recipes" / "tiny.yaml").model_copy(update={"min_examples": 1, "phases": ()})
+    recipe = load_recipe(settings.project / "data" / "recipes" / "tiny.yaml").model_copy(
+        update={"min_examples": 1, "phases": ()}
+    )
 
     plan = plan_recipe(settings, store, vault, recipe)
 
@@ -23,9 +25,15 @@ def test_a_plan_counts_what_selection_would_take(settings: Settings, store: Stor
 
 
 def test_a_model_that_is_not_here_is_planned_by_estimate(settings: Settings, store: Store, vault: Vault) -> None:
-    add_rated(store, vault, add_person(store, vault), "q", "An answer that is long enough.", cluster=_train_cluster(vault))
-    recipe = load_recipe(settings.project / "data" / "recipes" / "tiny.yaml").model_copy(update={"min_examples": 1, "phases": ()})
-    elsewhere = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model": "Somebody/Big", "hub": True})})
+    add_rated(
+        store, vault, add_person(store, vault), "q", "An answer that is long enough.", cluster=_train_cluster(vault)
+    )
+    recipe = load_recipe(settings.project / "data" / "recipes" / "tiny.yaml").model_copy(
+        update={"min_examples": 1, "phases": ()}
+    )
+    elsewhere = recipe.model_copy(
+        update={"base": recipe.base.model_copy(update={"model": "Somebody/Big", "hub": True})}
+    )
 
     plan = plan_recipe(settings, store, vault, elsewhere)
 

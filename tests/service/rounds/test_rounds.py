@@ -130,7 +130,12 @@ def test_a_renewed_lease_is_not_taken(store: Store) -> None:
 
 def test_rounds_of_dead_workers_of_this_host_are_freed_at_once(store: Store) -> None:
     host = socket.gethostname()
-    owners = [f"{host}:999999999:a", f"{host}:{os.getppid()}:b", "elsewhere:999999999:c", f"{host}:{os.getpid()}:before"]
+    owners = [
+        f"{host}:999999999:a",
+        f"{host}:{os.getppid()}:b",
+        "elsewhere:999999999:c",
+        f"{host}:{os.getpid()}:before",
+    ]
     for owner in owners:
         ask(store)
         claim(store, owner)
@@ -171,7 +176,9 @@ def test_a_cancelled_round_whose_worker_died_ends_without_another_claim(store: S
 # ---- leftovers and progress -------------------------------------------------------------------------------
 
 
-def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(settings: Settings, store: Store) -> None:
+def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(
+    settings: Settings, store: Store
+) -> None:
     running, dead, gone = ask(store), ask(store), ask(store)
     claim(store)
     claim(store, lease_seconds=-1)
@@ -181,7 +188,9 @@ def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(s
         for name in ("scratch", "train", "export.2.tmp", "mix"):
             folder = settings.rounds / f"{round_id:04d}" / "attempt-1" / name
             folder.mkdir(parents=True)
-            is_left = (name == "scratch" and round_id != running) or (name[:5] in ("train", "expor") and round_id == gone)
+            is_left = (name == "scratch" and round_id != running) or (
+                name[:5] in ("train", "expor") and round_id == gone
+            )
             (swept if is_left else kept).append(folder)
 
     assert rounds.sweep_leftovers(settings, store) == len(swept) == 4
@@ -190,7 +199,9 @@ def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(s
 
 def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
     assert rounds.read_progress(tmp_path) is None
-    for place, (name, text) in enumerate((("mix", '{"stage": "mix"}\n'), ("train.1.tmp", '{"done": 1}\n{"done": 2}\n{"do'))):
+    for place, (name, text) in enumerate(
+        (("mix", '{"stage": "mix"}\n'), ("train.1.tmp", '{"done": 1}\n{"done": 2}\n{"do'))
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "progress.jsonl").write_text(text)
         os.utime(tmp_path / name / "progress.jsonl", (place, place))
@@ -229,9 +240,14 @@ class Quick:
         check = Check(suite="tiny_math", criterion="margin", outcome=outcome, reason=f"tiny_math: {outcome}")
         origin = Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf"))
         return RoundResult(
-            outcome=outcome, reasons=(check.reason,), counts=taken.sizes, origin=origin, adapter=str(attempt.folder / "train"),
-            candidate=_form(attempt.folder / "export" / "model.gguf"), verdict=Verdict(outcome=outcome, checks=(check,)),
-        )  # fmt: skip
+            outcome=outcome,
+            reasons=(check.reason,),
+            counts=taken.sizes,
+            origin=origin,
+            adapter=str(attempt.folder / "train"),
+            candidate=_form(attempt.folder / "export" / "model.gguf"),
+            verdict=Verdict(outcome=outcome, checks=(check,)),
+        )
 
 
 def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
@@ -244,9 +260,18 @@ def _no_mixture(out: Path, left_out: dict[str, str]) -> MixOutput:
     (out / "left_out.jsonl").write_text("".join(lines))
     (out / "plan.jsonl").write_text("")
     return MixOutput(
-        plan="plan.jsonl", left_out_list="left_out.jsonl", plan_sha256="", text_sha256="", shares=(), examples={},
-        tokens={}, families={}, left_out={}, dev_examples={}, dev_tokens=0,
-    )  # fmt: skip
+        plan="plan.jsonl",
+        left_out_list="left_out.jsonl",
+        plan_sha256="",
+        text_sha256="",
+        shares=(),
+        examples={},
+        tokens={},
+        families={},
+        left_out={},
+        dev_examples={},
+        dev_tokens=0,
+    )
 
 
 def _form(path: Path) -> ServedForm:
@@ -267,10 +292,15 @@ def turn(settings: Settings, store: Store, vault: Vault) -> Turn:
 def rated(store: Store, vault: Vault, answers: Sequence[str] = ("a", "b", "c")) -> list[str]:
     person = add_person(store, vault, new_id())
     train = [name for name in map(str, range(60)) if vault.part_of(name) == "train"]
-    return [add_rated(store, vault, person, f"q {name}", answer, cluster=name) for answer, name in zip(answers, train, strict=False)]
+    return [
+        add_rated(store, vault, person, f"q {name}", answer, cluster=name)
+        for answer, name in zip(answers, train, strict=False)
+    ]
 
 
-def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(store: Store, vault: Vault, settings: Settings, turn: Turn) -> None:
+def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(
+    store: Store, vault: Vault, settings: Settings, turn: Turn
+) -> None:
     used = rated(store, vault)
     round_id = ask(store)
 
@@ -289,7 +319,9 @@ def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(store
         assert sorted(item.conversation_id for item in items if item.outcome == "used") == sorted(used)
 
 
-def test_a_failed_gate_is_tried_again_on_the_same_snapshot_with_more_anchors(store: Store, vault: Vault, turn: Turn) -> None:
+def test_a_failed_gate_is_tried_again_on_the_same_snapshot_with_more_anchors(
+    store: Store, vault: Vault, turn: Turn
+) -> None:
     rated(store, vault)
     ask(store, RECIPE + "max_attempts: 3\n")
     run = Quick("fail", "pass")
@@ -325,7 +357,9 @@ def test_an_inconclusive_gate_is_not_tried_again(store: Store, vault: Vault, tur
     assert turn(Quick("inconclusive", "pass")) == "inconclusive"
 
 
-def test_a_killed_round_goes_on_and_no_finished_stage_runs_again(settings: Settings, store: Store, vault: Vault) -> None:
+def test_a_killed_round_goes_on_and_no_finished_stage_runs_again(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
     rated(store, vault)
     round_id = ask(store)
     with pytest.raises(SystemExit):
@@ -351,7 +385,9 @@ def test_a_finished_stage_that_runs_again_is_an_error(settings: Settings, store:
     assert "stage snapshot of round 1 had finished under fence 1 and ran again" in row_of(store, round_id).message
 
 
-def test_a_round_killed_between_attempts_goes_on_with_the_second(settings: Settings, store: Store, vault: Vault) -> None:
+def test_a_round_killed_between_attempts_goes_on_with_the_second(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
     rated(store, vault)
     ask(store, RECIPE + "max_attempts: 2\n")
 
@@ -380,7 +416,9 @@ def test_a_recipe_may_promote_what_passed_by_itself(sqlite_settings: Settings) -
             result = super().__call__(*given)
             path = given[1].folder / "export" / "served.gguf"
             shutil.copy(gguf(), path)
-            return result.model_copy(update={"candidate": ServedForm(kind="merged", path=str(path), sha256=artifacts.sha256_of(path))})
+            return result.model_copy(
+                update={"candidate": ServedForm(kind="merged", path=str(path), sha256=artifacts.sha256_of(path))}
+            )
 
     assert execute(sqlite_settings, store, vault, claim(store), Servable("pass")) == "passed"
     with store.read() as session:
@@ -409,7 +447,9 @@ def test_the_next_rounds_replay_is_what_the_champion_has_seen(store: Store, vaul
         assert rows.promoted_rounds(session, "small") == 1
 
 
-def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(settings: Settings, store: Store, vault: Vault, turn: Turn) -> None:
+def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(
+    settings: Settings, store: Store, vault: Vault, turn: Turn
+) -> None:
     rated(store, vault)
     ask(store)
     turn(Quick("pass"))
@@ -424,7 +464,10 @@ def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(settings
 
     with store.read() as session:
         message = rows.get_round(session, round_id).message
-    assert message == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
+    assert (
+        message
+        == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
+    )
 
 
 def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: Vault, turn: Turn) -> None:
@@ -458,7 +501,10 @@ def test_an_attempt_that_was_killed_ends_with_its_round(store: Store, settings: 
 def test_what_a_later_attempt_has_room_for_counts_as_used(store: Store, vault: Vault, turn: Turn) -> None:
     first, second, third = rated(store, vault)
     ask(store, RECIPE + "max_attempts: 2\n")
-    left_out = [{first: "over_replay_share", second: "over_replay_share"}, {second: "over_replay_share", third: "over_replay_share"}]
+    left_out = [
+        {first: "over_replay_share", second: "over_replay_share"},
+        {second: "over_replay_share", third: "over_replay_share"},
+    ]
 
     class Crowded(Quick):
         def __call__(self, *given: Any) -> RoundResult:
@@ -468,7 +514,9 @@ def test_what_a_later_attempt_has_room_for_counts_as_used(store: Store, vault: V
     turn(Crowded("fail", "pass"))
 
     with store.read() as session:
-        items = {item.conversation_id: (item.outcome, item.reason) for item in session.exec(rows.select(SnapshotItem)).all()}
+        items = {
+            item.conversation_id: (item.outcome, item.reason) for item in session.exec(rows.select(SnapshotItem)).all()
+        }
     assert items == {first: ("used", "train"), second: ("left_out", "over_replay_share"), third: ("used", "train")}
 
 
@@ -512,7 +560,9 @@ def test_rounds_over_http(client: TestClient) -> None:
 def test_a_request_that_makes_no_sense_is_told_so(
     client: TestClient, method: str, path: str, body: Any, status: int, sentence: str
 ) -> None:
-    answer = client.request(method, path, content=json.dumps(body) if body else None, headers={"content-type": "application/json"})
+    answer = client.request(
+        method, path, content=json.dumps(body) if body else None, headers={"content-type": "application/json"}
+    )
 
     assert answer.status_code == status and sentence in answer.json()["detail"]
 

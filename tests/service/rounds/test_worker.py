@@ -67,7 +67,9 @@ def test_settings_reach_the_child_as_they_are(settings: Settings, with_settings:
     assert read_settings(write_settings(given)) == given
 
 
-def test_a_round_with_too_few_examples_is_skipped_with_its_counts(settings: Settings, store: Store, vault: Vault) -> None:
+def test_a_round_with_too_few_examples_is_skipped_with_its_counts(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
     add_rated(store, vault, add_person(store, vault), "q", "an answer")
     round_id = ask(store, SKIPPED)
 
@@ -154,7 +156,9 @@ def test_crashes_in_different_stages_do_not_add_up(settings: Settings, store: St
             session.add(attempt)
             session.flush()
             if number != 1:
-                session.add(Stage(attempt_id=attempt.id or 0, name=f"stage {number}", digest="", fence=number, seconds=1))
+                session.add(
+                    Stage(attempt_id=attempt.id or 0, name=f"stage {number}", digest="", fence=number, seconds=1)
+                )
 
     assert counts == [1, 1, 2, 1]
 
@@ -243,5 +247,7 @@ def test_a_round_killed_at_three_stages_is_finished_and_no_finished_stage_runs_a
     assert view.attempts[0].reports and view.models
     with store.read() as session:
         late = [row.curated_at for row in session.exec(select(Conversation)).all() if row.curated_at]
-    assert view.round.finished_at and len(late) == 1 and late[0] < view.round.finished_at, "curation waited for the round"
+    assert view.round.finished_at and len(late) == 1 and late[0] < view.round.finished_at, (
+        "curation waited for the round"
+    )
     store.close()

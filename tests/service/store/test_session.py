@@ -61,21 +61,11 @@ def test_sqlite_is_durable_and_zeroes_what_it_deletes(sqlite_settings: Settings)
     assert got == _PRAGMAS
 
 
-_PRAGMAS = {
-    "journal_mode": "wal",
-    "synchronous": 2,
-    "secure_delete": 1,
-    "foreign_keys": 1,
-    "busy_timeout": 30000,
-}
+_PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1, "busy_timeout": 30000}
 
 
 def test_processes_that_start_together_migrate_once(postgresql: str, tmp_path: Path, database: str) -> None:
-    url = (
-        None
-        if database == "sqlite"
-        else create_database(postgresql, f"m{tmp_path.name[-20:]}".replace("-", "_"))
-    )
+    url = None if database == "sqlite" else create_database(postgresql, f"m{tmp_path.name[-20:]}".replace("-", "_"))
     settings = make_settings(tmp_path, url)
     context = multiprocessing.get_context("spawn")
     children = [context.Process(target=migrate, args=(settings,)) for _ in range(3)]
@@ -116,14 +106,10 @@ def test_a_wal_is_emptied_by_scrub(sqlite_settings: Settings) -> None:
     assert store.scrub()
     assert Path(f"{sqlite_settings.home / 'perennial.db'}-wal").stat().st_size == 0
     store.close()
-    assert sqlite3.connect(sqlite_settings.home / "perennial.db").execute(
-        "SELECT count(*) FROM app"
-    ).fetchone() == (1,)
+    assert sqlite3.connect(sqlite_settings.home / "perennial.db").execute("SELECT count(*) FROM app").fetchone() == (1,)
 
 
-def test_the_tables_of_feedback_come_and_go_without_their_texts(
-    postgresql: str, tmp_path: Path, database: str
-) -> None:
+def test_the_tables_of_feedback_come_and_go_without_their_texts(postgresql: str, tmp_path: Path, database: str) -> None:
     url = None if database == "sqlite" else create_database(postgresql, f"d{tmp_path.name[-20:]}".replace("-", "_"))
     settings = make_settings(tmp_path, url)
     migrate(settings)

@@ -40,9 +40,7 @@ def test_without_any_key_this_machine_is_served(client: TestClient) -> None:
         "a sandboxed page",
     ],
 )
-def test_without_any_key_nobody_else_is(
-    sqlite_settings: Settings, options: Any, headers: dict[str, str]
-) -> None:
+def test_without_any_key_nobody_else_is(sqlite_settings: Settings, options: Any, headers: dict[str, str]) -> None:
     with web(sqlite_settings, **options) as client:
         answer = client.post("/v1/conversations", json=conversation(), headers=headers)
     assert answer.status_code == 403 and answer.headers["content-type"] == "application/problem+json"
@@ -51,9 +49,7 @@ def test_without_any_key_nobody_else_is(
 @pytest.mark.parametrize("host", ["127.0.0.1:8600", "localhost:8600", "[::1]:8600", "localhost"])
 def test_this_machine_has_several_names(sqlite_settings: Settings, host: str) -> None:
     with web(sqlite_settings) as client:
-        assert (
-            client.post("/v1/conversations", json=conversation(), headers={"Host": host}).status_code == 201
-        )
+        assert client.post("/v1/conversations", json=conversation(), headers={"Host": host}).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -85,9 +81,7 @@ def test_a_key_speaks_for_its_app_only(store: Store, client: TestClient) -> None
     assert client.get("/v1/conversations/c", headers=headers).json()["state"] == "received"
     refused = client.post("/v1/conversations", json=conversation(app="blog"), headers=headers)
     assert refused.status_code == 403 and "belongs to the app 'shop'" in refused.json()["detail"]
-    rows = client.post(
-        "/v1/conversations", json=[conversation(app="blog"), conversation()], headers=headers
-    ).json()
+    rows = client.post("/v1/conversations", json=[conversation(app="blog"), conversation()], headers=headers).json()
     assert [row["status"] for row in rows] == [403, 201]
 
 

@@ -19,9 +19,13 @@ CHAT: dict[str, Any] = {
     ]
 }
 WHOLE: dict[str, Any] = {
-    "id": "p-1", "user": "u-1", "consent": True, "prompt": [{"role": "user", "content": "Hi"}],
-    "chosen": {"content": "Good day!"}, "rejected": {"content": "Yo."},
-}  # fmt: skip
+    "id": "p-1",
+    "user": "u-1",
+    "consent": True,
+    "prompt": [{"role": "user", "content": "Hi"}],
+    "chosen": {"content": "Good day!"},
+    "rejected": {"content": "Yo."},
+}
 
 
 def compare(client: TestClient, chosen: str, rejected: str, user: str = "u-1", method: str = "POST") -> Any:
@@ -58,7 +62,12 @@ def test_a_comparison_may_come_before_its_messages_and_be_taken_back(client: Tes
 
 def test_a_comparison_that_names_an_unknown_answer_says_which_is_missing(client: TestClient) -> None:
     store(client)
-    assert compare(client, "a", "typo").json() == {"chosen": "a", "rejected": "typo", "changed": True, "pending": ["typo"]}
+    assert compare(client, "a", "typo").json() == {
+        "chosen": "a",
+        "rejected": "typo",
+        "changed": True,
+        "pending": ["typo"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,11 @@ def test_preferring_the_other_answer_changes_the_comparison_and_not_the_conversa
     [
         ({"rejected": {"content": "Good day!"}}, 422, "the same answer"),
         ({"prompt": []}, 422, "prompt: expected `array` of length >= 1, and this has 0 entries: fill it in"),
-        ({"prompt": [{"role": "user", "content": "x" * 200_001}]}, 422, "prompt[0].content: expected `str` of length <= 200000, and this has 200001"),
+        (
+            {"prompt": [{"role": "user", "content": "x" * 200_001}]},
+            422,
+            "prompt[0].content: expected `str` of length <= 200000, and this has 200001",
+        ),
         ({"prompt": [{"role": "assistant", "content": "Hi"}]}, 422, "its last message is of the role 'assistant'"),
         ({"prompt": [{"role": "user", "content": "Hi", "parent": "x"}]}, 422, "unknown field 'parent' in prompt[0]"),
         ({"chosen": {"text": "x"}}, 422, "chosen"),
@@ -134,9 +147,11 @@ def test_a_whole_comparison_that_makes_no_sense_is_refused(
 
 def test_a_row_may_carry_corrections_and_comparisons_and_say_so_twice(client: TestClient) -> None:
     row = conversation(
-        id="c", **CHAT, corrections=[{"message": 2, "content": "Tarsin."}, {"message": "b", "content": "Tarsin!"}],
+        id="c",
+        **CHAT,
+        corrections=[{"message": 2, "content": "Tarsin."}, {"message": "b", "content": "Tarsin!"}],
         comparisons=[{"chosen": "a", "rejected": 2, "rater": "u-2"}],
-    )  # fmt: skip
+    )
     assert [client.post("/v1/conversations", json=row).json()["result"] for _ in range(2)] == ["created", "unchanged"]
     assert values(client) == [1] and client.get("/v1/conversations/c").json()["revision"] == 2
     with client.app.state.store.read() as session:  # type: ignore[attr-defined]
@@ -147,10 +162,18 @@ def test_a_row_may_carry_corrections_and_comparisons_and_say_so_twice(client: Te
     ("field", "value", "sentence"),
     [
         ("corrections", {"message": 0, "content": "x"}, "corrections[0].message: 'q' is a user message"),
-        ("corrections", {"message": 1, "content": " \u200b"}, "corrections[0].content: there is no visible character in it"),
+        (
+            "corrections",
+            {"message": 1, "content": " \u200b"},
+            "corrections[0].content: there is no visible character in it",
+        ),
         ("corrections", {"message": 9, "content": "x"}, "corrections[0].message: there is no message at position 9"),
         ("corrections", {"message": "z", "content": "x"}, "'z' is not a message of this conversation"),
-        ("corrections", {"message": 1, "contents": "x"}, "unknown field 'contents' in corrections[0]; did you mean 'content'?"),
+        (
+            "corrections",
+            {"message": 1, "contents": "x"},
+            "unknown field 'contents' in corrections[0]; did you mean 'content'?",
+        ),
         ("comparisons", {"chosen": 1, "rejected": 4}, "are not two answers to one message"),
         ("comparisons", {"chosen": 1, "rejected": 1}, "are not two answers to one message"),
     ],

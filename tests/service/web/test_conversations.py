@@ -59,9 +59,7 @@ def test_missing_consent_stays_unknown_and_is_not_taken_back_by_silence(client: 
 
 def test_a_conflict_changes_nothing(client: TestClient) -> None:
     post(client, conversation("Hi", "Hello!", id="c", satisfaction=1))
-    assert (
-        post(client, conversation("Hi", "Changed", id="c", satisfaction=5, consent=True)).status_code == 409
-    )
+    assert post(client, conversation("Hi", "Changed", id="c", satisfaction=5, consent=True)).status_code == 409
     found = client.get("/v1/conversations/c").json()
     assert (found["satisfaction"], found["consent"], found["revision"]) == (1, None, 1)
 
@@ -85,10 +83,7 @@ def test_a_regeneration_is_a_sibling_and_may_be_sent_alone(client: TestClient) -
     ("change", "sentence"),
     [
         ({"user": "somebody else"}, "belongs to another user"),
-        (
-            {"messages": [{"id": "x", "role": "user", "content": "Hi"}]},
-            "does not start with the stored messages",
-        ),
+        ({"messages": [{"id": "x", "role": "user", "content": "Hi"}]}, "does not start with the stored messages"),
     ],
     ids=["other user", "unrelated list"],
 )
@@ -120,8 +115,13 @@ def test_one_bad_row_does_not_fail_its_list(client: TestClient) -> None:
     answer = post(client, rows)
     assert answer.status_code == 200
     assert [(row["id"], row["status"]) for row in answer.json()] == [
-        ("new", 201), ("bad", 422), ("known", 200), ("known", 409), ("new", 200), (None, 422),
-    ]  # fmt: skip
+        ("new", 201),
+        ("bad", 422),
+        ("known", 200),
+        ("known", 409),
+        ("new", 200),
+        (None, 422),
+    ]
 
 
 def test_a_list_of_more_than_a_thousand_is_refused_whole(client: TestClient) -> None:
@@ -130,12 +130,7 @@ def test_a_list_of_more_than_a_thousand_is_refused_whole(client: TestClient) -> 
 
 
 def test_a_stream_is_stored_line_by_line_and_bad_lines_are_named(client: TestClient) -> None:
-    lines = [
-        conversation(),
-        {"id": 1},
-        conversation("Hi", "Hello!", id="c"),
-        conversation("Hi", "Hello!", id="c"),
-    ]
+    lines = [conversation(), {"id": 1}, conversation("Hi", "Hello!", id="c"), conversation("Hi", "Hello!", id="c")]
     body = ndjson(*lines) + b"\n{nonsense\n" + ndjson(conversation("Hi", "Changed", id="c")).rstrip()
     answer = client.post("/v1/conversations/import", content=body).json()
     counts = {name: answer[name] for name in ("created", "unchanged", "conflict", "invalid", "lines")}

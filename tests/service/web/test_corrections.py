@@ -20,7 +20,9 @@ CHAT: dict[str, Any] = {
 }
 
 
-def correct(client: TestClient, content: str = "It is Tarsin.", user: str = "u-1", message: str = "a", **more: Any) -> Any:
+def correct(
+    client: TestClient, content: str = "It is Tarsin.", user: str = "u-1", message: str = "a", **more: Any
+) -> Any:
     return client.post(f"/v1/messages/{message}/corrections", json={"content": content, "user": user} | more)
 
 
@@ -57,7 +59,11 @@ def test_the_same_text_again_changes_nothing_and_another_text_is_kept_beside_it(
 def test_a_correction_can_be_taken_back_and_given_again(chat: TestClient) -> None:
     correct(chat)
     path = "/v1/messages/a/corrections"
-    assert [chat.delete(path, params={"user": u}).json()["changed"] for u in ("stranger", "u-1", "u-1")] == [False, True, False]
+    assert [chat.delete(path, params={"user": u}).json()["changed"] for u in ("stranger", "u-1", "u-1")] == [
+        False,
+        True,
+        False,
+    ]
     assert correct(chat).status_code == 201
 
 
@@ -99,14 +105,24 @@ def test_a_correction_may_be_voted_on_by_its_id(chat: TestClient) -> None:
         ("nobody", {"content": "x", "user": "u"}, 404, "never sent a message with the id 'nobody'"),
         ("q", {"content": "x", "user": "u"}, 422, "is a user message; correct an assistant's"),
         ("a", {"content": "", "user": "u"}, 422, "content: expected `str` of length >= 1"),
-        ("a", {"content": "x" * 200_001, "user": "u"}, 422, "content: expected `str` of length <= 200000, and this has 200001 characters: shorten it"),
+        (
+            "a",
+            {"content": "x" * 200_001, "user": "u"},
+            422,
+            "content: expected `str` of length <= 200000, and this has 200001 characters: shorten it",
+        ),
         ("a", {"content": " \n\t", "user": "u"}, 422, "content: there is no visible character in it"),
         ("a", {"content": "\u200b\ufeff", "user": "u"}, 422, "content: there is no visible character in it"),
         ("a", {"content": "x\0", "user": "u"}, 422, "NUL"),
         ("a", {"content": "x"}, 422, "missing required field `user`"),
         ("a", {"contents": "x", "user": "u"}, 422, "did you mean 'content'?"),
         ("a", {"content": "x", "user": "u", "app": "other"}, 404, "the app 'other' never sent"),
-        ("x" * 257, {"content": "x", "user": "u"}, 422, f"1 to 256 characters and no NUL; this one has 257: '{'x' * 40}...'"),
+        (
+            "x" * 257,
+            {"content": "x", "user": "u"},
+            422,
+            f"1 to 256 characters and no NUL; this one has 257: '{'x' * 40}...'",
+        ),
     ],
 )
 def test_a_correction_that_makes_no_sense_is_refused(

@@ -26,10 +26,7 @@ def test_a_silent_worker_and_late_curation_are_told(client: TestClient, store: S
         session.execute(update(Conversation).values(received_at=now() - timedelta(minutes=10)))
     found = client.get("/healthz").json()
     assert found["status"] == "degraded" and found["curation"]["waiting"] == 1
-    assert [problem.split()[0:2] for problem in found["problems"]] == [
-        ["1", "conversations"],
-        ["no", "worker"],
-    ]
+    assert [problem.split()[0:2] for problem in found["problems"]] == [["1", "conversations"], ["no", "worker"]]
 
 
 def test_a_database_that_takes_no_writes_is_down(client: TestClient, store: Store) -> None:

@@ -72,19 +72,42 @@ def test_a_fragment_is_the_changing_part_alone(browser: httpx.Client) -> None:
 
 def test_a_running_round_shows_stage_progress_and_the_loss_curve(browser: httpx.Client) -> None:
     text = browser.get("/rounds/2").text
-    assert "40 of 100" in text and "<polyline" in text and "Training loss from 3.000 to 1.000, dev loss from 2.900" in text
+    assert (
+        "40 of 100" in text and "<polyline" in text and "Training loss from 3.000 to 1.000, dev loss from 2.900" in text
+    )
 
 
 def test_a_finished_round_shows_scores_with_intervals_and_reasons(browser: httpx.Client) -> None:
     text = browser.get("/rounds/1").text
-    for part in ("tiny_math", "-1.2", "-2.0 to -0.4", "600", "surely inside the margin", 'class="interval"', 'class="margin"'):
+    for part in (
+        "tiny_math",
+        "-1.2",
+        "-2.0 to -0.4",
+        "600",
+        "surely inside the margin",
+        'class="interval"',
+        'class="margin"',
+    ):
         assert part in text
 
 
 def test_a_finished_round_shows_what_became_of_the_thumbs(browser: httpx.Client) -> None:
     text = browser.get("/rounds/1").text.split("Learning from thumbs")[1]
-    for part in ("<strong>kto</strong>", "Few pairs.", "At most 3.7 %", "10.0 %", "95.0 %", "40 held-out pairs", "+70.5 to +92.0",
-                 "over_user_cap", ">31<", "both rated", ">360<", ">74<", 'class="interval"'):  # fmt: skip
+    for part in (
+        "<strong>kto</strong>",
+        "Few pairs.",
+        "At most 3.7 %",
+        "10.0 %",
+        "95.0 %",
+        "40 held-out pairs",
+        "+70.5 to +92.0",
+        "over_user_cap",
+        ">31<",
+        "both rated",
+        ">360<",
+        ">74<",
+        'class="interval"',
+    ):
         assert part in text, part
     assert ">prefer<" in browser.get("/rounds/1").text
 
@@ -111,7 +134,9 @@ def test_a_stage_that_was_left_out_shows_why_without_figures(tmp_path: Path) -> 
 
 
 def test_what_people_wrote_is_escaped(browser: httpx.Client) -> None:
-    assert "<script>alert" not in browser.get("/rounds/1").text and "&lt;script&gt;alert" in browser.get("/rounds/1").text
+    assert (
+        "<script>alert" not in browser.get("/rounds/1").text and "&lt;script&gt;alert" in browser.get("/rounds/1").text
+    )
 
 
 @pytest.mark.parametrize("path", ["/rounds/99", "/models/nobody/promote", "/fragments/nothing", "/rounds/99999999999"])
@@ -166,9 +191,7 @@ def test_promote_override_and_roll_back_by_click(live: Live, browser: httpx.Clie
     assert _champion(live) == "good"
 
 
-def test_with_keys_the_pages_ask_to_sign_in_and_a_revoked_session_ends(
-    sqlite_settings: Settings,
-) -> None:
+def test_with_keys_the_pages_ask_to_sign_in_and_a_revoked_session_ends(sqlite_settings: Settings) -> None:
     store = open_store(sqlite_settings)
     reader = create_key(store, "reader", None, ["read"])
     shop = create_key(store, "shop", "shop", ["read", "models"])
@@ -237,7 +260,11 @@ def _fill(settings: Settings) -> None:
     add_round(store, state="running", stage="train")
     _training_attempt(settings.home / "rounds" / "0002" / "attempt-1")
     with store.begin() as session:
-        session.add(Attempt(round_id=1, number=1, folder="rounds/0001/attempt-1", state="finished", verdict="pass", reasons=reasons))
+        session.add(
+            Attempt(
+                round_id=1, number=1, folder="rounds/0001/attempt-1", state="finished", verdict="pass", reasons=reasons
+            )
+        )
         session.add(Attempt(round_id=2, number=1, folder="rounds/0002/attempt-1"))
         session.flush()
         session.add(Stage(attempt_id=2, name="snapshot", digest="d", fence=1, seconds=0.4))
@@ -252,9 +279,15 @@ def _conversations(session: Session) -> None:
     session.flush()
     for number, state in enumerate(["clean", "clean", "received", "rejected"]):
         conversation = Conversation(
-            app_id=app.id, client_hmac=str(number), person_id=person.id, consent=True, state=state, digest="d",
-            occurred_at=now(), sealed_meta=b"",
-        )  # fmt: skip
+            app_id=app.id,
+            client_hmac=str(number),
+            person_id=person.id,
+            consent=True,
+            state=state,
+            digest="d",
+            occurred_at=now(),
+            sealed_meta=b"",
+        )
         session.add(conversation)
         session.flush()
         if state == "rejected":
@@ -263,23 +296,46 @@ def _conversations(session: Session) -> None:
 
 def _finished_attempt(folder: Path) -> None:
     check = {
-        "suite": "tiny_math", "criterion": "margin", "outcome": "pass", "reason": "inside", "baseline": "champion",
-        "candidate": 70.1, "reference": 71.3, "difference": -1.2, "lower": -2.0, "upper": -0.4, "n": 600, "needed": None,
-    }  # fmt: skip
+        "suite": "tiny_math",
+        "criterion": "margin",
+        "outcome": "pass",
+        "reason": "inside",
+        "baseline": "champion",
+        "candidate": 70.1,
+        "reference": 71.3,
+        "difference": -1.2,
+        "lower": -2.0,
+        "upper": -0.4,
+        "n": 600,
+        "needed": None,
+    }
     manifest = {
-        "stage": "gate", "input": "i", "output": {"outcome": "pass", "checks": [check]}, "files": {},
-        "seconds": 0.1, "finished_at": 1.0,
-    }  # fmt: skip
+        "stage": "gate",
+        "input": "i",
+        "output": {"outcome": "pass", "checks": [check]},
+        "files": {},
+        "seconds": 0.1,
+        "finished_at": 1.0,
+    }
     (folder / "gate").mkdir(parents=True)
     (folder / "gate" / "manifest.json").write_text(json.dumps(manifest))
 
 
 def _report(folder: Path) -> None:
     told = {
-        "method": "kto", "why": "Few pairs.", "notes": ["At most 3.7 % per person."], "used": {"siblings": 360},
-        "dropped": {"over_user_cap": 31, "echo": 8}, "held_out": 74, "heldout_before": 0.1, "heldout_after": 0.95, "n": 40,
-        "lower": 0.705, "upper": 0.92, "sources": {"siblings": 180},
-    }  # fmt: skip
+        "method": "kto",
+        "why": "Few pairs.",
+        "notes": ["At most 3.7 % per person."],
+        "used": {"siblings": 360},
+        "dropped": {"over_user_cap": 31, "echo": 8},
+        "held_out": 74,
+        "heldout_before": 0.1,
+        "heldout_after": 0.95,
+        "n": 40,
+        "lower": 0.705,
+        "upper": 0.92,
+        "sources": {"siblings": 180},
+    }
     (folder / "report").mkdir(parents=True)
     (folder / "report" / "report.json").write_text(json.dumps({"recipe": "tiny", "preference": told}))
 

@@ -52,10 +52,14 @@ def body(**fields: Any) -> bytes:
         (body(votes=[{"message": 0, "value": "up"}]), 422, "is a user message"),
         (body(votes=[{"message": 10**30, "value": "up"}]), 422, "no message at position"),
         (body(votes=[{"message": -1, "value": "up"}]), 422, "no message at position"),
-        (b'{"id": "c", "user": "u", "metadata": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}", 422, "nested too deeply"),
+        (
+            b'{"id": "c", "user": "u", "metadata": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}",
+            422,
+            "nested too deeply",
+        ),
         (b"[" * 100_000, 422, "nested too deeply"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_in_one_sentence(
     sqlite_client: TestClient, content: bytes, status: int, sentence: str
 ) -> None:
@@ -112,7 +116,9 @@ def test_other_mistakes_are_problems_too(client: TestClient, method: str, path: 
         (b'{"override_reason": "a\\u0000b"}', "application/json", "the character NUL"),
     ],
 )
-def test_a_promotion_that_cannot_be_read_is_told_why(client: TestClient, content: bytes, kind: str, sentence: str) -> None:
+def test_a_promotion_that_cannot_be_read_is_told_why(
+    client: TestClient, content: bytes, kind: str, sentence: str
+) -> None:
     answer = client.post("/v1/models/rollback", content=content, headers={"content-type": kind})
     assert answer.status_code == 422 and sentence in answer.json()["detail"], answer.text
 
@@ -135,11 +141,17 @@ _messages = st.lists(
 _hostile = st.fixed_dictionaries(
     {"id": _text, "user": _text, "messages": _messages | _values},
     optional={
-        "app": _text, "votes": _values | st.lists(st.fixed_dictionaries({"message": _text | st.integers(), "value": _text}), max_size=2),
-        "hints": _values, "satisfaction": _values, "consent": _values, "time": _values | st.datetimes().map(str),
-        "metadata": _values, "model": _values,
+        "app": _text,
+        "votes": _values
+        | st.lists(st.fixed_dictionaries({"message": _text | st.integers(), "value": _text}), max_size=2),
+        "hints": _values,
+        "satisfaction": _values,
+        "consent": _values,
+        "time": _values | st.datetimes().map(str),
+        "metadata": _values,
+        "model": _values,
     },
-)  # fmt: skip
+)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -161,9 +173,7 @@ def test_no_bytes_make_the_server_fail(sqlite_client: TestClient, sent: bytes) -
 
 def test_every_error_of_the_tree_has_a_status() -> None:
     kinds = [
-        kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.PerennialError)
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PerennialError)
     ]
     assert {status_of(kind("x")) for kind in kinds} <= {status for _, status in STATUS} and len(kinds) > 10
 

@@ -6,10 +6,7 @@ from starlette.testclient import TestClient
 from tests.factories import conversation
 
 CHAT = {
-    "messages": [
-        {"id": "q", "role": "user", "content": "Hi"},
-        {"id": "a", "role": "assistant", "content": "Hello!"},
-    ]
+    "messages": [{"id": "q", "role": "user", "content": "Hi"}, {"id": "a", "role": "assistant", "content": "Hello!"}]
 }
 
 
@@ -33,8 +30,7 @@ def test_a_vote_before_what_turns_out_to_be_a_question_counts_for_nothing(client
 def test_a_vote_can_be_changed_repeated_and_retracted(client: TestClient) -> None:
     client.post("/v1/conversations", json=conversation(id="c", **CHAT))
     changes = [
-        client.put("/v1/votes/a", json={"value": v, "user": "u"}).json()["changed"]
-        for v in ("up", "up", "down")
+        client.put("/v1/votes/a", json={"value": v, "user": "u"}).json()["changed"] for v in ("up", "up", "down")
     ]
     assert changes == [True, False, True] and votes(client) == {"up": 0, "down": 1}
     retracted = [client.delete("/v1/votes/a", params={"user": "u"}).json()["changed"] for _ in range(2)]
