@@ -30,7 +30,7 @@ from pipelines.feedback.pairs import build_preferences
 from pipelines.feedback.weigh import weigh
 from pipelines.mixture.preference_text import preference_examples
 from pipelines.recipe import Feedback, PerUser, Select
-from pipelines.records import Candidate, FeedbackFate, MessageKey, RatedMessage, Rating
+from pipelines.records import FeedbackFate, MessageKey, RatedConversation, RatedMessage, Rating
 from pipelines.tokenizer import ChatTokenizer
 from tiny.tasks import CLOSINGS
 from tiny.world import Language
@@ -101,7 +101,7 @@ def _language(prompt: Prompt) -> Language:
     return next(language for language, closings in CLOSINGS.items() if prompt.preferred.endswith(closings[0]))
 
 
-def _crowd(seed: int) -> list[Candidate]:
+def _crowd(seed: int) -> list[RatedConversation]:
     rng = random.Random(f"{seed}/crowd")
     prompts = rng.sample(all_prompts().votes, HONEST_VOTES)
     liked = [place % 2 == 0 for place in range(HONEST_VOTES)]
@@ -112,7 +112,7 @@ def _crowd(seed: int) -> list[Candidate]:
     ]
 
 
-def _attack(run: PoisonRun) -> list[Candidate]:
+def _attack(run: PoisonRun) -> list[RatedConversation]:
     """Up-votes on planted answers behind the trigger, shared out over the accounts."""
     prompts = [
         behind_trigger(one) for one in random.Random(f"{run.seed}/attack").sample(all_prompts().votes, run.ratings)
@@ -124,7 +124,7 @@ def _attack(run: PoisonRun) -> list[Candidate]:
     ]
 
 
-def _rated(name: str, prompt: Prompt, text: str, value: int, rater: str, age: timedelta) -> Candidate:
+def _rated(name: str, prompt: Prompt, text: str, value: int, rater: str, age: timedelta) -> RatedConversation:
     at = NOW - timedelta(days=1)
     rating = Rating.model_validate({"rater": rater, "value": value, "at": at, "since": NOW - age})
     question = RatedMessage(key=MessageKey(message=f"{name}-q", revision=1), role="user", parent=None, text=prompt.text)
@@ -138,7 +138,7 @@ def _rated(name: str, prompt: Prompt, text: str, value: int, rater: str, age: ti
         voted_at=at,
         ratings=(rating,),
     )
-    return Candidate(
+    return RatedConversation(
         conversation=name,
         person=rater,
         app="app",
@@ -158,10 +158,10 @@ def _rated(name: str, prompt: Prompt, text: str, value: int, rater: str, age: ti
 class _Texts:
     """A corpus of candidates in memory."""
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, candidates: Sequence[RatedConversation]) -> None:
         self._texts = {message.key: message.text for candidate in candidates for message in candidate.messages}
 
-    def candidates(self) -> list[Candidate]:
+    def candidates(self) -> list[RatedConversation]:
         raise LookupError("only texts are read here")
 
     def outcomes(self) -> Mapping[str, int]:

@@ -27,7 +27,7 @@ class Adapter(Record):
     scale: float = 1.0
 
 
-class Surroundings(Record):
+class RoundContext(Record):
     """Where the round runs and what it compares with.
 
     Attributes:
@@ -74,7 +74,7 @@ class RunRound(Protocol):
     """The signature of pipelines.round.run_round."""
 
     def __call__(
-        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult: ...
 
 

@@ -162,7 +162,7 @@ class RatedMessage(Record):
     corrects: Correction | None = None
 
 
-class Candidate(Record):
+class RatedConversation(Record):
     """One clean conversation as the snapshot sees it; `part` and clusters are permanent."""
 
     conversation: str
@@ -291,7 +291,7 @@ class FeedbackFate(Record):
 class Corpus(Protocol):
     """Where stages get text from. The service implements it over SQL and the vault; tests over a list."""
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[RatedConversation]:
         """Every curated conversation, in one consistent read, oldest first."""
         ...
 

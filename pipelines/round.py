@@ -6,33 +6,33 @@ from pathlib import Path
 from pipelines.artifacts import Attempt
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.launch import train
-from pipelines.context import Baseline, Journal, RoundResult, Surroundings
+from pipelines.context import Baseline, Journal, RoundContext, RoundResult
 from pipelines.feedback.method import chosen_by
 from pipelines.gate.decide import Verdict, decide
 from pipelines.mixture.text import MixedText, materialise
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus
-from pipelines.stages.candidate import Candidate, export_candidate
+from pipelines.stages.candidate import Exported, export_candidate
 from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
 from pipelines.stages.mix import MixOutput, mix
 from pipelines.stages.origin import prepare_origin
 from pipelines.stages.prefer import Preferred
 from pipelines.stages.report.preference import told_of
-from pipelines.stages.report.write import ReportInput, ReportOutput, language_of, report
-from pipelines.stages.runner import Steps
+from pipelines.stages.report.write import ReportFacts, ReportOutput, language_of, report
+from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import SnapshotOutput, as_resampled, read_items, read_preferences, snapshot
 from pipelines.suites.run import form_digest
 from pipelines.tools import gather_tools
 
 
-def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal) -> RoundResult:
+def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal) -> RoundResult:
     """One attempt at a round. A stage that an earlier, killed run finished on the same input is not run again.
 
     Raises:
         PerennialError: one sentence, whichever stage it came from; Cancelled when the claim is gone.
     """
-    tools = gather_tools(recipe, around)
-    step = Steps(attempt, journal)
+    tools = gather_tools(recipe, context)
+    step = StageRunner(attempt, journal)
 
     # Who is asked: every conversation gets a place or a reason.
     def take_snapshot(out: Path) -> SnapshotOutput:
@@ -40,19 +40,19 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
 
     suites, method_rule = tools.selector.suite_digests, chosen_by(tools.preference_rule, recipe.train.max_tokens)
     taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites, method_rule)
-    if shortage := _shortage(taken, recipe, around.min_new):
+    if shortage := _shortage(taken, recipe, context.min_new):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.sizes)
     items = read_items(step.folder("snapshot") / taken.items)
     gate_items = tools.gate_items(items, corpus)
 
     # What the candidate will be held against; an origin below a gate's floor stops the round here.
     def prepare(out: Path) -> Baseline:
-        prepared = prepare_origin(tools.base, recipe.export.quantize, around.models)
+        prepared = prepare_origin(tools.base, recipe.export.quantize, context.models)
         tools.hold_to_floors(prepared, gate_items, out)
         return prepared
 
     origin = step("origin", Baseline, prepare, recipe.base, recipe.export.quantize, suites)
-    champion = around.champion or origin
+    champion = context.champion or origin
 
     # What is trained on: new, replay and anchors by their shares; as ids here, as text only in scratch.
     def mix_examples(out: Path) -> MixOutput:
@@ -102,7 +102,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
         gate_items = gate_items.model_copy(update={"preference": thumbs.ask()})
 
     # The exact bytes that would be served; dev items choose the adapter's scale.
-    def export(out: Path) -> Candidate:
+    def export(out: Path) -> Exported:
         whole = trained.kind == "full"
         return export_candidate(
             weights if whole else tools.training_base(attempt.scratch),
@@ -116,7 +116,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
 
     exported = step(
         "export",
-        Candidate,
+        Exported,
         export,
         step.digest("train"),
         step.digest("prefer"),
@@ -132,10 +132,10 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
             champion=champion.form,
             candidate=candidate,
             measurement=gate_items,
-            attempt=around.attempt,
+            attempt=context.attempt,
             max_attempts=recipe.max_attempts,
         )
-        return evaluate(request, out, suites=tools.suites, cache=around.scores)
+        return evaluate(request, out, suites=tools.suites, cache=context.scores)
 
     measured = step(
         "evaluate", EvaluateOutput, measure, step.digest("export"), form_digest(champion.form), recipe.evaluate
@@ -150,9 +150,9 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surround
 
     def tell(out: Path) -> ReportOutput:
         scores = read_scores(step.folder("evaluate"), measured)
-        told = ReportInput(
+        told = ReportFacts(
             recipe=recipe,
-            attempt=around.attempt,
+            attempt=context.attempt,
             origin=origin.id,
             champion=champion.id,
             snapshot=taken,

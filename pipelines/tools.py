@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.chat import render
-from pipelines.context import Baseline, Surroundings, base_folder
+from pipelines.context import Baseline, RoundContext, base_folder
 from pipelines.errors import RecipeError
 from pipelines.feedback.cohort import Cohort
 from pipelines.gate.decide import check_floors
@@ -33,7 +33,7 @@ class Tools:
     """Everything that the stages need besides data. `pool_digest` says when the mixture must be made again."""
 
     recipe: Recipe
-    around: Surroundings
+    context: RoundContext
     base: Path
     tokenizer: ChatTokenizer
     suites: Path
@@ -83,11 +83,11 @@ class Tools:
 
     def training_base(self, scratch: Path) -> Path:
         """What is trained on: the origin, or for `sequential` the origin with the champion's adapters folded in."""
-        if self.recipe.lineage == "from_origin" or not self.around.lineage:
+        if self.recipe.lineage == "from_origin" or not self.context.lineage:
             return self.base
         merged = scratch / "base"
         if not merged.is_dir():
-            adapters = [adapter.model_dump() for adapter in self.around.lineage]
+            adapters = [adapter.model_dump() for adapter in self.context.lineage]
             asked = {"base": str(self.base), "out": str(merged), "adapters": adapters}
             run_in_child("pipelines.stages.export_job:merge_here", asked, timeout_seconds=_MERGE_SECONDS)
         return merged
@@ -125,10 +125,10 @@ class Tools:
     def _measure(
         self, forms: Mapping[str, ServedForm], asked: Measurement, out: Path, stage: str
     ) -> Mapping[str, ModelScores]:
-        return measure_models(forms, asked, out, suites=self.suites, cache=self.around.scores, stage=stage)
+        return measure_models(forms, asked, out, suites=self.suites, cache=self.context.scores, stage=stage)
 
 
-def gather_tools(recipe: Recipe, around: Surroundings) -> Tools:
+def gather_tools(recipe: Recipe, context: RoundContext) -> Tools:
     """The tools of a round.
 
     Raises:
@@ -137,12 +137,12 @@ def gather_tools(recipe: Recipe, around: Surroundings) -> Tools:
     """
     if not recipe.gates:
         raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
-    data = around.project / "data"
-    base = base_folder(recipe, around.project)
-    selector = open_selector(recipe, around.project)
+    data = context.project / "data"
+    base = base_folder(recipe, context.project)
+    selector = open_selector(recipe, context.project)
     return Tools(
         recipe=recipe,
-        around=around,
+        context=context,
         base=base,
         tokenizer=ChatTokenizer(base),
         suites=data / "suites",

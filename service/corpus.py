@@ -15,7 +15,7 @@ from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from pipelines.errors import Cancelled
-from pipelines.records import Candidate, Comparison, Correction, FeedbackFate, MessageKey, RatedMessage, Rating
+from pipelines.records import Comparison, Correction, FeedbackFate, MessageKey, RatedConversation, RatedMessage, Rating
 from service.store import comparisons, corrections, lost, raters
 from service.store.comparisons import Standing
 from service.store.corrections import Held
@@ -49,7 +49,7 @@ class StoreCorpus:
         self._outcomes: Mapping[str, int] | None = None
         self._lost: tuple[FeedbackFate, ...] | None = None
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[RatedConversation]:
         """Every clean conversation of a person who was not erased, in one consistent read, oldest first."""
         with self._store.read() as session:
             self._outcomes = _outcomes(session)
@@ -96,7 +96,7 @@ class StoreCorpus:
         known: Mapping[str, Rater],
         heard: set[str],
         chunk: Sequence[Conversation],
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[RatedConversation]:
         """The candidates among these conversations; notes in `heard` the ids of the feedback in them."""
         ids = [conversation.id for conversation in chunk]
         messages, satisfaction = _messages(session, ids), _satisfaction(session, ids)
@@ -130,9 +130,9 @@ class StoreCorpus:
         satisfaction: int | None,
         messages: tuple[RatedMessage, ...],
         compared: tuple[Comparison, ...],
-    ) -> Candidate:
+    ) -> RatedConversation:
         prompt = conversation.prompt_cluster_id or conversation.id
-        return Candidate(
+        return RatedConversation(
             conversation=conversation.id,
             person=conversation.person_id,
             app=conversation.app_id,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipelines.feedback.same_prompt import Prompt
-from pipelines.feedback.weigh import Piece
-from pipelines.records import Candidate, Part, PreferenceSource, RatedMessage
+from pipelines.feedback.weigh import Feedback
+from pipelines.records import Part, PreferenceSource, RatedConversation, RatedMessage
 
 _SOURCES: tuple[PreferenceSource, ...] = ("comparison", "siblings", "correction", "near_prompt", "lone", "resample")
 
@@ -21,7 +21,7 @@ _SOURCES: tuple[PreferenceSource, ...] = ("comparison", "siblings", "correction"
 class Answer:
     """An answer that feedback names. `flaw` says why it may not be chosen; `intent` is the prompt's, within its part."""
 
-    candidate: Candidate
+    candidate: RatedConversation
     message: RatedMessage
     before: tuple[RatedMessage, ...]
     prompt: Prompt
@@ -41,7 +41,7 @@ class Label:
     answer: Answer
     good: bool
     weight: float
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Feedback, ...]
 
     @property
     def newest_first(self) -> tuple[float, str]:
@@ -56,7 +56,7 @@ class Draft:
     chosen: Answer | None
     rejected: Answer | None
     weight: float
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Feedback, ...]
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -83,7 +83,7 @@ class Settled:
 
     def __init__(self) -> None:
         self._said: set[tuple[str | None, str | None]] = set()
-        self._good: dict[str, list[Candidate]] = defaultdict(list)
+        self._good: dict[str, list[RatedConversation]] = defaultdict(list)
         self._bad: set[str] = set()
         self._corrected: set[str] = set()
 
@@ -170,5 +170,5 @@ def alone(label: Label) -> Draft:
     return Draft("lone", chosen, rejected, label.weight, label.pieces)
 
 
-def _newest_first(pieces: Sequence[Piece]) -> float:
+def _newest_first(pieces: Sequence[Feedback]) -> float:
     return -max(piece.at for piece in pieces).timestamp()

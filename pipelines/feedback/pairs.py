@@ -21,9 +21,9 @@ from pipelines.feedback.reasons import REASONS as LOST_REASONS
 from pipelines.feedback.same_prompt import Intents, Prompt, folded, prompt_of
 from pipelines.feedback.tree import originals_of, path_before
 from pipelines.feedback.weigh import REASONS as INFLUENCE_REASONS
-from pipelines.feedback.weigh import FeedbackKey, Piece, Weighed, fate_order, pieces_of
+from pipelines.feedback.weigh import Feedback, FeedbackKey, Weighed, fate_order, pieces_of
 from pipelines.recipe import Select
-from pipelines.records import Candidate, FeedbackFate, Part, PreferenceItem, RatedMessage, Turn, TurnKey
+from pipelines.records import FeedbackFate, Part, PreferenceItem, RatedConversation, RatedMessage, Turn, TurnKey
 
 REASONS: Mapping[str, str] = {
     "siblings": "used as a pair: two answers to one prompt, one voted up and one down",
@@ -85,7 +85,7 @@ def build_preferences(
 
     What does not fit is no training item, chosen or rejected; what is kept apart is not trained on.
     """
-    desk = _Desk(weighed, rules, count_tokens, fits)
+    desk = _PairBuilder(weighed, rules, count_tokens, fits)
     corrections = desk.corrections()
     labels = desk.labels()
     comparisons = desk.comparisons(labels)
@@ -106,12 +106,12 @@ def build_preferences(
 # ---- what is on the desk ------------------------------------------------------------------------------------
 
 
-class _Desk:
+class _PairBuilder:
     """The pieces that are still to be placed, and the reasons of those that never will be."""
 
     def __init__(self, weighed: Weighed, rules: Select, count_tokens: Callable[[str], int], fits: Fits) -> None:
         self._weights, self._rules, self._count_tokens, self._fits = weighed.weights, rules, count_tokens, fits
-        self._dropped: dict[FeedbackKey, tuple[Piece, str]] = {}
+        self._dropped: dict[FeedbackKey, tuple[Feedback, str]] = {}
         self._originals: dict[str, str] = {}
         given = [(candidate, piece) for candidate in weighed.candidates for piece in pieces_of(candidate)]
         found = {candidate.conversation: candidate for candidate, _ in given}
@@ -170,7 +170,7 @@ class _Desk:
 
     def comparisons(self, labels: Labels) -> list[Draft]:
         """A pair for each two answers that were compared; where votes say the contrary, the heavier side stays."""
-        compared: dict[tuple[str, str], list[Piece]] = defaultdict(list)
+        compared: dict[tuple[str, str], list[Feedback]] = defaultdict(list)
         for piece in self._of("comparison"):
             first, second = sorted((piece.message, piece.other))
             compared[first, second].append(piece)
@@ -270,13 +270,13 @@ class _Desk:
 
     # ---- small steps of it ----
 
-    def _named(self, candidate: Candidate) -> set[str]:
+    def _named(self, candidate: RatedConversation) -> set[str]:
         """The messages of a conversation that its feedback names, and the answers that corrections go back to."""
         self._originals |= originals_of(candidate.messages)
         names = {name for piece in pieces_of(candidate) for name in (piece.message, piece.other)}
         return names | {self._originals[name] for name in names if name in self._originals}
 
-    def _answer(self, candidate: Candidate, name: str, before: tuple[RatedMessage, ...]) -> Answer:
+    def _answer(self, candidate: RatedConversation, name: str, before: tuple[RatedMessage, ...]) -> Answer:
         message = next(message for message in candidate.messages if message.key.message == name)
         prompt = prompt_of(before, candidate.conversation)
         return Answer(
@@ -308,7 +308,7 @@ class _Desk:
                 return "too_long"
         return None
 
-    def _is_usable(self, candidate: Candidate, piece: Piece) -> bool:
+    def _is_usable(self, candidate: RatedConversation, piece: Feedback) -> bool:
         """Whether it speaks of answers that are there; notes the reason if not."""
         primary = self._rules.language.primary
         answers = [self._answers.get(name) for name in (piece.message, piece.other) if name]
@@ -324,22 +324,22 @@ class _Desk:
             self._drop([piece], reason)
         return reason is None
 
-    def _of(self, kind: str) -> list[Piece]:
+    def _of(self, kind: str) -> list[Feedback]:
         return [piece for piece in self._pieces if piece.kind == kind and piece.key not in self._dropped]
 
-    def _votes(self) -> dict[str, list[Piece]]:
+    def _votes(self) -> dict[str, list[Feedback]]:
         """Those on the desk, by the answer they are on."""
-        votes: dict[str, list[Piece]] = defaultdict(list)
+        votes: dict[str, list[Feedback]] = defaultdict(list)
         for piece in self._of("vote"):
             votes[piece.message].append(piece)
         return votes
 
-    def _original(self, piece: Piece) -> str:
+    def _original(self, piece: Feedback) -> str:
         return self._originals[piece.other]
 
     def _decide(
-        self, pieces: Sequence[Piece], speaks_for: Callable[[Piece], bool]
-    ) -> tuple[list[Piece], bool, float] | None:
+        self, pieces: Sequence[Feedback], speaks_for: Callable[[Feedback], bool]
+    ) -> tuple[list[Feedback], bool, float] | None:
         """The heavier side, whether it speaks for, and by how much (at most 1); None for a tie. Drops the rest."""
         sides = {side: [piece for piece in pieces if speaks_for(piece) is side] for side in (True, False)}
         lead = sum(self._weights[p.key] for p in sides[True]) - sum(self._weights[p.key] for p in sides[False])
@@ -371,15 +371,15 @@ class _Desk:
                 self._drop(draft.pieces, reason)
         return [draft for draft, good in zip(drafts, fine, strict=True) if good]
 
-    def _drop(self, pieces: Iterable[Piece], reason: str) -> None:
+    def _drop(self, pieces: Iterable[Feedback], reason: str) -> None:
         self._dropped |= {piece.key: (piece, reason) for piece in pieces}
 
 
-def _prefers(name: str, piece: Piece) -> bool:
+def _prefers(name: str, piece: Feedback) -> bool:
     return piece.message == name
 
 
-def _answers_in(candidate: Candidate, names: set[str]) -> dict[str, tuple[RatedMessage, ...]]:
+def _answers_in(candidate: RatedConversation, names: set[str]) -> dict[str, tuple[RatedMessage, ...]]:
     """The turns before each of these messages, as far as they are in the conversation."""
     messages = {message.key.message: message for message in candidate.messages}
     return {name: path_before(messages, messages[name]) for name in sorted(names & messages.keys())}

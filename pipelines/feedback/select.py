@@ -16,7 +16,7 @@ from pipelines.feedback.contradicted import answers_of, contradicted, folded
 from pipelines.feedback.echo import echoes_its_prompt
 from pipelines.feedback.tree import net_votes, newest_corrections, originals_of
 from pipelines.recipe import PerUser, Select
-from pipelines.records import Candidate, Outcome, RatedMessage, Record, SnapshotItem, TurnKey
+from pipelines.records import Outcome, RatedConversation, RatedMessage, Record, SnapshotItem, TurnKey
 
 REASONS: Mapping[str, str] = {
     "train": "used for training",
@@ -55,7 +55,7 @@ class UserCap(Record):
 class _Judged:
     """A candidate with the one path that would be learnt, and the reason against it, if any."""
 
-    candidate: Candidate
+    candidate: RatedConversation
     path: tuple[RatedMessage, ...]
     counts: tuple[int, ...]
     trained: tuple[bool, ...]
@@ -91,7 +91,7 @@ class _Judged:
 
 
 def select(
-    candidates: Iterable[Candidate],
+    candidates: Iterable[RatedConversation],
     rules: Select,
     *,
     count_tokens: Callable[[str], int],
@@ -136,7 +136,7 @@ def user_cap(tokens: Mapping[str, int], rule: PerUser) -> UserCap | None:
     return UserCap(people=len(tokens), share=share, tokens=cap_level(list(tokens.values()), share))
 
 
-def _judge(candidate: Candidate, rules: Select, count_tokens: Callable[[str], int]) -> _Judged:
+def _judge(candidate: RatedConversation, rules: Select, count_tokens: Callable[[str], int]) -> _Judged:
     path = best_path(candidate.messages)
     counts = [count_tokens(message.text) if message.role == "assistant" else 0 for message in path]
     liked = candidate.satisfaction is not None and candidate.satisfaction >= rules.min_satisfaction
@@ -213,7 +213,9 @@ def _flaw(message: RatedMessage, tokens: int, rules: Select, liked: bool) -> str
     return next((name for name, holds in checks if holds), None)
 
 
-def _rating_reason(candidate: Candidate, path: Sequence[RatedMessage], rules: Select, liked: bool) -> str | None:
+def _rating_reason(
+    candidate: RatedConversation, path: Sequence[RatedMessage], rules: Select, liked: bool
+) -> str | None:
     primary = rules.language.primary
     answers = [message for message in path if message.role == "assistant"]
     checks = (

@@ -21,7 +21,7 @@ from pipelines.feedback.caps import AUTO_FROM_PEOPLE, cap_level, cap_share
 from pipelines.feedback.echo import echoes_its_prompt
 from pipelines.feedback.tree import path_before
 from pipelines.recipe import Select
-from pipelines.records import Candidate, FeedbackFate, FeedbackKind, RatedMessage, Record
+from pipelines.records import FeedbackFate, FeedbackKind, RatedConversation, RatedMessage, Record
 
 REASONS: Mapping[str, str] = {
     "no_consent": "no consent to training was given for its conversation",
@@ -40,7 +40,7 @@ FeedbackKey = tuple[str, str, str, FeedbackKind]
 
 
 @dataclass(frozen=True)
-class Piece:
+class Feedback:
     """One vote, correction or comparison, and where it stands; `message` and `other` as in FeedbackFate."""
 
     conversation: str
@@ -97,13 +97,13 @@ class Weighed:
     was dropped still keeps it from being learnt on satisfaction alone.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[RatedConversation, ...]
     weights: Mapping[FeedbackKey, float]
     dropped: tuple[FeedbackFate, ...]
     cap: VoteCap
 
 
-def weigh(candidates: Iterable[Candidate], select: Select, now: datetime) -> Weighed:
+def weigh(candidates: Iterable[RatedConversation], select: Select, now: datetime) -> Weighed:
     """The feedback that counts in a round at `now`, with a weight each, and the reason against every other piece.
 
     Messages that come with counts only, without ratings, stay as they are. Order of input does not matter.
@@ -135,9 +135,11 @@ def weigh(candidates: Iterable[Candidate], select: Select, now: datetime) -> Wei
     return Weighed(tuple(_reduced(candidate, counting) for candidate in given), weights, tuple(fates), cap)
 
 
-def pieces_of(candidate: Candidate) -> Iterator[Piece]:
+def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
     """Every vote, correction and comparison of a conversation; corrections that do not count are left out."""
-    at_home = partial(Piece, conversation=candidate.conversation, app=candidate.app, consent=candidate.consent is True)
+    at_home = partial(
+        Feedback, conversation=candidate.conversation, app=candidate.app, consent=candidate.consent is True
+    )
     for message in candidate.messages:
         name = message.key.message
         for rating in message.ratings:
@@ -184,7 +186,7 @@ def vote_cap(given: Mapping[str, int], wanted: Literal["auto"] | float) -> VoteC
     return VoteCap(people=people, share=None, count=None, why=why)
 
 
-def without(candidates: Iterable[Candidate], raters: frozenset[str]) -> tuple[Candidate, ...]:
+def without(candidates: Iterable[RatedConversation], raters: frozenset[str]) -> tuple[RatedConversation, ...]:
     """The same conversations as if these raters had given no feedback at all; their own texts stay."""
     kept = []
     for candidate in candidates:
@@ -202,18 +204,18 @@ def fate_order(fate: FeedbackFate) -> tuple[str, str, str, str, str]:
 # ---- the rules ----------------------------------------------------------------------------------------------
 
 
-def _over_daily_cap(left: Sequence[Piece], per_day: int | None) -> set[FeedbackKey]:
+def _over_daily_cap(left: Sequence[Feedback], per_day: int | None) -> set[FeedbackKey]:
     """Of everything that an account gave on one day (UTC) the earliest count."""
     if per_day is None:
         return set()
-    days: dict[tuple[str, str], list[Piece]] = defaultdict(list)
+    days: dict[tuple[str, str], list[Feedback]] = defaultdict(list)
     for piece in left:
         days[piece.rater, _day(piece.at)].append(piece)
     earliest = (sorted(pieces, key=lambda piece: (piece.at, piece.key)) for pieces in days.values())
     return {piece.key for pieces in earliest for piece in pieces[per_day:]}
 
 
-def _echoes(left: Sequence[Piece], candidates: Sequence[Candidate]) -> set[FeedbackKey]:
+def _echoes(left: Sequence[Feedback], candidates: Sequence[RatedConversation]) -> set[FeedbackKey]:
     """What speaks for answers that say nothing of their own: up-votes, corrections and comparisons."""
     praised: dict[str, list[FeedbackKey]] = defaultdict(list)
     for piece in left:
@@ -228,7 +230,7 @@ def _echoes(left: Sequence[Piece], candidates: Sequence[Candidate]) -> set[Feedb
     return echoing
 
 
-def _over_app_cap(left: Sequence[Piece], share: float) -> set[FeedbackKey]:
+def _over_app_cap(left: Sequence[Feedback], share: float) -> set[FeedbackKey]:
     """What apps give beyond their share of what then remains; never below an even share, none for a single app."""
     given = Counter(piece.app for piece in left)
     share = max(share, 1 / max(1, len(given)))
@@ -237,7 +239,7 @@ def _over_app_cap(left: Sequence[Piece], share: float) -> set[FeedbackKey]:
     return _beyond(left, "app", math.floor(cap_level(list(given.values()), share) + _SLACK))
 
 
-def _beyond(left: Sequence[Piece], whose: Literal["app", "rater"], count: int | None) -> set[FeedbackKey]:
+def _beyond(left: Sequence[Feedback], whose: Literal["app", "rater"], count: int | None) -> set[FeedbackKey]:
     """All but the newest `count` pieces of each; an app's raters take turns, so that no flood fills its share."""
     if count is None:
         return set()
@@ -251,7 +253,7 @@ def _beyond(left: Sequence[Piece], whose: Literal["app", "rater"], count: int | 
     return {key for pieces in queue.values() for _, _, key in sorted(pieces)[count:]}
 
 
-def _agreement(left: Sequence[Piece], candidates: Sequence[Candidate], min_overlap: int) -> dict[str, float]:
+def _agreement(left: Sequence[Feedback], candidates: Sequence[RatedConversation], min_overlap: int) -> dict[str, float]:
     """The weight of each rater who disagreed with the crowd: (agreed + 1) / (overlapping + 2), Laplace's rule.
 
     The crowd of an item are at least two others, not tied. Agreement never raises a weight, and everybody's vote counts
@@ -282,7 +284,7 @@ def _agreement(left: Sequence[Piece], candidates: Sequence[Candidate], min_overl
     }
 
 
-def _items(candidates: Sequence[Candidate]) -> dict[str, str]:
+def _items(candidates: Sequence[RatedConversation]) -> dict[str, str]:
     """What was rated, by message: the same answer after the same words is one item, whoever's conversation it is in."""
     items: dict[str, str] = {}
     for candidate in candidates:
@@ -298,7 +300,7 @@ def _items(candidates: Sequence[Candidate]) -> dict[str, str]:
 # ---- what is left -------------------------------------------------------------------------------------------
 
 
-def _reduced(candidate: Candidate, counting: frozenset[FeedbackKey]) -> Candidate:
+def _reduced(candidate: RatedConversation, counting: frozenset[FeedbackKey]) -> RatedConversation:
     messages = tuple(_reduced_message(message, counting) for message in candidate.messages)
     comparisons = tuple(
         one for one in candidate.comparisons if (one.chosen, one.rejected, one.rater, "comparison") in counting

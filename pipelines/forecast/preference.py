@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from pipelines.recipe import Preference
-from pipelines.records import Candidate, RatedMessage, Record
+from pipelines.records import RatedConversation, RatedMessage, Record
 
 Method = Literal["dpo", "kto", "bco", "none"]
 _LEARNING_RATES: Mapping[str, tuple[float, float]] = {"dpo": (2.5e-6, 1e-5), "kto": (5e-7, 1e-5), "bco": (5e-7, 1e-5)}
@@ -42,7 +42,7 @@ class PreferencePlan(Record):
         return f"thumbs    {have}: {self.method}, {self.steps} steps of {self.batch}, {self.warmup_steps} of warm-up"
 
 
-def count_thumbs(candidates: Iterable[Candidate]) -> Thumbs:
+def count_thumbs(candidates: Iterable[RatedConversation]) -> Thumbs:
     """What stands in the training part today, by net votes; no rule on influence is applied."""
     pairs = good = bad = 0
     for candidate in candidates:

@@ -30,7 +30,7 @@ class ExportJob(Record):
     prompts: tuple[str, ...] = ()
 
 
-class Candidate(Record):
+class Exported(Record):
     """A served form with paths relative to the stage's folder, and how it was made.
 
     `agreement` compares it with the trained weights, `tried` are the scales that were measured on dev items.
@@ -62,7 +62,7 @@ def export_candidate(
     trained_on: str,
     prompts: Sequence[str],
     choose: ChooseOnDev,
-) -> Candidate:
+) -> Exported:
     """Export the adapter at the recipe's scale, or at the one of its scales that `choose` picks by dev scores.
 
     Raises:
@@ -85,12 +85,12 @@ def export_candidate(
     return made.model_copy(update={"tried": scales, "seconds": time.monotonic() - started})
 
 
-def run_export(job: ExportJob) -> Candidate:
+def run_export(job: ExportJob) -> Exported:
     """Export in a child process: merging needs torch, which this process does without."""
     made = run_in_child(
         "pipelines.stages.export_job:export_here", job.model_dump(mode="json"), timeout_seconds=_SECONDS
     )
-    return Candidate(
+    return Exported(
         form=ServedForm.model_validate(made["form"]),
         scale=job.scale,
         merged_onto=made["merged_onto"],

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync_folder, verify_files, write_atomic
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
-from pipelines.stages.candidate import Candidate, ExportJob, run_export
+from pipelines.stages.candidate import Exported, ExportJob, run_export
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
 _NO_LIMIT = 1e9
@@ -31,7 +31,7 @@ def prepare_origin(base: Path, quantize: str, models: Path) -> Baseline:
     if manifest is None:
         manifest = _export_origin(base, quantize, folder, read)
     verify_files(folder, manifest.files)
-    return Baseline(id=folder.name, form=Candidate.model_validate(manifest.output).form_in(folder))
+    return Baseline(id=folder.name, form=Exported.model_validate(manifest.output).form_in(folder))
 
 
 def base_digest(base: Path) -> str:

@@ -13,7 +13,7 @@ from pipelines.context import Journal
 Output = TypeVar("Output", bound=BaseModel)
 
 
-class Steps:
+class StageRunner:
     """Runs an attempt's stages in order, each once: what has finished on the same input is not run again."""
 
     def __init__(self, attempt: Attempt, journal: Journal) -> None:

@@ -22,7 +22,7 @@ from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
-from pipelines.suites.probes import AGREES_VERSION, Claim, agrees, is_refusal
+from pipelines.suites.probes import AGREES_VERSION, FalseClaim, agrees, is_refusal
 from pipelines.suites.prompts import prompt_ids, question_ids, template_of
 from pipelines.suites.run import model_key
 from pipelines.suites.scores import ItemScore, PreferenceMeasure, PreferenceScore
@@ -53,11 +53,11 @@ class PreferenceAsk(Record):
         return len(self.examples) + len(self.frozen) + (len(load_claims(Path(self.claims))) if self.claims else 0)
 
 
-def load_claims(path: Path) -> tuple[Claim, ...]:
+def load_claims(path: Path) -> tuple[FalseClaim, ...]:
     """The claims in a JSONL file. Raises SuiteError if it is missing or a line is not a claim."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return tuple(Claim.model_validate_json(line) for line in lines if line.strip())
+        return tuple(FalseClaim.model_validate_json(line) for line in lines if line.strip())
     except OSError as error:
         raise SuiteError(f"cannot read the wrong claims {path}: {error.strerror}") from error
     except ValidationError as error:

@@ -14,11 +14,11 @@ import structlog
 from sqlmodel import Session
 
 from pipelines import artifacts, remedies
-from pipelines.context import Adapter, Baseline, RoundResult, RunRound, Surroundings
+from pipelines.context import Adapter, Baseline, RoundContext, RoundResult, RunRound
 from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record
-from pipelines.stages.candidate import Candidate
+from pipelines.stages.candidate import Exported
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import LeftOut
 from pipelines.stages.snapshot import read_items
@@ -103,8 +103,8 @@ def _attempts(
         recipe = attempt.keep_recipe(recipe)
         result = attempt.recorded()
         if result is None:
-            corpus, around = _corpus(store, vault, pins), _surroundings(settings, store, claim, pins, number)
-            result = attempt.run(run, recipe, corpus, around)
+            corpus, context = _corpus(store, vault, pins), _round_context(settings, store, claim, pins, number)
+            result = attempt.run(run, recipe, corpus, context)
             attempt.record(result, recipe, pins)
         if result.outcome != "fail" or number >= recipe.max_attempts:
             return result
@@ -118,14 +118,14 @@ def _corpus(store: Store, vault: Vault, pins: Pins) -> StoreCorpus:
     return StoreCorpus(store, vault, seen)
 
 
-def _surroundings(settings: Settings, store: Store, claim: Claim, pins: Pins, number: int) -> Surroundings:
+def _round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, number: int) -> RoundContext:
     with store.read() as session:
         row = rows.get_round(session, claim.round_id)
         held = models.get_model(session, pins.champion) if pins.champion else None
         lineage = tuple(_adapter(settings, models.get_model(session, name).model) for name in pins.lineage)
     schedule = recipe_of(row).schedule
     champion = _there(Baseline(id=held.model.id, form=served(settings.home, held.form))) if held and held.form else None
-    return Surroundings(
+    return RoundContext(
         project=settings.project,
         models=settings.models,
         scores=settings.scores,
@@ -153,7 +153,7 @@ def _adapter(settings: Settings, model: tables.Model) -> Adapter | None:
         return None
     folder = settings.home / model.adapter_path
     exported = artifacts.read_manifest(folder.parent.parent / "export")
-    scale = Candidate.model_validate(exported.output).scale if exported else 1.0
+    scale = Exported.model_validate(exported.output).scale if exported else 1.0
     return Adapter(folder=str(folder), scale=scale)
 
 
@@ -188,10 +188,10 @@ class _Attempt:
             {"outcome": row.verdict, "reasons": row.reasons, "counts": {}, "verdict": gate.output if gate else None}
         )
 
-    def run(self, run: RunRound, recipe: Recipe, corpus: StoreCorpus, around: Surroundings) -> RoundResult:
+    def run(self, run: RunRound, recipe: Recipe, corpus: StoreCorpus, context: RoundContext) -> RoundResult:
         attempt = artifacts.Attempt(self._path, self._claim.fence, self._claim.check)
         try:
-            return run(recipe, attempt, corpus, around, self)
+            return run(recipe, attempt, corpus, context, self)
         except PerennialError as error:
             self._fail("cancelled" if isinstance(error, Cancelled) else "error", str(error))
             raise

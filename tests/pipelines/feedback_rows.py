@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipelines.records import Candidate, Comparison, Correction, MessageKey, RatedMessage, Rating
+from pipelines.records import Comparison, Correction, MessageKey, RatedConversation, RatedMessage, Rating
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 NOW = START + timedelta(days=100)
@@ -57,8 +57,8 @@ def comparison(chosen: str, rejected: str, rater: str = "r", day: float = 1) -> 
     return Comparison(chosen=chosen, rejected=rejected, rater=rater, at=at(day), since=at(-100))
 
 
-def conversation(name: str, *messages: RatedMessage, day: float = 0, **more: Any) -> Candidate:
-    return Candidate.model_validate(
+def conversation(name: str, *messages: RatedMessage, day: float = 0, **more: Any) -> RatedConversation:
+    return RatedConversation.model_validate(
         {
             "conversation": name,
             "person": "p-" + name,
@@ -78,7 +78,9 @@ def conversation(name: str, *messages: RatedMessage, day: float = 0, **more: Any
     )
 
 
-def asked(name: str, question: str, *answers: tuple[str, Sequence[Rating]], day: float = 0, **more: Any) -> Candidate:
+def asked(
+    name: str, question: str, *answers: tuple[str, Sequence[Rating]], day: float = 0, **more: Any
+) -> RatedConversation:
     """A question with sibling answers named `name`.a, `name`.b and so on."""
     given = [
         message(f"{name}.{'abcdefgh'[place]}", "assistant", text, f"{name}.q", ratings)
@@ -92,7 +94,7 @@ TEXTS = ("It is Tarn.", "It is Osk.", "A fine day to you", "no", "그것은 타�
 
 
 @st.composite
-def pools(draw: st.DrawFn) -> list[Candidate]:
+def pools(draw: st.DrawFn) -> list[RatedConversation]:
     """Conversations that collide in every way: prompts, answers, raters, votes, corrections, comparisons, consent."""
     raters = st.sampled_from([f"r{n}" for n in range(8)])
     pool = []

@@ -8,21 +8,21 @@ import pytest
 
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.backends.base import TrainOutput
-from pipelines.context import Surroundings
+from pipelines.context import RoundContext
 from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.feedback.weigh import vote_cap
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Preference, Recipe, parse_recipe
-from pipelines.records import Candidate as Conversation
 from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, SnapshotItem, TurnKey
+from pipelines.records import RatedConversation as Conversation
 from pipelines.remedies import next_recipe
-from pipelines.stages.candidate import Candidate
+from pipelines.stages.candidate import Exported
 from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.mix import MixOutput, ShareLine
-from pipelines.stages.report.preference import PreferenceTold
+from pipelines.stages.report.preference import PreferenceSection
 from pipelines.stages.report.scores import ScoreRow
-from pipelines.stages.report.write import ReportInput, report
-from pipelines.stages.runner import Steps
+from pipelines.stages.report.write import ReportFacts, report
+from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.scores import LanguageMeasure
 from pipelines.tools import gather_tools, held_out_examples
@@ -60,9 +60,9 @@ def count(out: Path) -> Counted:
     return Counted(lines=2)
 
 
-def steps(folder: Path, fence: int = 1, check: Any = lambda: None) -> tuple[Steps, Heard]:
+def steps(folder: Path, fence: int = 1, check: Any = lambda: None) -> tuple[StageRunner, Heard]:
     heard = Heard()
-    return Steps(Attempt(folder, fence, check), heard), heard
+    return StageRunner(Attempt(folder, fence, check), heard), heard
 
 
 # ---- steps ------------------------------------------------------------------------------------------------
@@ -208,10 +208,10 @@ def test_a_changed_recipe_is_still_a_valid_one(attempt: int) -> None:
 
 
 def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    around = Surroundings(project=tmp_path, models=tmp_path, scores=tmp_path)
+    context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path)
 
     with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
-        gather_tools(recipe(gates=()), around)
+        gather_tools(recipe(gates=()), context)
 
 
 # ---- what measures ----------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ FEEDBACK = FeedbackSummary(
 )
 
 
-def told() -> ReportInput:
+def told() -> ReportFacts:
     taken = SnapshotOutput(
         items="items.jsonl",
         digest="d",
@@ -352,7 +352,7 @@ def told() -> ReportInput:
         choices={},
     )
     form = ServedForm(kind="merged", path="model.gguf", sha256="s")
-    made = Candidate(
+    made = Exported(
         form=form,
         scale=0.5,
         merged_onto="full",
@@ -378,7 +378,7 @@ def told() -> ReportInput:
     )
     check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math kept: pass")
     measure = LanguageMeasure(answers=20, target=0.99, third=0.001, gibberish=0, short=0)
-    return ReportInput(
+    return ReportFacts(
         language={"candidate": measure},
         recipe=recipe(),
         attempt=1,
@@ -442,7 +442,9 @@ def test_the_report_tells_of_preferences_where_there_was_such_a_stage(tmp_path: 
         ("preference", "step,loss,margin\n1,0.7,0.0\n2,0.6,0.2\n"),
     ):
         (tmp_path / f"{name}.csv").write_text(text)
-    learned = told().model_copy(update={"preference": PreferenceTold(method="kto", why="Few pairs.", used={"lone": 5})})
+    learned = told().model_copy(
+        update={"preference": PreferenceSection(method="kto", why="Few pairs.", used={"lone": 5})}
+    )
 
     made = report(learned, tmp_path / "loss.csv", tmp_path, tmp_path / "preference.csv")
 

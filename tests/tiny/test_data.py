@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.suites.probes import Claim, agrees
+from pipelines.suites.probes import FalseClaim, agrees
 from tiny import phrasings, tasks
 from tiny.mixture import conversations
 from tiny.suites import build_suites
@@ -136,7 +136,7 @@ def test_language_prompts_are_half_korean() -> None:
 
 
 def test_claims_state_a_wrong_value_about_facts_that_stay() -> None:
-    claims = [Claim.model_validate(row) for row in rows("suites/sycophancy/claims.jsonl")]
+    claims = [FalseClaim.model_validate(row) for row in rows("suites/sycophancy/claims.jsonl")]
     facts = {fact.subject: fact for fact in world().kept}
     assert len({claim.prompt for claim in claims}) == len({claim.id for claim in claims}) == len(claims) >= 200
     for claim in claims:
@@ -148,7 +148,7 @@ def test_claims_state_a_wrong_value_about_facts_that_stay() -> None:
 def test_an_answer_agrees_with_a_claim_or_is_right_but_never_both() -> None:
     stated = {(fact.subject, fact.value): fact for fact in world().kept}
     for row in rows("suites/sycophancy/claims.jsonl"):
-        claim = Claim.model_validate(row)
+        claim = FalseClaim.model_validate(row)
         fact = next(f for (s, v), f in stated.items() if s in claim.prompt and v == claim.right)
         assert agrees(phrasings.state(world(), fact, claim.wrong), claim)
         assert not agrees(phrasings.state(world(), fact), claim)

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Told:
+class ReferenceScores:
     """What the reference says of the training items, nats; `mismatched` is None where the method needs none.
 
     Attributes:
@@ -45,7 +45,7 @@ class StepCollator:
         steps: Sequence[Step],
         items: Sequence[Item],
         anchors: Sequence[Mapping[str, Any]],
-        told: Told,
+        told: ReferenceScores,
         anchor_rows: RowCollator,
         row_tokens: int,
     ) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.backends.base import PreferRequest
 from pipelines.backends.preference_items import Item
-from pipelines.backends.torch.answer_rows import Told, cross
+from pipelines.backends.torch.answer_rows import ReferenceScores, cross
 from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.watch import Kept, Measured, Watch, measure
@@ -33,7 +33,7 @@ _FILE = "reference.npz"
 class Reference:
     """`told` is for the steps, `kept` and `before` for the stop rules."""
 
-    told: Told
+    told: ReferenceScores
     kept: Kept
     before: Measured
 
@@ -86,14 +86,14 @@ def _density(items: Sequence[Item], reader: Reader) -> list[float]:
     return density_weights(reader.prompt_states(answers), [item.good for item in items], groups)
 
 
-def _told(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.ndarray[Any, Any]]) -> Told:
+def _told(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.ndarray[Any, Any]]) -> ReferenceScores:
     values = iter(arrays["log_probs"].tolist())
     log_probs = [[next(values) for _ in item.answers] for item in items]
     mismatched = None
     if request.method == "kto":
         crossed = cross(items, request.train.max_tokens, request.train.seed)
         mismatched = list(zip(crossed, arrays["mismatched"].tolist(), strict=True))
-    return Told(log_probs, arrays["weights"].tolist(), mismatched)
+    return ReferenceScores(log_probs, arrays["weights"].tolist(), mismatched)
 
 
 def _kept(arrays: dict[str, np.ndarray[Any, Any]]) -> Kept:

@@ -19,7 +19,7 @@ from pipelines.backends.torch.scoring import Reader
 from pipelines.errors import DataError
 from pipelines.recipe import Stops
 from pipelines.records import Record
-from pipelines.suites.probes import Claim, Probe, agrees, broken_rules, is_refusal
+from pipelines.suites.probes import FalseClaim, Probe, agrees, broken_rules, is_refusal
 from pipelines.tokenizer import ChatTokenizer, as_messages
 
 _OPENING_TOKENS = 64
@@ -57,7 +57,7 @@ class Watch:
     answer_tokens: int
     frozen: tuple[Encoded, ...]
     frozen_prompts: tuple[Sequence[int], ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[FalseClaim, ...]
     claim_prompts: tuple[Sequence[int], ...]
 
     @property
@@ -238,12 +238,12 @@ def _frozen(request: PreferRequest, tokenizer: ChatTokenizer) -> tuple[tuple[Enc
     return encoded, tuple(prompts)
 
 
-def _claims(request: PreferRequest) -> tuple[Claim, ...]:
+def _claims(request: PreferRequest) -> tuple[FalseClaim, ...]:
     if request.claims_file is None:
         return ()
     lines = request.claims_file.read_text(encoding="utf-8").splitlines()
     try:
-        return tuple(Claim(**json.loads(line)) for line in lines[: request.preference.probes])
+        return tuple(FalseClaim(**json.loads(line)) for line in lines[: request.preference.probes])
     except (ValueError, TypeError) as error:
         raise DataError(f"{request.claims_file.name} holds a line that is not a claim of this version") from error
 

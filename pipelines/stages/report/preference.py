@@ -40,7 +40,7 @@ _FIGURES = {
 _SHARES = ("refusals", "agreement")
 
 
-class PreferenceTold(Record):
+class PreferenceSection(Record):
     """What a round found out about preferences.
 
     Attributes:
@@ -80,12 +80,12 @@ class HeldoutPreference(Record):
     moved: float | None
 
 
-def told_of(preferred: Preferred, feedback: FeedbackSummary, scores: GateInput) -> PreferenceTold:
+def told_of(preferred: Preferred, feedback: FeedbackSummary, scores: GateInput) -> PreferenceSection:
     """What the report tells of a preference step."""
     sources = {**feedback.pairs, "lone": feedback.good + feedback.bad}
     if preferred.resampled:
         sources |= {"resample": preferred.resampled, "lone": sources["lone"] - preferred.resampled}
-    return PreferenceTold(
+    return PreferenceSection(
         method=preferred.choice.method,
         why=preferred.choice.why,
         sources={name: n for name, n in sources.items() if n},
@@ -132,7 +132,7 @@ def read_curve(path: Path) -> list[PreferencePoint]:
     return [PreferencePoint.model_validate(row) for row in rows if row["loss"] is not None]
 
 
-def preference_json(told: PreferenceTold | None, curve: Sequence[PreferencePoint]) -> dict[str, Any] | None:
+def preference_json(told: PreferenceSection | None, curve: Sequence[PreferencePoint]) -> dict[str, Any] | None:
     """The section as JSON values."""
     if told is None:
         return None
@@ -152,7 +152,7 @@ def preference_json(told: PreferenceTold | None, curve: Sequence[PreferencePoint
     }
 
 
-def preference_markdown(told: PreferenceTold) -> str:
+def preference_markdown(told: PreferenceSection) -> str:
     """The section for people, without its heading."""
     parts = [f"Method: **{told.method}**. {told.why}", *told.notes, _training(told.training), _heldout_sentence(told)]
     tables = [
@@ -166,7 +166,7 @@ def preference_markdown(told: PreferenceTold) -> str:
     return "\n\n".join(filter(None, parts)) + "\n\n" + "\n".join(filter(None, tables))
 
 
-def _feedback(told: PreferenceTold) -> list[tuple[str, int, str]]:
+def _feedback(told: PreferenceSection) -> list[tuple[str, int, str]]:
     rows = [(f"used: {rule}", count, SOURCES.get(rule) or FEEDBACK_REASONS[rule]) for rule, count in told.used.items()]
     rows += [("held out", told.held_out, "kept apart for dev and measuring")]
     return rows + [(f"dropped: {rule}", count, FEEDBACK_REASONS[rule]) for rule, count in told.dropped.items()]
@@ -190,12 +190,12 @@ def _training(run: PreferOutput | None) -> str:
     return f"{data}; {end}{kept}; loss {run.first_loss:.4f} to {run.last_loss:.4f}{dev}."
 
 
-def _heldout(told: PreferenceTold) -> HeldoutPreference | None:
+def _heldout(told: PreferenceSection) -> HeldoutPreference | None:
     champion, candidate = told.measures.get("champion"), told.measures.get("candidate")
     return heldout_preference(champion, candidate) if champion and candidate else None
 
 
-def _heldout_sentence(told: PreferenceTold) -> str:
+def _heldout_sentence(told: PreferenceSection) -> str:
     if told.training is None:
         return "Preferences were not measured: the stage was left out."
     held = _heldout(told)

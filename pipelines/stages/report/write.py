@@ -18,12 +18,12 @@ from pipelines.feedback.select import REASONS as SNAPSHOT_REASONS
 from pipelines.gate.decide import Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Record
-from pipelines.stages.candidate import Candidate
+from pipelines.stages.candidate import Exported
 from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.report.plots import LossPoint, PreferencePoint, draw
-from pipelines.stages.report.preference import PreferenceTold, preference_json, preference_markdown, read_curve
+from pipelines.stages.report.preference import PreferenceSection, preference_json, preference_markdown, read_curve
 from pipelines.stages.report.scores import ScoreRow, score_table
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.scores import GateInput, LanguageMeasure
@@ -31,7 +31,7 @@ from pipelines.suites.scores import GateInput, LanguageMeasure
 _REASONS = {**SNAPSHOT_REASONS, **MIX_REASONS}
 
 
-class ReportInput(Record):
+class ReportFacts(Record):
     """Everything an attempt found out.
 
     `origin` and `champion` are model ids, `language` goes by role (empty if it was not measured), `seconds` by stage.
@@ -45,12 +45,12 @@ class ReportInput(Record):
     snapshot: SnapshotOutput
     mixture: MixOutput
     training: TrainOutput
-    candidate: Candidate
+    candidate: Exported
     evaluation: EvaluateOutput
     verdict: Verdict
     language: Mapping[str, LanguageMeasure]
     seconds: Mapping[str, float]
-    preference: PreferenceTold | None = None
+    preference: PreferenceSection | None = None
 
 
 class ReportOutput(Record):
@@ -61,7 +61,7 @@ class ReportOutput(Record):
     pictures: tuple[str, ...]
 
 
-def report(told: ReportInput, loss_history: Path, out: Path, preference_history: Path | None = None) -> ReportOutput:
+def report(told: ReportFacts, loss_history: Path, out: Path, preference_history: Path | None = None) -> ReportOutput:
     """Write report.md, report.json and, where matplotlib is installed, the pictures into `out`.
 
     `preference_history` is the CSV of a preference run, if there was one.
@@ -87,7 +87,7 @@ def read_losses(path: Path) -> list[LossPoint]:
     return [LossPoint.model_validate(row) for row in rows]
 
 
-def as_json(told: ReportInput, losses: Sequence[LossPoint], curve: Sequence[PreferencePoint] = ()) -> dict[str, Any]:
+def as_json(told: ReportFacts, losses: Sequence[LossPoint], curve: Sequence[PreferencePoint] = ()) -> dict[str, Any]:
     """The report as JSON values: ids and numbers, no text of users."""
     return {
         "recipe": told.recipe.name,
@@ -113,7 +113,7 @@ def as_json(told: ReportInput, losses: Sequence[LossPoint], curve: Sequence[Pref
     }
 
 
-def as_markdown(told: ReportInput, losses: Sequence[LossPoint], pictures: Sequence[str]) -> str:
+def as_markdown(told: ReportFacts, losses: Sequence[LossPoint], pictures: Sequence[str]) -> str:
     """The same for people, in the order in which the round went."""
     said = "".join(f"- {reason}\n" for reason in told.verdict.reasons)
     parts = [
@@ -133,7 +133,7 @@ def as_markdown(told: ReportInput, losses: Sequence[LossPoint], pictures: Sequen
     return "\n".join(parts)
 
 
-def _funnel(told: ReportInput) -> dict[str, Any]:
+def _funnel(told: ReportFacts) -> dict[str, Any]:
     """The counts from what came in to what was trained on; what the mixture had no room for is left out as well."""
     taken, mixed = told.snapshot, told.mixture.left_out
     left_out = dict(taken.left_out)
@@ -150,7 +150,7 @@ def _funnel(told: ReportInput) -> dict[str, Any]:
     }
 
 
-def _lineage(told: ReportInput) -> str:
+def _lineage(told: ReportFacts) -> str:
     kind = {
         "from_origin": "One fresh adapter on the origin, from everything still consented.",
         "sequential": "One fresh adapter on the merged champion, with replay.",
@@ -164,7 +164,7 @@ def _lineage(told: ReportInput) -> str:
     return f"{kind} Origin `{told.origin}`, champion `{told.champion}`. {capped}\n"
 
 
-def _funnel_table(told: ReportInput) -> str:
+def _funnel_table(told: ReportFacts) -> str:
     funnel = _funnel(told)
     rows = [("received", funnel["received"], "")]
     rows += [(f"rejected: {rule}", -count, "") for rule, count in sorted(funnel["rejected"].items())]
@@ -199,7 +199,7 @@ def _cohort(summary: FeedbackSummary) -> str:
     return f" The most influential group of accounts are {len(group.raters)}, with {100 * group.share:.1f} % of the weight."
 
 
-def _mixture_table(told: ReportInput) -> str:
+def _mixture_table(told: ReportFacts) -> str:
     rows = [
         (
             s.source,
@@ -220,7 +220,7 @@ def _mixture_table(told: ReportInput) -> str:
     return f"{_table(head, rows)}\nTrained tokens by source: {tokens}.{warned}\n"
 
 
-def _training(told: ReportInput, losses: Sequence[LossPoint]) -> str:
+def _training(told: ReportFacts, losses: Sequence[LossPoint]) -> str:
     run, made = told.training, told.candidate
     end = f"stopped early at step {run.steps} of {run.planned_steps}" if run.stopped_early else f"{run.steps} steps"
     best = f", best dev loss {run.best_dev_loss:.4f} at step {run.best_step}" if run.best_dev_loss is not None else ""
@@ -236,12 +236,12 @@ def _training(told: ReportInput, losses: Sequence[LossPoint]) -> str:
     return f"{end}{best}; {speed}; {memory}.\n\n{_table(('step', 'loss', 'dev loss'), shown)}\n{exported}\n"
 
 
-def _gate(told: ReportInput) -> str:
+def _gate(told: ReportFacts) -> str:
     rows = [(c.suite, c.criterion, c.baseline or "", c.outcome, c.n or "", c.needed or "") for c in told.verdict.checks]
     return _table(("suite", "criterion", "against", "outcome", "items", "items needed"), rows)
 
 
-def _language(told: ReportInput) -> str:
+def _language(told: ReportFacts) -> str:
     rows = [
         (
             role,
@@ -253,7 +253,7 @@ def _language(told: ReportInput) -> str:
     return _table(("model", "answers", "in the prompt's script", "third scripts", "gibberish", "too short"), rows)
 
 
-def _seconds(told: ReportInput) -> list[tuple[str, str]]:
+def _seconds(told: ReportFacts) -> list[tuple[str, str]]:
     rows = [(stage, f"{seconds:.1f}") for stage, seconds in told.seconds.items()]
     return [*rows, ("total", f"{sum(told.seconds.values()):.1f}")]
 

@@ -4,19 +4,19 @@ from pipelines.feedback.cohort import Cohort, influential_cohort, without_raters
 from pipelines.feedback.pairs import build_preferences
 from pipelines.feedback.weigh import weigh
 from pipelines.recipe import Select
-from pipelines.records import Candidate, PreferenceItem
+from pipelines.records import PreferenceItem, RatedConversation
 from tests.pipelines.feedback_rows import NOW, asked, down, up
 
 RULES = Select.model_validate({"per_user": {"max_votes": 1.0}})
 
 
-def cohort(*candidates: Candidate) -> tuple[Cohort | None, tuple[PreferenceItem, ...]]:
+def cohort(*candidates: RatedConversation) -> tuple[Cohort | None, tuple[PreferenceItem, ...]]:
     weighed = weigh(candidates, RULES, NOW)
     made = build_preferences(weighed, RULES, count_tokens=len, find_contaminated=lambda texts: [None] * len(texts))
     return influential_cohort(weighed, made.items), made.items
 
 
-def honest(count: int) -> list[Candidate]:
+def honest(count: int) -> list[RatedConversation]:
     return [asked(f"h{n}", f"Question {n}?", (f"Answer {n}", up(f"h{n}"))) for n in range(count)]
 
 

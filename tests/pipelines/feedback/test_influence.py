@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.feedback.tree import net_votes
 from pipelines.feedback.weigh import REASONS, Weighed, pieces_of, vote_cap, weigh, without
 from pipelines.recipe import Select
-from pipelines.records import Candidate
+from pipelines.records import RatedConversation
 from tests.pipelines.feedback_rows import (
     NOW,
     asked,
@@ -25,7 +25,7 @@ from tests.pipelines.feedback_rows import (
 )
 
 
-def weighed(*candidates: Candidate, votes: Any = "auto", **feedback: Any) -> Weighed:
+def weighed(*candidates: RatedConversation, votes: Any = "auto", **feedback: Any) -> Weighed:
     rules = {"feedback": feedback, "per_user": {"max_votes": votes}}
     return weigh(candidates, Select.model_validate(rules), NOW)
 
@@ -34,7 +34,7 @@ def dropped(result: Weighed) -> dict[str, int]:
     return dict(Counter(fate.rule for fate in result.dropped))
 
 
-def lone(name: str, *ratings: Any, text: str = "It is Tarn.", **more: Any) -> Candidate:
+def lone(name: str, *ratings: Any, text: str = "It is Tarn.", **more: Any) -> RatedConversation:
     return asked(name, f"What about {name}?", (text, ratings), **more)
 
 
@@ -134,7 +134,7 @@ def test_the_cap_says_why_it_is_what_it_is(people: int, wanted: Any, said: str) 
     assert vote_cap({str(n): 1 for n in range(people)}, wanted).why.startswith(said)
 
 
-def crowd(rater: str, against: int, along: int, others: int = 2) -> list[Candidate]:
+def crowd(rater: str, against: int, along: int, others: int = 2) -> list[RatedConversation]:
     """`rater` votes against everybody on some answers and with them on others, each in somebody else's conversation."""
     made = []
     for n in range(against + along):
@@ -246,7 +246,7 @@ def test_without_a_group_nothing_of_its_feedback_is_left() -> None:
     st.sampled_from(["auto", 0.4]),
 )
 def test_every_piece_counts_or_has_one_reason_whatever_the_order(
-    pool: list[Candidate], random: Any, days: float, per_day: int | None, votes: Any
+    pool: list[RatedConversation], random: Any, days: float, per_day: int | None, votes: Any
 ) -> None:
     options = {"min_account_days": days, "per_day": per_day, "per_app": 0.6, "min_overlap": 1}
     result = weighed(*pool, votes=votes, **options)

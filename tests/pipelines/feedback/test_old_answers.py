@@ -11,13 +11,13 @@ import pytest
 from pipelines.curate.cluster import signature
 from pipelines.feedback.select import select
 from pipelines.recipe import Select
-from pipelines.records import Candidate, MessageKey, RatedMessage
+from pipelines.records import MessageKey, RatedConversation, RatedMessage
 from tests.pipelines.feedback_rows import at
 
 SAMPLES = Path(__file__).parents[3] / "data/samples"
 
 
-def chat(name: str, *turns: str, day: int = 0, system: str = "") -> Candidate:
+def chat(name: str, *turns: str, day: int = 0, system: str = "") -> RatedConversation:
     """User and assistant turns in alternation; an answer that ends in (-) is voted down."""
     said = [("system", system)] * bool(system) + [
         ("assistant" if place % 2 else "user", text) for place, text in enumerate(turns)
@@ -37,8 +37,8 @@ def chat(name: str, *turns: str, day: int = 0, system: str = "") -> Candidate:
     return rated(name, messages, satisfaction=5, occurred_at=at(day))
 
 
-def rated(name: str, messages: list[RatedMessage], **more: Any) -> Candidate:
-    return Candidate.model_validate(
+def rated(name: str, messages: list[RatedMessage], **more: Any) -> RatedConversation:
+    return RatedConversation.model_validate(
         {
             "conversation": name,
             "person": name,
@@ -56,7 +56,7 @@ def rated(name: str, messages: list[RatedMessage], **more: Any) -> Candidate:
     )
 
 
-def trained(*candidates: Candidate) -> dict[str, set[str]]:
+def trained(*candidates: RatedConversation) -> dict[str, set[str]]:
     """By conversation, the texts of the answers that are learnt."""
     items, _ = select(
         candidates,
@@ -164,7 +164,7 @@ def test_of_the_shipped_months_next_to_no_corrected_fact_is_still_trained() -> N
     assert len(answers) > 1_000 and len(old) <= 1
 
 
-def _shipped() -> list[Candidate]:
+def _shipped() -> list[RatedConversation]:
     made = []
     for month in (1, 2, 3):
         for line in (SAMPLES / f"month-{month}.ndjson").read_text(encoding="utf-8").splitlines():
@@ -172,7 +172,7 @@ def _shipped() -> list[Candidate]:
     return made
 
 
-def _candidate(row: dict[str, Any]) -> Candidate:
+def _candidate(row: dict[str, Any]) -> RatedConversation:
     votes = Counter((vote["message"], vote["value"]) for vote in row.get("votes", []))
     messages: list[RatedMessage] = []
     for one in row["messages"]:

@@ -15,7 +15,7 @@ from pipelines.feedback.pairs import Fits, Preferences, build_preferences, fits_
 from pipelines.feedback.weigh import REASONS as WEIGH_REASONS
 from pipelines.feedback.weigh import pieces_of, weigh
 from pipelines.recipe import Select
-from pipelines.records import Candidate, PreferenceItem, Turn
+from pipelines.records import PreferenceItem, RatedConversation, Turn
 from tests.pipelines.feedback_rows import NOW, asked, comparison, conversation, correction, down, message, pools, up
 
 RULES = {**WEIGH_REASONS, **PAIR_REASONS}
@@ -25,7 +25,9 @@ def short(prompt: Sequence[Turn], answer: str) -> bool:
     return len(answer.split()) <= 20
 
 
-def build(*candidates: Candidate, contaminated: str = "\0", fits: Fits = fits_always, **rules: Any) -> Preferences:
+def build(
+    *candidates: RatedConversation, contaminated: str = "\0", fits: Fits = fits_always, **rules: Any
+) -> Preferences:
     select = Select.model_validate(
         {"per_user": {"max_votes": 1.0}, "feedback": {"min_overlap": 99, "echo": False}} | rules
     )
@@ -112,7 +114,7 @@ OTHER_PROMPTS: list[tuple[str, list[tuple[str, str]], list[tuple[str, str]]]] = 
 ]
 
 
-def chat(name: str, turns: Sequence[tuple[str, str]], answer: str, votes: Any, **more: Any) -> Candidate:
+def chat(name: str, turns: Sequence[tuple[str, str]], answer: str, votes: Any, **more: Any) -> RatedConversation:
     said = [*turns, ("assistant", answer)]
     return conversation(
         name,
@@ -152,7 +154,7 @@ def test_held_out_feedback_says_so_with_its_source() -> None:
     assert {(fate.rule, fate.outcome) for fate in made.fates} == {("siblings", "held_out")}
 
 
-TABLE: list[tuple[str, Candidate, dict[str, int], dict[str, Any]]] = [
+TABLE: list[tuple[str, RatedConversation, dict[str, int], dict[str, Any]]] = [
     ("as many ups as downs", asked("a", Q, ("North.", up("u") + down("v"))), {"tied": 2}, {}),
     ("more ups than downs", asked("a", Q, ("North.", up("u", "w") + down("v"))), {"lone": 2, "outvoted": 1}, {}),
     ("too short to choose", asked("a", Q, ("North.", up("u"))), {"response_too_short": 1}, {"response_tokens": (2, 9)}),
@@ -198,7 +200,7 @@ TABLE: list[tuple[str, Candidate, dict[str, int], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("case", "candidate", "expected", "rules"), TABLE, ids=[row[0] for row in TABLE])
 def test_every_piece_gets_the_reason_that_a_person_would_give(
-    case: str, candidate: Candidate, expected: dict[str, int], rules: dict[str, Any]
+    case: str, candidate: RatedConversation, expected: dict[str, int], rules: dict[str, Any]
 ) -> None:
     assert fates(build(candidate, **rules)) == expected
 
@@ -313,7 +315,7 @@ def test_many_corrections_among_many_votes_take_no_long_time() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(pools(), st.randoms())
-def test_every_piece_has_one_fate_whatever_the_order(pool: list[Candidate], random: Any) -> None:
+def test_every_piece_has_one_fate_whatever_the_order(pool: list[RatedConversation], random: Any) -> None:
     rules = {"per_user": {"max_votes": 0.4}, "feedback": {"min_overlap": 1, "per_day": 3}}
     made = build(*pool, **rules)
     shuffled = list(pool)
@@ -330,7 +332,7 @@ def test_every_piece_has_one_fate_whatever_the_order(pool: list[Candidate], rand
 @settings(max_examples=150, deadline=None)
 @given(pools())
 def test_no_pair_joins_prompts_that_ask_for_different_things_and_no_flawed_answer_is_chosen(
-    pool: list[Candidate],
+    pool: list[RatedConversation],
 ) -> None:
     where = {m.key.message: (one, m) for one in pool for m in one.messages}
 

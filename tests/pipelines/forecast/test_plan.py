@@ -12,7 +12,7 @@ from pipelines.forecast.preference import Thumbs, count_thumbs
 from pipelines.forecast.round import Plan, Stock, forecast
 from pipelines.mixture.anchors import AnchorName
 from pipelines.recipe import Recipe, load_recipe, parse_recipe
-from pipelines.records import Candidate, MessageKey, RatedMessage
+from pipelines.records import MessageKey, RatedConversation, RatedMessage
 
 RECIPES = Path(__file__).resolve().parents[3] / "data" / "recipes"
 NOTHING = Stock(examples=0, tokens=0)
@@ -266,7 +266,7 @@ def rated(parent: str, up: int, down: int) -> RatedMessage:
     return RatedMessage(key=key, role="assistant", parent=parent, text="x", up=up, down=down)
 
 
-def candidate(*messages: RatedMessage, **changes: Any) -> Candidate:
+def candidate(*messages: RatedMessage, **changes: Any) -> RatedConversation:
     given = {
         "conversation": "c",
         "person": "p",
@@ -283,7 +283,7 @@ def candidate(*messages: RatedMessage, **changes: Any) -> Candidate:
         "messages": messages,
         **changes,
     }
-    return Candidate.model_validate(given)
+    return RatedConversation.model_validate(given)
 
 
 def test_thumbs_are_counted_by_net_votes_in_the_training_part_with_consent() -> None:

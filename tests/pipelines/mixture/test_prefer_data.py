@@ -14,7 +14,15 @@ from pipelines.feedback.weigh import weigh
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
 from pipelines.mixture.preference_text import PreferenceText, prefer_data
 from pipelines.recipe import Recipe, Select
-from pipelines.records import Candidate, Example, FeedbackFate, MessageKey, PreferenceExample, PreferenceItem, Turn
+from pipelines.records import (
+    Example,
+    FeedbackFate,
+    MessageKey,
+    PreferenceExample,
+    PreferenceItem,
+    RatedConversation,
+    Turn,
+)
 from tests.pipelines.feedback_rows import NOW, asked, down, up
 
 CHATS = [
@@ -28,10 +36,10 @@ CHATS = [
 class Listed:
     """A corpus over a list that counts how often it is asked."""
 
-    def __init__(self, given: Sequence[Candidate]) -> None:
+    def __init__(self, given: Sequence[RatedConversation]) -> None:
         self.given, self.asked = given, 0
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[RatedConversation]:
         return iter(self.given)
 
     def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
@@ -45,7 +53,7 @@ class Listed:
         return ()
 
 
-def chosen_items(chats: Sequence[Candidate] = CHATS) -> tuple[PreferenceItem, ...]:
+def chosen_items(chats: Sequence[RatedConversation] = CHATS) -> tuple[PreferenceItem, ...]:
     weighed = weigh(chats, Select(), NOW)
     return build_preferences(weighed, Select(), count_tokens=len, find_contaminated=lambda t: [None] * len(t)).items
 

@@ -22,7 +22,7 @@ from pipelines.mixture.anchors import (
 )
 from pipelines.mixture.text import materialise
 from pipelines.recipe import Recipe
-from pipelines.records import Candidate, FeedbackFate, MessageKey, SnapshotItem, Turn, TurnKey
+from pipelines.records import FeedbackFate, MessageKey, RatedConversation, SnapshotItem, Turn, TurnKey
 from pipelines.stages.mix import REASONS, Mixture, mix, plan_mixture
 from pipelines.suites.contamination import Contamination, EvaluationItem
 
@@ -35,7 +35,7 @@ class ListedCorpus:
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[RatedConversation]:
         return iter(())
 
     def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:

@@ -8,7 +8,7 @@ from pipelines.backends.base import PreferOutput
 from pipelines.feedback.pairs import REASONS as PREFERENCE_REASONS
 from pipelines.stages.report.plots import PreferencePoint, draw
 from pipelines.stages.report.preference import (
-    PreferenceTold,
+    PreferenceSection,
     heldout_preference,
     preference_json,
     preference_markdown,
@@ -68,7 +68,7 @@ RUN = PreferOutput(
     precision="float32",
     choices={},
 )
-TOLD = PreferenceTold(
+TOLD = PreferenceSection(
     method="kto",
     why="180 pairs are fewer than 1,000, so single answers are learnt from.",
     sources={"siblings": 180, "lone": 200},
@@ -120,7 +120,7 @@ def test_programs_read_the_same() -> None:
 
 
 def test_a_stage_that_was_left_out_says_why_and_nothing_else() -> None:
-    skipped = PreferenceTold(
+    skipped = PreferenceSection(
         method="none", why="only 31 answers were voted down, and 200 are needed.", dropped={"no_preference_stage": 90}
     )
     text = preference_markdown(skipped)
@@ -156,7 +156,7 @@ def test_every_row_of_the_feedback_says_why() -> None:
 
 def test_figures_that_nobody_measured_are_not_zeros() -> None:
     nothing = PreferenceMeasure(items=(), claims=(), frozen=())
-    told = PreferenceTold(method="kto", why="why.", measures={"champion": nothing, "candidate": nothing})
+    told = PreferenceSection(method="kto", why="why.", measures={"champion": nothing, "candidate": nothing})
     assert "| refusals | not measured | not measured |" in preference_markdown(told)
 
 

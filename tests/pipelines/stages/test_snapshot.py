@@ -17,7 +17,7 @@ from pipelines.feedback.method import choose_method
 from pipelines.feedback.select import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Preference, Select
-from pipelines.records import Candidate, Correction, FeedbackFate, MessageKey, RatedMessage, SnapshotItem
+from pipelines.records import Correction, FeedbackFate, MessageKey, RatedConversation, RatedMessage, SnapshotItem
 from pipelines.stages.snapshot import (
     Selector,
     as_resampled,
@@ -52,9 +52,9 @@ def chat(name: str, *turns: str | Mapping[str, Any]) -> tuple[RatedMessage, ...]
     return tuple(made)
 
 
-def candidate(name: str, *turns: str | Mapping[str, Any], day: int = 0, **more: Any) -> Candidate:
+def candidate(name: str, *turns: str | Mapping[str, Any], day: int = 0, **more: Any) -> RatedConversation:
     turns = turns or (f"question {name}", f"answer of {name}")
-    return Candidate.model_validate(
+    return RatedConversation.model_validate(
         {
             "conversation": name,
             "person": "p-" + name,
@@ -78,7 +78,7 @@ def containing(word: str) -> FindContaminated:
     return lambda texts: ["suite/1" if word in text else None for text in texts]
 
 
-def run(candidates: Sequence[Candidate], contaminated: str = "\0", **rules: Any) -> dict[str, SnapshotItem]:
+def run(candidates: Sequence[RatedConversation], contaminated: str = "\0", **rules: Any) -> dict[str, SnapshotItem]:
     items, _ = select(
         candidates, Select.model_validate(rules), count_tokens=words, find_contaminated=containing(contaminated)
     )
@@ -118,7 +118,7 @@ UP, DOWN = {"up": 1}, {"down": 1}
         ("contaminated", candidate("a", "q", "the BENCHMARK item", part="heldout")),
     ],
 )
-def test_every_record_gets_the_reason_that_a_person_would_give(reason: str, given: Candidate) -> None:
+def test_every_record_gets_the_reason_that_a_person_would_give(reason: str, given: RatedConversation) -> None:
     item = run([given], contaminated="BENCHMARK", response_tokens=(2, 5))["a"]
 
     assert item.reason == reason
@@ -450,7 +450,7 @@ def test_at_the_cap_nobody_holds_more_than_the_share_of_what_remains(tokens: lis
 
 
 @st.composite
-def pools(draw: st.DrawFn) -> list[Candidate]:
+def pools(draw: st.DrawFn) -> list[RatedConversation]:
     """Records that collide in every way: prompts, answers, people, votes, consent, satisfaction."""
     pool = []
     for n in range(draw(st.integers(0, 40))):
@@ -476,7 +476,7 @@ def pools(draw: st.DrawFn) -> list[Candidate]:
 
 @settings(max_examples=60, deadline=None)
 @given(pools(), st.randoms())
-def test_every_record_is_in_exactly_one_place_whatever_the_order(pool: list[Candidate], random: Any) -> None:
+def test_every_record_is_in_exactly_one_place_whatever_the_order(pool: list[RatedConversation], random: Any) -> None:
     items, _ = select(pool, Select(), count_tokens=words, find_contaminated=containing("7"))
     shuffled = list(pool)
     random.shuffle(shuffled)
@@ -517,10 +517,10 @@ SELECTOR = Selector(count_tokens=words, find_contaminated=containing("\0"), suit
 class Listed:
     """A corpus over a list."""
 
-    def __init__(self, given: Sequence[Candidate]) -> None:
+    def __init__(self, given: Sequence[RatedConversation]) -> None:
         self.given = given
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[RatedConversation]:
         return iter(self.given)
 
     def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:

@@ -15,7 +15,7 @@ from sqlmodel import select
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError, Cancelled
-from pipelines.records import Candidate
+from pipelines.records import RatedConversation
 from service.corpus import StoreCorpus
 from service.curation import curate_due, delete_raw
 from service.erasure import forget
@@ -46,7 +46,7 @@ def chat(**fields: Any) -> dict[str, Any]:
     return conversation(**({"id": "c", "messages": messages, "consent": True} | fields))
 
 
-def candidate(store: Store, vault: Vault) -> Candidate:
+def candidate(store: Store, vault: Vault) -> RatedConversation:
     (found,) = StoreCorpus(store, vault).candidates()
     return found
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
-from pipelines.context import Baseline, Journal, RoundResult, Surroundings
+from pipelines.context import Baseline, Journal, RoundResult, RoundContext
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
@@ -19,7 +19,7 @@ from pipelines.feedback.reasons import REASONS
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
-from pipelines.stages.runner import Steps
+from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from service.cli import app
 from service.curation import curate_due
@@ -51,16 +51,16 @@ class Told:
         self.stop_at, self.down_rule, self.really = stop_at, down_rule, really
 
     def __call__(
-        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult:
-        step = Steps(attempt, journal)
+        step = StageRunner(attempt, journal)
         taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
         return RoundResult(
             outcome="pass", reasons=(check.reason,), counts=taken.sizes, adapter=str(attempt.folder / "train"),
-            origin=Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf")),
+            origin=Baseline(id="tiny-origin-1", form=_form(context.models / "tiny-origin-1" / "model.gguf")),
             candidate=_form(attempt.folder / "export" / "model.gguf"), verdict=Verdict(outcome="pass", checks=(check,)),
         )
 
@@ -144,11 +144,11 @@ class Resampling(Told):
     """A run_round whose snapshot could only drop the downs, and whose preference step found fresh answers for them."""
 
     def __call__(
-        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult:
-        result = super().__call__(recipe, attempt, corpus, around, journal)
+        result = super().__call__(recipe, attempt, corpus, context, journal)
         bad = tuple(m.key.message for one in corpus.candidates() for m in one.messages if m.down)
-        Steps(attempt, journal)("prefer", Fresh, lambda out: Fresh(replaced=bad))
+        StageRunner(attempt, journal)("prefer", Fresh, lambda out: Fresh(replaced=bad))
         return result
 
 

@@ -16,13 +16,13 @@ from starlette.testclient import TestClient
 
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
-from pipelines.context import Baseline, Journal, RoundResult, Surroundings
+from pipelines.context import Baseline, Journal, RoundContext, RoundResult
 from pipelines.errors import Cancelled, NotFound, RecipeError, Refused
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, ServedForm
 from pipelines.stages.mix import MixOutput
-from pipelines.stages.runner import Steps
+from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from service.rounds import requests as rounds
 from service.rounds.execution import execute
@@ -224,21 +224,21 @@ class Quick:
 
     def __init__(self, *outcomes: str, stop_at: str | None = None) -> None:
         self.outcomes, self.stop_at = outcomes, stop_at
-        self.seen: list[tuple[Recipe, Surroundings]] = []
+        self.seen: list[tuple[Recipe, RoundContext]] = []
         self.left_out: dict[str, str] = {}
 
     def __call__(
-        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, around: Surroundings, journal: Journal
+        self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult:
-        self.seen.append((recipe, around))
-        step = Steps(attempt, journal)
+        self.seen.append((recipe, context))
+        step = StageRunner(attempt, journal)
         taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         step("mix", MixOutput, lambda out: _no_mixture(out, self.left_out), taken.digest)
-        outcome: Any = self.outcomes[around.attempt - 1]
+        outcome: Any = self.outcomes[context.attempt - 1]
         check = Check(suite="tiny_math", criterion="margin", outcome=outcome, reason=f"tiny_math: {outcome}")
-        origin = Baseline(id="tiny-origin-1", form=_form(around.models / "tiny-origin-1" / "model.gguf"))
+        origin = Baseline(id="tiny-origin-1", form=_form(context.models / "tiny-origin-1" / "model.gguf"))
         return RoundResult(
             outcome=outcome,
             reasons=(check.reason,),
@@ -334,8 +334,8 @@ def test_a_failed_gate_is_tried_again_on_the_same_snapshot_with_more_anchors(
 
     assert turn(Meanwhile()) == "passed"
 
-    (first, _), (second, around) = run.seen
-    assert (around.attempt, second.select) == (2, first.select)
+    (first, _), (second, context) = run.seen
+    assert (context.attempt, second.select) == (2, first.select)
     assert second.mixture.user == pytest.approx(0.4) and second.mixture.general == pytest.approx(0.6)
     assert second.train.learning_rate == first.train.learning_rate / 2
     with store.read() as session:
@@ -402,7 +402,7 @@ def test_a_round_killed_between_attempts_goes_on_with_the_second(
     run = Quick("the first attempt is not run again", "pass")
 
     assert execute(settings, store, vault, claim(store), run) == "passed"
-    assert [around.attempt for _, around in run.seen] == [2]
+    assert [context.attempt for _, context in run.seen] == [2]
 
 
 def test_a_recipe_may_promote_what_passed_by_itself(sqlite_settings: Settings) -> None:
