@@ -1,4 +1,6 @@
-"""Stage folders: written under a temporary name, manifest last, renamed under a fence check.
+"""What a round leaves on disk: stage folders, and files and folders that appear complete and flushed, or not at all.
+
+A stage folder is written under a temporary name, its manifest last, and renamed under a fence check:
 
 var/rounds/0001/attempt-1/
 ├── snapshot/            finished: holds manifest.json
@@ -9,22 +11,26 @@ var/rounds/0001/attempt-1/
 └── scratch/             text; deleted when the attempt ends
 """
 
+import errno
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.errors import ArtifactError
+from pipelines.errors import ArtifactError, DataError
 
 Output = TypeVar("Output", bound=BaseModel)
+Line = TypeVar("Line", bound=BaseModel)
 _CHUNK_BYTES = 1 << 20
 _READS = "reads.sha256"
 
@@ -92,7 +98,7 @@ class Attempt:
         (folder / _READS).unlink(missing_ok=True)  # the manifest says the same
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in paths:  # before the manifest, so that no power cut leaves one that speaks of lost bytes
-            sync_file(path)
+            sync(path)
         files = {str(path.relative_to(folder)): sha256_of(path) for path in paths}
         manifest = Manifest(
             stage=stage,
@@ -107,7 +113,7 @@ class Attempt:
         target = self.folder / stage
         shutil.rmtree(target, ignore_errors=True)
         os.replace(folder, target)
-        sync_folder(self.folder)
+        sync(self.folder)
         return manifest
 
     def _adopt_leftovers(self, stage: str, folder: Path, read: str) -> None:
@@ -161,19 +167,53 @@ def write_atomic(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def sync_file(path: Path) -> None:
-    """Flush a file that somebody else wrote to disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename survives a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's entries so that a rename survives a power cut, to disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_records(path: Path, records: Iterable[BaseModel]) -> int:
+    """How many records were written to a JSONL file, one to a line; the same records give the same bytes everywhere."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(record.model_dump_json() + "\n")
+            count += 1
+    return count
+
+
+def read_records(path: Path, kind: type[Line]) -> Iterator[Line]:
+    """The records of a JSONL file in its order, one at a time; blank lines are passed over.
+
+    Only a line feed ends a line: text may hold the other separators that str.splitlines knows, such as U+2028.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not such a record; the sentence names the line, never its text.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield _parsed(line, kind, f"{path}, line {number}")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error.reason}") from error
+
+
+def _parsed(line: str, kind: type[Line], place: str) -> Line:
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        problem = error.errors(include_input=False)[0]
+        where = ".".join(map(str, problem["loc"])) or "the line"
+        name = re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+        article = "an" if name[0] in "aeiou" else "a"
+        raise DataError(f"{place} is not {article} {name} of this version: {where}: {problem['msg']}") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -195,3 +235,85 @@ def report_progress(folder: Path, stage: str, done: float, total: float, **numbe
     line = {"stage": stage, "time": time.time(), "done": done, "total": total, **numbers}
     with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+@contextmanager
+def new_folder(out: Path, needed_bytes: int) -> Iterator[Path]:
+    """A temporary folder beside `out` that becomes `out` if the block ends without an error.
+
+    Raises:
+        ArtifactError: `out` exists already, or the disk is too small or failed.
+    """
+    if out.exists():
+        raise ArtifactError(f"{out} exists already; artifacts are never overwritten")
+    with _written(out, needed_bytes) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            sync(file)
+        sync(temporary)
+        os.rename(temporary, out)
+
+
+@contextmanager
+def new_file(out: Path, needed_bytes: int) -> Iterator[Path]:
+    """A temporary path beside `out`, to be written by the block, that then replaces `out` in one step.
+
+    Raises:
+        ArtifactError: the disk is too small or failed.
+    """
+    with _written(out, needed_bytes) as temporary:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, out)
+
+
+def require_space(folder: Path, needed_bytes: int) -> None:
+    """Raises ArtifactError if the disk under `folder` lacks that many bytes and a margin of 1 percent + 1 MB."""
+    free = shutil.disk_usage(folder).free
+    wanted = needed_bytes + needed_bytes // 100 + (1 << 20)
+    if free < wanted:
+        raise ArtifactError(
+            f"{folder} has {free >> 20} MB free where {(wanted >> 20) + 1} MB are needed; make room on that disk"
+        )
+
+
+@contextmanager
+def _written(out: Path, needed_bytes: int) -> Iterator[Path]:
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(out)
+        require_space(out.parent, needed_bytes)
+        yield temporary
+        sync(out.parent)
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        raise ArtifactError(f"cannot write {out}: {reason}") from error
+    finally:
+        _remove(temporary)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """What a killed writer of the same file left: the temporary name holds its process id."""
+    for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
+        writer = left.name.split(".")[-2]
+        if writer.isdigit() and (int(writer) == os.getpid() or not _is_running(int(writer))):
+            _remove(left)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

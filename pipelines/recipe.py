@@ -1,19 +1,16 @@
-"""The recipe: everything about a round but its data. YAML in, frozen models out; unknown keys are refused by name."""
+"""The recipe: everything about a round but its data, as frozen records; recipe_file.py reads it from YAML."""
 
-import difflib
 import hashlib
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipelines.errors import RecipeError
-from pipelines.suites.rules import GateRule
+GUARD_SUITE = "language"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Points = Annotated[float, Field(gt=0, le=100)]
+Metric = Literal["acc", "exact_match", "rouge1", "rouge2", "rougeL", "perplexity"]
 
 
 class Section(BaseModel):
@@ -246,6 +243,48 @@ class Evaluate(Section):
     dev_items: int = Field(100, ge=1)
 
 
+class Margin(Section):
+    """How far the candidate may truly lie below each baseline."""
+
+    champion: Points
+    origin: Points
+
+
+class GateRule(Section):
+    """One gate on one suite; several criteria hold together. All figures are percentage points.
+
+    Attributes:
+        metric: which of the suite's metrics; None takes the suite's own (rougeL for `heldout`).
+        margin: non-inferiority against the champion and, cumulatively, against the origin.
+        floor_below_origin: fails a candidate whose score lies further below the measured origin, and surely below it;
+            one that is not surely below it is inconclusive.
+        floor: absolute score from 0 to 100; a measured origin that misses it stops the round before training.
+        min_gain: superiority; the lower bound of the gain must exceed it. Negative values ask for non-inferiority.
+    """
+
+    suite: str
+    metric: Metric | None = None
+    margin: Margin | None = None
+    floor_below_origin: Annotated[float, Field(ge=0, le=100)] | None = None
+    floor: Annotated[float, Field(ge=0, le=100)] | None = None
+    min_gain: Annotated[float, Field(ge=-100, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "GateRule":
+        asked = (self.margin, self.floor_below_origin, self.floor, self.min_gain)
+        if self.suite != GUARD_SUITE and all(value is None for value in asked):
+            raise ValueError(
+                f"the gate on suite '{self.suite}' asks for nothing: give margin, floor_below_origin, floor or min_gain"
+            )
+        if self.floor is not None and self.metric == "perplexity":
+            raise ValueError(
+                "a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin"
+            )
+        if self.min_gain is not None and self.suite != "heldout":
+            raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
+        return self
+
+
 class Export(Section):
     """`scales` are the adapter scales tried on dev items; the best one is merged."""
 
@@ -309,94 +348,3 @@ class Recipe(Section):
         """sha256 of the canonical JSON, for manifests and caches."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def load_recipe(path: Path) -> Recipe:
-    """The recipe in a YAML file; a relative `base.model` stays relative to the project, not to the file.
-
-    Raises:
-        RecipeError: the file is missing, is not YAML, or has a key or value that this version does not act on.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"the recipe {path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    return parse_recipe(text, str(path))
-
-
-def parse_recipe(text: str, name: str) -> Recipe:
-    """The recipe in a YAML text; `name` stands in error messages."""
-    try:
-        raw = yaml.load(text, _OneOfEachKey)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"recipe {name} is not valid YAML: {' '.join(str(error).split())}") from error
-    except RecursionError as error:
-        raise RecipeError(f"recipe {name} is nested too deeply to be a recipe") from error
-    if not isinstance(raw, Mapping):
-        raise RecipeError(f"recipe {name} holds {type(raw).__name__}, not a mapping of keys")
-    try:
-        recipe = Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise RecipeError(f"recipe {name}: " + "; ".join(_sentences(error))) from error
-    if not recipe.gates:  # said now, not after hours of training
-        raise RecipeError(f"recipe {name} has no gates; a candidate without a gate is never promoted")
-    return recipe
-
-
-class _OneOfEachKey(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping; YAML itself takes the last and says nothing."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key `{key.value}` stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    return [_sentence(dict(problem)) for problem in error.errors()]
-
-
-def _sentence(problem: Mapping[str, Any]) -> str:
-    place = [str(part) for part in problem["loc"]]
-    if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(place[-1], _all_keys(), n=1)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        return f"this version does not act on the key `{'.'.join(place)}`{hint}"
-    if problem["type"] == "missing":
-        return f"the key `{'.'.join(place)}` is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    shown = f" (given {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
-    return f"`{'.'.join(place)}`: {message}{shown}" if place else message
-
-
-def _all_keys() -> list[str]:
-    models: list[type[BaseModel]] = [
-        Recipe,
-        Base,
-        Select,
-        Language,
-        PerUser,
-        Feedback,
-        Mixture,
-        Lora,
-        Batch,
-        EarlyStopping,
-        Kl,
-        Train,
-        Stops,
-        Preference,
-        Phase,
-        Evaluate,
-        Export,
-        Schedule,
-        GateRule,
-    ]
-    return sorted({key for model in models for key in model.model_fields})

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.artifacts import Attempt
+from pipelines.artifacts import Attempt, read_records
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.launch import train
 from pipelines.context import Baseline, Journal, RoundContext, RoundResult
@@ -11,7 +11,7 @@ from pipelines.feedback.method import chosen_by
 from pipelines.gate.decide import Verdict, decide
 from pipelines.mixture.text import MixedText, materialise
 from pipelines.recipe import Recipe
-from pipelines.records import Corpus
+from pipelines.records import Corpus, PreferenceItem, SnapshotItem
 from pipelines.stages.candidate import Exported, export_candidate
 from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
 from pipelines.stages.mix import MixOutput, mix
@@ -20,7 +20,7 @@ from pipelines.stages.prefer import Preferred
 from pipelines.stages.report.preference import told_of
 from pipelines.stages.report.write import ReportFacts, ReportOutput, language_of, report
 from pipelines.stages.runner import StageRunner
-from pipelines.stages.snapshot import SnapshotOutput, as_resampled, read_items, read_preferences, snapshot
+from pipelines.stages.snapshot import SnapshotOutput, as_resampled, snapshot
 from pipelines.suites.run import form_digest
 from pipelines.tools import gather_tools
 
@@ -42,7 +42,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites, method_rule)
     if shortage := _shortage(taken, recipe, context.min_new):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.sizes)
-    items = read_items(step.folder("snapshot") / taken.items)
+    items = list(read_records(step.folder("snapshot") / taken.items, SnapshotItem))
     gate_items = tools.gate_items(items, corpus)
 
     # What the candidate will be held against; an origin below a gate's floor stops the round here.
@@ -81,7 +81,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     weights = step.folder("train") / trained.weights
 
     # Learning from thumbs, against the result so far; left out, with the reason, where there are too few.
-    rated = read_preferences(step.folder("snapshot") / taken.preferences)
+    rated = list(read_records(step.folder("snapshot") / taken.preferences, PreferenceItem))
     thumbs = tools.preference(rated, corpus, champion, attempt.scratch, taken.feedback.cohort)
 
     def learn_from_thumbs(out: Path) -> Preferred:

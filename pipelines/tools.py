@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipelines.artifacts import digest_of, sha256_of
+from pipelines.artifacts import digest_of, read_records, sha256_of
 from pipelines.chat import render
 from pipelines.context import Baseline, RoundContext, base_folder
 from pipelines.errors import RecipeError
@@ -15,12 +15,11 @@ from pipelines.gate.decide import check_floors
 from pipelines.isolated import run_in_child
 from pipelines.mixture.anchors import AnchorName, AnchorPool, load_pools, without_contaminated
 from pipelines.mixture.text import MixedText
-from pipelines.recipe import Preference, Recipe
+from pipelines.recipe import GUARD_SUITE, Preference, Recipe
 from pipelines.records import Corpus, Example, Part, PreferenceItem, ServedForm, SnapshotItem, Turn
 from pipelines.stages.evaluate import Measurement, choose_form, measure_models
 from pipelines.stages.prefer import Prefer, greedy_answers
 from pipelines.stages.snapshot import Selector, open_selector
-from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT, ModelScores
 from pipelines.tokenizer import ChatTokenizer, as_messages
 
@@ -114,10 +113,10 @@ class Tools:
         """Rendered prompts on which an export is compared with what was trained: dev examples, then training ones."""
         rendered: dict[str, None] = {}
         for path in (text.dev, text.train):
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for example in read_records(path, Example):
                 if len(rendered) >= MAX_AGREEMENT_PROMPTS:
                     return list(rendered)
-                turns = as_messages(Example.model_validate_json(line).turns)
+                turns = as_messages(example.turns)
                 last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
                 rendered[render(self.tokenizer.template, turns[:last], generate=True, **self.tokenizer.named)] = None
         return list(rendered)

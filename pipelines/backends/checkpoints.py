@@ -9,7 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
-from pipelines.artifacts import sha256_of, sync_folder, write_atomic
+from pipelines.artifacts import sha256_of, sync, write_atomic
 
 _SEAL = "complete.json"
 _PREFIX = "checkpoint-"
@@ -19,7 +19,7 @@ def seal_checkpoint(folder: Path) -> None:
     """Record what the checkpoint holds; from now on it counts."""
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
     write_atomic(folder / _SEAL, json.dumps(files, indent=1))
-    sync_folder(folder)
+    sync(folder)
 
 
 def newest_valid_checkpoint(folder: Path) -> Path | None:

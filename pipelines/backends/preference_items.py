@@ -7,11 +7,12 @@ A line of the text file, and what becomes of it:
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipelines.artifacts import read_records
 from pipelines.backends.torch.data import IGNORED
 from pipelines.errors import DataError
 from pipelines.records import PreferenceExample, Turn
@@ -75,7 +76,7 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
     """
     left_out: Counter[str] = Counter()
     kept: list[Item] = []
-    for example in _read(path):
+    for example in read_records(path, PreferenceExample):
         item = _item(example, tokenizer)
         for one in [item] if method in ("dpo", None) else _split(item):
             if any(len(answer.ids) > max_tokens for answer in one.answers):
@@ -85,15 +86,6 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
             else:
                 kept.append(one)
     return Items(tuple(kept), dict(left_out))
-
-
-def _read(path: Path) -> Iterator[PreferenceExample]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield PreferenceExample.model_validate_json(line)
-            except ValueError as error:
-                raise DataError(f"{path.name}, line {number} is not a preference example of this version") from error
 
 
 def _item(example: PreferenceExample, tokenizer: ChatTokenizer) -> Item:

@@ -23,10 +23,9 @@ from pipelines.gate.statistics import (
     paired_interval,
     upper_bound_of_share,
 )
-from pipelines.recipe import Stops
+from pipelines.recipe import GUARD_SUITE, GateRule, Stops
 from pipelines.records import Record
 from pipelines.suites.language import language_problems
-from pipelines.suites.rules import GUARD_SUITE, GateRule
 from pipelines.suites.scores import HELDOUT, BaselineName, GateInput, ModelScores, SuiteScores, paired_values
 
 Outcome = Literal["pass", "fail", "inconclusive"]

@@ -7,8 +7,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from pipelines.artifacts import sha256_of
-from pipelines.gguf.atomic import new_file
+from pipelines.artifacts import new_file, sha256_of
 from pipelines.gguf.convert import read_config, tensor_names
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.tensors import Checkpoint

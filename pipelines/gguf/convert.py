@@ -11,9 +11,8 @@ import gguf
 import numpy as np
 import torch
 
-from pipelines.artifacts import sha256_of
+from pipelines.artifacts import new_file, sha256_of
 from pipelines.errors import GGUFError, ModelError
-from pipelines.gguf.atomic import new_file
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.nf4 import nf4_roundtrip
 from pipelines.gguf.tensors import Checkpoint, TensorInfo, require_finite, row_blocks, to_bytes

@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import torch
 
+from pipelines.artifacts import new_folder
 from pipelines.errors import ModelError
-from pipelines.gguf.atomic import new_folder
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.tensors import DTYPES, Checkpoint, ShardHeader, TensorInfo, require_finite, row_blocks, to_bytes
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipelines.artifacts import sha256_of
+from pipelines.artifacts import new_file, sha256_of
 from pipelines.errors import ArtifactError, GGUFError
-from pipelines.gguf.atomic import new_file
 from pipelines.gguf.check import tensor_types
 from pipelines.isolated import run_in_child
 

@@ -5,15 +5,13 @@ One line of data/general/general.jsonl:
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from pipelines.artifacts import read_records
 from pipelines.errors import DataError
 from pipelines.records import Example, Record, Role, Turn
 
@@ -73,15 +71,16 @@ def load_pool(path: Path, name: AnchorName) -> AnchorPool:
     Raises:
         DataError: the file is missing, a line is not an anchor, or an id stands twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"cannot read the anchor pool {path}: {error.strerror}") from error
-    anchors = [_parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    anchors = tuple(read_records(path, Anchor))
+    for anchor in anchors:
+        if not any(turn.role == "assistant" for turn in anchor.turns):
+            raise DataError(
+                f"the anchor '{anchor.id}' of {path} holds no assistant turn, so it could train nothing; give it one"
+            )
     twice = [id for id, times in Counter(anchor.id for anchor in anchors).items() if times > 1]
     if twice:
         raise DataError(f"the anchor pool {path} holds the id '{twice[0]}' more than once; ids must be unique")
-    return AnchorPool(name=name, anchors=tuple(anchors))
+    return AnchorPool(name=name, anchors=anchors)
 
 
 def load_pools(folder: Path) -> Mapping[AnchorName, AnchorPool]:
@@ -117,13 +116,3 @@ def frozen_prompts(pools: Mapping[AnchorName, AnchorPool], count: int) -> tuple[
 def families(anchors: Sequence[Anchor]) -> dict[str, int]:
     """How many of each family."""
     return dict(sorted(Counter(anchor.family for anchor in anchors).items()))
-
-
-def _parse(line: str, place: str) -> Anchor:
-    try:
-        anchor = Anchor.model_validate(json.loads(line))
-    except (ValueError, ValidationError) as error:
-        raise DataError(f"{place} is not an anchor (id, family, turns): {' '.join(str(error).split())}") from error
-    if not any(turn.role == "assistant" for turn in anchor.turns):
-        raise DataError(f"{place}: the anchor '{anchor.id}' holds no assistant turn, so it could train nothing")
-    return anchor

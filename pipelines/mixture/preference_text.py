@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipelines.artifacts import sha256_of
+from pipelines.artifacts import sha256_of, write_records
 from pipelines.errors import DataError
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool, frozen_prompts
 from pipelines.mixture.quotas import Countable, repeated_draw
@@ -84,7 +84,7 @@ def prefer_data(
         "frozen": frozen_prompts({name: _pool(pools, name) for name in shares}, rule.probes * len(shares)),
     }
     paths = {name: folder / f"{name}.jsonl" for name in lists}
-    counts = {name: _write(paths[name], records) for name, records in lists.items()}
+    counts = {name: write_records(paths[name], records) for name, records in lists.items()}
     return PreferenceText(
         train=paths["train"],
         dev=paths["dev"],
@@ -189,12 +189,3 @@ def _repeatable(name: AnchorName, anchor: Anchor, place: int) -> Example:
 
 def _rank(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
-
-
-def _write(path: Path, records: Iterable[Record]) -> int:
-    count = 0
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for record in records:
-            file.write(record.model_dump_json() + "\n")
-            count += 1
-    return count

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipelines.artifacts import sha256_of
+from pipelines.artifacts import read_records, sha256_of, write_records
 from pipelines.errors import ArtifactError, DataError
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
 from pipelines.records import Corpus, Example, MessageKey, Record, Source, Turn, TurnKey
@@ -65,11 +65,7 @@ def materialise(
 
 def read_plan(path: Path) -> list[PlanLine]:
     """The lines of a plan.jsonl, in order."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return [PlanLine.model_validate_json(line) for line in file]
-    except ValueError as error:
-        raise DataError(f"{path} is not a mixture plan of this version: {error}") from error
+    return list(read_records(path, PlanLine))
 
 
 def examples_of(lines: Sequence[PlanLine], corpus: Corpus, pools: Mapping[AnchorName, AnchorPool]) -> Iterator[Example]:
@@ -102,7 +98,5 @@ def _write(
     folder: Path, part: str, lines: Sequence[PlanLine], corpus: Corpus, pools: Mapping[AnchorName, AnchorPool]
 ) -> Path:
     path = folder / f"{part}.jsonl"
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for example in examples_of([line for line in lines if line.part == part], corpus, pools):
-            file.write(example.model_dump_json() + "\n")
+    write_records(path, examples_of([line for line in lines if line.part == part], corpus, pools))
     return path

@@ -22,13 +22,13 @@ from typing import Any
 from pipelines.artifacts import report_progress, write_atomic
 from pipelines.errors import ArtifactError
 from pipelines.gguf.runtime import runtime_for, usable_cores
+from pipelines.recipe import GUARD_SUITE
 from pipelines.records import Example, Record, ServedForm
 from pipelines.stages.report.scores import ScoreRow, score_rows
 from pipelines.suites.heldout import heldout_items
 from pipelines.suites.load import Split
 from pipelines.suites.measure import JobRequest, SuiteChoice, measure
 from pipelines.suites.preference import PreferenceAsk, compare
-from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT, GateInput, ModelScores
 
 ROLES = ("origin", "champion", "candidate")

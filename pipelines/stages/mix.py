@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.artifacts import sha256_of
+from pipelines.artifacts import sha256_of, write_records
 from pipelines.errors import DataError
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
 from pipelines.mixture.quotas import Countable, even_choice, repeated_draw
@@ -101,8 +101,8 @@ def mix(
     """
     mixture = plan_mixture(_counted(items, corpus, count_tokens), pools, recipe, count_tokens, seed)
     plan = out / "plan.jsonl"
-    _write_lines(plan, mixture.lines)
-    _write_lines(out / "left_out.jsonl", mixture.left_out)
+    write_records(plan, mixture.lines)
+    write_records(out / "left_out.jsonl", mixture.left_out)
     text = materialise(plan, corpus, pools, scratch)
     train = [line for line in mixture.lines if line.part == "train"]
     dev = [line for line in mixture.lines if line.part == "dev"]
@@ -303,7 +303,3 @@ def _by_source(lines: Sequence[PlanLine], *, tokens: bool = False) -> dict[str, 
     for line in lines:
         counts[line.source] += line.tokens if tokens else 1
     return dict(sorted(counts.items()))
-
-
-def _write_lines(path: Path, records: Sequence[Record]) -> None:
-    path.write_text("".join(record.model_dump_json() + "\n" for record in records), encoding="utf-8")

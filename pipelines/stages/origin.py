@@ -10,7 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
-from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync_folder, verify_files, write_atomic
+from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync, verify_files, write_atomic
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
 from pipelines.stages.candidate import Exported, ExportJob, run_export
@@ -62,7 +62,7 @@ def _export_origin(base: Path, quantize: str, folder: Path, read: str) -> Manife
         write_atomic(temporary / "manifest.json", manifest.model_dump_json(indent=1))
         try:
             temporary.rename(folder)
-            sync_folder(folder.parent)
+            sync(folder.parent)
         except OSError:  # another round was first
             manifest = read_manifest(folder) or manifest
     finally:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts import read_records, write_records
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.launch import prefer
 from pipelines.feedback.cohort import Cohort
@@ -110,9 +111,9 @@ class Prefer:
         """What is measured of the served forms: held-out preferences, frozen prompts, wrong claims."""
         text = self.text()
         people = {item.id: item.conversations[0] for item in self.items}
-        examples = [PreferenceExample.model_validate_json(line) for line in _lines(text.heldout)]
+        examples = tuple(read_records(text.heldout, PreferenceExample))
         return PreferenceAsk(
-            examples=tuple(examples),
+            examples=examples,
             clusters={one.id: people[one.id] for one in examples},
             probes=self.rule.probes,
             frozen=frozen_prompts(self.pools, _FROZEN),
@@ -123,10 +124,7 @@ class Prefer:
         """The text of the training items among these, fresh answers included, in a file of its own in scratch."""
         path = self.scratch / "preference" / "train-without.jsonl"
         kept = [item for item in items if item.part == "train"]
-        lines = (
-            one.model_dump_json() + "\n" for one in with_resampled(preference_examples(kept, self.corpus), resampled)
-        )
-        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_records(path, with_resampled(preference_examples(kept, self.corpus), resampled))
         return path
 
     def _replaced(self, resampled: Sequence[PreferenceExample]) -> tuple[str, ...]:
@@ -159,7 +157,3 @@ def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[
     }
     found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)
     return list(found["answers"])
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if line]

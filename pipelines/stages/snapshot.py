@@ -16,20 +16,18 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from pipelines.artifacts import digest_of
+from pipelines.artifacts import digest_of, read_records, write_records
 from pipelines.backends.base import fetch_base
 from pipelines.chat import escape_markers
-from pipelines.errors import DataError
 from pipelines.feedback.cohort import Cohort, influential_cohort
 from pipelines.feedback.method import choose_method, resample_fates, settle_fates
 from pipelines.feedback.pairs import Fits, Preferences, build_preferences, fits_always
 from pipelines.feedback.select import FindContaminated, UserCap, select
 from pipelines.feedback.weigh import VoteCap, Weighed, fate_order, weigh
-from pipelines.recipe import Preference, Recipe, Select
+from pipelines.recipe import GUARD_SUITE, Preference, Recipe, Select
 from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem, Turn
 from pipelines.suites.contamination import Contamination, suite_items
 from pipelines.suites.load import load_suite
-from pipelines.suites.rules import GUARD_SUITE
 from pipelines.suites.scores import HELDOUT
 from pipelines.tokenizer import ChatTokenizer
 
@@ -139,29 +137,10 @@ def snapshot(
     `now` is what the age of accounts is counted to; `rule` the recipe's preference section, None where it has none.
     """
     taken = _take(corpus, config, selector, now, rule)
-    _write(out / _ITEMS, taken.items)
-    _write(out / _PREFERENCES, taken.preferences.items)
-    _write(out / _FATES, taken.preferences.fates)
+    write_records(out / _ITEMS, taken.items)
+    write_records(out / _PREFERENCES, taken.preferences.items)
+    write_records(out / _FATES, taken.preferences.fates)
     return _funnel(taken)
-
-
-def read_items(path: Path) -> list[SnapshotItem]:
-    """The records of an items.jsonl, in its order.
-
-    Raises:
-        DataError: a line is not a snapshot item of this version.
-    """
-    return _read(path, SnapshotItem, "snapshot")
-
-
-def read_preferences(path: Path) -> list[PreferenceItem]:
-    """The pairs and labelled answers of a preferences.jsonl; raises DataError as `read_items` does."""
-    return _read(path, PreferenceItem, "list of preferences")
-
-
-def read_fates(path: Path) -> list[FeedbackFate]:
-    """What became of every vote, correction and comparison, from a feedback.jsonl; raises DataError."""
-    return _read(path, FeedbackFate, "list of feedback")
 
 
 def preview(
@@ -173,7 +152,7 @@ def preview(
 
 def as_resampled(taken: SnapshotOutput, folder: Path, answers: Container[str]) -> SnapshotOutput:
     """The snapshot in `folder` with its feedback counted anew, now that fresh answers stand against these bad ones."""
-    fates = resample_fates(read_fates(folder / taken.fates), answers)
+    fates = resample_fates(list(read_records(folder / taken.fates, FeedbackFate)), answers)
     counts = {outcome: _by_rule(fates, outcome) for outcome in get_args(FeedbackOutcome)}
     return taken.model_copy(update={"feedback": taken.feedback.model_copy(update=counts)})
 
@@ -247,15 +226,3 @@ def _by_rule(fates: Iterable[FeedbackFate], outcome: FeedbackOutcome) -> dict[st
 
 def _counts(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
-
-
-def _write(path: Path, records: Sequence[Record]) -> None:
-    path.write_text("".join(record.model_dump_json() + "\n" for record in records), encoding="utf-8")
-
-
-def _read(path: Path, kind: type[_Line], what: str) -> list[_Line]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return [kind.model_validate_json(line) for line in file]
-    except ValueError as error:
-        raise DataError(f"{path} is not a {what} of this version: {error}") from error

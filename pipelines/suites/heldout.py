@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pipelines import chat
 from pipelines.errors import DataError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.recipe import Metric
 from pipelines.records import Example, Record, Turn
 from pipelines.suites.prompts import prompt_ids, template_of
-from pipelines.suites.rules import Metric
 from pipelines.suites.scores import HELDOUT, HELDOUT_METRICS, ItemScore, SuiteScores
 
 MAX_ANSWER_TOKENS = 256

@@ -18,7 +18,7 @@ import yaml
 
 from pipelines.artifacts import digest_of
 from pipelines.errors import SuiteError
-from pipelines.suites.rules import Metric
+from pipelines.recipe import Metric
 
 Split = Literal["dev", "gate"]
 SPLITS: tuple[Split, ...] = ("dev", "gate")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipelines.errors import SuiteError
+from pipelines.recipe import Metric
 from pipelines.records import Record
 from pipelines.suites.probes import Probe
-from pipelines.suites.rules import Metric
 
 HELDOUT = "heldout"
 HELDOUT_METRICS: tuple[Metric, ...] = ("rougeL", "rouge1", "rouge2", "perplexity")

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from pipelines.errors import NotFound
-from pipelines.recipe import load_recipe
+from pipelines.recipe_file import load_recipe
 from service.cli.home import console, open_home, whoami
 from service.rounds import requests as rounds
 from service.rounds import schedule

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipelines.artifacts import write_atomic
 from pipelines.errors import NotFound
-from pipelines.recipe import load_recipe
+from pipelines.recipe_file import load_recipe
 from service.demo import privacy
 from service.demo.months import SAMPLES, Clock, Wheel
 from service.demo.processes import Service, environment, free_port, fresh_home, start_service

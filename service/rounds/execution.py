@@ -17,11 +17,10 @@ from pipelines import artifacts, remedies
 from pipelines.context import Adapter, Baseline, RoundContext, RoundResult, RunRound
 from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
 from pipelines.recipe import Recipe
-from pipelines.records import FeedbackFate, Record
+from pipelines.records import FeedbackFate, Record, SnapshotItem
 from pipelines.stages.candidate import Exported
 from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import LeftOut
-from pipelines.stages.snapshot import read_items
 from service.corpus import StoreCorpus
 from service.models.promotion import promote
 from service.rounds.requests import Claim, recipe_of
@@ -289,14 +288,13 @@ class _Attempt:
         """The snapshot's decisions, on feedback too, once per round; what the mixture then left out of them, and fresh pairs."""
         folder = self._path / stage
         if stage == "snapshot" and rows.get_snapshot(session, self._claim.round_id) is None:
-            items = read_items(folder / "items.jsonl")
+            items = list(artifacts.read_records(folder / "items.jsonl", SnapshotItem))
             rows.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
             fates.add_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
         if stage == "prefer":
             fates.mark_resampled(session, self._claim.round_id, manifest.output.get("replaced", ()))
         if stage == "mix":
-            lines = (folder / "left_out.jsonl").read_text(encoding="utf-8").splitlines()
-            left_out = [LeftOut.model_validate_json(line) for line in lines]
+            left_out = artifacts.read_records(folder / "left_out.jsonl", LeftOut)
             reasons = {one.conversation: one.reason for one in left_out}
             if self._number == 1:
                 rows.leave_out(session, self._claim.round_id, reasons)
@@ -318,7 +316,7 @@ def _read_fates(path: Path) -> list[FeedbackFate]:
     """What the snapshot made of feedback; nothing where its recipe asked for none."""
     if not path.is_file():
         return []
-    return [FeedbackFate.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return list(artifacts.read_records(path, FeedbackFate))
 
 
 def _promote(settings: Settings, store: Store, round_id: int) -> None:

@@ -21,7 +21,8 @@ import structlog
 from sqlmodel import Session
 
 from pipelines.errors import NotFound, Refused
-from pipelines.recipe import Recipe, parse_recipe
+from pipelines.recipe import Recipe
+from pipelines.recipe_file import parse_recipe
 from service.rounds.liveness import another_lives
 from service.settings import Settings
 from service.store import rounds as rows

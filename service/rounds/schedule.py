@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from pipelines.errors import RecipeError
-from pipelines.recipe import parse_recipe
+from pipelines.recipe_file import parse_recipe
 from service.rounds import requests as rounds
 from service.store import rounds as rows
 from service.store.session import Store, is_unavailable

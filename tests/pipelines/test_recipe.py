@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import RecipeError
-from pipelines.recipe import Stops, load_recipe, parse_recipe
+from pipelines.recipe import Stops
+from pipelines.recipe_file import load_recipe, parse_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "data" / "recipes"
 TINY = (RECIPES / "tiny-qlora.yaml").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from pipelines.context import RoundContext
 from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.feedback.weigh import vote_cap
 from pipelines.gate.decide import Check, Verdict
-from pipelines.recipe import Preference, Recipe, parse_recipe
+from pipelines.recipe import Preference, Recipe
+from pipelines.recipe_file import parse_recipe
 from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.records import RatedConversation as Conversation
 from pipelines.remedies import next_recipe

@@ -5,7 +5,7 @@ A line of the text file, and what becomes of it:
     Encoded(id="9f..", ids=[1, 341, 198, 72, ...], labels=[-100, -100, ..., 503, 2, -100], anchor=False)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from datasets import Dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from pipelines.errors import DataError, TrainingError
+from pipelines.artifacts import read_records
+from pipelines.errors import TrainingError
 from pipelines.records import Example
 from pipelines.tokenizer import ChatTokenizer, cut_to_whole_answers
 
@@ -52,7 +53,7 @@ def load_examples(path: Path, tokenizer: ChatTokenizer, max_tokens: int) -> Load
     """
     known: dict[str, tuple[Encoded | None, bool]] = {}
     results = []
-    for example in read_examples(path):
+    for example in read_records(path, Example):
         if example.id not in known:
             known[example.id] = _encode(example, tokenizer, max_tokens)
         results.append(known[example.id])
@@ -118,20 +119,6 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
             bins.append([index])
             room.append(capacity - lengths[index])
     return bins
-
-
-def read_examples(path: Path) -> Iterator[Example]:
-    """The examples of a JSONL file as they stand.
-
-    Raises:
-        DataError: a line is not an example.
-    """
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield Example.model_validate_json(line)
-            except ValueError as error:
-                raise DataError(f"{path.name}, line {number} is not an example of this version") from error
 
 
 def _encode(example: Example, tokenizer: ChatTokenizer, max_tokens: int) -> tuple[Encoded | None, bool]:

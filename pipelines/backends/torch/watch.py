@@ -11,14 +11,15 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from pipelines.artifacts import read_records
 from pipelines.backends.base import PreferRequest
 from pipelines.backends.preference_items import Answer, Item, load_items
 from pipelines.backends.torch.callbacks import KeptWeights
-from pipelines.backends.torch.data import Encoded, load_examples, read_examples
+from pipelines.backends.torch.data import Encoded, load_examples
 from pipelines.backends.torch.scoring import Reader
 from pipelines.errors import DataError
 from pipelines.recipe import Stops
-from pipelines.records import Record
+from pipelines.records import Example, Record
 from pipelines.suites.probes import FalseClaim, Probe, agrees, broken_rules, is_refusal
 from pipelines.tokenizer import ChatTokenizer, as_messages
 
@@ -230,7 +231,7 @@ def _frozen(request: PreferRequest, tokenizer: ChatTokenizer) -> tuple[tuple[Enc
     encoded = load_examples(request.frozen_file, tokenizer, request.train.max_tokens).examples[:count]
     wanted = {example.id for example in encoded}
     prompts = []
-    for example in read_examples(request.frozen_file):
+    for example in read_records(request.frozen_file, Example):
         if example.id in wanted:
             wanted.remove(example.id)
             last = max(place for place, turn in enumerate(example.turns) if turn.trained)

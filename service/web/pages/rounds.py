@@ -13,8 +13,8 @@ from sqlmodel import Session
 
 from pipelines.artifacts import read_manifest
 from pipelines.errors import ArtifactError, RecipeError
-from pipelines.recipe import parse_recipe
-from pipelines.suites.rules import GateRule
+from pipelines.recipe import GateRule
+from pipelines.recipe_file import parse_recipe
 from service.settings import Settings
 from service.store import rounds as rows
 from service.store.tables import Attempt, Model, Round, Stage

@@ -11,7 +11,8 @@ from pipelines.forecast.model_size import shape_of
 from pipelines.forecast.preference import Thumbs, count_thumbs
 from pipelines.forecast.round import Plan, Stock, forecast
 from pipelines.mixture.anchors import AnchorName
-from pipelines.recipe import Recipe, load_recipe, parse_recipe
+from pipelines.recipe import Recipe
+from pipelines.recipe_file import load_recipe, parse_recipe
 from pipelines.records import MessageKey, RatedConversation, RatedMessage
 
 RECIPES = Path(__file__).resolve().parents[3] / "data" / "recipes"

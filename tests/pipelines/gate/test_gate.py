@@ -7,7 +7,7 @@ import pytest
 from pipelines.errors import RecipeError, SuiteError
 from pipelines.gate.decide import check_floors, decide, judge_margin
 from pipelines.gate.simulate import rate_table, simulate_rounds
-from pipelines.suites.rules import GateRule, Margin
+from pipelines.recipe import GateRule, Margin
 from pipelines.suites.scores import GateInput, ItemScore, LanguageMeasure, ModelScores, SuiteScores
 
 THREE = GateRule(suite="math", margin=Margin(champion=3.0, origin=3.0))

@@ -7,9 +7,8 @@ import pytest
 from pipelines.errors import SuiteError
 from pipelines.gate.decide import Verdict, decide
 from pipelines.gate.preference_guard import MIN_ANSWERS, MIN_CLAIMS, MIN_FROZEN, MIN_PLACES
-from pipelines.recipe import Stops
+from pipelines.recipe import GateRule, Stops
 from pipelines.records import ServedForm
-from pipelines.suites.rules import GateRule
 from pipelines.suites.run import form_digest
 from pipelines.suites.scores import GateInput, ItemScore, ModelScores, PreferenceMeasure, PreferenceScore, SuiteScores
 

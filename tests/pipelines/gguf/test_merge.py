@@ -12,8 +12,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from pipelines.artifacts import require_space
 from pipelines.errors import ArtifactError, ModelError
-from pipelines.gguf.atomic import require_space
 from pipelines.gguf.merge import merge
 from pipelines.gguf.tensors import Checkpoint, row_blocks
 from tests.pipelines.gguf.conftest import peft_as_it_is, write_adapter

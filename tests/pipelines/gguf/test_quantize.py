@@ -114,7 +114,7 @@ def test_a_disk_that_is_too_small_is_refused_before_writing(model: Path, small_d
 def test_a_disk_that_fills_up_while_writing_gives_one_sentence_and_no_file(
     model: Path, base_gguf: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.gguf.atomic.require_space", lambda folder, needed: None)
+    monkeypatch.setattr("pipelines.artifacts.require_space", lambda folder, needed: None)
     (small_disk / "ballast").write_bytes(bytes(5 << 20))
     with pytest.raises(ArtifactError, match="the disk is full"):
         convert(model, small_disk / "f32.gguf", ftype="f32")

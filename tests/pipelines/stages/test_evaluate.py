@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.errors import ArtifactError, GGUFError, SuiteError
 from pipelines.gate.decide import decide
+from pipelines.recipe import GateRule, Margin
 from pipelines.records import Example, ServedForm, Turn
 from pipelines.stages.evaluate import (
     EvaluateOutput,
@@ -20,7 +21,6 @@ from pipelines.stages.evaluate import (
     read_scores,
 )
 from pipelines.stages.report.scores import score_table
-from pipelines.suites.rules import GateRule, Margin
 from pipelines.suites.scores import ItemScore, ModelScores, SuiteScores
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "suites"

@@ -12,21 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.artifacts import read_records
 from pipelines.errors import DataError
 from pipelines.feedback.method import choose_method
 from pipelines.feedback.select import REASONS, FindContaminated, best_path, select, user_cap
 from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Preference, Select
-from pipelines.records import Correction, FeedbackFate, MessageKey, RatedConversation, RatedMessage, SnapshotItem
-from pipelines.stages.snapshot import (
-    Selector,
-    as_resampled,
-    preview,
-    read_fates,
-    read_items,
-    read_preferences,
-    snapshot,
+from pipelines.records import (
+    Correction,
+    FeedbackFate,
+    MessageKey,
+    PreferenceItem,
+    RatedConversation,
+    RatedMessage,
+    SnapshotItem,
 )
+from pipelines.stages.snapshot import Selector, as_resampled, preview, snapshot
 from pipelines.suites.contamination import Contamination, EvaluationItem
 from tests.pipelines.feedback_rows import asked, down, up
 
@@ -544,7 +545,7 @@ def test_the_stage_writes_numbers_and_ids_but_no_text(tmp_path: Any) -> None:
     assert output.left_out == {"low_satisfaction": 1} and output.rejected == {"gibberish": 2}
     assert "SECRET" not in (tmp_path / "items.jsonl").read_text()
     assert preview(corpus, Select(), SELECTOR, now=START) == output
-    assert [item.conversation for item in read_items(tmp_path / "items.jsonl")] == ["a", "b", "c"]
+    assert [item.conversation for item in read_records(tmp_path / "items.jsonl", SnapshotItem)] == ["a", "b", "c"]
 
 
 def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_path: Path) -> None:
@@ -559,8 +560,8 @@ def test_what_became_of_feedback_is_written_beside_the_items_and_counted(tmp_pat
     told = output.feedback
     assert (told.received, told.used, told.held_out, told.dropped) == (5, {"siblings": 2}, {"lone": 1}, {"tied": 2})
     assert (told.pairs, told.good, told.bad, told.heldout, told.cap.active) == ({"siblings": 1}, 0, 0, 1, False)
-    assert {item.source for item in read_preferences(tmp_path / output.preferences)} == {"siblings", "lone"}
-    assert len(read_fates(tmp_path / output.fates)) == 5
+    assert {item.source for item in read_records(tmp_path / output.preferences, PreferenceItem)} == {"siblings", "lone"}
+    assert len(list(read_records(tmp_path / output.fates, FeedbackFate))) == 5
     assert all("SECRET" not in path.read_text() for path in tmp_path.iterdir())
     assert preview(Listed(rated), Select(), SELECTOR, now=START, rule=Preference(method="kto")) == output
 
@@ -585,7 +586,12 @@ def test_thresholds_count_what_training_can_read(tmp_path: Path) -> None:
 
     output = snapshot(Listed(rated), Select(), tmp_path, fitting, now=START, rule=Preference(method="kto"))
 
-    assert choose_method(read_preferences(tmp_path / output.preferences), Preference(method="kto")).method == "none"
+    assert (
+        choose_method(
+            list(read_records(tmp_path / output.preferences, PreferenceItem)), Preference(method="kto")
+        ).method
+        == "none"
+    )
     assert output.feedback.dropped["too_long"] == 1 and output.feedback.bad == 0
 
 
@@ -621,5 +627,7 @@ def test_the_same_candidates_give_the_same_bytes(tmp_path: Any) -> None:
 def test_a_line_that_is_no_item_is_refused_by_name(tmp_path: Any) -> None:
     (tmp_path / "items.jsonl").write_text(json.dumps({"conversation": "a"}) + "\n")
 
-    with pytest.raises(DataError, match=r"items\.jsonl is not a snapshot"):
-        read_items(tmp_path / "items.jsonl")
+    with pytest.raises(
+        DataError, match=r"items\.jsonl, line 1 is not a snapshot item of this version: person: Field required"
+    ):
+        list(read_records(tmp_path / "items.jsonl", SnapshotItem))

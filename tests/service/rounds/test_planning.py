@@ -1,6 +1,6 @@
 """The forecast on what is here now."""
 
-from pipelines.recipe import load_recipe
+from pipelines.recipe_file import load_recipe
 from service.rounds.forecast import plan_recipe
 from service.settings import Settings
 from service.store.session import Store

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.suites.rules import GateRule
+from pipelines.recipe import GateRule
 
 MARGIN = {"champion": 2.0, "origin": 3.0}
 
