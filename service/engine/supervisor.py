@@ -43,7 +43,7 @@ MAX_LOG_BYTES = 5 << 20
 
 # `python -m pipelines.gguf.engine`, which on Linux dies with this process instead of lingering with its model: asked
 # for before the imports, which take a second in which this process may be killed.
-_ENGINE = "from pipelines.gguf import child; child.end_with_parent({parent}); from pipelines.gguf import engine; engine.main()"
+_ENGINE = "from pipelines import isolated; isolated.end_with_parent({parent}); from pipelines.gguf import engine; engine.main()"
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -93,7 +93,7 @@ def test_the_child_dies_with_a_parent_that_is_killed_with_9(tmp_path: Path, requ
     (tmp_path / "out").mkdir()
     (tmp_path / "asked.json").write_text(request_for(epochs=ENDLESS).model_dump_json())
     code = (
-        "from pathlib import Path; from pipelines.stages.train import *; "
+        "from pathlib import Path; from pipelines.backends.launch import *; "
         f"train(TrainRequest.model_validate_json(Path({str(tmp_path / 'asked.json')!r}).read_text()), "
         f"Path({str(tmp_path / 'out')!r}))"
     )
