@@ -109,13 +109,14 @@ def upper_bound_of_share(successes: float, n: int, alpha: float = ALPHA) -> floa
 
 
 def alpha_for(attempt: int, max_attempts: int, alpha: float = ALPHA) -> float:
-    """The level of each one-sided bound: `alpha` on the first attempt, alpha / max_attempts on later ones.
+    """The level of each one-sided bound in a round of so many attempts: alpha / max_attempts, on every one of them.
 
-    Later attempts look at the same gate items again, so they pay for all looks (Bonferroni).
+    All attempts look at the same gate items, so together they may err as often as one look at `alpha` (Bonferroni).
+    The first pays as well: a full `alpha` for it made .076 of three looks.
     """
     if not 1 <= attempt <= max_attempts:
         raise ValueError(f"attempt {attempt} of at most {max_attempts}")
-    return alpha if attempt == 1 else alpha / max_attempts
+    return alpha / max_attempts
 
 
 def min_items(margin: float) -> int:

@@ -95,9 +95,15 @@ def test_small_margins_need_more_items(margin: float, items: int) -> None:
     assert min_items(margin) == items
 
 
-@pytest.mark.parametrize(("attempt", "alpha"), [(1, 0.05), (2, 0.05 / 3), (3, 0.05 / 3)])
-def test_later_attempts_pay_for_every_look(attempt: int, alpha: float) -> None:
-    assert alpha_for(attempt, 3) == pytest.approx(alpha)
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_all_looks_of_a_round_together_may_err_as_often_as_one(looks: int) -> None:
+    spent = sum(alpha_for(attempt, looks) for attempt in range(1, looks + 1))
+    assert spent == pytest.approx(0.05)
+
+
+def test_a_look_beyond_the_last_is_refused() -> None:
+    with pytest.raises(ValueError, match="attempt 4 of at most 3"):
+        alpha_for(4, 3)
 
 
 def test_items_needed_agree_with_the_table_of_paired_sample_sizes() -> None:
