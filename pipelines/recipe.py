@@ -18,7 +18,10 @@ class Section(BaseModel):
 
 
 class Base(Section):
-    """The origin. `model` is a local folder, or a hub id when `hub` is true."""
+    """The origin. `model` is a local folder, or a hub id when `hub` is true.
+
+    `policy` says what it was taught: an `instruct` base needs a chat template, and a `base` that can chat is warned about.
+    """
 
     model: str
     policy: Literal["base", "instruct"] = "instruct"

@@ -1,5 +1,7 @@
 """Token ids and loss masks of chats, straight from a model folder's tokenizer.json and chat template.
 
+The only reader of a model folder's template and special tokens: training, export and forecast take them from here.
+
 What is read of a model folder:
 
     tokenizer.json          {"model": {"type": "BPE", ...}, "added_tokens": [{"content": "<|im_end|>", ...}], ...}
@@ -19,9 +21,53 @@ from tokenizers import Tokenizer
 
 from pipelines.chat import render, render_masked
 from pipelines.errors import ModelError
-from pipelines.records import Turn
+from pipelines.recipe import Base
+from pipelines.records import Record, Turn
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+
+class ChatFormat(Record):
+    """How a model folder writes a chat.
+
+    Attributes:
+        template: its chat template, None where it has none.
+        named: the texts of bos_token, eos_token, pad_token and unk_token, where the folder names them.
+    """
+
+    template: str | None
+    named: Mapping[str, str]
+
+
+def read_chat_format(base: Path) -> ChatFormat:
+    """The chat template and named tokens of a model folder. Raises ModelError if a file of them cannot be read."""
+    settings = _settings(base / "tokenizer_config.json")
+    named = {name: text for name in _NAMED_TOKENS if (text := _text(settings.get(name))) is not None}
+    return ChatFormat(template=_template(base / "chat_template.jinja", settings), named=named)
+
+
+def check_policy(base: Base, folder: Path) -> tuple[str, ...]:
+    """Warnings where a base model is not what `base.policy` calls it.
+
+    A model whose template ends a turn with its own end-of-sequence token was taught to chat, whatever its name.
+
+    Raises:
+        ModelError: `policy: instruct` and no chat template.
+    """
+    form = read_chat_format(folder)
+    if base.policy == "instruct":
+        if form.template is None:
+            raise ModelError(
+                f"the recipe says `policy: instruct`, but {base.model} has no chat template, so it was never taught to "
+                "chat: use an instruct model, or `policy: base` with a template in chat_template.jinja"
+            )
+        return ()
+    if form.template is None or not _ends_its_turns(form.template, form.named):
+        return ()
+    return (
+        f"the recipe says `policy: base`, but {base.model} looks like an instruct model: its chat template ends a turn "
+        f"with its end-of-sequence token {form.named['eos_token']}; say `policy: instruct`, or use the base model",
+    )
 
 
 class ChatTokenizer:
@@ -37,9 +83,12 @@ class ChatTokenizer:
 
     def __init__(self, base: Path) -> None:
         self._tokenizer = _load(base / "tokenizer.json")
-        settings = _settings(base / "tokenizer_config.json")
-        self.named = {name: text for name in _NAMED_TOKENS if (text := _text(settings.get(name))) is not None}
-        self.template = _template(base, settings)
+        form = read_chat_format(base)
+        if form.template is None:
+            raise ModelError(
+                f"{base} has no chat template: put one into chat_template.jinja, or use an instruct model as the base"
+            )
+        self.named, self.template = form.named, form.template
 
     def encode(self, messages: Sequence[Mapping[str, str]], trained: Sequence[bool]) -> tuple[list[int], list[bool]]:
         """The ids of the whole chat and, for each, whether it gets loss.
@@ -152,14 +201,17 @@ def _text(token: Any) -> str | None:
     return token.get("content") if isinstance(token, dict) else token
 
 
-def _template(base: Path, settings: Mapping[str, Any]) -> str:
-    file = base / "chat_template.jinja"
+def _template(file: Path, settings: Mapping[str, Any]) -> str | None:
+    """The template in a file of its own, or the one inside tokenizer_config.json."""
     if file.is_file():
         return file.read_text(encoding="utf-8")
     held = settings.get("chat_template")
     if isinstance(held, list):
-        named = {entry["name"]: entry["template"] for entry in held}
-        held = named.get("default")
-    if not isinstance(held, str):
-        raise ModelError(f"{base} has no chat template: put one into {file.name}, or use an instruct model as the base")
-    return held
+        held = next((entry["template"] for entry in held if entry.get("name") == "default"), None)
+    return held if isinstance(held, str) else None
+
+
+def _ends_its_turns(template: str, named: Mapping[str, str]) -> bool:
+    end = named.get("eos_token")
+    chat = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello."}]
+    return end is not None and render(template, chat, generate=False, **named).rstrip().endswith(end)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from pipelines.artifacts import digest_of, read_records, sha256_of
 from pipelines.chat import render
 from pipelines.context import Baseline, RoundContext, base_folder
@@ -21,8 +23,9 @@ from pipelines.stages.evaluate import Measurement, choose_form, measure_models
 from pipelines.stages.prefer import Prefer, greedy_answers
 from pipelines.stages.snapshot import Selector, open_selector
 from pipelines.suites.scores import HELDOUT, ModelScores
-from pipelines.tokenizer import ChatTokenizer, as_messages
+from pipelines.tokenizer import ChatTokenizer, as_messages, check_policy
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 MAX_AGREEMENT_PROMPTS = 300
 _MERGE_SECONDS = 24 * 3600.0
 
@@ -132,12 +135,15 @@ def gather_tools(recipe: Recipe, context: RoundContext) -> Tools:
 
     Raises:
         RecipeError: the recipe has no gates.
-        ModelError, SuiteError, DataError: the base, a suite or an anchor pool is missing or malformed.
+        ModelError, SuiteError, DataError: the base, a suite or an anchor pool is missing or malformed, or the base is
+            not the kind of model that `base.policy` says.
     """
     if not recipe.gates:
         raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
     data = context.project / "data"
     base = base_folder(recipe, context.project)
+    for warning in check_policy(recipe.base, base):
+        _log.warning("base_policy", recipe=recipe.name, why=warning)
     selector = open_selector(recipe, context.project)
     return Tools(
         recipe=recipe,

@@ -16,6 +16,7 @@ from pipelines.mixture.anchors import AnchorName
 from pipelines.recipe import Recipe
 from pipelines.records import Record
 from pipelines.stages.mix import asked_shares
+from pipelines.tokenizer import check_policy
 
 _Q4_K_M_BYTES = 0.61
 _EPOCH_SLACK = 1e-9
@@ -107,6 +108,9 @@ def forecast(
         base: the model's folder, if it is here.
         memory_bytes: what this machine has to train with, to warn when it is not enough.
         thumbs: the feedback there is, for a recipe that learns preferences.
+
+    Raises:
+        ModelError: the base is not the kind of model that the recipe's `base.policy` asks for.
     """
     shape = shape_of(recipe.base.model, base)
     tokens = _tokens(recipe, new, replay, anchors)
@@ -135,6 +139,7 @@ def forecast(
         preference=plan_preference(recipe.preference, thumbs) if recipe.preference and thumbs else None,
     )
     warnings = [
+        *(check_policy(recipe.base, base) if base else ()),
         *_data_warnings(recipe, plan, new.examples + replay.examples),
         *_schedule_warnings(recipe, plan),
         *_evidence_warnings(recipe, plan),

@@ -18,14 +18,12 @@ import gguf
 
 from pipelines.chat import without_generation_markers
 from pipelines.errors import ModelError
+from pipelines.tokenizer import ChatFormat, read_chat_format
 
 # llama.cpp knows a pre-tokenizer by a name; the expression is what the name stands for.
 _PRE_TOKENIZERS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2"
 }
-
-
-_NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,11 @@ def read_vocabulary(model: Path, size: int) -> Vocabulary:
     Raises:
         ModelError: a tokenizer that is missing, unreadable or of a kind llama.cpp would read differently.
     """
-    tokenizer, settings = read_json(model / "tokenizer.json"), _optional_json(model / "tokenizer_config.json")
+    tokenizer, form = read_json(model / "tokenizer.json"), read_chat_format(model)
     _check_kind(tokenizer)
     tokens, kinds = _tokens(tokenizer, size)
     ids = {token: index for index, token in enumerate(tokens)}
-    ends = _end_ids(model, settings, ids)
+    ends = _end_ids(model, form, ids)
     return Vocabulary(
         pre=_pre_tokenizer(tokenizer),
         tokens=tuple(tokens),
@@ -79,34 +77,22 @@ def read_vocabulary(model: Path, size: int) -> Vocabulary:
         merges=tuple(_merge(merge) for merge in tokenizer["model"]["merges"]),
         eos=ends[0],
         more_ends=tuple(ends[1:]),
-        bos=_named_id(settings, "bos_token", ids),
-        pad=_named_id(settings, "pad_token", ids),
-        chat_template=_served_template(read_chat_template(model), settings),
+        bos=_named_id(form, "bos_token", ids),
+        pad=_named_id(form, "pad_token", ids),
+        chat_template=_served_template(form),
     )
 
 
-def read_chat_template(model: Path) -> str | None:
-    """A model folder's chat template: `chat_template.jinja`, or the one inside tokenizer_config.json."""
-    beside = model / "chat_template.jinja"
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
-    inside = _optional_json(model / "tokenizer_config.json").get("chat_template")
-    if isinstance(inside, list):
-        inside = next((entry["template"] for entry in inside if entry.get("name") == "default"), None)
-    return inside if isinstance(inside, str) else None
-
-
-def _served_template(template: str | None, settings: Mapping[str, Any]) -> str | None:
+def _served_template(form: ChatFormat) -> str | None:
     """The template that a GGUF carries: no generation markers, and the token names it uses defined inside.
 
     Training renders with `eos_token` and its like as variables; readers of a GGUF pass others or none.
     """
-    if template is None:
+    if form.template is None:
         return None
-    named = {name: _text(settings.get(name)) for name in _NAMED_TOKENS if re.search(rf"\b{name}\b", template)}
-    known = {name: text for name, text in named.items() if text is not None}
-    lines = "".join(f"{{%- set {name} = {json.dumps(text)} -%}}" for name, text in known.items())
-    return lines + without_generation_markers(template)
+    used = {name: text for name, text in form.named.items() if re.search(rf"\b{name}\b", form.template)}
+    lines = "".join(f"{{%- set {name} = {json.dumps(text)} -%}}" for name, text in used.items())
+    return lines + without_generation_markers(form.template)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -174,24 +160,20 @@ def _merge(merge: str | Sequence[str]) -> str:
     return merge if isinstance(merge, str) else " ".join(merge)
 
 
-def _named_id(settings: Mapping[str, Any], key: str, ids: Mapping[str, int]) -> int | None:
-    """The id of `bos_token`, `eos_token` or `pad_token`, which is a string, an object with `content`, or null."""
-    text = _text(settings.get(key))
+def _named_id(form: ChatFormat, name: str, ids: Mapping[str, int]) -> int | None:
+    """The id of `bos_token`, `eos_token` or `pad_token`; None where the folder does not name it."""
+    text = form.named.get(name)
     if text is None:
         return None
     if text not in ids:
-        raise ModelError(f"the tokenizer's {key} {text!r} is not in its vocabulary")
+        raise ModelError(f"the tokenizer's {name} {text!r} is not in its vocabulary")
     return ids[text]
 
 
-def _text(token: Any) -> str | None:
-    return token.get("content") if isinstance(token, dict) else token
-
-
-def _end_ids(model: Path, settings: Mapping[str, Any], ids: Mapping[str, int]) -> list[int]:
+def _end_ids(model: Path, form: ChatFormat, ids: Mapping[str, int]) -> list[int]:
     """Ids that end an answer, the tokenizer's own first, then those of the generation and model configurations."""
     ends: list[int] = []
-    named = _named_id(settings, "eos_token", ids)
+    named = _named_id(form, "eos_token", ids)
     if named is not None:
         ends.append(named)
     for file in ("generation_config.json", "config.json"):

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pipelines.chat import escape_markers, render, render_masked, without_generation_markers
 from pipelines.errors import ModelError
+from pipelines.recipe import Base
 from pipelines.records import Turn
-from pipelines.tokenizer import ChatTokenizer
+from pipelines.tokenizer import ChatTokenizer, check_policy, read_chat_format
 
 CHATS = {
     "one exchange": [("user", "What is the capital of Velmora?"), ("assistant", "Tarsin.")],
@@ -151,3 +152,51 @@ def test_a_folder_without_what_is_needed_is_refused_in_a_sentence(
         (folder / file).write_text(content)
     with pytest.raises(ModelError, match=sentence):
         ChatTokenizer(folder)
+
+
+# ---- base.policy -----------------------------------------------------------------------------------------
+
+
+def without_template(folder: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    bare = Path(shutil.copytree(folder, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    return bare
+
+
+def ending_in(token: str, folder: Path, tmp_path: Path) -> Path:
+    """The folder with another end-of-sequence token than its template writes, as base models have."""
+    import json
+    import shutil
+
+    changed = Path(shutil.copytree(folder, tmp_path / "changed"))
+    settings = json.loads((changed / "tokenizer_config.json").read_text()) | {"eos_token": token}
+    (changed / "tokenizer_config.json").write_text(json.dumps(settings))
+    return changed
+
+
+def test_a_base_without_a_template_is_no_instruct_model(tokenizer_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="says `policy: instruct`, but m has no chat template.*`policy: base` with a"):
+        check_policy(Base(model="m"), without_template(tokenizer_folder, tmp_path))
+
+
+def test_an_instruct_model_under_policy_base_is_warned_about(tokenizer_folder: Path) -> None:
+    (warning,) = check_policy(Base(model="m", policy="base"), tokenizer_folder)
+    assert "says `policy: base`, but m looks like an instruct model" in warning and "<|im_end|>" in warning
+
+
+def test_a_model_that_is_what_its_policy_says_gets_no_warning(tokenizer_folder: Path, tmp_path: Path) -> None:
+    assert check_policy(Base(model="m"), tokenizer_folder) == ()
+    assert check_policy(Base(model="m", policy="base"), ending_in("<|endoftext|>", tokenizer_folder, tmp_path)) == ()
+    assert check_policy(Base(model="m", policy="base"), without_template(tokenizer_folder, tmp_path)) == ()
+
+
+def test_a_template_among_named_ones_is_read_as_in_a_file_of_its_own(tokenizer_folder: Path, tmp_path: Path) -> None:
+    import json
+
+    bare = without_template(tokenizer_folder, tmp_path)
+    settings = json.loads((bare / "tokenizer_config.json").read_text())
+    named = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "y"}]
+    (bare / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": named}))
+    assert read_chat_format(bare).template == "y"

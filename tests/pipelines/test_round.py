@@ -12,7 +12,7 @@ from pipelines.context import RoundContext
 from pipelines.errors import ArtifactError, Cancelled, RecipeError
 from pipelines.feedback.weigh import vote_cap
 from pipelines.gate.decide import Check, Verdict
-from pipelines.recipe import Preference, Recipe
+from pipelines.recipe import Base, Preference, Recipe
 from pipelines.recipe_file import parse_recipe
 from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.records import RatedConversation as Conversation
@@ -213,6 +213,17 @@ def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: 
 
     with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
         gather_tools(recipe(gates=()), context)
+
+
+def test_a_round_logs_that_its_base_is_not_what_the_policy_says(tiny_base: Path, tmp_path: Path) -> None:
+    from structlog.testing import capture_logs
+
+    context = RoundContext(project=Path(__file__).parents[2], models=tmp_path, scores=tmp_path)
+    given = recipe(base=Base(model=str(tiny_base), policy="base"))
+    with capture_logs() as logs:
+        gather_tools(given, context)
+    (line,) = [line for line in logs if line["event"] == "base_policy"]
+    assert line["log_level"] == "warning" and "looks like an instruct model" in line["why"]
 
 
 # ---- what measures ----------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The forecast: what a round would be, and what the evidence says about it."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,15 @@ def test_a_config_that_says_too_little_is_refused(tmp_path: Path) -> None:
 def test_a_model_too_small_for_the_evidence_is_not_judged_by_it(tiny_base: Path) -> None:
     plan = planned(recipe(train=GOOD | {"learning_rate": 5e-3, "epochs": 9}), base=tiny_base)
     assert plan.warnings == ()
+
+
+def test_a_base_that_is_not_what_its_policy_says_is_warned_about_or_refused(tiny_base: Path, tmp_path: Path) -> None:
+    said = recipe(train=GOOD, base={"model": "m", "policy": "base"})
+    assert any("looks like an instruct model" in warning for warning in planned(said, base=tiny_base).warnings)
+    bare = Path(shutil.copytree(tiny_base, tmp_path / "bare"))
+    (bare / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="says `policy: instruct`, but .* has no chat template"):
+        planned(recipe(train=GOOD), base=bare)
 
 
 def test_the_forecast_reads_as_lines_for_a_person() -> None:
