@@ -33,6 +33,7 @@ Output = TypeVar("Output", bound=BaseModel)
 Line = TypeVar("Line", bound=BaseModel)
 _CHUNK_BYTES = 1 << 20
 _READS = "reads.sha256"
+_PROGRESS = "progress.jsonl"
 
 
 class Manifest(BaseModel):
@@ -99,7 +100,8 @@ class Attempt:
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in paths:  # before the manifest, so that no power cut leaves one that speaks of lost bytes
             sync(path)
-        files = {str(path.relative_to(folder)): sha256_of(path) for path in paths}
+        results = [path for path in paths if path.name != _PROGRESS]  # when it was made is no part of what was made
+        files = {str(path.relative_to(folder)): sha256_of(path) for path in results}
         manifest = Manifest(
             stage=stage,
             input=read,
@@ -233,7 +235,7 @@ def digest_of(value: Any) -> str:
 def report_progress(folder: Path, stage: str, done: float, total: float, **numbers: float | str) -> None:
     """Append one line to the stage's progress.jsonl, which pages and the terminal follow."""
     line = {"stage": stage, "time": time.time(), "done": done, "total": total, **numbers}
-    with (folder / "progress.jsonl").open("a", encoding="utf-8") as file:
+    with (folder / _PROGRESS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 

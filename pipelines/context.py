@@ -1,6 +1,7 @@
 """What one turn of the wheel is given and gives back. Light: the app side imports this, never the spine itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -46,6 +47,24 @@ class RoundContext(Record):
     lineage: tuple[Adapter, ...] = ()
     attempt: int = 1
     min_new: int = 0
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Where a stage works. Nothing here decides what it makes: that is in its Input.
+
+    Attributes:
+        models, scores: where origins are kept, and item scores.
+        corpus: gives text by key; the keys come from the snapshot.
+        scratch: where text may be written; deleted when the attempt ends.
+        still_ours: raises Cancelled when the claim on the round is lost.
+    """
+
+    models: Path
+    scores: Path
+    corpus: Corpus
+    scratch: Path
+    still_ours: Callable[[], None]
 
 
 class RoundResult(Record):

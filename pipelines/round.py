@@ -4,23 +4,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.artifacts import Attempt, read_records
-from pipelines.backends.base import TrainOutput, TrainRequest
-from pipelines.backends.launch import train
-from pipelines.context import Baseline, Journal, RoundContext, RoundResult
+from pipelines.context import Baseline, Journal, RoundContext, RoundResult, StageContext
 from pipelines.feedback.method import chosen_by
-from pipelines.gate.decide import Verdict, decide
 from pipelines.mixture.text import MixedText, materialise
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, PreferenceItem, SnapshotItem
+from pipelines.stages import gate, train
+from pipelines.stages.baseline import prepare_origin
 from pipelines.stages.candidate import Exported, export_candidate
 from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
 from pipelines.stages.mix import MixOutput, mix
-from pipelines.stages.origin import prepare_origin
 from pipelines.stages.prefer import Preferred
 from pipelines.stages.report.preference import told_of
 from pipelines.stages.report.write import ReportFacts, ReportOutput, language_of, report
 from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import SnapshotOutput, as_resampled, snapshot
+from pipelines.stages.sources import Sources
 from pipelines.suites.run import form_digest
 from pipelines.tools import gather_tools
 
@@ -31,18 +30,20 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     Raises:
         PerennialError: one sentence, whichever stage it came from; Cancelled when the claim is gone.
     """
-    tools = gather_tools(recipe, context)
-    step = StageRunner(attempt, journal)
+    tools, sources = gather_tools(recipe, context), Sources(recipe, context)
+    surroundings = StageContext(context.models, context.scores, corpus, attempt.scratch, attempt.still_ours)
+    run = StageRunner(attempt, surroundings, journal)
 
     # Who is asked: every conversation gets a place or a reason.
     def take_snapshot(out: Path) -> SnapshotOutput:
         return snapshot(corpus, recipe.select, out, tools.selector, now=datetime.now(UTC), rule=recipe.preference)
 
     suites, method_rule = tools.selector.suite_digests, chosen_by(tools.preference_rule, recipe.train.max_tokens)
-    taken = step("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites, method_rule)
+    seen = run.by_reads("snapshot", SnapshotOutput, take_snapshot, recipe.select, recipe.base, suites, method_rule)
+    taken = seen.output
     if shortage := _shortage(taken, recipe, context.min_new):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.sizes)
-    items = list(read_records(step.folder("snapshot") / taken.items, SnapshotItem))
+    items = list(read_records(seen.folder / taken.items, SnapshotItem))
     gate_items = tools.gate_items(items, corpus)
 
     # What the candidate will be held against; an origin below a gate's floor stops the round here.
@@ -51,7 +52,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         tools.hold_to_floors(prepared, gate_items, out)
         return prepared
 
-    origin = step("origin", Baseline, prepare, recipe.base, recipe.export.quantize, suites)
+    origin = run.by_reads("origin", Baseline, prepare, recipe.base, recipe.export.quantize, suites).output
     champion = context.champion or origin
 
     # What is trained on: new, replay and anchors by their shares; as ids here, as text only in scratch.
@@ -59,46 +60,38 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         count, seed = tools.count_trained, recipe.train.seed
         return mix(items, tools.pools, recipe, count, out, seed, corpus=corpus, scratch=attempt.scratch)
 
-    mixed = step("mix", MixOutput, mix_examples, taken.digest, recipe, tools.pool_digest)
+    mixture = run.by_reads("mix", MixOutput, mix_examples, taken.digest, recipe, sources.pools.digest)
+    mixed = mixture.output
 
     def text() -> MixedText:
-        plan, expected = step.folder("mix") / mixed.plan, mixed.text_sha256
+        plan, expected = mixture.folder / mixed.plan, mixed.text_sha256
         return materialise(plan, corpus, tools.pools, attempt.scratch, expected_sha256=expected)
 
     # Learning.
-    def train_adapter(out: Path) -> TrainOutput:
-        mixture = text()
-        request = TrainRequest(
-            base=tools.training_base(attempt.scratch),
-            base_name=recipe.base.model,
-            train=recipe.train,
-            train_file=mixture.train,
-            dev_file=mixture.dev if mixed.dev_tokens else None,
-        )
-        return train(request, out, attempt.still_ours)
-
-    trained = step("train", TrainOutput, train_adapter, mixed.text_sha256, recipe.train, origin.id)
-    weights = step.folder("train") / trained.weights
+    learning = train.Input(
+        mixture=mixture,
+        pools=sources.pools,
+        base=sources.training_base,
+        base_name=recipe.base.model,
+        train=recipe.train,
+    )
+    training = run(train, learning)
+    trained, weights = training.output, training.folder / training.output.weights
 
     # Learning from thumbs, against the result so far; left out, with the reason, where there are too few.
-    rated = list(read_records(step.folder("snapshot") / taken.preferences, PreferenceItem))
+    rated = list(read_records(seen.folder / taken.preferences, PreferenceItem))
     thumbs = tools.preference(rated, corpus, champion, attempt.scratch, taken.feedback.cohort)
 
     def learn_from_thumbs(out: Path) -> Preferred:
         return thumbs.run(tools.training_base(attempt.scratch), weights, out, attempt.still_ours)
 
-    preferred = step(
-        "prefer",
-        Preferred,
-        learn_from_thumbs,
-        taken.digest,
-        thumbs.rule,
-        step.digest("train"),
-        form_digest(champion.form),
+    thumbed = run.by_reads(
+        "prefer", Preferred, learn_from_thumbs, taken.digest, thumbs.rule, training.digest, form_digest(champion.form)
     )
-    taken = as_resampled(taken, step.folder("snapshot"), preferred.replaced)
+    preferred = thumbed.output
+    taken = as_resampled(taken, seen.folder, preferred.replaced)
     if preferred.trained:
-        weights = step.folder("prefer") / preferred.trained.weights
+        weights = thumbed.folder / preferred.trained.weights
         gate_items = gate_items.model_copy(update={"preference": thumbs.ask()})
 
     # The exact bytes that would be served; dev items choose the adapter's scale.
@@ -114,16 +107,11 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
             choose=lambda forms: tools.best_on_dev(forms, origin, items, corpus, out),
         )
 
-    exported = step(
-        "export",
-        Exported,
-        export,
-        step.digest("train"),
-        step.digest("prefer"),
-        recipe.export,
-        recipe.evaluate.dev_items,
+    export_stage = run.by_reads(
+        "export", Exported, export, training.digest, thumbed.digest, recipe.export, recipe.evaluate.dev_items
     )
-    candidate = exported.form_in(step.folder("export"))
+    exported = export_stage.output
+    candidate = exported.form_in(export_stage.folder)
 
     # Three models, the same items, the same engine and settings as in serving.
     def measure(out: Path) -> EvaluateOutput:
@@ -137,19 +125,19 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         )
         return evaluate(request, out, suites=tools.suites, cache=context.scores)
 
-    measured = step(
-        "evaluate", EvaluateOutput, measure, step.digest("export"), form_digest(champion.form), recipe.evaluate
+    scored = run.by_reads(
+        "evaluate", EvaluateOutput, measure, export_stage.digest, form_digest(champion.form), recipe.evaluate
     )
 
-    # The decision, and the story of it.
-    def judge(out: Path) -> Verdict:
-        return decide(read_scores(step.folder("evaluate"), measured), recipe.gates, stops)
+    measured = scored.output
 
+    # The decision, and the story of it.
     stops = thumbs.rule.stops if preferred.trained else None
-    verdict = step("gate", Verdict, judge, step.digest("evaluate"), recipe.model_dump(mode="json")["gates"], stops)
+    judged = run(gate, gate.Input(measured=scored, gates=recipe.gates, stops=stops))
+    verdict = judged.output
 
     def tell(out: Path) -> ReportOutput:
-        scores = read_scores(step.folder("evaluate"), measured)
+        scores = read_scores(scored.folder, measured)
         told = ReportFacts(
             recipe=recipe,
             attempt=context.attempt,
@@ -162,13 +150,13 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
             evaluation=measured,
             verdict=verdict,
             language=language_of(scores),
-            seconds=step.seconds,
+            seconds=run.seconds,
             preference=told_of(preferred, taken.feedback, scores) if recipe.preference else None,
         )
-        history = step.folder("prefer") / preferred.trained.history if preferred.trained else None
-        return report(told, step.folder("train") / trained.loss_history, out, history)
+        history = thumbed.folder / preferred.trained.history if preferred.trained else None
+        return report(told, training.folder / trained.loss_history, out, history)
 
-    step("report", ReportOutput, tell, step.digest("gate"))
+    run.by_reads("report", ReportOutput, tell, judged.digest)
     attempt.clear_scratch()
     return RoundResult(
         outcome=verdict.outcome,

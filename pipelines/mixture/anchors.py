@@ -65,6 +65,9 @@ class AnchorPool(Record):
         return train, dev
 
 
+Pools = Mapping[AnchorName, AnchorPool]
+
+
 def load_pool(path: Path, name: AnchorName) -> AnchorPool:
     """The pool in a JSONL file.
 

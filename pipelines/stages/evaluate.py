@@ -76,6 +76,9 @@ class EvaluateOutput(Record):
     seconds: float
 
 
+Output = EvaluateOutput
+
+
 def evaluate(request: EvaluateRequest, out: Path, *, suites: Path, cache: Path) -> EvaluateOutput:
     """Score the three models and write the stage's files into `out`.
 

@@ -65,6 +65,9 @@ class MixOutput(Record):
     contaminated_anchors: Mapping[str, int] = {}
 
 
+Output = MixOutput
+
+
 class LeftOut(Record):
     conversation: str
     reason: str

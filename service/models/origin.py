@@ -3,7 +3,7 @@
 
 from pipelines.context import base_folder
 from pipelines.recipe import Recipe
-from pipelines.stages.origin import prepare_origin
+from pipelines.stages.baseline import prepare_origin
 from service.models.promotion import promote
 from service.settings import Settings
 from service.store import models

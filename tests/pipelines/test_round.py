@@ -18,6 +18,7 @@ from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, Snap
 from pipelines.records import RatedConversation as Conversation
 from pipelines.remedies import next_recipe
 from pipelines.stages.candidate import Exported
+from pipelines.stages.contract import Keyed, key_of
 from pipelines.stages.evaluate import EvaluateOutput
 from pipelines.stages.mix import MixOutput, ShareLine
 from pipelines.stages.report.preference import PreferenceSection
@@ -27,6 +28,7 @@ from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.scores import LanguageMeasure
 from pipelines.tools import gather_tools, held_out_examples
+from tests.stand_in_stage import run_stage, runner_of
 
 RECIPE = """
 name: small
@@ -48,12 +50,28 @@ class Heard:
 
     def __init__(self) -> None:
         self.told: list[tuple[str, bool]] = []
+        self.digests: dict[str, str] = {}
 
     def started(self, stage: str) -> None:
         pass
 
     def finished(self, stage: str, manifest: Manifest, *, ran: bool) -> None:
         self.told.append((stage, ran))
+        self.digests[stage] = manifest.digest
+
+
+class Texts:
+    def candidates(self) -> Iterator[Conversation]:
+        return iter(())
+
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+        return {key: f"text of {key.message}" for key in keys}
+
+    def outcomes(self) -> Mapping[str, int]:
+        return {}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
 
 
 def count(out: Path) -> Counted:
@@ -63,7 +81,7 @@ def count(out: Path) -> Counted:
 
 def steps(folder: Path, fence: int = 1, check: Any = lambda: None) -> tuple[StageRunner, Heard]:
     heard = Heard()
-    return StageRunner(Attempt(folder, fence, check), heard), heard
+    return runner_of(Attempt(folder, fence, check), Texts(), heard), heard
 
 
 # ---- steps ------------------------------------------------------------------------------------------------
@@ -71,21 +89,42 @@ def steps(folder: Path, fence: int = 1, check: Any = lambda: None) -> tuple[Stag
 
 def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
     first, _ = steps(tmp_path)
-    first("count", Counted, count, {"seed": 1})
+    run_stage(first, "count", Counted, count, {"seed": 1})
     second, heard = steps(tmp_path, fence=2)
 
-    output = second("count", Counted, lambda out: pytest.fail("ran again"), {"seed": 1})
+    output = run_stage(second, "count", Counted, lambda out: pytest.fail("ran again"), {"seed": 1})
 
     assert output == Counted(lines=2) and heard.told == [("count", False)]
-    assert second.digest("count") == first.digest("count") and second.seconds == first.seconds
+    assert second.seconds == first.seconds
+
+
+def test_a_stage_that_makes_the_same_again_has_the_same_digest(tmp_path: Path) -> None:
+    digests = []
+    for seed in (1, 2):
+        runner, heard = steps(tmp_path, fence=seed)
+        run_stage(runner, "count", Counted, count, {"seed": seed})
+        digests.append(heard.digests["count"])
+
+    assert digests[0] == digests[1]
+
+
+def test_where_a_keyed_value_lies_is_no_part_of_the_key_and_its_digest_is() -> None:
+    class Input(Record):
+        base: Keyed[Path]
+
+    here, there, other = (
+        Input(base=Keyed[Path](digest=digest, value=Path(place)))
+        for digest, place in (("a", "/here"), ("a", "/there"), ("b", "/here"))
+    )
+    assert key_of(here) == key_of(there) != key_of(other)
 
 
 def test_a_stage_whose_input_changed_runs_again(tmp_path: Path) -> None:
     first, _ = steps(tmp_path)
-    first("count", Counted, count, {"seed": 1})
+    run_stage(first, "count", Counted, count, {"seed": 1})
     second, heard = steps(tmp_path, fence=2)
 
-    second("count", Counted, count, {"seed": 2})
+    run_stage(second, "count", Counted, count, {"seed": 2})
 
     assert heard.told == [("count", True)]
 
@@ -96,12 +135,12 @@ def test_a_stage_that_was_killed_goes_on_from_what_it_left(tmp_path: Path) -> No
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        steps(tmp_path)[0]("count", Counted, killed)
+        run_stage(steps(tmp_path)[0], "count", Counted, killed)
 
     def resumed(out: Path) -> Counted:
         return Counted(lines=int((out / "checkpoint").read_text()))
 
-    assert steps(tmp_path, fence=2)[0]("count", Counted, resumed) == Counted(lines=3)
+    assert run_stage(steps(tmp_path, fence=2)[0], "count", Counted, resumed) == Counted(lines=3)
     assert not list(tmp_path.glob("*.tmp"))
 
 
@@ -112,12 +151,12 @@ def test_a_stage_that_was_killed_leaves_nothing_to_one_with_another_input(tmp_pa
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        steps(tmp_path)[0]("count", Counted, killed, {"input": "A"})
+        run_stage(steps(tmp_path)[0], "count", Counted, killed, {"input": "A"})
 
     def fresh(out: Path) -> Counted:
         return Counted(lines=int((out / "checkpoint").exists()))
 
-    assert steps(tmp_path, fence)[0]("count", Counted, fresh, {"input": "B"}) == Counted(lines=0)
+    assert run_stage(steps(tmp_path, fence)[0], "count", Counted, fresh, {"input": "B"}) == Counted(lines=0)
     assert not list(tmp_path.glob("*.tmp")) and not (tmp_path / "count" / "reads.sha256").exists()
 
 
@@ -133,16 +172,16 @@ def test_a_stage_is_not_sealed_once_the_claim_is_lost(tmp_path: Path) -> None:
         return count(out)
 
     with pytest.raises(Cancelled):
-        steps(tmp_path, check=check)[0]("count", Counted, lose)
+        run_stage(steps(tmp_path, check=check)[0], "count", Counted, lose)
     assert read_manifest(tmp_path / "count") is None
 
 
 def test_a_finished_stage_whose_file_was_changed_is_refused(tmp_path: Path) -> None:
-    steps(tmp_path)[0]("count", Counted, count)
+    run_stage(steps(tmp_path)[0], "count", Counted, count)
     (tmp_path / "count" / "lines.txt").write_text("forged")
 
     with pytest.raises(ArtifactError, match="was changed after its stage finished"):
-        steps(tmp_path)[0]("count", Counted, count)
+        run_stage(steps(tmp_path)[0], "count", Counted, count)
 
 
 # ---- remedies ---------------------------------------------------------------------------------------------
@@ -227,20 +266,6 @@ def test_a_round_logs_that_its_base_is_not_what_the_policy_says(tiny_base: Path,
 
 
 # ---- what measures ----------------------------------------------------------------------------------------
-
-
-class Texts:
-    def candidates(self) -> Iterator[Conversation]:
-        return iter(())
-
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        return {key: f"text of {key.message}" for key in keys}
-
-    def outcomes(self) -> Mapping[str, int]:
-        return {}
-
-    def lost(self) -> Sequence[FeedbackFate]:
-        return ()
 
 
 def held(name: str, source: str, part: str = "heldout") -> SnapshotItem:

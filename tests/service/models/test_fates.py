@@ -19,7 +19,6 @@ from pipelines.feedback.reasons import REASONS
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
-from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from service.cli import app
 from service.curation import curate_due
@@ -33,6 +32,7 @@ from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
 from tests.factories import compare, conversation, correct, put, vote, web
 from tests.service.rounds.test_rounds import RECIPE
+from tests.stand_in_stage import run_stage, runner_of
 
 CHAT = [
     {"id": "q", "role": "user", "content": "What is the capital of Velmora?"},
@@ -53,8 +53,8 @@ class Told:
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult:
-        step = StageRunner(attempt, journal)
-        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self), recipe.select)
+        step = runner_of(attempt, corpus, journal)
+        taken = run_stage(step, "snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
@@ -148,7 +148,7 @@ class Resampling(Told):
     ) -> RoundResult:
         result = super().__call__(recipe, attempt, corpus, context, journal)
         bad = tuple(m.key.message for one in corpus.candidates() for m in one.messages if m.down)
-        StageRunner(attempt, journal)("prefer", Fresh, lambda out: Fresh(replaced=bad))
+        run_stage(runner_of(attempt, corpus, journal), "prefer", Fresh, lambda out: Fresh(replaced=bad))
         return result
 
 

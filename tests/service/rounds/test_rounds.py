@@ -22,7 +22,6 @@ from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, ServedForm
 from pipelines.stages.mix import MixOutput
-from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from service.rounds import requests as rounds
 from service.rounds.execution import execute
@@ -35,6 +34,7 @@ from service.store.tables import Audit, Promotion, Round, SnapshotItem, new_id
 from service.vault import Vault, open_vault
 from tests.service.rated import add_person, add_rated
 from tests.service.served import gguf
+from tests.stand_in_stage import run_stage, runner_of
 
 RECIPE = """
 name: small
@@ -231,11 +231,11 @@ class Quick:
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult:
         self.seen.append((recipe, context))
-        step = StageRunner(attempt, journal)
-        taken = step("snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
+        step = runner_of(attempt, corpus, journal)
+        taken = run_stage(step, "snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out), recipe.select)
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
-        step("mix", MixOutput, lambda out: _no_mixture(out, self.left_out), taken.digest)
+        run_stage(step, "mix", MixOutput, lambda out: _no_mixture(out, self.left_out), taken.digest)
         outcome: Any = self.outcomes[context.attempt - 1]
         check = Check(suite="tiny_math", criterion="margin", outcome=outcome, reason=f"tiny_math: {outcome}")
         origin = Baseline(id="tiny-origin-1", form=_form(context.models / "tiny-origin-1" / "model.gguf"))

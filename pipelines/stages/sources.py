@@ -1,0 +1,82 @@
+"""What a round reads besides its users' data, each opened once and known by the digest of its content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipelines.artifacts import digest_of, sha256_of
+from pipelines.backends.base import fetch_base
+from pipelines.context import Baseline, RoundContext
+from pipelines.mixture.anchors import Pools, load_pools, without_contaminated
+from pipelines.recipe import GUARD_SUITE, Recipe
+from pipelines.stages.baseline import base_digest
+from pipelines.stages.contract import Keyed
+from pipelines.stages.lineage import TrainingBase, keyed_adapter
+from pipelines.suites.folder import SuiteFolder, suite_digest
+from pipelines.suites.run import form_digest
+from pipelines.suites.scores import HELDOUT
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources of one round.
+
+    Raises, where they are first read:
+        ModelError, SuiteError, DataError: the base, a suite or an anchor pool is missing or malformed.
+    """
+
+    recipe: Recipe
+    context: RoundContext
+
+    @cached_property
+    def base(self) -> Keyed[Path]:
+        """The folder of the base model."""
+        folder = fetch_base(self.recipe.base, self.context.project)
+        return Keyed[Path](digest=base_digest(folder), value=folder)
+
+    @cached_property
+    def training_base(self) -> TrainingBase:
+        """What is trained on; the champion's adapters count only for `lineage: sequential`."""
+        lineage = self.context.lineage if self.recipe.lineage == "sequential" else ()
+        return TrainingBase(base=self.base, adapters=tuple(keyed_adapter(adapter) for adapter in lineage))
+
+    @cached_property
+    def suites(self) -> Keyed[SuiteFolder]:
+        """Every suite that the recipe measures, the language guard among them."""
+        return open_suites(self._suites, self.recipe.evaluate.suites)
+
+    @cached_property
+    def tasks(self) -> Keyed[SuiteFolder]:
+        """The suites whose items must not be trained on."""
+        return open_suites(self._suites, [name for name in self.recipe.evaluate.suites if name != GUARD_SUITE])
+
+    @cached_property
+    def pools(self) -> Keyed[Pools]:
+        """The anchor pools without what repeats an item of the suites."""
+        found = load_pools(self.context.project / "data" / "general")
+        pools = without_contaminated(found, self.tasks.value.contamination.check_pool)
+        return Keyed[Pools](
+            digest=digest_of({name: pool.model_dump(mode="json") for name, pool in pools.items()}), value=pools
+        )
+
+    @cached_property
+    def claims(self) -> Keyed[Path] | None:
+        """The wrong claims that a model must not agree with, if there is such a file."""
+        path = self._suites / "sycophancy" / "claims.jsonl"
+        return Keyed[Path](digest=sha256_of(path), value=path) if path.is_file() else None
+
+    @property
+    def _suites(self) -> Path:
+        return self.context.project / "data" / "suites"
+
+
+def open_suites(folder: Path, names: Sequence[str]) -> Keyed[SuiteFolder]:
+    """The suites of these names in `folder`; held-out answers are no folder. Raises SuiteError."""
+    digests = {name: suite_digest(folder, name) for name in names if name != HELDOUT}
+    return Keyed[SuiteFolder](digest=digest_of(digests), value=SuiteFolder(folder=folder, digests=digests))
+
+
+def keyed_model(model: Baseline) -> Keyed[Baseline]:
+    """A model by the bytes in which it is served."""
+    return Keyed[Baseline](digest=digest_of({"id": model.id, "form": form_digest(model.form)}), value=model)

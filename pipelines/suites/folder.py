@@ -1,0 +1,42 @@
+"""The suites that a recipe measures, as they were when a round began."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from pipelines.artifacts import sha256_of
+from pipelines.errors import SuiteError
+from pipelines.recipe import GUARD_SUITE
+from pipelines.records import Record
+from pipelines.suites.contamination import Contamination, suite_items
+from pipelines.suites.load import load_suite
+
+
+class SuiteFolder(Record):
+    """The folder of suite folders, and the digests of those that a recipe measures, as they were when it was opened."""
+
+    folder: Path
+    digests: Mapping[str, str]
+
+    @cached_property
+    def contamination(self) -> Contamination:
+        """Finds the items of these suites in texts. The language guard has none: it asks for no fact."""
+        return Contamination(
+            suite_items(load_suite(self.folder / name) for name in self.digests if name != GUARD_SUITE)
+        )
+
+    def check_unchanged(self) -> None:
+        """Raise SuiteError if a suite was edited since: the contamination check and the scores would speak of different items."""
+        for name, digest in self.digests.items():
+            if suite_digest(self.folder, name) != digest:
+                raise SuiteError(f"suite '{name}' was edited while the round ran; ask for a new round")
+
+
+def suite_digest(folder: Path, name: str) -> str:
+    """The digest of everything in a suite's folder that moves a score. Raises SuiteError."""
+    if name != GUARD_SUITE:
+        return load_suite(folder / name).digest
+    prompts = folder / name / "prompts.jsonl"
+    if not prompts.is_file():
+        raise SuiteError(f"the suite '{name}' is missing: there is no {prompts}")
+    return sha256_of(prompts)
