@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
-from pipelines.feedback.weigh import Weighed, pieces_of
+from pipelines.feedback.pieces import pieces_of
+from pipelines.feedback.weigh import WeighedFeedback
 from pipelines.records import PreferenceItem, Record
 
 _IN_COMMON = 2
@@ -23,7 +24,7 @@ class Cohort(Record):
     share: float
 
 
-def influential_cohort(weighed: Weighed, items: Sequence[PreferenceItem]) -> Cohort | None:
+def influential_cohort(weighed: WeighedFeedback, items: Sequence[PreferenceItem]) -> Cohort | None:
     """The connected group with the most weight in training items; None where nobody has any.
 
     A group with more than half of all raters is the crowd, not a cohort: then the single most influential rater.
@@ -55,7 +56,7 @@ def _influence(items: Sequence[PreferenceItem]) -> dict[str, float]:
     return dict(weight)
 
 
-def _targets(weighed: Weighed) -> dict[tuple[str, str], set[str]]:
+def _targets(weighed: WeighedFeedback) -> dict[tuple[str, str], set[str]]:
     """The raters of each answer and of each prompt cluster."""
     targets: dict[tuple[str, str], set[str]] = defaultdict(set)
     for candidate in weighed.candidates:
@@ -67,8 +68,8 @@ def _targets(weighed: Weighed) -> dict[tuple[str, str], set[str]]:
 
 def _groups(targets: Mapping[tuple[str, str], set[str]], raters: frozenset[str]) -> list[frozenset[str]]:
     shared: dict[tuple[str, str], int] = defaultdict(int)
-    for given in targets.values():
-        linked = sorted(given & raters)
+    for members in targets.values():
+        linked = sorted(members & raters)
         if len(linked) <= _MOST_LINKED:
             for pair in combinations(linked, 2):
                 shared[pair] += 1

@@ -9,13 +9,13 @@ Words are compared, so something is missed, and stays in training. The other err
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipelines.curate.words import words
 from pipelines.feedback.echo import content_words, is_claim, is_question, sentences_of
 from pipelines.records import RatedMessage
+from pipelines.text import fold
 
 _INSIDE = re.compile(r"(?<=[\w,;)]\s)\w+")  # words that begin no sentence
 _HANGUL = re.compile("[가-힣]")
@@ -44,7 +44,7 @@ def answers_of(conversation: str, path: Sequence[RatedMessage], trained: Sequenc
     What follows an answer voted down may set it right, and then answers what that one answered.
     """
     system = "\n".join(message.text for message in path if message.role == "system")
-    found = []
+    answers = []
     question, turn, wrong, turns, opens = "", "", "", 0, True
     for place, message in enumerate(path):
         if message.role == "user":
@@ -53,9 +53,11 @@ def answers_of(conversation: str, path: Sequence[RatedMessage], trained: Sequenc
             if not (wrong and _sets_right(question, wrong, turn, message.text)):
                 question, opens = turn, turns == 1
             if trained[place] and _stands_alone(question, message.text, opens):
-                found.append(Answer(conversation, place, folded(system), folded(question), opens, folded(message.text)))
+                answers.append(
+                    Answer(conversation, place, _plain(system), _plain(question), opens, _plain(message.text))
+                )
             wrong = message.text if message.up < message.down else ""
-    return found
+    return answers
 
 
 def contradicted(newest_first: Iterable[Sequence[Answer]]) -> dict[str, set[int]]:
@@ -86,9 +88,9 @@ def _stands_alone(question: str, answer: str, opens: bool) -> bool:
     A name is a capital inside a sentence of question or answer, or a number. In the middle of a chat only what the
     answer takes up counts.
     """
-    given = content_words(question)
-    content = given - _GREETINGS
-    if len(content) < 2 and (content != given or not is_question(question)):
+    asked_words = content_words(question)
+    content = asked_words - _GREETINGS
+    if len(content) < 2 and (content != asked_words or not is_question(question)):
         return False
     if content & (_names(question) | _names(answer)):
         return True
@@ -108,7 +110,7 @@ def _sets_right(question: str, wrong: str, turn: str, right: str) -> bool:
     """Whether an answer takes the place of the wrong one before it: of the same subject, much the same words, and the
     user's turn between them asks nothing of its own."""
     subject = content_words(question) & content_words(wrong)
-    if not subject <= content_words(right) or not _are_alike(folded(wrong), folded(right)):
+    if not subject <= content_words(right) or not _are_alike(_plain(wrong), _plain(right)):
         return False
     known = content_words(question) | content_words(wrong)
     return not any(_asks_anew(sentence, known, content_words(right)) for sentence in sentences_of(turn))
@@ -130,10 +132,10 @@ def _names(text: str) -> set[str]:
 
 def _are_alike(one: str, other: str) -> bool:
     """Whether at least half the words of the shorter text stand in the longer one."""
-    given = sorted((set(one.split()), set(other.split())), key=len)
-    return 2 * len(given[0] & given[1]) >= len(given[0]) > 0
+    shorter, longer = sorted((set(one.split()), set(other.split())), key=len)
+    return 2 * len(shorter & longer) >= len(shorter) > 0
 
 
-def folded(text: str) -> str:
-    """The text without case, width and spacing: what questions and answers are compared by."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+def _plain(text: str) -> str:
+    """What questions and answers are compared by: neither case, width nor spacing makes another one."""
+    return fold(text, "NFKC_casefold")

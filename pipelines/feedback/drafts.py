@@ -1,17 +1,17 @@
-"""What preferences are drafted from: rated answers, verdicts on them, and drafts of items, with what newer ones overtake.
+"""Intermediate records of pair building: rated answers, their labels, candidate pairs, and what newer feedback said.
 
-Answer   something that feedback names, with the turns before it
-Label    an answer that votes decided on
-Draft    an item to be: a pair, or one answer on one side
-Settled  what newer drafts on one prompt have said, for older ones to be held against
+Answer         something that feedback names, with the turns before it
+Label          an answer that votes decided on
+Draft          an item to be: a pair, or one answer on one side
+NewerFeedback  what newer drafts on one prompt have said, for older ones to be held against
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pipelines.feedback.pieces import Feedback
 from pipelines.feedback.same_prompt import Prompt
-from pipelines.feedback.weigh import Feedback
 from pipelines.records import Part, PreferenceSource, RatedConversation, RatedMessage
 
 _SOURCES: tuple[PreferenceSource, ...] = ("comparison", "siblings", "correction", "near_prompt", "lone", "resample")
@@ -78,11 +78,11 @@ class Draft:
 Labels = dict[str, Label]
 
 
-class Settled:
+class NewerFeedback:
     """What newer feedback on one prompt has said, for older feedback to be held against."""
 
     def __init__(self) -> None:
-        self._said: set[tuple[str | None, str | None]] = set()
+        self._texts: set[tuple[str | None, str | None]] = set()
         self._good: dict[str, list[RatedConversation]] = defaultdict(list)
         self._bad: set[str] = set()
         self._corrected: set[str] = set()
@@ -97,12 +97,12 @@ class Settled:
     def _again(self, draft: Draft) -> str | None:
         chosen, rejected = draft.texts
         lone = draft.source == "lone" and (chosen in self._good if chosen is not None else rejected in self._bad)
-        return "duplicate" if lone or draft.texts in self._said else None
+        return "duplicate" if lone or draft.texts in self._texts else None
 
     def _is_overtaken(self, draft: Draft) -> bool:
         chosen, rejected = draft.texts
         if draft.source == "comparison":
-            return (rejected, chosen) in self._said or chosen in self._corrected
+            return (rejected, chosen) in self._texts or chosen in self._corrected
         if chosen in self._bad or rejected in self._good:
             return True
         return draft.source == "lone" and draft.chosen is not None and self._has_newer_answer(draft.chosen)
@@ -119,7 +119,7 @@ class Settled:
 
     def _remember(self, draft: Draft) -> None:
         """A comparison says which is better, not that one is good or the other bad."""
-        self._said.add(draft.texts)
+        self._texts.add(draft.texts)
         if draft.source == "comparison":
             return
         if draft.chosen is not None:

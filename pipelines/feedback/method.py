@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from pipelines.feedback.weigh import REASONS as UNHEARD
+from pipelines.feedback.weigh import RULES as WEIGHING_RULES
 from pipelines.recipe import Preference
 from pipelines.records import FeedbackFate, PreferenceExample, PreferenceItem, Record, SnapshotItem
 
 Method = Literal["dpo", "kto", "bco", "none"]
 # What becomes of the votes on a lone bad answer at the snapshot, which cannot know yet whether a fresh one will do.
 RESAMPLED_FROM = ("lone", "pairs_only")
+# What weighing dropped SFT never saw either.
+_UNWEIGHED = frozenset(rule.name for rule in WEIGHING_RULES)
 _Item = TypeVar("_Item", PreferenceItem, PreferenceExample)
 
 
@@ -65,11 +67,11 @@ def settle_fates(
     """The fates once the method is known: what speaks for an answer that SFT learns is a rating, else its loss reads it or not.
 
     DPO reads pairs only, and `none` nothing. SFT reads ups and corrections, whatever preferences made of them: only what
-    influence dropped it never saw. `resample_fates` has the last word on lone bad answers.
+    weighing dropped it never saw. `resample_fates` has the last word on lone bad answers.
     """
     used = (item for item in items if item.outcome == "used")
     learnt = {turn.key.message for item in used for turn in item.turns if turn.trained}
-    return tuple(_settled(fate, method, learnt) for fate in fates)
+    return tuple(_settle(fate, method, learnt) for fate in fates)
 
 
 def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> tuple[FeedbackFate, ...]:
@@ -82,10 +84,10 @@ def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> tu
     )
 
 
-def _settled(fate: FeedbackFate, method: Method, learnt: Container[str]) -> FeedbackFate:
+def _settle(fate: FeedbackFate, method: Method, learnt: Container[str]) -> FeedbackFate:
     read = method in ("kto", "bco") or (method == "dpo" and fate.rule != "lone")
     used = fate.outcome == "used"
-    if (used and read) or fate.outcome == "held_out" or fate.rule in UNHEARD:
+    if (used and read) or fate.outcome == "held_out" or fate.rule in _UNWEIGHED:
         return fate
     if _spoken_for(fate) in learnt:
         return fate.model_copy(update={"outcome": "used", "rule": "rating"})

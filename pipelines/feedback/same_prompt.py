@@ -10,12 +10,12 @@ still differ: `Intents.alike` tells.
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipelines.curate.cluster import same_cluster, signature
 from pipelines.records import RatedMessage, Signature
+from pipelines.text import fold
 
 _KEY = b"intents"  # signatures never leave the process
 
@@ -35,17 +35,12 @@ class Prompt:
 def prompt_of(before: Sequence[RatedMessage], home: str) -> Prompt:
     """The prompt that these turns are, from the root. Without a question it is like none outside its conversation `home`."""
     place = max((place for place, message in enumerate(before) if message.role == "user"), default=None)
-    question = "" if place is None else folded(before[place].text)
-    rest = [[message.role, folded(message.text)] for message in before]
+    question = "" if place is None else fold(before[place].text, "NFC")
+    rest = [[message.role, fold(message.text, "NFC")] for message in before]
     if place is not None:
         rest[place] = ["user", ""]
-    said = json.dumps([rest, "" if question else home])
-    return Prompt(hashlib.sha256(said.encode()).hexdigest(), question)
-
-
-def folded(text: str) -> str:
-    """What texts are compared by word for word; case and punctuation may be what people like."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    context = json.dumps([rest, "" if question else home])
+    return Prompt(hashlib.sha256(context.encode()).hexdigest(), question)
 
 
 class Intents:
@@ -56,8 +51,8 @@ class Intents:
         self._intents: dict[Prompt, Prompt] = {}
         self._exact: dict[tuple[str, str], Prompt] = {}
         self._bands: dict[tuple[str, int, int], list[Prompt]] = {}
-        for prompt, made in self._signatures.items():
-            self._intents[prompt] = self._place(prompt, made)
+        for prompt, signed in self._signatures.items():
+            self._intents[prompt] = self._place(prompt, signed)
 
     def of(self, prompt: Prompt) -> Prompt:
         """The prompt that names its intent."""
@@ -69,15 +64,15 @@ class Intents:
             return False
         return same_cluster(self._signatures[first], self._signatures[second], max_added=0)
 
-    def _place(self, prompt: Prompt, made: Signature) -> Prompt:
-        if (prompt.context, made.exact) in self._exact:
-            return self._exact[prompt.context, made.exact]
-        bands = [(prompt.context, *band) for band in enumerate(made.bands)]
+    def _place(self, prompt: Prompt, signed: Signature) -> Prompt:
+        if (prompt.context, signed.exact) in self._exact:
+            return self._exact[prompt.context, signed.exact]
+        bands = [(prompt.context, *band) for band in enumerate(signed.bands)]
         near = (name for band in bands for name in self._bands.get(band, ()))
         intent = next((name for name in near if self.alike(name, prompt)), None)
         if intent is None:
             intent = prompt
             for band in bands:
                 self._bands.setdefault(band, []).append(prompt)
-        self._exact[prompt.context, made.exact] = intent
+        self._exact[prompt.context, signed.exact] = intent
         return intent

@@ -10,12 +10,12 @@ import ast
 import json
 import operator
 import re
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from pipelines.records import PreferenceExample, Turn
+from pipelines.text import fold
 
 # Whether an answer to a prompt is right; None: this verifier cannot tell.
 Verify = Callable[[Sequence[Turn], str], bool | None]
@@ -142,4 +142,4 @@ def _code(answer: str) -> str:
 
 
 def _normalised(text: str) -> str:
-    return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+    return " ".join(re.findall(r"\w+", fold(text, "NFKC_casefold")))

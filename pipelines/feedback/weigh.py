@@ -3,77 +3,31 @@
     one by one     consent, age of the account, ratings a day, echoes of the prompt
     as a pool      the share of one app, the share of one rater, agreement with the crowd
 
-Each rule sees what the rules before it left. What is dropped keeps its reason (REASONS), and may come back in a later
-round: nothing here is stored. Defences and their order after SCIENCE section 2; nothing is sybil-proof.
+RULES are asked in their order, each of what the rules before it left. What is dropped keeps its reason, and may come back
+in a later round: nothing here is stored. Defences and their order after SCIENCE section 2; nothing is sybil-proof.
 """
 
 import hashlib
 import math
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Literal
 
 from pipelines.feedback.caps import AUTO_FROM_PEOPLE, cap_level, cap_share
 from pipelines.feedback.echo import echoes_its_prompt
+from pipelines.feedback.pieces import Feedback, FeedbackKey, fate_order, pieces_of
+from pipelines.feedback.remainder import only_with
+from pipelines.feedback.rules import Rule
 from pipelines.feedback.tree import path_before
 from pipelines.recipe import Select
-from pipelines.records import FeedbackFate, FeedbackKind, RatedConversation, RatedMessage, Record
+from pipelines.records import FeedbackFate, RatedConversation, Record
+from pipelines.text import fold
 
-REASONS: Mapping[str, str] = {
-    "no_consent": "no consent to training was given for its conversation",
-    "young_account": "its account is too young; it counts in a later round",
-    "over_daily_cap": "its account had already given as much that day as counts",
-    "echo": "the answer only repeats what the prompt put into its mouth",
-    "over_app_cap": "its app already gives the share that one app may",
-    "over_user_cap": "its rater already gives the share that one person may",
-    "disagrees_with_crowd": "its rater mostly disagrees with everybody else who rated the same answers",
-}
 # What counts as the crowd: one other person who disagrees is a difference of opinion.
 _CROWD = 2
 _SLACK = 1e-9
-
-FeedbackKey = tuple[str, str, str, FeedbackKind]
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """One vote, correction or comparison, and where it stands; `message` and `other` as in FeedbackFate."""
-
-    conversation: str
-    message: str
-    other: str
-    rater: str
-    kind: FeedbackKind
-    value: Literal[1, -1]
-    at: datetime
-    since: datetime
-    app: str
-    consent: bool
-
-    @property
-    def key(self) -> FeedbackKey:
-        return (self.message, self.other, self.rater, self.kind)
-
-    @property
-    def newest_first(self) -> tuple[float, FeedbackKey]:
-        return (-self.at.timestamp(), self.key)
-
-    def dropped(self, rule: str, weight: float = 1.0) -> FeedbackFate:
-        return FeedbackFate(
-            conversation=self.conversation,
-            message=self.message,
-            rater=self.rater,
-            kind=self.kind,
-            value=self.value,
-            outcome="dropped",
-            rule=rule,
-            weight=weight,
-            other=self.other,
-        )
 
 
 class VoteCap(Record):
@@ -90,7 +44,7 @@ class VoteCap(Record):
 
 
 @dataclass(frozen=True)
-class Weighed:
+class WeighedFeedback:
     """What counts. `weights` (above 0, at most 1) has every piece that does, `dropped` every one that does not.
 
     The candidates hold only what counts, but for one thing: where nothing that counts speaks of an answer, a down that
@@ -103,79 +57,63 @@ class Weighed:
     cap: VoteCap
 
 
-def weigh(candidates: Iterable[RatedConversation], select: Select, now: datetime) -> Weighed:
+@dataclass(frozen=True)
+class FeedbackPool:
+    """The argument of a rule: the feedback that earlier rules left, whole conversations, and what rules found so far.
+
+    `cap` is None until a rule has set one; a rater without a weight weighs 1.
+    """
+
+    pieces: tuple[Feedback, ...]
+    conversations: tuple[RatedConversation, ...]
+    select: Select
+    now: datetime
+    cap: VoteCap | None = None
+    rater_weights: Mapping[str, float] = field(default_factory=dict)
+
+    def weight(self, piece: Feedback) -> float:
+        return self.rater_weights.get(piece.rater, 1.0)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The verdict of a rule: the feedback that goes, and what the rule found for the rest, if it is one that does."""
+
+    keys: Set[FeedbackKey]
+    cap: VoteCap | None = None
+    rater_weights: Mapping[str, float] = field(default_factory=dict)
+
+
+def weigh(candidates: Iterable[RatedConversation], select: Select, now: datetime) -> WeighedFeedback:
     """The feedback that counts in a round at `now`, with a weight each, and the reason against every other piece.
 
     Messages that come with counts only, without ratings, stay as they are. Order of input does not matter.
     """
-    given = sorted(candidates, key=lambda candidate: candidate.conversation)
-    left = [piece for candidate in given for piece in pieces_of(candidate)]
+    conversations = tuple(sorted(candidates, key=lambda candidate: candidate.conversation))
+    pieces = tuple(piece for candidate in conversations for piece in pieces_of(candidate))
+    pool = FeedbackPool(pieces, conversations, select, now)
     fates: list[FeedbackFate] = []
-
-    def drop(rule: str, out: set[FeedbackKey], weights: Mapping[str, float] | None = None) -> None:
-        nonlocal left
-        fates.extend(piece.dropped(rule, (weights or {}).get(piece.rater, 1.0)) for piece in left if piece.key in out)
-        left = [piece for piece in left if piece.key not in out]
-
-    rule = select.feedback
-    drop("no_consent", {piece.key for piece in left if not piece.consent})
-    age = timedelta(days=rule.min_account_days)
-    drop("young_account", {piece.key for piece in left if now - piece.since < age})
-    drop("over_daily_cap", _over_daily_cap(left, rule.per_day))
-    drop("echo", _echoes(left, given) if rule.echo else set())
-    drop("over_app_cap", _over_app_cap(left, rule.per_app))
-    cap = vote_cap(Counter(piece.rater for piece in left), select.per_user.max_votes)
-    drop("over_user_cap", _beyond(left, "rater", cap.count))
-    heard = _agreement(left, given, rule.min_overlap)
-    unheard = {rater for rater, weight in heard.items() if weight < rule.min_weight}
-    drop("disagrees_with_crowd", {piece.key for piece in left if piece.rater in unheard}, heard)
-    weights = {piece.key: heard.get(piece.rater, 1.0) for piece in left}
-    counting = frozenset(weights)
-    fates.sort(key=fate_order)
-    return Weighed(tuple(_reduced(candidate, counting) for candidate in given), weights, tuple(fates), cap)
-
-
-def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
-    """Every vote, correction and comparison of a conversation; corrections that do not count are left out."""
-    at_home = partial(
-        Feedback, conversation=candidate.conversation, app=candidate.app, consent=candidate.consent is True
-    )
-    for message in candidate.messages:
-        name = message.key.message
-        for rating in message.ratings:
-            yield at_home(
-                message=name,
-                other="",
-                rater=rating.rater,
-                kind="vote",
-                value=rating.value,
-                at=rating.at,
-                since=rating.since,
-            )
-        if message.corrects is not None and message.corrects.counts:
-            by = message.corrects
-            yield at_home(
-                message=by.of, other=name, rater=by.rater, kind="correction", value=1, at=by.at, since=by.since
-            )
-    for one in candidate.comparisons:
-        yield at_home(
-            message=one.chosen,
-            other=one.rejected,
-            rater=one.rater,
-            kind="comparison",
-            value=1,
-            at=one.at,
-            since=one.since,
+    for rule in RULES:
+        rejection = rule.rejects(pool)
+        pool = replace(
+            pool, cap=rejection.cap or pool.cap, rater_weights={**pool.rater_weights, **rejection.rater_weights}
         )
+        fates += [one.dropped(rule.name, pool.weight(one)) for one in pool.pieces if one.key in rejection.keys]
+        pool = replace(pool, pieces=tuple(one for one in pool.pieces if one.key not in rejection.keys))
+    assert pool.cap is not None
+    weights = {piece.key: pool.weight(piece) for piece in pool.pieces}
+    counting = frozenset(weights)
+    remainder = tuple(only_with(candidate, counting) for candidate in conversations)
+    return WeighedFeedback(remainder, weights, tuple(sorted(fates, key=fate_order)), pool.cap)
 
 
-def vote_cap(given: Mapping[str, int], wanted: Literal["auto"] | float) -> VoteCap:
-    """The cap on one rater, `given` how many pieces each gave: the fixed point of docs/decisions/person-cap.md."""
-    people = len(given)
+def vote_cap(amounts: Mapping[str, int], wanted: Literal["auto"] | float) -> VoteCap:
+    """The cap on one rater, `amounts` how many pieces each gave: the fixed point of docs/decisions/person-cap.md."""
+    people = len(amounts)
     share = cap_share(wanted, people)
     if share is not None:
-        count = math.floor(cap_level(list(given.values()), share) + _SLACK)
-        why = f"one rater may give {count} of {sum(given.values())}: at most {100 * share:.2g} % of what counts, for {people} raters"
+        count = math.floor(cap_level(list(amounts.values()), share) + _SLACK)
+        why = f"one rater may give {count} of {sum(amounts.values())}: at most {100 * share:.2g} % of what counts, for {people} raters"
         return VoteCap(people=people, share=share, count=count, why=why)
     if wanted == "auto" and people < AUTO_FROM_PEOPLE:
         why = f"no cap: {people} raters are fewer than the {AUTO_FROM_PEOPLE} that `max_votes: auto` starts from"
@@ -186,57 +124,86 @@ def vote_cap(given: Mapping[str, int], wanted: Literal["auto"] | float) -> VoteC
     return VoteCap(people=people, share=None, count=None, why=why)
 
 
-def without(candidates: Iterable[RatedConversation], raters: frozenset[str]) -> tuple[RatedConversation, ...]:
-    """The same conversations as if these raters had given no feedback at all; their own texts stay."""
-    kept = []
-    for candidate in candidates:
-        messages = tuple(_without(message, raters) for message in candidate.messages)
-        comparisons = tuple(one for one in candidate.comparisons if one.rater not in raters)
-        kept.append(candidate.model_copy(update={"messages": messages, "comparisons": comparisons}))
-    return tuple(kept)
-
-
-def fate_order(fate: FeedbackFate) -> tuple[str, str, str, str, str]:
-    """The order in which fates are written."""
-    return (fate.conversation, fate.message, fate.other, fate.rater, fate.kind)
-
-
 # ---- the rules ----------------------------------------------------------------------------------------------
 
 
-def _over_daily_cap(left: Sequence[Feedback], per_day: int | None) -> set[FeedbackKey]:
+def _each(rejects: Callable[[Feedback, FeedbackPool], bool]) -> Callable[[FeedbackPool], Rejection]:
+    """A rule that looks at one piece at a time."""
+    return lambda pool: Rejection({piece.key for piece in pool.pieces if rejects(piece, pool)})
+
+
+def _is_young(piece: Feedback, pool: FeedbackPool) -> bool:
+    return pool.now - piece.since < timedelta(days=pool.select.feedback.min_account_days)
+
+
+def _over_daily_cap(pool: FeedbackPool) -> Rejection:
     """Of everything that an account gave on one day (UTC) the earliest count."""
+    per_day = pool.select.feedback.per_day
     if per_day is None:
-        return set()
+        return Rejection(frozenset())
     days: dict[tuple[str, str], list[Feedback]] = defaultdict(list)
-    for piece in left:
+    for piece in pool.pieces:
         days[piece.rater, _day(piece.at)].append(piece)
     earliest = (sorted(pieces, key=lambda piece: (piece.at, piece.key)) for pieces in days.values())
-    return {piece.key for pieces in earliest for piece in pieces[per_day:]}
+    return Rejection({piece.key for pieces in earliest for piece in pieces[per_day:]})
 
 
-def _echoes(left: Sequence[Feedback], candidates: Sequence[RatedConversation]) -> set[FeedbackKey]:
+def _echoes(pool: FeedbackPool) -> Rejection:
     """What speaks for answers that say nothing of their own: up-votes, corrections and comparisons."""
     praised: dict[str, list[FeedbackKey]] = defaultdict(list)
-    for piece in left:
+    for piece in pool.pieces if pool.select.feedback.echo else ():
         if piece.value > 0:
             praised[piece.other if piece.kind == "correction" else piece.message].append(piece.key)
     echoing: set[FeedbackKey] = set()
-    for candidate in candidates:
+    for candidate in pool.conversations:
         messages = {message.key.message: message for message in candidate.messages}
         for name in praised.keys() & messages.keys():
             if echoes_its_prompt(messages[name], path_before(messages, messages[name])):
                 echoing.update(praised[name])
-    return echoing
+    return Rejection(echoing)
 
 
-def _over_app_cap(left: Sequence[Feedback], share: float) -> set[FeedbackKey]:
+def _over_app_cap(pool: FeedbackPool) -> Rejection:
     """What apps give beyond their share of what then remains; never below an even share, none for a single app."""
-    given = Counter(piece.app for piece in left)
-    share = max(share, 1 / max(1, len(given)))
-    if share >= 1:
-        return set()
-    return _beyond(left, "app", math.floor(cap_level(list(given.values()), share) + _SLACK))
+    amounts = Counter(piece.app for piece in pool.pieces)
+    share = max(pool.select.feedback.per_app, 1 / max(1, len(amounts)))
+    count = None if share >= 1 else math.floor(cap_level(list(amounts.values()), share) + _SLACK)
+    return Rejection(_beyond(pool.pieces, "app", count))
+
+
+def _over_user_cap(pool: FeedbackPool) -> Rejection:
+    cap = vote_cap(Counter(piece.rater for piece in pool.pieces), pool.select.per_user.max_votes)
+    return Rejection(_beyond(pool.pieces, "rater", cap.count), cap=cap)
+
+
+def _disagrees_with_crowd(pool: FeedbackPool) -> Rejection:
+    """Those whose weight falls below the recipe's least; the weights of the others count from here on."""
+    rule = pool.select.feedback
+    weights = _agreement(pool.pieces, pool.conversations, rule.min_overlap)
+    keys = {piece.key for piece in pool.pieces if weights.get(piece.rater, 1.0) < rule.min_weight}
+    return Rejection(keys, rater_weights=weights)
+
+
+RULES: tuple[Rule[FeedbackPool, Rejection], ...] = (
+    Rule(
+        "no_consent",
+        "no consent to training was given for its conversation",
+        _each(lambda piece, pool: not piece.consent),
+    ),
+    Rule("young_account", "its account is too young; it counts in a later round", _each(_is_young)),
+    Rule("over_daily_cap", "its account had already given as much that day as counts", _over_daily_cap),
+    Rule("echo", "the answer only repeats what the prompt put into its mouth", _echoes),
+    Rule("over_app_cap", "its app already gives the share that one app may", _over_app_cap),
+    Rule("over_user_cap", "its rater already gives the share that one person may", _over_user_cap),
+    Rule(
+        "disagrees_with_crowd",
+        "its rater mostly disagrees with everybody else who rated the same answers",
+        _disagrees_with_crowd,
+    ),
+)
+
+
+# ---- what the rules count -----------------------------------------------------------------------------------
 
 
 def _beyond(left: Sequence[Feedback], whose: Literal["app", "rater"], count: int | None) -> set[FeedbackKey]:
@@ -269,8 +236,8 @@ def _agreement(left: Sequence[Feedback], candidates: Sequence[RatedConversation]
             votes[f"{first}/{second}"][piece.rater] += 1 if piece.message == first else -1
     overlapping: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
-    for given in votes.values():
-        signs = {rater: (value > 0) - (value < 0) for rater, value in given.items() if value}
+    for votes_by_rater in votes.values():
+        signs = {rater: (value > 0) - (value < 0) for rater, value in votes_by_rater.items() if value}
         total = sum(signs.values())
         for rater, sign in signs.items():
             others = total - sign
@@ -292,55 +259,12 @@ def _items(candidates: Sequence[RatedConversation]) -> dict[str, str]:
         for message in candidate.messages:
             if message.ratings:
                 turns = (*path_before(messages, message), message)
-                said = "\n".join(f"{turn.role}: {_folded(turn.text)}" for turn in turns if turn.role != "system")
-                items[message.key.message] = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()
+                transcript = "\n".join(
+                    f"{turn.role}: {fold(turn.text, 'NFKC')}" for turn in turns if turn.role != "system"
+                )
+                items[message.key.message] = hashlib.sha256(transcript.encode("utf-8", "replace")).hexdigest()
     return items
-
-
-# ---- what is left -------------------------------------------------------------------------------------------
-
-
-def _reduced(candidate: RatedConversation, counting: frozenset[FeedbackKey]) -> RatedConversation:
-    messages = tuple(_reduced_message(message, counting) for message in candidate.messages)
-    comparisons = tuple(
-        one for one in candidate.comparisons if (one.chosen, one.rejected, one.rater, "comparison") in counting
-    )
-    return candidate.model_copy(update={"messages": messages, "comparisons": comparisons})
-
-
-def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) -> RatedMessage:
-    name, by = message.key.message, message.corrects
-    changes: dict[str, object] = {}
-    stands = by is not None and by.counts and (by.of, name, by.rater, "correction") in counting
-    if message.ratings:
-        kept = tuple(one for one in message.ratings if (name, "", one.rater, "vote") in counting)
-        ups, downs = (sum(one.value == side for one in kept) for side in (1, -1))
-        if not (ups or downs or stands):  # a doubt is enough against an answer that nobody who counts speaks for
-            downs = int(any(one.value < 0 for one in message.ratings))
-        changes |= {"ratings": kept, "up": ups, "down": downs}
-    if by is not None and by.counts and not stands:
-        changes["corrects"] = by.model_copy(update={"counts": False})
-    return message.model_copy(update=changes) if changes else message
-
-
-def _without(message: RatedMessage, raters: frozenset[str]) -> RatedMessage:
-    changes: dict[str, object] = {}
-    gone = [one for one in message.ratings if one.rater in raters]
-    if gone:
-        kept = tuple(one for one in message.ratings if one.rater not in raters)
-        changes |= {
-            "ratings": kept,
-            "up": message.up - sum(one.value > 0 for one in gone),
-            "down": message.down - sum(one.value < 0 for one in gone),
-        }
-    if message.corrects is not None and message.corrects.rater in raters:
-        changes["corrects"] = message.corrects.model_copy(update={"counts": False})
-    return message.model_copy(update=changes) if changes else message
 
 
 def _day(at: datetime) -> str:
     return at.astimezone(UTC).date().isoformat()
-
-
-def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).split())

@@ -24,11 +24,6 @@ from pipelines.mixture.text import PlanLine, examples_of, materialise
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, Record, SnapshotItem, Turn
 
-REASONS: Mapping[str, str] = {
-    "no_trained_token": "no good answer fits into the recipe's max_tokens",
-    "over_round_budget": "its month already fills its part of the recipe's max_tokens_per_round",
-    "over_replay_share": "its month already fills its part of the recipe's replay share",
-}
 CountTokens = Callable[[Sequence[Turn]], int]
 
 

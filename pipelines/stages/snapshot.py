@@ -21,9 +21,11 @@ from pipelines.backends.base import fetch_base
 from pipelines.chat import escape_markers
 from pipelines.feedback.cohort import Cohort, influential_cohort
 from pipelines.feedback.method import choose_method, resample_fates, settle_fates
-from pipelines.feedback.pairs import Fits, Preferences, build_preferences, fits_always
+from pipelines.feedback.pairs import Preferences, build_preferences
+from pipelines.feedback.pieces import fate_order
+from pipelines.feedback.rated_answers import Fits, fits_always
 from pipelines.feedback.select import FindContaminated, UserCap, select
-from pipelines.feedback.weigh import VoteCap, Weighed, fate_order, weigh
+from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
 from pipelines.recipe import GUARD_SUITE, Preference, Recipe, Select
 from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem, Turn
 from pipelines.suites.contamination import Contamination, suite_items
@@ -124,7 +126,7 @@ class _Taken:
 
     items: Sequence[SnapshotItem]
     cap: UserCap | None
-    weighed: Weighed
+    weighed: WeighedFeedback
     preferences: Preferences
     rejected: Mapping[str, int]
 
@@ -201,7 +203,7 @@ def _funnel(taken: _Taken) -> SnapshotOutput:
     )
 
 
-def _summary(weighed: Weighed, made: Preferences) -> FeedbackSummary:
+def _summary(weighed: WeighedFeedback, made: Preferences) -> FeedbackSummary:
     train = [item for item in made.items if item.part == "train"]
     parts = Counter(item.part for item in made.items)
     labelled = [item for item in train if item.kind == "labelled"]

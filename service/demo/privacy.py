@@ -3,7 +3,6 @@
 import json
 import mmap
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
+from pipelines.text import fold
 from service.settings import Settings
 from service.store.session import open_store
 from service.store.tables import App, CleanMessage, Conversation, Person
@@ -103,11 +103,7 @@ def search_bytes(folder: Path, values: Iterable[str]) -> dict[Path, int]:
 
 def _is_in(row: Planted, text: str) -> bool:
     """True if the value, or for numbers its digits without separators, stands in the text."""
-    if row.value in text or _folded(row.value) in _folded(text):
+    if row.value in text or fold(row.value, "NFKC_casefold") in fold(text, "NFKC_casefold"):
         return True
-    digits = re.sub(r"\D", "", _folded(row.value))
-    return len(digits) >= 9 and digits in re.sub(r"(?<=\d)[\s./_-]+(?=\d)", "", _folded(text))
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    digits = re.sub(r"\D", "", fold(row.value, "NFKC_casefold"))
+    return len(digits) >= 9 and digits in re.sub(r"(?<=\d)[\s./_-]+(?=\d)", "", fold(text, "NFKC_casefold"))

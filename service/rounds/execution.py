@@ -16,10 +16,10 @@ from sqlmodel import Session
 from pipelines import artifacts, remedies
 from pipelines.context import Adapter, Baseline, RoundContext, RoundResult, RunRound
 from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
+from pipelines.feedback.reasons import MIXTURE as MIXTURE_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record, SnapshotItem
 from pipelines.stages.candidate import Exported
-from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import LeftOut
 from service.corpus import StoreCorpus
 from service.models.promotion import promote
@@ -299,7 +299,7 @@ class _Attempt:
             if self._number == 1:
                 rows.leave_out(session, self._claim.round_id, reasons)
             else:  # what one attempt trained on is used, whatever the others did: the models of both may be kept
-                rows.take_back_in(session, self._claim.round_id, MIX_REASONS, reasons)
+                rows.take_back_in(session, self._claim.round_id, MIXTURE_REASONS, reasons)
 
     def _share_snapshot(self) -> None:
         """Every attempt of a round reads the same snapshot."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.backends.base import PreferOutput
-from pipelines.feedback.pairs import FEEDBACK_REASONS
+from pipelines.feedback.reasons import FEEDBACK_REASONS, SOURCES
 from pipelines.gate.statistics import paired_interval
 from pipelines.records import Record
 from pipelines.stages.prefer import Preferred
@@ -21,14 +21,6 @@ from pipelines.stages.snapshot import FeedbackSummary
 from pipelines.suites.probes import Probe
 from pipelines.suites.scores import GateInput, PreferenceMeasure, PreferenceScore
 
-SOURCES: Mapping[str, str] = {
-    "siblings": "two answers to one prompt, both rated",
-    "comparison": "a person preferred one answer to another",
-    "correction": "a better answer that a person wrote, against the given one",
-    "near_prompt": "up and down on near-identical prompts",
-    "resample": "a down-voted answer against a fresh sample that a verifier prefers",
-    "lone": "one rated answer, good or bad",
-}
 _FIGURES = {
     "chosen": "preferred answers, nats per token",
     "length": "answer length, tokens",
@@ -157,8 +149,7 @@ def preference_markdown(told: PreferenceSection) -> str:
     parts = [f"Method: **{told.method}**. {told.why}", *told.notes, _training(told.training), _heldout_sentence(told)]
     tables = [
         _table(
-            ("examples from", "number", "what they are"),
-            [(name, n, SOURCES.get(name, "")) for name, n in told.sources.items()],
+            ("examples from", "number", "what they are"), [(name, n, SOURCES[name]) for name, n in told.sources.items()]
         ),
         _table(("feedback", "number", "why"), _feedback(told)),
         _table(("what must not change", *told.measures), _probe_rows(told.measures)) if told.measures else "",
@@ -167,7 +158,7 @@ def preference_markdown(told: PreferenceSection) -> str:
 
 
 def _feedback(told: PreferenceSection) -> list[tuple[str, int, str]]:
-    rows = [(f"used: {rule}", count, SOURCES.get(rule) or FEEDBACK_REASONS[rule]) for rule, count in told.used.items()]
+    rows = [(f"used: {rule}", count, FEEDBACK_REASONS[rule]) for rule, count in told.used.items()]
     rows += [("held out", told.held_out, "kept apart for dev and measuring")]
     return rows + [(f"dropped: {rule}", count, FEEDBACK_REASONS[rule]) for rule, count in told.dropped.items()]
 

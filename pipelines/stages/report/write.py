@@ -13,22 +13,18 @@ from typing import Any
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.base import TrainOutput
-from pipelines.feedback.pairs import FEEDBACK_REASONS
-from pipelines.feedback.select import REASONS as SNAPSHOT_REASONS
+from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from pipelines.gate.decide import Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Record
 from pipelines.stages.candidate import Exported
 from pipelines.stages.evaluate import EvaluateOutput
-from pipelines.stages.mix import REASONS as MIX_REASONS
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.report.plots import LossPoint, PreferencePoint, draw
 from pipelines.stages.report.preference import PreferenceSection, preference_json, preference_markdown, read_curve
 from pipelines.stages.report.scores import ScoreRow, score_table
 from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.scores import GateInput, LanguageMeasure
-
-_REASONS = {**SNAPSHOT_REASONS, **MIX_REASONS}
 
 
 class ReportFacts(Record):
@@ -170,10 +166,10 @@ def _funnel_table(told: ReportFacts) -> str:
     rows += [(f"rejected: {rule}", -count, "") for rule, count in sorted(funnel["rejected"].items())]
     rows += [("clean", funnel["clean"], "")]
     rows += [
-        (f"left out: {reason}", -count, _REASONS.get(reason, ""))
+        (f"left out: {reason}", -count, CONVERSATION_REASONS.get(reason, ""))
         for reason, count in sorted(funnel["left_out"].items())
     ]
-    rows += [(name, -funnel[name], f"{_REASONS[name]}") for name in ("dev", "heldout")]
+    rows += [(name, -funnel[name], CONVERSATION_REASONS[name]) for name in ("dev", "heldout")]
     rows += [("examples", funnel["examples"], f"{told.mixture.examples.get('new', 0)} new")]
     return _table(("step", "conversations", "why"), rows)
 

@@ -6,18 +6,8 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.feedback.pairs import FEEDBACK_REASONS
+from pipelines.feedback.reasons import FEEDBACK_REASONS
 from service.web.pages import charts
-
-_WORDS = {
-    "siblings": "two answers to one prompt, both rated",
-    "comparison": "one answer preferred to another",
-    "correction": "a better answer that a person wrote",
-    "near_prompt": "up and down on near-identical prompts",
-    "resample": "a down-voted answer against a better sample",
-    "lone": "one rated answer",
-    "rating": "helped to decide which answers SFT learns",
-}
 
 
 class Told(BaseModel):
@@ -107,7 +97,9 @@ def _difference(told: Told) -> tuple[str, Markup | None]:
 
 
 def _feedback(told: Told) -> tuple[FeedbackRow, ...]:
-    rows = [FeedbackRow("used", rule, _WORDS.get(rule, ""), f"{count:,}") for rule, count in told.used.items()]
+    rows = [
+        FeedbackRow("used", rule, FEEDBACK_REASONS.get(rule, ""), f"{count:,}") for rule, count in told.used.items()
+    ]
     if told.held_out:
         rows.append(FeedbackRow("held out", "", "kept apart to choose and to measure", f"{told.held_out:,}"))
     rows += [

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.feedback.pieces import pieces_of
+from pipelines.feedback.remainder import without
 from pipelines.feedback.tree import net_votes
-from pipelines.feedback.weigh import REASONS, Weighed, pieces_of, vote_cap, weigh, without
+from pipelines.feedback.weigh import RULES, WeighedFeedback, vote_cap, weigh
 from pipelines.recipe import Select
 from pipelines.records import RatedConversation
 from tests.pipelines.feedback_rows import (
@@ -25,12 +27,12 @@ from tests.pipelines.feedback_rows import (
 )
 
 
-def weighed(*candidates: RatedConversation, votes: Any = "auto", **feedback: Any) -> Weighed:
+def weighed(*candidates: RatedConversation, votes: Any = "auto", **feedback: Any) -> WeighedFeedback:
     rules = {"feedback": feedback, "per_user": {"max_votes": votes}}
     return weigh(candidates, Select.model_validate(rules), NOW)
 
 
-def dropped(result: Weighed) -> dict[str, int]:
+def dropped(result: WeighedFeedback) -> dict[str, int]:
     return dict(Counter(fate.rule for fate in result.dropped))
 
 
@@ -256,7 +258,7 @@ def test_every_piece_counts_or_has_one_reason_whatever_the_order(
     given = Counter(piece.key for one in pool for piece in pieces_of(one))
     fates = Counter((fate.message, fate.other, fate.rater, fate.kind) for fate in result.dropped)
     assert fates + Counter(result.weights.keys()) == given
-    assert all(0 < weight <= 1 for weight in result.weights.values()) and {f.rule for f in result.dropped} <= set(
-        REASONS
-    )
+    assert all(0 < weight <= 1 for weight in result.weights.values()) and {f.rule for f in result.dropped} <= {
+        rule.name for rule in RULES
+    }
     assert weighed(*shuffled, votes=votes, **options) == result

@@ -10,15 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.curate.cluster import same_cluster, signature
-from pipelines.feedback.pairs import REASONS as PAIR_REASONS
-from pipelines.feedback.pairs import Fits, Preferences, build_preferences, fits_always
-from pipelines.feedback.weigh import REASONS as WEIGH_REASONS
-from pipelines.feedback.weigh import pieces_of, weigh
+from pipelines.feedback.pairs import Preferences, build_preferences
+from pipelines.feedback.pieces import pieces_of
+from pipelines.feedback.rated_answers import Fits, fits_always
+from pipelines.feedback.reasons import FEEDBACK_REASONS
+from pipelines.feedback.weigh import weigh
 from pipelines.recipe import Select
 from pipelines.records import PreferenceItem, RatedConversation, Turn
 from tests.pipelines.feedback_rows import NOW, asked, comparison, conversation, correction, down, message, pools, up
-
-RULES = {**WEIGH_REASONS, **PAIR_REASONS}
 
 
 def short(prompt: Sequence[Turn], answer: str) -> bool:
@@ -323,7 +322,7 @@ def test_every_piece_has_one_fate_whatever_the_order(pool: list[RatedConversatio
 
     given = Counter(piece.key for one in pool for piece in pieces_of(one))
     assert Counter((f.message, f.other, f.rater, f.kind) for f in made.fates) == given
-    assert {fate.rule for fate in made.fates} <= set(RULES)
+    assert {fate.rule for fate in made.fates} <= set(FEEDBACK_REASONS)
     assert all(0 < one.weight <= 1 for one in (*made.items, *made.fates))
     again = build(*shuffled, **rules)
     assert as_bytes(again.items) == as_bytes(made.items) and as_bytes(again.fates) == as_bytes(made.fates)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ArtifactError, DataError
+from pipelines.feedback.reasons import MIXTURE
 from pipelines.mixture.anchors import (
     Anchor,
     AnchorName,
@@ -23,7 +24,7 @@ from pipelines.mixture.anchors import (
 from pipelines.mixture.text import materialise
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, MessageKey, RatedConversation, SnapshotItem, Turn, TurnKey
-from pipelines.stages.mix import REASONS, Mixture, mix, plan_mixture
+from pipelines.stages.mix import Mixture, mix, plan_mixture
 from pipelines.suites.contamination import Contamination, EvaluationItem
 
 KINDS: tuple[AnchorName, ...] = ("general", "coding", "reasoning")
@@ -215,7 +216,7 @@ def test_every_item_is_used_once_or_left_out_with_a_reason_and_the_shares_add_up
         return
     used = [line.id for line in mixture.lines if line.source in ("new", "replay")]
     assert sorted(used + [one.conversation for one in mixture.left_out]) == sorted(i.conversation for i in items)
-    assert {one.reason for one in mixture.left_out} <= set(REASONS)
+    assert {one.reason for one in mixture.left_out} <= set(MIXTURE)
     assert sum(shares(mixture).values()) == pytest.approx(1, abs=1e-4)
     assert plan_mixture(items[::-1], pools(40), recipe(**given), count, seed) == mixture
 

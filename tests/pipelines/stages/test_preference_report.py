@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.backends.base import PreferOutput
-from pipelines.feedback.pairs import REASONS as PREFERENCE_REASONS
+from pipelines.feedback.reasons import FEEDBACK_REASONS
 from pipelines.stages.report.plots import PreferencePoint, draw
 from pipelines.stages.report.preference import (
     PreferenceSection,
@@ -97,7 +97,7 @@ def test_people_read_method_counts_and_what_must_not_change() -> None:
     for said in (
         "Method: **kto**. 180 pairs are fewer",
         "At most 3.7 % per person.",
-        "| siblings | 180 | two answers to one prompt",
+        "| siblings | 180 | a pair of two answers to one prompt",
         "| used: lone | 200 |",
         "| dropped: echo | 8 |",
         "| held out | 74 |",
@@ -145,10 +145,10 @@ def test_every_row_of_the_feedback_says_why() -> None:
     text = preference_markdown(told)
     for said in (
         "| feedback | number | why |",
-        "| used: siblings | 360 | two answers to one prompt, both rated |",
-        "| used: rating | 12 | used as a rating: it helped to decide which answers SFT learns |",
+        "| used: siblings | 360 | a pair of two answers to one prompt, one voted up and one down |",
+        "| used: rating | 12 | it helped to decide which answers SFT learns |",
         "| dropped: over_user_cap | 31 | its rater already gives the share that one person may |",
-        f"| dropped: tied | 2 | {PREFERENCE_REASONS['tied']} |",
+        f"| dropped: tied | 2 | {FEEDBACK_REASONS['tied']} |",
         "| dropped: message_unknown | 1 | no stored message has the id that it names |",
     ):
         assert said in text, said

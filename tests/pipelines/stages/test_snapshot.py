@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pipelines.artifacts import read_records
 from pipelines.errors import DataError
 from pipelines.feedback.method import choose_method
-from pipelines.feedback.select import REASONS, FindContaminated, best_path, select, user_cap
+from pipelines.feedback.path import best_path
+from pipelines.feedback.reasons import CONVERSATION_REASONS, MIXTURE
+from pipelines.feedback.select import FindContaminated, select, user_cap
 from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import (
@@ -483,7 +485,7 @@ def test_every_record_is_in_exactly_one_place_whatever_the_order(pool: list[Rate
     random.shuffle(shuffled)
 
     assert sorted(item.conversation for item in items) == sorted(one.conversation for one in pool)
-    assert all(item.reason in REASONS for item in items)
+    assert all(item.reason in CONVERSATION_REASONS.keys() - MIXTURE.keys() for item in items)
     assert items == select(shuffled, Select(), count_tokens=words, find_contaminated=containing("7"))[0]
     trained_prompts = {
         one.prompt_cluster for one in pool for i in items if i.conversation == one.conversation and i.outcome == "used"

@@ -103,7 +103,7 @@ def test_a_finished_round_shows_what_became_of_the_thumbs(browser: httpx.Client)
         "+70.5 to +92.0",
         "over_user_cap",
         ">31<",
-        "both rated",
+        "one voted up and one down",
         ">360<",
         ">74<",
         'class="interval"',

@@ -1,0 +1,118 @@
+"""What a conversation could teach: one path through it, which of its answers are good enough, and the flaws of the others.
+
+A flaw keeps loss from a turn, which stays as context. Where all answers have one flaw that has a name of its own, it is
+also the reason against the conversation.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipelines.feedback.echo import echoes_its_prompt
+from pipelines.feedback.path import best_path
+from pipelines.feedback.rules import Rule, first_against
+from pipelines.feedback.tree import net_votes
+from pipelines.recipe import Select
+from pipelines.records import RatedConversation, RatedMessage
+
+
+@dataclass(frozen=True)
+class TurnCase:
+    """A turn as the flaws look at it. `liked`: its conversation has a good satisfaction."""
+
+    message: RatedMessage
+    tokens: int
+    select: Select
+    before: tuple[RatedMessage, ...] = ()
+    liked: bool = False
+
+
+Flaw = Rule[TurnCase, bool]
+
+# Without a good satisfaction only an up-vote speaks for an answer.
+_VOTE_FLAWS: tuple[Flaw, ...] = (
+    Rule("not_an_answer", "is not the assistant's", lambda turn: turn.message.role != "assistant"),
+    Rule("down_voted", "has more votes against it than for it", lambda turn: net_votes(turn.message) < 0),
+    Rule(
+        "not_voted_up", "has nothing that speaks for it", lambda turn: not turn.liked and net_votes(turn.message) == 0
+    ),
+)
+INCOMPLETE: Flaw = Rule("incomplete", "was cut off", lambda turn: not turn.message.complete)
+FORM_FLAWS: tuple[Flaw, ...] = (
+    Rule("language_mixed", "mixes languages", lambda turn: turn.message.mixing > turn.select.language.max_mixing),
+    Rule("response_too_short", "is shorter than allowed", lambda turn: turn.tokens < turn.select.response_tokens[0]),
+    Rule("response_too_long", "is longer than allowed", lambda turn: turn.tokens > turn.select.response_tokens[1]),
+)
+_ECHO: Flaw = Rule(
+    "echo",
+    "only repeats what its prompt put into its mouth",
+    lambda turn: turn.select.feedback.echo and echoes_its_prompt(turn.message, turn.before),
+)
+# Echoes last, and of good answers only: that is the slowest to tell.
+FLAWS: tuple[Flaw, ...] = (*_VOTE_FLAWS, INCOMPLETE, *FORM_FLAWS, _ECHO)
+# Those that are the reason against a conversation whose answers all have them.
+NAMED_FLAWS: tuple[Flaw, ...] = (*FORM_FLAWS, _ECHO)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A conversation with the one path that would be learnt: by turn the tokens, and what keeps it from being trained."""
+
+    candidate: RatedConversation
+    path: tuple[RatedMessage, ...]
+    counts: tuple[int, ...]
+    flaws: tuple[str | None, ...]
+    trained: tuple[bool, ...]
+    liked: bool
+
+    @property
+    def name(self) -> str:
+        return self.candidate.conversation
+
+    @property
+    def tokens(self) -> int:
+        return sum(count for count, good in zip(self.counts, self.trained, strict=True) if good)
+
+    @property
+    def answers(self) -> tuple[RatedMessage, ...]:
+        return tuple(message for message in self.path if message.role == "assistant")
+
+    @property
+    def common_flaw(self) -> str | None:
+        """The flaw that all answers have; None where they differ, or one is good."""
+        flaws = {flaw for message, flaw in zip(self.path, self.flaws, strict=True) if message.role == "assistant"}
+        return flaws.pop() if len(flaws) == 1 else None
+
+    @property
+    def tokens_by_writer(self) -> Mapping[str, int]:
+        """Trained tokens by whom they are counted against: what a corrector wrote is the corrector's."""
+        tokens: Counter[str] = Counter()
+        for writer, count, good in zip(self.writers, self.counts, self.trained, strict=True):
+            if good:
+                tokens[writer] += count
+        return tokens
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        return tuple(message.corrects.rater if message.corrects else self.candidate.person for message in self.path)
+
+    @property
+    def newest_first(self) -> tuple[float, str]:
+        """A correction makes a conversation as new as itself."""
+        times = [self.candidate.occurred_at, *(message.corrects.at for message in self.path if message.corrects)]
+        return (-max(times).timestamp(), self.candidate.conversation)
+
+    @property
+    def pair(self) -> tuple[str, ...]:
+        """What prompt and answers it stands for: a corrected answer is another one than its cluster was made from."""
+        return (self.candidate.pair_cluster, *(message.key.message for message in self.path if message.corrects))
+
+
+def lesson_of(candidate: RatedConversation, select: Select, count_tokens: Callable[[str], int]) -> Lesson:
+    """The path of a conversation with its flaws; `count_tokens` counts an answer's text."""
+    path = best_path(candidate.messages)
+    counts = tuple(count_tokens(message.text) if message.role == "assistant" else 0 for message in path)
+    liked = candidate.satisfaction is not None and candidate.satisfaction >= select.min_satisfaction
+    turns = (TurnCase(message, counts[place], select, path[:place], liked) for place, message in enumerate(path))
+    flaws = tuple(first_against(FLAWS, turn) for turn in turns)
+    return Lesson(candidate, path, counts, flaws, tuple(flaw is None for flaw in flaws), liked)

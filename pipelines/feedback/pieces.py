@@ -1,0 +1,90 @@
+"""Pieces of feedback: the votes, corrections and comparisons of conversations, one record each.
+
+Feedback(conversation="9f..", message="m1", other="", rater="1c..", kind="vote", value=1, ...)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Literal
+
+from pipelines.records import FeedbackFate, FeedbackKind, RatedConversation
+
+FeedbackKey = tuple[str, str, str, FeedbackKind]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """One vote, correction or comparison, and where it stands; `message` and `other` as in FeedbackFate."""
+
+    conversation: str
+    message: str
+    other: str
+    rater: str
+    kind: FeedbackKind
+    value: Literal[1, -1]
+    at: datetime
+    since: datetime
+    app: str
+    consent: bool
+
+    @property
+    def key(self) -> FeedbackKey:
+        return (self.message, self.other, self.rater, self.kind)
+
+    @property
+    def newest_first(self) -> tuple[float, FeedbackKey]:
+        return (-self.at.timestamp(), self.key)
+
+    def dropped(self, rule: str, weight: float = 1.0) -> FeedbackFate:
+        return FeedbackFate(
+            conversation=self.conversation,
+            message=self.message,
+            rater=self.rater,
+            kind=self.kind,
+            value=self.value,
+            outcome="dropped",
+            rule=rule,
+            weight=weight,
+            other=self.other,
+        )
+
+
+def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
+    """Every vote, correction and comparison of a conversation; corrections that do not count are left out."""
+    at_home = partial(
+        Feedback, conversation=candidate.conversation, app=candidate.app, consent=candidate.consent is True
+    )
+    for message in candidate.messages:
+        name = message.key.message
+        for rating in message.ratings:
+            yield at_home(
+                message=name,
+                other="",
+                rater=rating.rater,
+                kind="vote",
+                value=rating.value,
+                at=rating.at,
+                since=rating.since,
+            )
+        if message.corrects is not None and message.corrects.counts:
+            by = message.corrects
+            yield at_home(
+                message=by.of, other=name, rater=by.rater, kind="correction", value=1, at=by.at, since=by.since
+            )
+    for one in candidate.comparisons:
+        yield at_home(
+            message=one.chosen,
+            other=one.rejected,
+            rater=one.rater,
+            kind="comparison",
+            value=1,
+            at=one.at,
+            since=one.since,
+        )
+
+
+def fate_order(fate: FeedbackFate) -> tuple[str, str, str, str, str]:
+    """The order in which fates are written."""
+    return (fate.conversation, fate.message, fate.other, fate.rater, fate.kind)
