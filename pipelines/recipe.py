@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 GUARD_SUITE = "language"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Target = Literal["all-linear"] | tuple[str, ...]
+Quantization = Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
 Points = Annotated[float, Field(gt=0, le=100)]
 Metric = Literal["acc", "exact_match", "rouge1", "rouge2", "rougeL", "perplexity"]
 
@@ -109,7 +111,7 @@ class Lora(Section):
     r: int = Field(16, ge=1)
     alpha: float = Field(32, gt=0)
     dropout: Share = 0.05
-    target: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    target: Target = "all-linear"
 
 
 class Batch(Section):
@@ -289,11 +291,14 @@ class GateRule(Section):
 
 
 class Export(Section):
-    """`scales` are the adapter scales tried on dev items; the best one is merged."""
+    """`scales` are the adapter scales tried on dev items; the best one is merged.
+
+    `max_kld` is in nats per token, merged against adapter-on (docs/decisions/gguf-conversion.md has what it tells apart).
+    """
 
     form: Literal["merged", "adapter"] = "merged"
-    quantize: Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"] = "Q4_K_M"
-    max_kld: float = Field(0.05, gt=0)
+    quantize: Quantization = "Q4_K_M"
+    max_kld: float = Field(0.01, gt=0)
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
 
 

@@ -1,7 +1,7 @@
 """What the next attempt changes after the gate said fail. It reads which rules failed, never an item of the gate.
 
     lost an old skill    more anchors (the users' share times 2/3), half the learning rate; again: KL to the origin too
-    learnt too little    half as many epochs more; nothing else
+    learnt too little, or nothing    half as many epochs more; nothing else
     broke a stop rule    preferences alone: half the learning rate, twice the tie to the SFT result (beta)
 
 A skill may be lost in the preference stage as well, so that is held closer whenever something is lost.
@@ -20,12 +20,13 @@ _LEARNING_RATE_FACTOR = 0.5
 _EPOCHS_FACTOR = 1.5
 _KL_WEIGHT = 0.1
 _BETA_FACTOR = 2.0
+_LEARNT_TOO_LITTLE = ("min_gain", "change")
 
 
 def next_recipe(recipe: Recipe, checks: Sequence[Check], attempt: int) -> Recipe:
     """The recipe of attempt `attempt` + 1, changed for the checks that failed; the selection stays as it is."""
     failed = [check for check in checks if check.outcome == "fail"]
-    if failed and all(check.criterion == "min_gain" for check in failed):
+    if failed and all(check.criterion in _LEARNT_TOO_LITTLE for check in failed):
         return _train_longer(recipe)
     if failed and all(check.suite == PREFERENCE for check in failed):
         return _hold_closer(recipe)

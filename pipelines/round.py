@@ -11,8 +11,8 @@ from pipelines.recipe import Recipe
 from pipelines.records import Corpus, PreferenceItem, SnapshotItem
 from pipelines.stages import gate, train
 from pipelines.stages.baseline import prepare_origin
-from pipelines.stages.candidate import Exported, export_candidate
 from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
+from pipelines.stages.export import Exported, ExportRequest, export_candidate
 from pipelines.stages.mix import MixOutput, mix
 from pipelines.stages.prefer import Preferred
 from pipelines.stages.report.preference import told_of
@@ -97,15 +97,17 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     # The exact bytes that would be served; dev items choose the adapter's scale.
     def export(out: Path) -> Exported:
         whole = trained.kind == "full"
-        return export_candidate(
-            weights if whole else tools.training_base(attempt.scratch),
-            None if whole else weights,
-            out,
-            recipe.export,
+        request = ExportRequest(
+            base=weights if whole else tools.training_base(attempt.scratch),
+            adapter=None if whole else weights,
+            out=out,
+            settings=recipe.export,
             trained_on="nf4" if recipe.train.method == "qlora" else "full",
-            prompts=tools.prompts(text()),
-            choose=lambda forms: tools.best_on_dev(forms, origin, items, corpus, out),
+            target=recipe.train.lora.target,
+            origin=Path(origin.form.path),
+            prompts=tuple(tools.prompts(text())),
         )
+        return export_candidate(request, lambda forms: tools.best_on_dev(forms, origin, items, corpus, out))
 
     export_stage = run.by_reads(
         "export", Exported, export, training.digest, thumbed.digest, recipe.export, recipe.evaluate.dev_items
@@ -133,7 +135,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
 
     # The decision, and the story of it.
     stops = thumbs.rule.stops if preferred.trained else None
-    judged = run(gate, gate.Input(measured=scored, gates=recipe.gates, stops=stops))
+    judged = run(gate, gate.Input(measured=scored, exported=export_stage, gates=recipe.gates, stops=stops))
     verdict = judged.output
 
     def tell(out: Path) -> ReportOutput:

@@ -91,7 +91,7 @@ class Tools:
         if not merged.is_dir():
             adapters = [adapter.model_dump() for adapter in self.context.lineage]
             asked = {"base": str(self.base), "out": str(merged), "adapters": adapters}
-            run_in_child("pipelines.stages.export_job:merge_here", asked, timeout_seconds=_MERGE_SECONDS)
+            run_in_child("pipelines.stages.lineage:fold_here", asked, timeout_seconds=_MERGE_SECONDS)
         return merged
 
     def preference(

@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Literal, NamedTuple
 
 from pipelines.errors import RecipeError, SuiteError
+from pipelines.gate.change import Change
 from pipelines.gate.preference_guard import PREFERENCE, preference_findings
 from pipelines.gate.statistics import (
     MIN_ITEMS,
@@ -29,8 +30,9 @@ from pipelines.suites.language import language_problems
 from pipelines.suites.scores import HELDOUT, BaselineName, GateInput, ModelScores, SuiteScores, paired_values
 
 Outcome = Literal["pass", "fail", "inconclusive"]
-Criterion = Literal["margin", "min_gain", "older", "floor_below_origin", "floor", "guard"]
+Criterion = Literal["margin", "min_gain", "older", "floor_below_origin", "floor", "guard", "change"]
 BASELINES: tuple[BaselineName, ...] = ("champion", "origin")
+CANDIDATE = "candidate"  # stands where a suite's name does, for what is judged of its weights
 # Graded scores need no rule of three, but a bootstrap of fewer answers is not to be trusted.
 MIN_GAIN_ITEMS = 30
 # Older held-out answers must be non-inferior to the champion; taken when the rule gives no margin of its own.
@@ -72,11 +74,14 @@ class Verdict(Record):
         return tuple(dict.fromkeys(check.suite for check in self.checks if check.outcome == "fail"))
 
 
-def decide(scores: GateInput, rules: Sequence[GateRule], stops: Stops | None = None) -> Verdict:
+def decide(
+    scores: GateInput, rules: Sequence[GateRule], stops: Stops | None = None, change: Change | None = None
+) -> Verdict:
     """The verdict on a candidate, from item scores alone; the same input gives the same verdict.
 
     Args:
         stops: the recipe's stop rules, if a preference stage ran; they become a guard. None: there was no such stage.
+        change: how the export differs from the origin; None where that was not measured.
 
     Raises:
         SuiteError: a rule names a suite or metric that was not measured, or on other items than the baseline.
@@ -88,6 +93,7 @@ def decide(scores: GateInput, rules: Sequence[GateRule], stops: Stops | None = N
     checks = [check for rule in rules if rule.suite != GUARD_SUITE for check in _checks(scores, rule, alpha)]
     checks += _guard(scores, asked=any(rule.suite == GUARD_SUITE for rule in rules))
     checks += _preference_guard(scores, stops, alpha) if stops else []
+    checks += _change(scores, change)
     return Verdict(outcome=_overall(checks), checks=tuple(checks))
 
 
@@ -297,6 +303,20 @@ def _preference_guard(scores: GateInput, stops: Stops, alpha: float) -> list[Che
             reason=f"preference against the {found.baseline}: {found.sentence}: {found.outcome}",
         )
         for found in preference_findings(scores, stops, alpha)
+    ]
+
+
+def _change(scores: GateInput, change: Change | None) -> list[Check]:
+    """A candidate that is what it was trained from holds every margin by itself, and is never promoted for it."""
+    twin = next((name for name in BASELINES if scores.candidate.form == scores.baseline(name).form), None)
+    if twin is None and change is None:
+        return []
+    outcome: Outcome = "fail" if twin or (change and change.unchanged) else "pass"
+    said = [f"it is the {twin} byte for byte"] if twin else []
+    said += [change.sentence] if change else []
+    said += ["unchanged: nothing was learned"] if outcome == "fail" else []
+    return [
+        Check(suite=CANDIDATE, criterion="change", outcome=outcome, reason=f"{CANDIDATE}: {'; '.join(said)}: {outcome}")
     ]
 
 

@@ -5,14 +5,13 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pipelines.artifacts import new_file, sha256_of
 from pipelines.errors import ArtifactError, GGUFError
 from pipelines.gguf.check import tensor_types
 from pipelines.isolated import run_in_child
-
-Quantization = Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
+from pipelines.recipe import Quantization
 
 # llama.cpp's number of each kind, and the types its matrices may then have. Where a row's length is not a multiple of
 # 256, k-quants fall back to other types and still report success.

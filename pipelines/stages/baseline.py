@@ -13,13 +13,13 @@ from pathlib import Path
 from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync, verify_files, write_atomic
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
-from pipelines.stages.candidate import Exported, ExportJob, run_export
+from pipelines.recipe import Export, Quantization
+from pipelines.stages.export import Exported, ExportRequest, run_export
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
-_NO_LIMIT = 1e9
 
 
-def prepare_origin(base: Path, quantize: str, models: Path) -> Baseline:
+def prepare_origin(base: Path, quantize: Quantization, models: Path) -> Baseline:
     """The untouched base as a served form in `models`, exported now if it was not before.
 
     Raises:
@@ -42,15 +42,14 @@ def base_digest(base: Path) -> str:
     return digest_of({path.name: sha256_of(path) for path in files})
 
 
-def _export_origin(base: Path, quantize: str, folder: Path, read: str) -> Manifest:
+def _export_origin(base: Path, quantize: Quantization, folder: Path, read: str) -> Manifest:
     """Export beside the final place and rename; of two rounds that race, the second keeps the first one's files."""
     started = time.monotonic()
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        job = ExportJob(base=base, adapter=None, out=temporary, form="merged", quantize=quantize, max_kld=_NO_LIMIT)
-        output = run_export(job)
+        output = run_export(ExportRequest(base=base, adapter=None, out=temporary, settings=Export(quantize=quantize)))
         manifest = Manifest(
             stage="origin",
             input=read,

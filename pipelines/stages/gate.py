@@ -6,7 +6,7 @@ from pipelines.context import StageContext
 from pipelines.gate.decide import Verdict, decide
 from pipelines.recipe import GateRule, Stops
 from pipelines.records import Record
-from pipelines.stages import evaluate
+from pipelines.stages import evaluate, export
 from pipelines.stages.contract import Finished
 
 Output = Verdict
@@ -16,10 +16,12 @@ class Input(Record):
     """`stops` are the recipe's stop rules if a preference stage trained; None: there was no such stage."""
 
     measured: Finished[evaluate.Output]
+    exported: Finished[export.Output]
     gates: tuple[GateRule, ...]
     stops: Stops | None
 
 
 def run(input: Input, out: Path, context: StageContext) -> Output:
     """The verdict, every check in words. Raises SuiteError and RecipeError as `decide` does."""
-    return decide(evaluate.read_scores(input.measured.folder, input.measured.output), input.gates, input.stops)
+    scores = evaluate.read_scores(input.measured.folder, input.measured.output)
+    return decide(scores, input.gates, input.stops, input.exported.output.change)

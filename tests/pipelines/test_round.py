@@ -17,9 +17,9 @@ from pipelines.recipe_file import parse_recipe
 from pipelines.records import FeedbackFate, MessageKey, Record, ServedForm, SnapshotItem, TurnKey
 from pipelines.records import RatedConversation as Conversation
 from pipelines.remedies import next_recipe
-from pipelines.stages.candidate import Exported
 from pipelines.stages.contract import Keyed, key_of
 from pipelines.stages.evaluate import EvaluateOutput
+from pipelines.stages.export import Agreement, Exported
 from pipelines.stages.mix import MixOutput, ShareLine
 from pipelines.stages.report.preference import PreferenceSection
 from pipelines.stages.report.scores import ScoreRow
@@ -240,6 +240,10 @@ def test_after_learning_too_little_it_trains_longer_and_changes_nothing_else() -
     assert changed.train.learning_rate == recipe().train.learning_rate
 
 
+def test_after_learning_nothing_it_trains_longer_too() -> None:
+    assert next_recipe(recipe(), failed("change"), 1) == next_recipe(recipe(), failed("min_gain"), 1)
+
+
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_a_changed_recipe_is_still_a_valid_one(attempt: int) -> None:
     changed = next_recipe(recipe(), failed("margin"), attempt)
@@ -395,7 +399,7 @@ def told() -> ReportFacts:
         merged_onto="full",
         size_bytes=10,
         tensor_types={},
-        agreement={"kld": 0.01},
+        agreement=Agreement(prompts=20, positions=80, top1=0.99, kld=0.01, served_top1=0.9),
         tried=(0.5,),
         seconds=1,
     )

@@ -17,8 +17,8 @@ from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from pipelines.gate.decide import Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Record
-from pipelines.stages.candidate import Exported
 from pipelines.stages.evaluate import EvaluateOutput
+from pipelines.stages.export import Exported
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.report.plots import LossPoint, PreferencePoint, draw
 from pipelines.stages.report.preference import PreferenceSection, preference_json, preference_markdown, read_curve
@@ -225,9 +225,7 @@ def _training(told: ReportFacts, losses: Sequence[LossPoint]) -> str:
     shown = [
         (point.step, _number(point.loss), _number(point.dev_loss)) for point in losses[:: max(1, len(losses) // 12)]
     ]
-    agreement = (
-        f"; {', '.join(f'{name} {value:.4g}' for name, value in made.agreement.items())}" if made.agreement else ""
-    )
+    agreement = f"; {', '.join(f'{name} {value:.4g}' for name, value in made.agreement)}" if made.agreement else ""
     exported = f"Exported as {made.form.kind} {made.form.quantization}, {made.size_bytes / 1e6:.1f} MB, adapter scale {made.scale:g}{agreement}."
     return f"{end}{best}; {speed}; {memory}.\n\n{_table(('step', 'loss', 'dev loss'), shown)}\n{exported}\n"
 

@@ -1,10 +1,12 @@
 """The gate's verdicts on made-up item scores, and on simulated rounds whose truth is known."""
 
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 
 from pipelines.errors import RecipeError, SuiteError
+from pipelines.gate.change import Change
 from pipelines.gate.decide import check_floors, decide, judge_margin
 from pipelines.gate.simulate import rate_table, simulate_rounds
 from pipelines.recipe import GateRule, Margin
@@ -12,6 +14,7 @@ from pipelines.suites.scores import GateInput, ItemScore, LanguageMeasure, Model
 
 THREE = GateRule(suite="math", margin=Margin(champion=3.0, origin=3.0))
 GAIN = GateRule(suite="heldout", metric="rougeL", min_gain=0.0)
+FORMS = count()  # every model is one of its own
 CLEAN = LanguageMeasure(answers=200, target=0.98, third=0.0, gibberish=0.0, short=0.0)
 
 
@@ -21,7 +24,8 @@ def scores(
     metric = "rougeL" if suite == "heldout" else "acc"
     limit = len(values) if fresh is None else fresh
     items = tuple(ItemScore(id=str(i), value=value, fresh=i < limit) for i, value in enumerate(values))
-    return ModelScores(form="f", suites=(SuiteScores(suite=suite, metric=metric, items=items),), language=language)
+    suites = (SuiteScores(suite=suite, metric=metric, items=items),)
+    return ModelScores(form=f"form {next(FORMS)}", suites=suites, language=language)
 
 
 def flips(n: int, gains: int, losses: int) -> tuple[ModelScores, ModelScores]:
@@ -39,7 +43,7 @@ def against(
 @pytest.mark.parametrize(
     ("n", "gains", "losses", "outcome"),
     [
-        (600, 0, 0, "pass"),  # a zero adapter
+        (600, 0, 0, "pass"),  # another model with the same answers
         (600, 15, 15, "pass"),  # as many gains as losses
         (600, 10, 17, "pass"),  # -1.2 points, surely above -3
         (600, 10, 21, "inconclusive"),  # -1.8 points, may truly be -3.1
@@ -106,7 +110,8 @@ def test_a_gain_must_be_sure_against_the_origin_and_on_new_data_against_the_cham
         ("min_gain", 60, "pass"),
         ("older", 40, "pass"),
     ]
-    learned_nothing = decide(against(champion, origin, champion), [GAIN])
+    as_good = scores([0.5, 0.6] * 50, "heldout", fresh=60)
+    learned_nothing = decide(against(as_good, origin, champion), [GAIN])
     assert learned_nothing.outcome == "inconclusive"
 
 
@@ -157,8 +162,8 @@ def test_an_absolute_floor_has_three_verdicts(correct: int, outcome: str) -> Non
     [("math", 199, "inconclusive"), ("math", 200, "pass"), ("heldout", 29, "inconclusive"), ("heldout", 30, "pass")],
 )
 def test_an_absolute_floor_is_not_held_on_a_handful_of_items(suite: str, n: int, outcome: str) -> None:
-    perfect = scores([1] * n, suite)
-    assert decide(against(perfect, perfect), [GateRule(suite=suite, floor=60)]).outcome == outcome
+    perfect, as_good = scores([1] * n, suite), scores([1] * n, suite)
+    assert decide(against(perfect, as_good), [GateRule(suite=suite, floor=60)]).outcome == outcome
 
 
 def test_a_round_without_any_held_out_answer_is_inconclusive_not_an_error() -> None:
@@ -235,3 +240,41 @@ def test_a_drop_of_just_the_margin_passes_at_most_as_often_as_the_level_says() -
 def test_the_table_for_the_docs_shows_first_and_later_rounds() -> None:
     table = rate_table(judge_margin, margin=0.03, items=[600], discordances=[0.0], rounds=3)
     assert table.splitlines()[2] == "| 600 | 100%, 100% (fail 0.0%, 0.0%) |"
+
+
+# ---- a candidate that is what it was trained from --------------------------------------------------------
+
+
+def change(changed_blocks: int = 900, moved: int = 28) -> Change:
+    return Change(
+        tensors=50,
+        changed_tensors=28 if changed_blocks else 0,
+        blocks=1000,
+        changed_blocks=changed_blocks,
+        modules=28,
+        targeted_modules=28,
+        moved_modules=moved,
+    )
+
+
+@pytest.mark.parametrize("name", ["champion", "origin"])
+def test_a_candidate_that_is_a_baseline_byte_for_byte_fails_though_it_loses_nothing(name: str) -> None:
+    origin, champion = scores([1] * 600), scores([1] * 600)
+    twin = {"origin": origin, "champion": champion}[name]
+    verdict = decide(against(twin, origin, champion), [THREE])
+    assert verdict.outcome == "fail" and [check.criterion for check in verdict.checks] == ["margin", "margin", "change"]
+    assert verdict.reasons == (f"candidate: it is the {name} byte for byte; unchanged: nothing was learned: fail",)
+
+
+@pytest.mark.parametrize("unchanged", [change(changed_blocks=0), change(moved=0)])
+def test_a_candidate_whose_weights_did_not_move_fails_in_words(unchanged: Change) -> None:
+    verdict = decide(against(*flips(600, 40, 5)), [THREE], change=unchanged)
+    assert verdict.outcome == "fail"
+    assert unchanged.sentence in verdict.reasons[0] and "unchanged: nothing was learned" in verdict.reasons[0]
+
+
+def test_a_candidate_that_moved_passes_and_says_by_how_much() -> None:
+    verdict = decide(against(*flips(600, 40, 5)), [THREE], change=change())
+    assert verdict.outcome == "pass"
+    assert "candidate: 900 of 1,000 blocks (90 %) in 28 of 50 tensors differ" in verdict.reasons[-1]
+    assert "moves 28 of the 28 modules" in verdict.reasons[-1]

@@ -209,10 +209,9 @@ def test_a_broken_rule_outweighs_a_missing_one() -> None:
 
 
 def test_without_a_preference_stage_nothing_is_asked() -> None:
-    scores = model(None)
-    assert [
-        check.suite for check in decide(GateInput(origin=scores, champion=scores, candidate=scores), [FLOOR]).checks
-    ] == ["math"]
+    origin, candidate = model(None), model(None).model_copy(update={"form": "another"})
+    found = decide(GateInput(origin=origin, champion=origin, candidate=candidate), [FLOOR])
+    assert [check.suite for check in found.checks] == ["math"]
 
 
 def test_models_measured_on_different_claims_are_never_compared() -> None:

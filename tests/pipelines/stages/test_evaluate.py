@@ -73,11 +73,12 @@ def test_a_stage_measures_three_models_and_leaves_numbers_only(stage: Stage) -> 
         assert b"Quince" not in data, path
 
 
-def test_the_gate_reads_the_stage_and_an_unchanged_model_loses_nothing(stage: Stage) -> None:
+def test_the_gate_reads_the_stage_and_an_unchanged_model_loses_nothing_and_never_passes(stage: Stage) -> None:
     output = stage.output
     scores = read_scores(stage.folder, output)
     verdict = decide(scores, [GateRule(suite="tiny_math", margin=Margin(champion=3, origin=3))])
-    assert verdict.outcome == "inconclusive" and "at least 200 items" in verdict.reasons[0]
+    assert verdict.outcome == "fail"
+    assert "it is the champion byte for byte" in verdict.reasons[0] and "at least 200 items" in verdict.reasons[1]
     assert all(row.difference == 0 for row in output.rows)
     assert score_table(output.rows).count("\n") == 2 + len(output.rows)
 

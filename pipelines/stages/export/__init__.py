@@ -1,0 +1,118 @@
+"""The candidate's served form: the adapter at the scale that dev items choose, exported in a process of its own.
+
+scales [1.0]         one export
+scales [0.5, 1.0]    each exported and measured on dev items; the best is exported again, with its agreement
+
+In the stage's folder: `model.gguf`, or `base.gguf` and `adapter.gguf` for a form that keeps the adapter apart.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pipelines.gate.change import Change
+from pipelines.isolated import run_in_child
+from pipelines.recipe import Export, Target
+from pipelines.records import Record, ServedForm
+
+_SECONDS = 24 * 3600.0
+
+
+class ExportRequest(Record):
+    """One export of `base` with `adapter` (None: the base alone) at `scale`, into the folder `out`.
+
+    Attributes:
+        trained_on: the weights the adapter was trained on; from NF4 it may have to be merged onto them.
+        target: the modules that the recipe has trained; an adapter without all of them is refused.
+        origin: the origin's served file, to tell what changed; None where that is not asked.
+        prompts: rendered chats to measure agreement on; without any it is not measured.
+    """
+
+    base: Path
+    adapter: Path | None
+    out: Path
+    settings: Export
+    scale: float = 1.0
+    trained_on: Literal["full", "nf4"] = "full"
+    target: Target = "all-linear"
+    origin: Path | None = None
+    prompts: tuple[str, ...] = ()
+
+
+class Agreement(Record):
+    """How well the export says what was trained, on the next token after each of some prompts.
+
+    `top1` and `kld` (nats per token) compare merged float weights with adapter-on, at the last positions of each prompt;
+    `served_top1` compares the quantized GGUF in llama.cpp with adapter-on at the last position.
+    """
+
+    prompts: int
+    positions: int
+    top1: float
+    kld: float
+    served_top1: float
+
+
+class Exported(Record):
+    """A served form with paths relative to the stage's folder, and how it was made.
+
+    `tried` are the scales that were measured on dev items; `note` says why there is no agreement. `change` is None for
+    the origin itself.
+    """
+
+    form: ServedForm
+    scale: float
+    merged_onto: Literal["full", "nf4"]
+    size_bytes: int
+    tensor_types: Mapping[str, int]
+    agreement: Agreement | None
+    tried: tuple[float, ...]
+    seconds: float
+    note: str = ""
+    change: Change | None = None
+
+    def form_in(self, folder: Path) -> ServedForm:
+        """The form with its paths inside the stage's folder as it is called now."""
+        beside = str(folder / self.form.adapter_path) if self.form.adapter_path else None
+        return self.form.model_copy(update={"path": str(folder / self.form.path), "adapter_path": beside})
+
+
+Output = Exported
+ChooseOnDev = Callable[[Sequence[ServedForm]], int]
+
+
+def export_candidate(request: ExportRequest, choose: ChooseOnDev) -> Exported:
+    """Export the adapter at the recipe's scale, or at the one of its scales that `choose` picks by dev scores.
+
+    Raises:
+        ModelError, GGUFError, ArtifactError: it cannot be exported, or strays too far from what was trained.
+    """
+    started = time.monotonic()
+    scales = request.settings.scales if request.adapter is not None else (1.0,)
+    scale = scales[0] if len(scales) == 1 else scales[_best(request, scales, choose)]
+    exported = run_export(request.model_copy(update={"scale": scale}))
+    return exported.model_copy(update={"tried": scales, "seconds": time.monotonic() - started})
+
+
+def run_export(request: ExportRequest) -> Exported:
+    """Export in a child process: merging needs torch, which this process does without."""
+    answer = run_in_child(
+        "pipelines.stages.export.form:export_here", request.model_dump(mode="json"), timeout_seconds=_SECONDS
+    )
+    return Exported.model_validate(answer)
+
+
+def _best(request: ExportRequest, scales: Sequence[float], choose: ChooseOnDev) -> int:
+    """The position of the scale to take. The trial exports are deleted."""
+    trials = request.out / "trials"
+    shutil.rmtree(trials, ignore_errors=True)
+    forms = []
+    for scale in scales:
+        folder = trials / str(scale)
+        trial = {"out": folder, "scale": scale, "origin": None, "prompts": ()}
+        forms.append(run_export(request.model_copy(update=trial)).form_in(folder))
+    best = choose(forms)
+    shutil.rmtree(trials)
+    return best
