@@ -4,7 +4,7 @@
     ├── wraps each person's data key     person.wrapped_key, bound to the person's id
     │   ├── seals text                   nonce (12 bytes) + AES-256-GCM ciphertext + tag (16), bound to its row
     │   └── keys the digests of messages
-    └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters
+    └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters; browser sessions
 
 Forgetting a person's wrapped key makes everything sealed under it unreadable. A correction that somebody wrote into
 another person's conversation is sealed under the key of its writer and then under the key of the conversation's person.
@@ -151,6 +151,15 @@ class Vault:
             return "train"
         return "dev" if share < 0.90 else "heldout"
 
+    def key_for(self, purpose: str) -> bytes:
+        """A key of its own for one purpose (HKDF-SHA256 of the master key)."""
+        key = self._derived.get(purpose)
+        if key is None:
+            info = f"perennial/{purpose}".encode()
+            key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._master)
+            self._derived[purpose] = key
+        return key
+
     def seal_check(self) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._wrap.encrypt(nonce, _CHECK, b"check")
@@ -163,15 +172,6 @@ class Vault:
 
     def _hash(self, purpose: str, *parts: str) -> str:
         return _keyed_hash(self.key_for(purpose), parts)
-
-    def key_for(self, purpose: str) -> bytes:
-        """A key of its own for one purpose (HKDF-SHA256 of the master key)."""
-        key = self._derived.get(purpose)
-        if key is None:
-            info = f"perennial/{purpose}".encode()
-            key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._master)
-            self._derived[purpose] = key
-        return key
 
 
 def open_vault(settings: Settings, store: Store) -> Vault:

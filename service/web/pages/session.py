@@ -3,7 +3,7 @@
     cookie perennial = base64url(nonce + AES-256-GCM({"key": "pk_..." or null, "id": "4f..", "at": 1795226400}))
     token            = HMAC of the cookie; every form carries it, and a POST without it is refused
 
-The key that seals is derived from the master key, so every web process reads every cookie and none keeps state.
+Both have a key of their own, derived from the master key, so every web process reads every cookie and none keeps state.
 """
 
 import base64
@@ -50,9 +50,8 @@ class Cookies:
     """Seals and opens session cookies."""
 
     def __init__(self, vault: Vault) -> None:
-        halves = [vault.message_hash("pages", f"session key {half}") for half in (1, 2)]
-        self._secret = bytes.fromhex("".join(halves))
-        self._aes = AESGCM(self._secret)
+        self._aes = AESGCM(vault.key_for("session"))
+        self._token_key = vault.key_for("session token")
 
     def open(self, request: Request) -> BrowserSession:
         """The session of a request; a new one without a key if it brings none that is ours and fresh."""
@@ -75,7 +74,7 @@ class Cookies:
 
     def token(self, session: BrowserSession) -> str:
         """The CSRF token that this session's forms carry."""
-        return hmac.digest(self._secret, b"csrf " + session.cookie.encode(), "sha256").hex()
+        return hmac.digest(self._token_key, b"csrf " + session.cookie.encode(), "sha256").hex()
 
     def is_token(self, session: BrowserSession, token: str) -> bool:
         return not session.is_new and hmac.compare_digest(self.token(session), token)
