@@ -1,4 +1,4 @@
-"""Runs migrations in the connection that service.store.migrate hands over, or in one of its own from the settings."""
+"""Runs migrations in the connection that service.store.session hands over, or in one of its own from the settings."""
 
 from sqlalchemy.engine import Connection
 

@@ -14,10 +14,10 @@ from hmac import compare_digest
 from secrets import token_urlsafe
 
 from pipelines.errors import InputError, NotFound, Refused
-from service.store import api_keys as rows
+from service.store import api_keys, audit
 from service.store.people import app_ids
 from service.store.session import Store
-from service.store.tables import ApiKey, Audit
+from service.store.tables import ApiKey
 
 SCOPES = ("ingest", "read", "chat", "rounds", "models", "admin")
 _PREFIX = "pk_"
@@ -68,7 +68,7 @@ def create_key(store: Store, label: str, app: str | None, scopes: Iterable[str],
         app_id = None if app is None else app_ids(session, [app])[app]
         row = ApiKey(app_id=app_id, label=label, scopes=" ".join(wanted), hash=_hash(key))
         session.add(row)
-        session.add(Audit(actor=actor, action="key_created", subject=row.id, detail={"scopes": list(wanted)}))
+        audit.record(session, actor, "key_created", row.id, {"scopes": list(wanted)})
     return key
 
 
@@ -77,7 +77,7 @@ def list_keys(store: Store) -> list[KeyInfo]:
     with store.read() as session:
         return [
             KeyInfo(key.id, key.label, app, tuple(key.scopes.split()), key.created_at, key.revoked_at)
-            for key, app in rows.all_keys(session)
+            for key, app in api_keys.all_keys(session)
         ]
 
 
@@ -88,9 +88,9 @@ def revoke_key(store: Store, name: str, actor: str = "cli") -> int:
         NotFound: no active key has this id or label.
     """
     with store.begin() as session:
-        ids = rows.revoke(session, name)
+        ids = api_keys.revoke(session, name)
         for id in ids:
-            session.add(Audit(actor=actor, action="key_revoked", subject=id))
+            audit.record(session, actor, "key_revoked", id)
     if not ids:
         raise NotFound(f"no active key has the id or label {name!r}; see `perennial keys list`")
     return len(ids)
@@ -99,7 +99,7 @@ def revoke_key(store: Store, name: str, actor: str = "cli") -> int:
 def has_keys(store: Store) -> bool:
     """Whether a key that counts exists."""
     with store.read() as session:
-        return bool(rows.active_keys(session))
+        return bool(api_keys.active_keys(session))
 
 
 def check_listen(host: str, keys_exist: bool) -> None:
@@ -161,8 +161,8 @@ class KeyRing:
             if not self.is_stale:
                 return
             with self._store.read() as session:
-                active = rows.active_keys(session)
-                self._open = rows.count_keys(session) == 0
+                active = api_keys.active_keys(session)
+                self._open = api_keys.count_keys(session) == 0
             self._by_hash = {
                 key.hash: Caller(label=key.label, app=app, scopes=frozenset(key.scopes.split())) for key, app in active
             }

@@ -1,7 +1,7 @@
 """What the snapshot reads: clean conversations with the feedback on them as it stands, and clean text by key.
 
-The rules of selection are pipelines/stages/snapshot.py; here the rows become its records, and text is unsealed. A rater
-is known by the id of a person, which says nothing once the person is forgotten.
+The rules of selection are pipelines/feedback/select.py; here the rows of service/store/corpus.py become its records, and
+text is unsealed. A rater is known by the id of a person, which says nothing once the person is forgotten.
 """
 
 from collections import defaultdict, deque
@@ -10,19 +10,17 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import and_, func
-from sqlalchemy import select as sql_select
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from pipelines.errors import Cancelled
 from pipelines.records import Comparison, Correction, FeedbackFate, MessageKey, RatedConversation, RatedMessage, Rating
-from service.store import comparisons, corrections, lost, raters
-from service.store.comparisons import Standing
-from service.store.corrections import Held
-from service.store.raters import Rater
+from service.store import comparisons, corpus, corrections, fates, people
+from service.store.comparisons import StandingComparison
+from service.store.corpus import StoredVote
+from service.store.corrections import StoredCorrection
+from service.store.people import Rater
 from service.store.session import Store
-from service.store.tables import CleanMessage, Conversation, Message, Person, Quarantine, Rejection, Satisfaction, Vote
-from service.store.tables import Correction as CorrectionRow
+from service.store.tables import CleanMessage, Conversation, Message
 from service.vault import PersonKeys, TextKey, Vault, clean_place
 
 _CHUNK = 400  # rows per query: below every database's limit on bound values
@@ -52,18 +50,18 @@ class StoreCorpus:
     def candidates(self) -> Iterator[RatedConversation]:
         """Every clean conversation of a person who was not erased, in one consistent read, oldest first."""
         with self._store.read() as session:
-            self._outcomes = _outcomes(session)
-            keys = PersonKeys(self._vault, _wrapped_key, session)
-            known, heard = raters.all_raters(session), set[str]()
-            for chunk in _chunks(_clean_conversations(session)):
-                yield from self._rated(session, keys, known, heard, chunk)
-            self._lost = lost.find_lost(session, known, heard)
+            self._outcomes = corpus.count_outcomes(session)
+            keys = PersonKeys(self._vault, people.wrapped_key, session)
+            known, feedback_ids = people.all_raters(session), set[str]()
+            for chunk in _chunks(corpus.clean_conversations(session, _CHUNK)):
+                yield from self._rated(session, keys, known, feedback_ids, chunk)
+            self._lost = fates.find_lost(session, known, feedback_ids)
 
     def outcomes(self) -> Mapping[str, int]:
         """Conversations that are not clean, by rule; of the same moment as the last `candidates`."""
         if self._outcomes is None:
             with self._store.read() as session:
-                self._outcomes = _outcomes(session)
+                self._outcomes = corpus.count_outcomes(session)
         return self._outcomes
 
     def lost(self) -> Sequence[FeedbackFate]:
@@ -81,9 +79,9 @@ class StoreCorpus:
         """
         found: dict[MessageKey, str] = {}
         with self._store.read() as session:
-            people = PersonKeys(self._vault, _wrapped_key, session)
+            opened = PersonKeys(self._vault, people.wrapped_key, session)
             for chunk in _chunks(keys):
-                found |= _unsealed(session, people, chunk)
+                found |= _unsealed(session, opened, chunk)
         missing = sum(key not in found for key in keys)
         if missing:
             raise Cancelled(f"{missing} messages of this round are gone: a person was erased after the snapshot")
@@ -94,19 +92,19 @@ class StoreCorpus:
         session: Session,
         keys: PersonKeys,
         known: Mapping[str, Rater],
-        heard: set[str],
+        feedback_ids: set[str],
         chunk: Sequence[Conversation],
     ) -> Iterator[RatedConversation]:
-        """The candidates among these conversations; notes in `heard` the ids of the feedback in them."""
+        """The candidates among these conversations; notes in `feedback_ids` the ids of the feedback in them."""
         ids = [conversation.id for conversation in chunk]
-        messages, satisfaction = _messages(session, ids), _satisfaction(session, ids)
+        messages, satisfaction = corpus.clean_messages(session, ids), corpus.satisfaction_on(session, ids)
         # raters are those of any feedback at all: without them there is nothing more to read
-        votes = _votes(session, known, chunk) if known else {}
-        history = corrections.held(session, ids) if known else {}
+        votes = _votes(known, corpus.votes_on(session, chunk)) if known else {}
+        history = corrections.by_conversation(session, ids) if known else {}
         pairs = _pairs(session, ids) if known else {}
         for conversation in chunk:
             rows, held = messages[conversation.id], history.get(conversation.id, [])
-            standing = {one.message_id: one for one in corrections.standing(held) if one.refused is None}
+            standing = {one.message_id: one for one in corrections.select_standing(held) if one.refused is None}
             hidden = {one.message_id for one in held} - set(standing)
             rated = []
             for message, clean in rows:
@@ -115,11 +113,11 @@ class StoreCorpus:
                 if key is not None and message.id not in hidden:
                     given = votes.get(message.client_hmac)
                     rated.append(_rated_message(key, message, clean, given, _corrects(correction, known)))
-                    heard |= {*(given.ids if given else ()), *([correction.id] if correction else ())}
+                    feedback_ids |= {*(given.ids if given else ()), *([correction.id] if correction else ())}
             if rated:
                 shown = {message.client_hmac: message.id for message, _ in rows if message.id not in hidden}
                 compared = [one for hmac in shown for one in pairs.get(hmac, ()) if one.rejected_hmac in shown]
-                heard |= {one.id for one in compared}
+                feedback_ids |= {one.id for one in compared}
                 yield self._candidate(
                     conversation, satisfaction.get(conversation.id), tuple(rated), _comparisons(shown, compared, known)
                 )
@@ -150,72 +148,38 @@ class StoreCorpus:
         )
 
 
-def _clean_conversations(session: Session) -> Iterable[Conversation]:
-    query = select(Conversation).where(col(Conversation.state) == "clean")
-    return session.exec(query.order_by(col(Conversation.occurred_at), col(Conversation.id))).yield_per(_CHUNK)
-
-
-def _messages(session: Session, conversations: Sequence[str]) -> dict[str, list[tuple[Message, CleanMessage]]]:
-    """Each conversation's messages in order, with the newest clean revision of each."""
-    newest = (
-        select(col(CleanMessage.message_id).label("id"), func.max(CleanMessage.revision).label("revision"))
-        .where(col(CleanMessage.conversation_id).in_(conversations))
-        .group_by(col(CleanMessage.message_id))
-        .subquery()
-    )
-    query = (
-        select(Message, CleanMessage)
-        .join(newest, newest.c.id == col(Message.id))
-        .join(
-            CleanMessage,
-            and_(col(CleanMessage.message_id) == newest.c.id, col(CleanMessage.revision) == newest.c.revision),
-        )
-        .order_by(col(Message.conversation_id), col(Message.position))
-    )
-    found: dict[str, list[tuple[Message, CleanMessage]]] = defaultdict(list)
-    for message, clean in session.exec(query).all():
-        found[message.conversation_id].append((message, clean))
-    return found
-
-
-def _votes(session: Session, known: Mapping[str, Rater], chunk: Sequence[Conversation]) -> dict[str, _Votes]:
+def _votes(known: Mapping[str, Rater], rows: Sequence[StoredVote]) -> dict[str, _Votes]:
     """Votes by the keyed id of their message; retracted ones count for nothing."""
-    # never a join: SQLite would go through all votes of the app once for each conversation
-    hashes = select(Message.client_hmac).where(col(Message.conversation_id).in_([one.id for one in chunk]))
-    query = (
-        sql_select(col(Vote.id), col(Vote.message_hmac), col(Vote.rater_hmac), col(Vote.value), col(Vote.updated_at))
-        .where(col(Vote.app_id).in_({one.app_id for one in chunk}), col(Vote.message_hmac).in_(hashes))
-        .order_by(col(Vote.updated_at), col(Vote.rater_hmac))
-    )
     ratings: dict[str, list[Rating]] = defaultdict(list)
     ids: dict[str, list[str]] = defaultdict(list)
     last: dict[str, datetime] = {}
-    for id, message, hmac, value, at in session.execute(query).all():
-        last[message] = at
-        if value:
-            ids[message].append(id)
-            ratings[message].append(
-                Rating(rater=known[hmac].id, value=1 if value > 0 else -1, at=at, since=known[hmac].since)
+    for vote in rows:
+        last[vote.message_hmac] = vote.at
+        if vote.value:
+            rater = known[vote.rater_hmac]
+            ids[vote.message_hmac].append(vote.id)
+            ratings[vote.message_hmac].append(
+                Rating(rater=rater.id, value=1 if vote.value > 0 else -1, at=vote.at, since=rater.since)
             )
     return {message: _Votes(tuple(ratings[message]), tuple(ids[message]), at) for message, at in last.items()}
 
 
-def _corrects(held: Held | None, known: Mapping[str, Rater]) -> Correction | None:
+def _corrects(held: StoredCorrection | None, known: Mapping[str, Rater]) -> Correction | None:
     if held is None:
         return None
     return Correction(of=held.corrected_id, rater=held.person_id, at=held.at, since=known[held.person_id].since)
 
 
-def _pairs(session: Session, conversations: Sequence[str]) -> dict[str, list[Standing]]:
+def _pairs(session: Session, conversations: Sequence[str]) -> dict[str, list[StandingComparison]]:
     """The comparisons that stand on these conversations, by the keyed id of the better answer."""
-    found: dict[str, list[Standing]] = defaultdict(list)
-    for one in comparisons.standing_on(session, conversations):
+    found: dict[str, list[StandingComparison]] = defaultdict(list)
+    for one in comparisons.comparisons_on(session, conversations):
         found[one.chosen_hmac].append(one)
     return found
 
 
 def _comparisons(
-    shown: Mapping[str, str], compared: Sequence[Standing], known: Mapping[str, Rater]
+    shown: Mapping[str, str], compared: Sequence[StandingComparison], known: Mapping[str, Rater]
 ) -> tuple[Comparison, ...]:
     """The records of comparisons whose two answers are both shown; `shown` are message ids by keyed client id."""
     return tuple(
@@ -228,11 +192,6 @@ def _comparisons(
         )
         for one in compared
     )
-
-
-def _satisfaction(session: Session, conversations: Sequence[str]) -> dict[str, int]:
-    query = select(Satisfaction.conversation_id, Satisfaction.value)
-    return dict(session.exec(query.where(col(Satisfaction.conversation_id).in_(conversations))).all())
 
 
 def _rated_message(
@@ -258,38 +217,17 @@ def _rated_message(
 
 def _unsealed(session: Session, people: PersonKeys, keys: Sequence[MessageKey]) -> dict[MessageKey, str]:
     wanted = set(keys)
-    query = (
-        select(CleanMessage, Conversation.person_id, CorrectionRow.person_id)
-        .join(Conversation, col(Conversation.id) == col(CleanMessage.conversation_id))
-        .join(CorrectionRow, col(CorrectionRow.message_id) == col(CleanMessage.message_id), isouter=True)
-        .where(col(CleanMessage.message_id).in_({key.message for key in keys}))
-    )
-    found = {}
-    for clean, person, writer in session.exec(query).all():
+    texts = {}
+    for clean, person, writer in corpus.clean_texts(session, (key.message for key in keys)):
         named = MessageKey(message=clean.message_id, revision=clean.revision)
         key = people.of_text(person, writer) if named in wanted else None
         if key is not None:
-            found[named] = _open(key, clean)
-    return found
+            texts[named] = _open(key, clean)
+    return texts
 
 
 def _open(key: TextKey, clean: CleanMessage) -> str:
     return key.unseal(clean.sealed, clean_place(clean.message_id, clean.revision)).decode()
-
-
-def _wrapped_key(session: Session, person_id: str) -> bytes | None:
-    return session.exec(select(Person.wrapped_key).where(col(Person.id) == person_id)).one_or_none()
-
-
-def _outcomes(session: Session) -> dict[str, int]:
-    rejected = session.exec(select(Rejection.rule, func.count()).group_by(Rejection.rule)).all()
-    quarantined = session.exec(select(Quarantine.reason, func.count()).group_by(Quarantine.reason)).all()
-    states = select(Conversation.state, func.count()).where(col(Conversation.state).in_(("received", "erased")))
-    waiting = {"received": "not_curated_yet", "erased": "erased"}
-    found = {rule: int(count) for rule, count in rejected}
-    found |= {f"quarantined: {reason}": int(count) for reason, count in quarantined}
-    found |= {waiting[state]: int(count) for state, count in session.exec(states.group_by(Conversation.state)).all()}
-    return found
 
 
 def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:

@@ -27,12 +27,9 @@ from pipelines.curate.process import CuratorProcess
 from pipelines.records import CleanConversation, Conversation, Curated, Message, Rejected, Signature
 from service.ingest.prepare import read_meta
 from service.settings import Settings
-from service.store import clusters, corrections, health, people
-from service.store import curation as curating
-from service.store.corrections import Held
+from service.store import clusters, corrections, curation, health, people, tables
+from service.store.corrections import StoredCorrection
 from service.store.session import Store
-from service.store.tables import Conversation as ConversationRow
-from service.store.tables import Message as MessageRow
 from service.store.tables import Quarantine, Rejection, new_id, now
 from service.vault import PersonKey, PersonKeys, TextKey, Vault, clean_place, meta_place, raw_place, secret_place
 
@@ -42,7 +39,7 @@ SECRET_BYTES = 32
 MAX_CORRECTIONS = 50  # of one conversation, the newest: each may cost a curation of its own
 
 
-class Curates(Protocol):
+class Curator(Protocol):
     """What makes a conversation clean: pipelines.curate.curate.Curator, or one in a killable process (open_curator)."""
 
     def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated: ...
@@ -56,7 +53,7 @@ class _Job:
     MAX_CORRECTIONS.
     """
 
-    row: ConversationRow
+    row: tables.Conversation
     conversation: Conversation
     secret: bytes
     key: PersonKey
@@ -74,7 +71,7 @@ class _Done:
 
 
 @contextmanager
-def open_curator(settings: Settings) -> Iterator[Curates]:
+def open_curator(settings: Settings) -> Iterator[Curator]:
     """A curator in a child process that is killed when one conversation takes longer than the settings allow.
 
     Raises:
@@ -86,8 +83,8 @@ def open_curator(settings: Settings) -> Iterator[Curates]:
         yield _Bounded(process, settings.curation_timeout_seconds)
 
 
-def curate_due(store: Store, vault: Vault, curator: Curates, limit: int = 32) -> dict[str, int]:
-    """Curates up to `limit` of the oldest conversations that wait; returns how many became clean, rejected, quarantined.
+def curate_due(store: Store, vault: Vault, curator: Curator, limit: int = 32) -> dict[str, int]:
+    """Curator up to `limit` of the oldest conversations that wait; returns how many became clean, rejected, quarantined.
 
     Also tells /healthz that a worker is alive. Empty counts mean that nothing is due.
     """
@@ -110,7 +107,7 @@ def delete_raw(store: Store, at: datetime, retention_days: int, limit: int = 1_0
     further turn, goes with the rest: it must not keep it.
     """
     with store.begin() as session:
-        return curating.delete_originals(session, at - timedelta(days=retention_days), at, limit)
+        return curation.delete_originals(session, at - timedelta(days=retention_days), at, limit)
 
 
 @dataclass(frozen=True)
@@ -127,10 +124,10 @@ def _claim(store: Store, vault: Vault, limit: int) -> list[_Job]:
         if health.backlog(session).waiting == 0:
             return []
     with store.begin() as session:
-        due = curating.claim_due(session, limit, time.time(), LEASE_SECONDS)
+        due = curation.claim_due(session, limit, time.time(), LEASE_SECONDS)
         keys = PersonKeys(vault, people.wrapped_key, session)
         ids = [row.id for row in due]
-        messages, history = curating.raw_messages(session, ids), corrections.held(session, ids)
+        messages, history = curation.raw_messages(session, ids), corrections.by_conversation(session, ids)
         jobs = []
         for row in due:
             job = _job(row, messages[row.id], history.get(row.id, []), keys)
@@ -141,7 +138,7 @@ def _claim(store: Store, vault: Vault, limit: int) -> list[_Job]:
 
 
 def _job(
-    row: ConversationRow, messages: Sequence[MessageRow], history: Sequence[Held], keys: PersonKeys
+    row: tables.Conversation, messages: Sequence[tables.Message], history: Sequence[StoredCorrection], keys: PersonKeys
 ) -> _Job | None:
     """The conversation with the corrections that stand in it; None if its person was forgotten."""
     key = keys(row.person_id)
@@ -152,7 +149,7 @@ def _job(
         row.sealed_secret = key.seal(secret, secret_place(row.id))
     else:
         secret = key.unseal(row.sealed_secret, secret_place(row.id))
-    standing = corrections.standing(history)
+    standing = corrections.select_standing(history)
     opened = [(one.message_id, keys.of_text(row.person_id, one.person_id)) for one in standing[-MAX_CORRECTIONS:]]
     kept = {message: opener for message, opener in opened if opener is not None}
     others = {one.message_id for one in history} - set(kept)
@@ -161,7 +158,7 @@ def _job(
 
 
 def _raw_conversation(
-    row: ConversationRow, messages: Sequence[MessageRow], key: PersonKey, corrections: Mapping[str, TextKey]
+    row: tables.Conversation, messages: Sequence[tables.Message], key: PersonKey, corrections: Mapping[str, TextKey]
 ) -> Conversation:
     """The conversation as it came in, with the database's ids; its messages must still have their text."""
     hints = read_meta(key.unseal(row.sealed_meta, meta_place(row.id))).hints or {}
@@ -176,12 +173,12 @@ def _raw_conversation(
     )
 
 
-def _text(message: MessageRow, key: TextKey) -> str:
+def _text(message: tables.Message, key: TextKey) -> str:
     assert message.sealed is not None, "raw text is deleted only after curation"
     return key.unseal(message.sealed, raw_place(message.id)).decode()
 
 
-def _curate(curator: Curates, job: _Job, cluster_key: bytes) -> _Done:
+def _curate(curator: Curator, job: _Job, cluster_key: bytes) -> _Done:
     """The conversation with its corrections if all of them pass, else with those that do."""
     result = curator.curate(job.conversation, job.secret, cluster_key)
     skipped: dict[str, str | None] = dict.fromkeys(job.skipped, "too_many_corrections")
@@ -227,29 +224,31 @@ def _store(store: Store, vault: Vault, done: Sequence[_Done]) -> Counter[str]:
         store.lock(session, "clusters")
         # in one order everywhere, so that two workers never wait for each other's rows
         for one in sorted(done, key=lambda one: one.job.row.id):
-            row = curating.still_due(session, one.job.row.id, one.job.row.revision)
+            row = curation.still_due(session, one.job.row.id, one.job.row.revision)
             if row is not None:
                 counts[_store_one(session, vault, one.job, row, one.result)] += 1
                 corrections.settle(session, one.refused)
     return counts
 
 
-def _store_one(session: Session, vault: Vault, job: _Job, row: ConversationRow, result: Curated) -> str:
+def _store_one(session: Session, vault: Vault, job: _Job, row: tables.Conversation, result: Curated) -> str:
     at = now()
     if isinstance(result, CleanConversation):
-        curating.settle(session, row, "clean", at)
+        curation.settle(session, row, "clean", at)
         _store_clean(session, vault, job, row, result)
     elif isinstance(result, Rejected):
-        curating.settle(session, row, "rejected", at)
+        curation.settle(session, row, "rejected", at)
         session.add(Rejection(conversation_id=row.id, rule=result.rule, detail=result.detail, at=at))
     else:
-        curating.settle(session, row, "quarantined", at)
+        curation.settle(session, row, "quarantined", at)
         session.add(Quarantine(conversation_id=row.id, reason=result.reason, at=at))
     return row.state
 
 
-def _store_clean(session: Session, vault: Vault, job: _Job, row: ConversationRow, result: CleanConversation) -> None:
-    curating.add_clean(
+def _store_clean(
+    session: Session, vault: Vault, job: _Job, row: tables.Conversation, result: CleanConversation
+) -> None:
+    curation.add_clean(
         session,
         [
             {
@@ -277,7 +276,7 @@ def _cluster(session: Session, kind: str, signature: Signature) -> str:
     return id
 
 
-def _prompt_cluster(session: Session, vault: Vault, row: ConversationRow, signature: Signature) -> str:
+def _prompt_cluster(session: Session, vault: Vault, row: tables.Conversation, signature: Signature) -> str:
     """The prompt cluster, whose id decides on the part.
 
     A conversation that has grown changes its prompt, but what a round may have trained on must not become a test: its
@@ -285,7 +284,7 @@ def _prompt_cluster(session: Session, vault: Vault, row: ConversationRow, signat
     """
     found = clusters.find_cluster(session, clusters.PROMPT, signature, same_cluster)
     if row.part is not None and found is not None and vault.part_of(found) != row.part:
-        found = row.prompt_cluster_id if curating.was_used(session, row.id) else found
+        found = row.prompt_cluster_id if curation.was_used(session, row.id) else found
     if found is None:
         id = new_id()
         while row.part is not None and vault.part_of(id) != row.part:
@@ -304,19 +303,19 @@ class Explanation:
     steps: tuple[Mapping[str, Any], ...]
 
 
-class Explains(Protocol):
+class ExplainingCurator(Protocol):
     """pipelines.curate.curate.Curator."""
 
     def explain(self, conversation: Conversation, secret: bytes, key: bytes) -> Sequence[Any]: ...
 
 
-def explain(store: Store, vault: Vault, curator: Explains, row: ConversationRow) -> Explanation:
+def explain(store: Store, vault: Vault, curator: ExplainingCurator, row: tables.Conversation) -> Explanation:
     """Why curation came to its result. Without the raw text (erased, or past retention) there are no steps."""
     with store.read() as session:
         rejection, quarantine = session.get(Rejection, row.id), session.get(Quarantine, row.id)
         keys = PersonKeys(vault, people.wrapped_key, session)
-        messages = curating.raw_messages(session, [row.id])[row.id]
-        history = corrections.held(session, [row.id]).get(row.id, [])
+        messages = curation.raw_messages(session, [row.id])[row.id]
+        history = corrections.by_conversation(session, [row.id]).get(row.id, [])
         job = None if row.raw_deleted_at is not None else _job(row, messages, history, keys)
     reason = None
     if rejection is not None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session
 
 from pipelines.errors import NotFound
-from service.store import erasure as erasing
-from service.store import fates
+from service.store import audit, erasure, fates
 from service.store.people import app_id
 from service.store.session import Store
-from service.store.tables import Audit, ErasureReceipt, Person, now
+from service.store.tables import ErasureReceipt, Person, now
 from service.vault import Vault
 
 _SCRUB_SECONDS = 5.0
@@ -50,32 +49,30 @@ def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") 
 
 
 def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:
-    at, person = now(), erasing.find_person(session, app, hmac)
-    ratings = erasing.erase_ratings(session, app, hmac)
+    at, person = now(), erasure.find_person(session, app, hmac)
+    ratings = erasure.erase_ratings(session, app, hmac)
     if person is None:
         if not ratings:
             return None
         person = Person(app_id=app, hmac=hmac)  # somebody who only voted
         session.add(person)
         session.flush()
-    conversations, learned = (
-        erasing.count_conversations(session, person.id),
-        erasing.learned_from(session, person.id, hmac),
-    )
-    corrections = erasing.erase_corrections(session, person.id)
-    erasing.erase_text(session, person.id)
-    erasing.erase_key(session, person, at)
+    conversations = erasure.count_conversations(session, person.id)
+    traces = erasure.traces_of(session, person.id, hmac)
+    corrections = erasure.erase_corrections(session, person.id)
+    erasure.erase_text(session, person.id)
+    erasure.erase_key(session, person, at)
     fates.rename_rater(session, hmac, person.id)
-    cancelled = erasing.cancel_rounds(session, learned.rounds)
-    erasing.taint(session, learned.models, at)
+    cancelled = erasure.cancel_rounds(session, traces.rounds)
+    erasure.taint(session, traces.models, at)
     receipt = ErasureReceipt(
-        person_id=person.id, at=at, conversations=conversations, rounds=learned.rounds, models=learned.models
+        person_id=person.id, at=at, conversations=conversations, rounds=traces.rounds, models=traces.models
     )
     session.add(receipt)
-    counts = {"conversations": conversations, "ratings": ratings, "corrections": corrections} | learned._asdict()
-    session.add(Audit(at=at, actor=actor, action="person_forgotten", subject=person.id, detail=counts))
+    counts = {"conversations": conversations, "ratings": ratings, "corrections": corrections} | traces._asdict()
+    audit.record(session, actor, "person_forgotten", person.id, counts, at)
     return Receipt(
-        receipt.id, conversations, tuple(learned.rounds), tuple(learned.models), tuple(cancelled), scrubbed=False
+        receipt.id, conversations, tuple(traces.rounds), tuple(traces.models), tuple(cancelled), scrubbed=False
     )
 
 

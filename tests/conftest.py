@@ -15,8 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from starlette.testclient import TestClient
 
 from service.settings import Settings
-from service.store.migrate import migrate
-from service.store.session import Store, open_store
+from service.store.session import Store, migrate, open_store
 from service.store.tables import SQLModel
 from service.vault import Vault, open_vault
 

@@ -24,8 +24,7 @@ from sqlmodel import Session
 
 from pipelines.errors import Conflict
 from service.ingest import NewMessage, read_meta
-from service.store import chats, people
-from service.store import conversations as stored
+from service.store import conversations, people
 from service.store.conversations import StoredMessage
 from service.store.session import Store
 from service.vault import PersonKey, Vault, meta_place
@@ -75,7 +74,7 @@ class _Person:
     def named(self, chat: Chat, conversation_id: str) -> Placement | None:
         """The placement in the conversation of this client id; None if there is none of this person."""
         hashed = self._vault.conversation_hash(self._app_id, conversation_id)
-        row = stored.find(self._session, self._app_id, hashed)
+        row = conversations.find(self._session, self._app_id, hashed)
         if row is None or row.person_id != self._id:
             return None
         return self._tree(conversation_id, row.id).placement(chat)
@@ -84,7 +83,7 @@ class _Person:
         """The placement in the newest conversation that this chat continues or regenerates; None if it begins one."""
         last_reply = max((index for index, turn in enumerate(chat) if turn["role"] == "assistant"), default=None)
         digest = self._key.digest("", chat[0]["role"], chat[0]["content"])
-        for opening in chats.with_first_message(self._session, self._id, digest):
+        for opening in conversations.with_first_message(self._session, self._id, digest):
             if last_reply is None and now - opening.received_at > REGENERATION_WINDOW:
                 return None
             name = read_meta(self._key.unseal(opening.sealed_meta, meta_place(opening.id))).id
@@ -98,7 +97,7 @@ class _Person:
         def hashed(message: str) -> str:
             return self._vault.message_hash(self._app_id, message)
 
-        return _Tree(name, hashed, self._key, stored.stored_messages(self._session, row_id))
+        return _Tree(name, hashed, self._key, conversations.stored_messages(self._session, row_id))
 
 
 class _Tree:

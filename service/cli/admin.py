@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service import api_keys as keys
+from service import api_keys
 from service.cli.home import console, open_home, whoami
 
-_keys = typer.Typer(help="API keys.", no_args_is_help=True)
+_keys = typer.Typer(help="API api_keys.", no_args_is_help=True)
 _db = typer.Typer(help="The database.", no_args_is_help=True)
 
 
@@ -20,11 +20,11 @@ def register(app: typer.Typer) -> None:
 @_keys.command()
 def create(
     label: Annotated[str, typer.Argument(help="who uses the key")],
-    scopes: Annotated[str, typer.Option(help=f"separated by commas: {', '.join(keys.SCOPES)}")],
+    scopes: Annotated[str, typer.Option(help=f"separated by commas: {', '.join(api_keys.SCOPES)}")],
     app: Annotated[str | None, typer.Option(help="the app that the key speaks for; without it, every app")] = None,
 ) -> None:
     """Make a key and print it, once."""
-    key = keys.create_key(open_home().store, label, app, [scopes], actor=whoami())
+    key = api_keys.create_key(open_home().store, label, app, [scopes], actor=whoami())
     console.print(key, markup=False)
     console.print("Keep it now: it cannot be shown again. Send it as the header X-API-Key or as a bearer token.")
 
@@ -33,7 +33,7 @@ def create(
 def list_keys() -> None:
     """All keys, without the keys themselves."""
     table = Table("id", "label", "app", "scopes", "made at", "revoked at")
-    for info in keys.list_keys(open_home().store):
+    for info in api_keys.list_keys(open_home().store):
         revoked = f"{info.revoked_at:%Y-%m-%d %H:%M}" if info.revoked_at else ""
         table.add_row(
             info.id,
@@ -49,7 +49,7 @@ def list_keys() -> None:
 @_keys.command()
 def revoke(name: Annotated[str, typer.Argument(help="a key's id or label")]) -> None:
     """Make a key useless."""
-    console.print(f"{keys.revoke_key(open_home().store, name, actor=whoami())} revoked")
+    console.print(f"{api_keys.revoke_key(open_home().store, name, actor=whoami())} revoked")
 
 
 @_db.command()

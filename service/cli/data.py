@@ -11,7 +11,7 @@ from pipelines.errors import NotFound
 from service import curation, erasure
 from service.cli.home import Home, console, open_home, whoami
 from service.ingest import DEFAULT_APP
-from service.ingest.importers import ndjson as importer
+from service.ingest.importers import ndjson
 from service.store import conversations, people
 from service.store.tables import Conversation
 
@@ -39,11 +39,11 @@ def import_file(
     home = open_home()
     with ExitStack() as stack:
         post = stack.enter_context(
-            importer.direct_post(home.store, home.vault) if url is None else importer.http_post(url, key)
+            ndjson.direct_post(home.store, home.vault) if url is None else ndjson.http_post(url, key)
         )
         bar = stack.enter_context(_bytes_bar())
         task = bar.add_task(file.name, total=None)
-        counts = importer.import_file(
+        counts = ndjson.import_file(
             file,
             post,
             home.settings.home,

@@ -7,11 +7,10 @@ from rich.table import Table
 
 from service.cli.home import console, open_home, whoami
 from service.ingest import DEFAULT_APP
-from service.models import contributions as reasons
-from service.models import gc as collector
-from service.models import promotion
+from service.models import contributions, promotion
 from service.models.contributions import Contribution, Influence
-from service.store import models as rows
+from service.models.gc import collect
+from service.store.models import champion_id, list_models
 
 
 def register(app: typer.Typer) -> None:
@@ -25,9 +24,9 @@ def register(app: typer.Typer) -> None:
 def models() -> None:
     """Every model, newest first; the champion is marked."""
     with open_home().store.read() as session:
-        champion, held = rows.champion_id(session), rows.list_models(session)
+        champion, entries = champion_id(session), list_models(session)
     table = Table("", "model", "kind", "verdict", "made at", "size")
-    for one in held:
+    for one in entries:
         size = f"{one.form.size_bytes / 1e6:.1f} MB" if one.form and not one.form.collected_at else "no file"
         mark = "*" if one.model.id == champion else ""
         verdict = (one.model.verdict or "") + (" tainted" if one.model.tainted_at else "")
@@ -46,9 +45,9 @@ def why(
     """What a user contributed to a model and those it was trained on, or the people who contributed the most."""
     home = open_home()
     if user is None:
-        _ranking(reasons.most_influential(home.store, model_id, top), model_id)
+        _ranking(contributions.most_influential(home.store, model_id, top), model_id)
     else:
-        _contribution(reasons.contribution(home.store, home.vault, model_id, app, user), model_id)
+        _contribution(contributions.contribution(home.store, home.vault, model_id, app, user), model_id)
 
 
 def promote(
@@ -80,7 +79,7 @@ def gc(
 ) -> None:
     """Delete the files of old models; the champion, the one before and every adapter stay."""
     home = open_home()
-    gone = collector.collect(home.store, home.settings, keep, dry_run, by=whoami())
+    gone = collect(home.store, home.settings, keep, dry_run, by=whoami())
     for one in gone:
         console.print(
             f"{'would delete' if dry_run else 'deleted'} {one.path} ({one.size_bytes / 1e6:.1f} MB): {one.reason}"

@@ -9,8 +9,7 @@ from rich.table import Table
 from pipelines.errors import NotFound
 from pipelines.recipe_file import load_recipe
 from service.cli.home import console, open_home, whoami
-from service.rounds import requests as rounds
-from service.rounds import schedule
+from service.rounds import requests, schedule
 from service.rounds.follow import follow_round
 
 _round = typer.Typer(help="Ask for a round, and see what it does.", no_args_is_help=True)
@@ -32,12 +31,12 @@ def run(
     """Ask for a round; a worker (`perennial worker` or `perennial up`) carries it out."""
     home = open_home()
     load_recipe(recipe)
-    round_id = rounds.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
+    round_id = requests.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
     if round_id is None:
         raise NotFound("the round was not recorded; ask again")
     console.print(f"round {round_id} is requested")
     if wait:
-        state = follow_round(lambda: rounds.show_round(home.store, home.settings, round_id), console)
+        state = follow_round(lambda: requests.show_round(home.store, home.settings, round_id), console)
         raise typer.Exit(0 if state in _GOOD_STATES else 1)
 
 
@@ -45,7 +44,7 @@ def run(
 def list_all() -> None:
     """All rounds, newest first."""
     table = Table("round", "recipe", "state", "asked by", "asked at", "finished at", "message")
-    for row in rounds.list_rounds(open_home().store):
+    for row in requests.list_rounds(open_home().store):
         finished = f"{row.finished_at:%Y-%m-%d %H:%M}" if row.finished_at else ""
         asked = f"{row.requested_at:%Y-%m-%d %H:%M}"
         table.add_row(str(row.id), row.recipe_name, row.state, row.requested_by, asked, finished, row.message[:120])
@@ -56,7 +55,7 @@ def list_all() -> None:
 def show(round_id: Annotated[int, typer.Argument(help="the round's number")]) -> None:
     """One round: state, stages, verdict, reports."""
     home = open_home()
-    view = rounds.show_round(home.store, home.settings, round_id)
+    view = requests.show_round(home.store, home.settings, round_id)
     console.print(f"round {view.round.id}  recipe {view.round.recipe_name}  [bold]{view.round.state}[/]")
     if view.round.message:
         console.print(view.round.message, markup=False)
@@ -77,7 +76,7 @@ def show(round_id: Annotated[int, typer.Argument(help="the round's number")]) ->
 @_round.command()
 def cancel(round_id: Annotated[int, typer.Argument(help="the round's number")]) -> None:
     """Cancel a round that waits or runs."""
-    row = rounds.cancel_round(open_home().store, round_id, by=whoami())
+    row = requests.cancel_round(open_home().store, round_id, by=whoami())
     console.print(f"round {round_id}: {row.state if row.state == 'cancelled' else 'will stop within seconds'}")
 
 

@@ -14,7 +14,7 @@ from pipelines.errors import PerennialError
 from pipelines.recipe import Recipe
 from service.demo.processes import Service
 from service.models.origin import install_origin
-from service.rounds import requests as rounds
+from service.rounds import requests
 from service.rounds.follow import FINAL_STATES, RoundProgress
 from service.settings import Settings
 from service.store import models
@@ -85,7 +85,7 @@ def run_round(settings: Settings, service: Service, recipe_text: str, console: C
     store = open_store(settings)
     try:
         with RoundProgress(console) as bar:
-            while (view := rounds.show_round(store, settings, round_id)).round.state not in FINAL_STATES:
+            while (view := requests.show_round(store, settings, round_id)).round.state not in FINAL_STATES:
                 bar.show(view)
                 service.check_running()
                 time.sleep(0.3)

@@ -15,8 +15,8 @@ from sqlmodel import Session
 from service.ingest.feedback import add_raters, apply_comparisons, apply_corrections, open_people
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.ingest.rows import Work, vote_key, whole_digest, work_on
-from service.store import conversations as stored
-from service.store import corrections, people
+from service.store import conversations, corrections, people
+from service.store.conversations import StoredConversation, StoredMessage
 from service.store.tables import new_id
 from service.store.votes import VoteKey, message_roles, record_satisfaction, record_votes, standing_votes
 from service.vault import PersonKey, Vault
@@ -80,14 +80,14 @@ class _Wave:
     taken: set[str] = field(default_factory=set)
 
     def apply(self, wave: Sequence[Work]) -> list[Outcome]:
-        known: dict[str, stored.Stored] = {}
+        known: dict[str, StoredConversation] = {}
         keys: dict[str, tuple[str, PersonKey]] = {}
         for app in sorted({work.app for work in wave}):
             here = [work for work in wave if work.app == app]
-            known |= stored.stored_by_hash(self.session, app, [work.hmac for work in here])
+            known |= conversations.stored_by_hash(self.session, app, [work.hmac for work in here])
             keys |= self._person_keys(app, here, known)
         new = [hmac for work in wave if work.hmac not in known for hmac in work.messages]
-        self.taken |= stored.taken_hashes(self.session, new)
+        self.taken |= conversations.taken_hashes(self.session, new)
         outcomes = []
         for work in wave:
             if work.hmac in known:
@@ -98,7 +98,7 @@ class _Wave:
         return outcomes
 
     def _person_keys(
-        self, app: str, wave: Sequence[Work], known: dict[str, stored.Stored]
+        self, app: str, wave: Sequence[Work], known: dict[str, StoredConversation]
     ) -> dict[str, tuple[str, PersonKey]]:
         """Id and open key of everybody who is known or sends something new, by keyed hash."""
         new = {work.person_hmac for work in wave if work.hmac not in known}
@@ -115,7 +115,7 @@ class _Wave:
         self._note_feedback(work, id)
         return work.outcome("created")
 
-    def _update(self, work: Work, row: stored.Stored, person: tuple[str, PersonKey] | None) -> Outcome:
+    def _update(self, work: Work, row: StoredConversation, person: tuple[str, PersonKey] | None) -> Outcome:
         if row.state == "erased":
             return work.outcome("conflict", "this conversation was erased with its user; send new ones under new ids")
         if person is None or person[0] != row.person_id:
@@ -132,8 +132,8 @@ class _Wave:
             self._note_feedback(work, row.id)
         return outcome
 
-    def _append(self, work: Work, row: stored.Stored, key: PersonKey, digests: list[str]) -> Outcome:
-        before = stored.stored_messages(self.session, row.id)
+    def _append(self, work: Work, row: StoredConversation, key: PersonKey, digests: list[str]) -> Outcome:
+        before = conversations.stored_messages(self.session, row.id)
         known = {message.client_hmac: message for message in before}
         for message, hmac, digest in zip(work.given.messages, work.messages, digests, strict=True):
             if hmac in known and known[hmac].digest != digest:
@@ -146,16 +146,16 @@ class _Wave:
         if refusal:
             return refusal
         ids = {message.client_hmac: message.id for message in before}
-        position = stored.next_position(self.session, row.id)
+        position = conversations.next_position(self.session, row.id)
         self.messages += work.message_rows(row.id, key, new, digests, ids, position)
         hmacs = [*ids, *(work.messages[index] for index in new)]
         whole = whole_digest(key, hmacs, [m.digest for m in before] + [digests[index] for index in new])
         meta = work.conversation_row(row.id, row.person_id, key, whole, self.now)["sealed_meta"]
-        stored.grow(self.session, row.id, whole, row.revision + 1, meta)
+        conversations.grow(self.session, row.id, whole, row.revision + 1, meta)
         return work.outcome("appended")
 
     def _refuse_append(
-        self, work: Work, row: stored.Stored, new: Sequence[int], known: dict[str, stored.StoredMessage]
+        self, work: Work, row: StoredConversation, new: Sequence[int], known: dict[str, StoredMessage]
     ) -> Outcome | None:
         if row.raw_deleted:
             return work.outcome(
@@ -169,10 +169,10 @@ class _Wave:
         if work.given.is_list and new[0] == 0:
             sentence = "the list does not start with the stored messages; send all of them, or name parents"
             return work.outcome("conflict", sentence)
-        self.taken |= stored.taken_hashes(self.session, [work.messages[index] for index in new])
+        self.taken |= conversations.taken_hashes(self.session, [work.messages[index] for index in new])
         return work.refuse_unknown_parent(known) or self._refuse_taken(work, new)
 
-    def _refuse_corrections(self, work: Work, row: stored.Stored) -> Outcome | None:
+    def _refuse_corrections(self, work: Work, row: StoredConversation) -> Outcome | None:
         """The refusal of corrections that come after the raw text went; those that are stored already are welcome."""
         if not work.given.corrections or not row.raw_deleted:
             return None
@@ -204,9 +204,9 @@ class _Wave:
             self.satisfactions[conversation_id] = work.given.satisfaction
 
     def _write(self) -> None:
-        stored.add_conversations(self.session, self.conversations)
-        stored.add_messages(self.session, self.messages)
-        stored.set_consent(self.session, self.consents)
+        conversations.add_conversations(self.session, self.conversations)
+        conversations.add_messages(self.session, self.messages)
+        conversations.set_consent(self.session, self.consents)
         if self.votes:
             add_raters(self.session, self.vault, {(key.app_id, key.rater_hmac) for key in self.votes})
             record_votes(self.session, self.votes)

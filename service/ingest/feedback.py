@@ -14,7 +14,7 @@ from sqlmodel import Session
 from service.ingest.prepare import NewComparison, NewCorrection, Outcome
 from service.store import comparisons, conversations, corrections, people
 from service.store.comparisons import ComparisonKey, Place
-from service.store.corrections import Newest, Target
+from service.store.corrections import NewestCorrection, Target
 from service.store.tables import new_id
 from service.vault import PersonKey, PersonKeys, Vault, raw_place, text_key
 
@@ -139,7 +139,7 @@ class _Corrections:
             return asked.outcome("unchanged")
         self._write()  # what the same group stored must be there to be taken back
         corrections.retract(self._session, before.id, self._at)
-        self._known[target.message_id, rater[0]] = Newest(before.id, before.digest, is_retracted=True)
+        self._known[target.message_id, rater[0]] = NewestCorrection(before.id, before.digest, is_retracted=True)
         return Outcome(before.id, "created")
 
     def _store(self, asked: _Asked, target: Target, content: str) -> Outcome:
@@ -150,7 +150,7 @@ class _Corrections:
         if target.raw_deleted:
             return asked.outcome("conflict", ORIGINAL_GONE)
         id = self._add_rows(asked, target, rater, key, content, digest)
-        self._known[target.message_id, rater] = Newest(id, digest, is_retracted=False)
+        self._known[target.message_id, rater] = NewestCorrection(id, digest, is_retracted=False)
         return Outcome(id, "created")
 
     def _add_rows(self, asked: _Asked, target: Target, rater: str, key: PersonKey, content: str, digest: str) -> str:

@@ -7,8 +7,8 @@ from sqlmodel import Session
 
 from pipelines.errors import NotFound
 from service.store import fates, models
-from service.store import erasure as erasing
-from service.store.fates import Heard, Uses
+from service.store import erasure
+from service.store.fates import FeedbackUses, ConversationUses
 from service.store.people import app_id
 from service.store.session import Store
 from service.vault import Vault
@@ -20,8 +20,8 @@ class Contribution:
 
     person: str
     rounds: tuple[int, ...]
-    conversations: tuple[Uses, ...]
-    feedback: tuple[Heard, ...]
+    conversations: tuple[ConversationUses, ...]
+    feedback: tuple[FeedbackUses, ...]
     token_share: float
     weight_share: float
 
@@ -47,9 +47,9 @@ def contribution(store: Store, vault: Vault, model_id: str, app: str, user: str)
         rounds = _rounds(session, model_id)
         app_row = app_id(session, app)
         hmac = vault.person_hash(app_row, user) if app_row else ""
-        found = erasing.find_person(session, app_row, hmac) if app_row else None
+        found = erasure.find_person(session, app_row, hmac) if app_row else None
         raters = {found.id, hmac} if found else {hmac}
-        heard = fates.heard_of(session, raters, rounds) if app_row else []
+        heard = fates.feedback_of(session, raters, rounds) if app_row else []
         if found is None and not heard:
             raise NotFound(f"nothing is stored for the user {user[:80]!r} of the app {app!r}")
         person = found.id if found else hmac

@@ -15,16 +15,17 @@ from sqlmodel import Session
 
 from pipelines.errors import InputError
 from service.settings import Settings
+from service.store import audit
 from service.store import models
-from service.store.models import Held
+from service.store.models import StoredModel
 from service.store.session import Store
-from service.store.tables import Audit, ServedForm, now
+from service.store.tables import ServedForm, now
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Collected:
+class CollectedFile:
     """One file that was deleted (or would be), and why."""
 
     model_id: str
@@ -33,7 +34,7 @@ class Collected:
     reason: str
 
 
-def collect(store: Store, settings: Settings, keep: int = 3, dry_run: bool = False, *, by: str = "gc") -> list[Collected]:
+def collect(store: Store, settings: Settings, keep: int = 3, dry_run: bool = False, *, by: str = "gc") -> list[CollectedFile]:
     """Delete the GGUFs that nothing needs any more and give what went; `dry_run` only tells.
 
     The row is marked first, in one transaction with the choice, so a promotion at the same time either comes before
@@ -43,12 +44,12 @@ def collect(store: Store, settings: Settings, keep: int = 3, dry_run: bool = Fal
         raise InputError(f"gc must keep at least 1 model, not {keep}")
     with store.begin() as session:
         models.lock_promotions(session)
-        held = [one for one in models.list_models(session) if one.form is not None]
-        condemned = _condemned(session, settings, held, keep, now())
+        entries = [one for one in models.list_models(session) if one.form is not None]
+        condemned = _condemned(session, settings, entries, keep, now())
         if not dry_run:
             _mark(session, condemned, by)
-        leftovers = _leftovers(settings, held)
-    gone = [Collected(form.model_id, _own_file(settings, form), form.size_bytes, why) for form, why in condemned]
+        leftovers = _leftovers(settings, entries)
+    gone = [CollectedFile(form.model_id, _own_file(settings, form), form.size_bytes, why) for form, why in condemned]
     if not dry_run:
         for path in {one.path for one in gone} | leftovers:
             path.unlink(missing_ok=True)
@@ -57,12 +58,12 @@ def collect(store: Store, settings: Settings, keep: int = 3, dry_run: bool = Fal
 
 
 def _condemned(
-    session: Session, settings: Settings, held: Sequence[Held], keep: int, moment: datetime
+    session: Session, settings: Settings, entries: Sequence[StoredModel], keep: int, moment: datetime
 ) -> list[tuple[ServedForm, str]]:
     """The forms whose files may go, newest first, each with its reason."""
     champion = models.champion_id(session)
-    clean = any(one.model.id == champion and one.model.tainted_at is None for one in held)
-    present = [one for one in held if one.form and one.form.collected_at is None]
+    clean = any(one.model.id == champion and one.model.tainted_at is None for one in entries)
+    present = [one for one in entries if one.form and one.form.collected_at is None]
     newest = {one.model.id for one in present[:keep]}
     last = models.last_promotion(session)
     safe = newest | {champion, models.rollback_target(session), last.previous_id if last else None}
@@ -85,12 +86,12 @@ def _mark(session: Session, condemned: Sequence[tuple[ServedForm, str]], by: str
     for form, reason in condemned:
         form.collected_at = now()
         session.add(form)
-        session.add(Audit(actor=by, action="collect", subject=form.model_id, detail={"reason": reason}))
+        audit.record(session, by, "collect", form.model_id, {"reason": reason})
 
 
-def _leftovers(settings: Settings, held: Sequence[Held]) -> set[Path]:
+def _leftovers(settings: Settings, entries: Sequence[StoredModel]) -> set[Path]:
     """Files of forms that were collected before and are still there."""
-    return {_own_file(settings, one.form) for one in held if one.form and one.form.collected_at is not None}
+    return {_own_file(settings, one.form) for one in entries if one.form and one.form.collected_at is not None}
 
 
 def _own_file(settings: Settings, form: ServedForm) -> Path:

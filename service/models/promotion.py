@@ -18,10 +18,11 @@ from pipelines.artifacts import sha256_of
 from pipelines.errors import ArtifactError, Conflict, InputError, Refused
 from pipelines.isolated import run_in_child
 from service.settings import Settings
+from service.store import audit
 from service.store import files, models
-from service.store.models import Held
+from service.store.models import StoredModel
 from service.store.session import Store
-from service.store.tables import Audit, Model, Promotion, ServedForm
+from service.store.tables import Model, Promotion, ServedForm
 
 MAX_REASON = 2000
 SMOKE_SECONDS = 600.0
@@ -46,9 +47,9 @@ def promote(
     reason = _checked_reason(override_reason)
     with store.read() as session:
         last = models.last_promotion(session)
-        held = models.get_model(session, model_id)
-        _refuse(model_id, objections(session, held), reason, last)
-    verify(settings, held)
+        entry = models.get_model(session, model_id)
+        _refuse(model_id, objections(session, entry), reason, last)
+    verify(settings, entry)
     kind = "automatic" if automatic else "promote" if last else "first"
     return _commit(store, settings, model_id, last, kind, by, reason)
 
@@ -66,35 +67,35 @@ def rollback(store: Store, settings: Settings, by: str, override_reason: str | N
         target = models.rollback_target(session)
         if target is None:
             raise Refused("there is no earlier champion to roll back to")
-        held = models.get_model(session, target)
-        _refuse(target, taint(held.model), reason, last)
-    verify(settings, held)
+        entry = models.get_model(session, target)
+        _refuse(target, taint(entry.model), reason, last)
+    verify(settings, entry)
     return _commit(store, settings, target, last, "rollback", by, reason)
 
 
-def objections(session: Session, held: Held) -> list[str]:
+def objections(session: Session, entry: StoredModel) -> list[str]:
     """What the rules say against making this model the champion, in sentences; empty if nothing."""
-    model, champion = held.model, models.champion_id(session)
+    model, champion = entry.model, models.champion_id(session)
     if model.kind == "origin":
         ungated = [] if champion is None else ["it is the origin, which no gate has judged; roll back to reach it"]
         return ungated + taint(model)
     return _verdict(model) + _staleness(session, model, champion) + taint(model)
 
 
-def verify(settings: Settings, held: Held) -> None:
+def verify(settings: Settings, entry: StoredModel) -> None:
     """Check that the model's files are the ones that were gated and that they load and answer, in a child process.
 
     Raises:
         ArtifactError: they are not, or do not.
     """
-    form = held.form
+    form = entry.form
     if form is None:
-        raise ArtifactError(f"'{held.model.id}' was never exported, so there is nothing to serve")
+        raise ArtifactError(f"'{entry.model.id}' was never exported, so there is nothing to serve")
     if form.collected_at is not None:
-        raise ArtifactError(f"the file of '{held.model.id}' was deleted by gc on {form.collected_at:%Y-%m-%d}")
+        raise ArtifactError(f"the file of '{entry.model.id}' was deleted by gc on {form.collected_at:%Y-%m-%d}")
     for path, expected in _files(files.served(settings.home, form)):
         if not path.is_file():
-            raise ArtifactError(f"the file {path} of '{held.model.id}' is missing; restore it or run the round again")
+            raise ArtifactError(f"the file {path} of '{entry.model.id}' is missing; restore it or run the round again")
         if sha256_of(path) != expected:
             raise ArtifactError(f"{path} is not the file that was gated: its sha256 differs; it must not be served")
     asked = files.served(settings.home, form).model_dump()
@@ -157,21 +158,21 @@ def _commit(
         last = models.last_promotion(session)
         if (last.id if last else None) != (seen.id if seen else None):
             raise Conflict(f"'{last.model_id if last else None}' became the champion meanwhile; look again before promoting")
-        held = models.get_model(session, model_id)
-        if held.form is None or held.form.collected_at is not None:
+        entry = models.get_model(session, model_id)
+        if entry.form is None or entry.form.collected_at is not None:
             raise ArtifactError(f"the file of '{model_id}' was deleted by gc meanwhile")
-        against = taint(held.model) if kind == "rollback" else objections(session, held)
+        against = taint(entry.model) if kind == "rollback" else objections(session, entry)
         _refuse(model_id, against, reason, last)
         override = reason if against else None
-        previous = last.model_id if last else _crown_origin(session, held.model, by)
+        previous = last.model_id if last else _crown_origin(session, entry.model, by)
         kind = "promote" if kind == "first" and previous else kind
         row = Promotion(model_id=model_id, previous_id=previous, kind=kind, override_reason=override, by=by)
         detail = {"kind": kind, "previous": row.previous_id, "override_reason": override, "objections": against}
         session.add(row)
-        session.add(Audit(actor=by, action="promote", subject=model_id, detail=detail))
+        audit.record(session, by, "promote", model_id, detail)
         session.flush()
     _log.info("promoted", model=model_id, kind=kind, previous=row.previous_id)
-    files.link_champion(settings.home, held.form)
+    files.link_champion(settings.home, entry.form)
     return row
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import structlog
 
 from pipelines.errors import PerennialError
-from service.curation import Curates, curate_due, delete_raw, open_curator
+from service.curation import Curator, curate_due, delete_raw, open_curator
 from service.settings import Settings
 from service.store import health
 from service.store.session import Store
@@ -47,11 +47,11 @@ def _alive(store: Store) -> Chore:
 
 
 class _Curation:
-    """Curates a batch per call. Without a model for names, and no leave to go without, it waits and says so."""
+    """Curator a batch per call. Without a model for names, and no leave to go without, it waits and says so."""
 
     def __init__(self, settings: Settings, store: Store, vault: Vault, stack: ExitStack) -> None:
         self._settings, self._store, self._vault, self._stack = settings, store, vault, stack
-        self._curator: Curates | None = None
+        self._curator: Curator | None = None
         self._not_before = 0.0
 
     def curate_some(self) -> bool:

@@ -25,8 +25,7 @@ from service.corpus import StoreCorpus
 from service.models.promotion import promote
 from service.rounds.requests import Claim, recipe_of
 from service.settings import Settings
-from service.store import fates, models, tables
-from service.store import rounds as rows
+from service.store import fates, models, rounds, tables
 from service.store.files import served
 from service.store.session import Store
 from service.vault import Vault
@@ -82,10 +81,10 @@ def _spine() -> RunRound:
 def _start(claim: Claim) -> tuple[tables.Round, Pins]:
     """The round's row, and what it is pinned to."""
     with claim.writing() as session:
-        row = rows.get_round(session, claim.round_id)
+        row = rounds.get_round(session, claim.round_id)
         if "promoted" not in row.counts:
-            champion, lineage = rows.champion_lineage(session)
-            promoted = rows.promoted_rounds(session, row.recipe_name)
+            champion, lineage = rounds.champion_lineage(session)
+            promoted = rounds.promoted_rounds(session, row.recipe_name)
             row.counts = {**row.counts, "champion": champion, "promoted": promoted, "lineage": lineage}
             session.add(row)
         counts = row.counts
@@ -113,17 +112,19 @@ def _attempts(
 
 def _corpus(store: Store, vault: Vault, pins: Pins) -> StoreCorpus:
     with store.read() as session:
-        seen = frozenset(rows.seen_conversations(session, pins.lineage))
+        seen = frozenset(rounds.seen_conversations(session, pins.lineage))
     return StoreCorpus(store, vault, seen)
 
 
 def _round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, number: int) -> RoundContext:
     with store.read() as session:
-        row = rows.get_round(session, claim.round_id)
-        held = models.get_model(session, pins.champion) if pins.champion else None
+        row = rounds.get_round(session, claim.round_id)
+        entry = models.get_model(session, pins.champion) if pins.champion else None
         lineage = tuple(_adapter(settings, models.get_model(session, name).model) for name in pins.lineage)
     schedule = recipe_of(row).schedule
-    champion = _there(Baseline(id=held.model.id, form=served(settings.home, held.form))) if held and held.form else None
+    champion = (
+        _there(Baseline(id=entry.model.id, form=served(settings.home, entry.form))) if entry and entry.form else None
+    )
     return RoundContext(
         project=settings.project,
         models=settings.models,
@@ -197,13 +198,13 @@ class _Attempt:
 
     def started(self, stage: str) -> None:
         with self._claim.writing() as session:
-            rows.change_round(session, self._claim.round_id, self._claim.fence, stage=stage)
+            rounds.change_round(session, self._claim.round_id, self._claim.fence, stage=stage)
         _log.info("stage_started", round=self._claim.round_id, attempt=self._number, stage=stage)
 
     def finished(self, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
         """Record a stage once. One that ran although it had finished before is an error, not a second row."""
         with self._claim.writing() as session:
-            known = rows.find_stage(session, self._id, stage)
+            known = rounds.find_stage(session, self._id, stage)
             if known is not None and ran:
                 raise Conflict(
                     f"stage {stage} of round {self._claim.round_id} had finished under fence {known.fence} and ran again"
@@ -256,13 +257,13 @@ class _Attempt:
             row.state, row.verdict, row.finished_at = "finished", result.outcome, tables.now()
             row.reasons = list(result.reasons)
             session.add(row)
-            turn = rows.get_round(session, self._claim.round_id)
+            turn = rounds.get_round(session, self._claim.round_id)
             turn.counts = {**turn.counts, **result.counts}
             session.add(turn)
 
     def _row_id(self) -> int:
         with self._claim.writing() as session:
-            known = [row for row in rows.attempts(session, self._claim.round_id) if row.number == self._number]
+            known = [row for row in rounds.attempts(session, self._claim.round_id) if row.number == self._number]
             row = (
                 known[0]
                 if known
@@ -287,9 +288,9 @@ class _Attempt:
     def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest) -> None:
         """The snapshot's decisions, on feedback too, once per round; what the mixture then left out of them, and fresh pairs."""
         folder = self._path / stage
-        if stage == "snapshot" and rows.get_snapshot(session, self._claim.round_id) is None:
+        if stage == "snapshot" and rounds.get_snapshot(session, self._claim.round_id) is None:
             items = list(artifacts.read_records(folder / "items.jsonl", SnapshotItem))
-            rows.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
+            rounds.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
             fates.add_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
         if stage == "prefer":
             fates.mark_resampled(session, self._claim.round_id, manifest.output.get("replaced", ()))
@@ -297,9 +298,9 @@ class _Attempt:
             left_out = artifacts.read_records(folder / "left_out.jsonl", LeftOut)
             reasons = {one.conversation: one.reason for one in left_out}
             if self._number == 1:
-                rows.leave_out(session, self._claim.round_id, reasons)
+                rounds.leave_out(session, self._claim.round_id, reasons)
             else:  # what one attempt trained on is used, whatever the others did: the models of both may be kept
-                rows.take_back_in(session, self._claim.round_id, MIXTURE_REASONS, reasons)
+                rounds.take_back_in(session, self._claim.round_id, MIXTURE_REASONS, reasons)
 
     def _share_snapshot(self) -> None:
         """Every attempt of a round reads the same snapshot."""
@@ -322,7 +323,7 @@ def _read_fates(path: Path) -> list[FeedbackFate]:
 def _promote(settings: Settings, store: Store, round_id: int) -> None:
     """Promote the candidate that passed; a refusal is logged, and the candidate waits for its click."""
     with store.read() as session:
-        passed = [model.id for model in rows.models_of(session, round_id) if model.verdict == "pass"]
+        passed = [model.id for model in rounds.models_of(session, round_id) if model.verdict == "pass"]
     for model_id in passed:
         try:
             promote(store, settings, model_id, by=f"round:{round_id}", automatic=True)

@@ -25,7 +25,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_file import parse_recipe
 from service.rounds.liveness import another_lives
 from service.settings import Settings
-from service.store import rounds as rows
+from service.store import audit, rounds
 from service.store.session import Store
 from service.store.tables import Attempt, Round, Stage
 
@@ -66,7 +66,7 @@ class Claim:
     def check(self) -> None:
         """Raise Cancelled if the round was cancelled or is no longer ours. Cheap: it only reads."""
         with self.store.read() as session:
-            rows.check_claim(session, self.round_id, self.fence)
+            rounds.check_claim(session, self.round_id, self.fence)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -76,24 +76,24 @@ class Claim:
             Cancelled: it does not; nothing is written.
         """
         with self.store.begin() as session:
-            rows.check_claim(session, self.round_id, self.fence, lock=True)
+            rounds.check_claim(session, self.round_id, self.fence, lock=True)
             yield session
 
     def renew(self, lease_seconds: float) -> None:
         """Extend the lease. Raises Cancelled as `check` does."""
         with self.writing() as session:
-            rows.renew_lease(session, self.round_id, self.fence, time.time() + lease_seconds)
+            rounds.renew_lease(session, self.round_id, self.fence, time.time() + lease_seconds)
 
     def ended_by_us(self) -> bool:
         """Whether the work under this claim has recorded the round's end."""
         with self.store.read() as session:
-            row = rows.get_round(session, self.round_id)
-            return row.fence == self.fence and row.state not in (*rows.OPEN_STATES, "cancelled")
+            row = rounds.get_round(session, self.round_id)
+            return row.fence == self.fence and row.state not in (*rounds.OPEN_STATES, "cancelled")
 
     def release(self) -> None:
         """Let the next worker take the round at once."""
         with self.store.begin() as session:
-            rows.release(session, self.round_id, self.fence)
+            rounds.release(session, self.round_id, self.fence)
 
     def count_crash(self) -> int:
         """Note that the round's process crashed, and give how often it has in a row without finishing a stage.
@@ -101,8 +101,8 @@ class Claim:
         Raises Cancelled as `check` does.
         """
         with self.writing() as session:
-            row = rows.get_round(session, self.round_id)
-            done = rows.count_stages(session, self.round_id)
+            row = rounds.get_round(session, self.round_id)
+            done = rounds.count_stages(session, self.round_id)
             crashes = int(row.counts.get("crashes", 0)) + 1 if row.counts.get("stages_at_crash") == done else 1
             row.counts = {**row.counts, "crashes": crashes, "stages_at_crash": done}
             session.add(row)
@@ -111,11 +111,11 @@ class Claim:
     def finish(self, state: str, message: str, finished_at: datetime) -> bool:
         """End the round; False if it was no longer ours to end. Why somebody cancelled it stays as they said it."""
         with self.store.begin() as session:
-            told = rows.get_round(session, self.round_id).message if state == "cancelled" else ""
+            told = rounds.get_round(session, self.round_id).message if state == "cancelled" else ""
             values = {"state": state, "message": told or message, "finished_at": finished_at, "lease_until": None}
-            ended = rows.change_round(session, self.round_id, self.fence, **values)
+            ended = rounds.change_round(session, self.round_id, self.fence, **values)
             if ended:
-                rows.end_open_attempts(session, self.round_id, state, told or message)
+                rounds.end_open_attempts(session, self.round_id, state, told or message)
             return ended
 
 
@@ -137,9 +137,9 @@ def request_round(
         "slot": slot,
     }
     with store.begin() as session:
-        round_id = rows.insert_round(session, values)
+        round_id = rounds.insert_round(session, values)
         if round_id is not None:
-            rows.audit(session, by, "round.request", str(round_id), recipe=recipe.name, schedule=schedule)
+            audit.record(session, by, "round.request", str(round_id), {"recipe": recipe.name, "schedule": schedule})
     if round_id is not None:
         _log.info("round_requested", round=round_id, recipe=recipe.name, schedule=schedule)
     return round_id
@@ -166,8 +166,8 @@ def claim_round(store: Store, owner: str, lease_seconds: float) -> tuple[Round, 
     """The oldest round that waits or was abandoned, claimed for `owner`; None if there is nothing to do."""
     clock = time.time()
     with store.begin() as session:
-        rows.end_abandoned_cancels(session, clock)
-        claimed = rows.claim_round(session, owner, clock, lease_seconds)
+        rounds.end_abandoned_cancels(session, clock)
+        claimed = rounds.claim_round(session, owner, clock, lease_seconds)
     if claimed is None or claimed.id is None:
         return None
     _log.info("round_claimed", round=claimed.id, fence=claimed.fence, owner=owner)
@@ -178,10 +178,10 @@ def release_dead(store: Store, host: str) -> int:
     """Free the rounds of workers of this host that no longer live, so that nobody waits for their leases."""
     freed = 0
     with store.begin() as session:
-        for row in rows.running_rounds(session):
+        for row in rounds.running_rounds(session):
             name, pid, _ = (row.owner or "::").rsplit(":", 2)
             if name == host and row.id is not None and not another_lives(int(pid)):
-                rows.release(session, row.id, row.fence)
+                rounds.release(session, row.id, row.fence)
                 freed += 1
     return freed
 
@@ -193,8 +193,8 @@ def sweep_leftovers(settings: Settings, store: Store) -> int:
     whose sake the round was cancelled may be in them.
     """
     with store.read() as session:
-        running = {row.id for row in rows.running_rounds(session) if (row.lease_until or 0) > time.time()}
-        cancelled = {row.id for row in rows.list_rounds(session, limit=None) if row.state == "cancelled"}
+        running = {row.id for row in rounds.running_rounds(session) if (row.lease_until or 0) > time.time()}
+        cancelled = {row.id for row in rounds.list_rounds(session, limit=None) if row.state == "cancelled"}
     left = [path for path in settings.rounds.glob("*/attempt-*/scratch") if _round_of(path) not in running]
     for pattern in ("train*", "export*"):
         left += [path for path in settings.rounds.glob(f"*/attempt-*/{pattern}") if _round_of(path) in cancelled]
@@ -211,14 +211,14 @@ def cancel_round(store: Store, round_id: int, by: str) -> Round:
         Refused: it has already ended.
     """
     with store.begin() as session:
-        row = rows.get_round(session, round_id)
-        if row.state not in rows.OPEN_STATES:
+        row = rounds.get_round(session, round_id)
+        if row.state not in rounds.OPEN_STATES:
             raise Refused(f"round {round_id} has ended ({row.state}) and cannot be cancelled")
         row.cancel_requested = True
         session.add(row)
-        rows.audit(session, by, "round.cancel", str(round_id))
+        audit.record(session, by, "round.cancel", str(round_id))
         session.flush()
-        rows.end_abandoned_cancels(session, time.time())
+        rounds.end_abandoned_cancels(session, time.time())
         session.refresh(row)
     _log.info("round_cancel_requested", round=round_id, by=by)
     return row
@@ -227,16 +227,16 @@ def cancel_round(store: Store, round_id: int, by: str) -> Round:
 def list_rounds(store: Store, limit: int = 100) -> list[Round]:
     """Rounds, newest first."""
     with store.read() as session:
-        return rows.list_rounds(session, limit)
+        return rounds.list_rounds(session, limit)
 
 
 def show_round(store: Store, settings: Settings, round_id: int) -> RoundView:
     """Everything about one round. Raises NotFound."""
     with store.read() as session:
-        row = rows.get_round(session, round_id)
-        snapshot = rows.get_snapshot(session, round_id)
-        attempts = tuple(_attempt_view(session, settings, found) for found in rows.attempts(session, round_id))
-        models = tuple(model.id for model in rows.models_of(session, round_id))
+        row = rounds.get_round(session, round_id)
+        snapshot = rounds.get_snapshot(session, round_id)
+        attempts = tuple(_attempt_view(session, settings, found) for found in rounds.attempts(session, round_id))
+        models = tuple(model.id for model in rounds.models_of(session, round_id))
     folder = settings.home / attempts[-1].attempt.folder if attempts else None
     progress = read_progress(folder) if folder and row.state == "running" else None
     return RoundView(row, attempts, snapshot.counts if snapshot else {}, models, progress)
@@ -277,4 +277,4 @@ def _parsed(line: str) -> Mapping[str, Any] | None:
 def _attempt_view(session: Session, settings: Settings, attempt: Attempt) -> AttemptView:
     folder = settings.home / attempt.folder / "report"
     reports = tuple(path for name in ("report.md", "report.json") if (path := folder / name).is_file())
-    return AttemptView(attempt, tuple(rows.stages(session, attempt.id or 0)), reports)
+    return AttemptView(attempt, tuple(rounds.stages(session, attempt.id or 0)), reports)

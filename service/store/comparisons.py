@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingComparison:
     """A comparison that is not retracted, by the keyed client ids of its answers."""
 
     id: str
@@ -79,7 +79,7 @@ def places(session: Session, hashes: Sequence[str]) -> dict[str, Place]:
     return {row[0]: Place(row[1], row[2], row[3]) for row in fetch_where_in(session.connection(), sql, hashes)}
 
 
-def standing_on(session: Session, conversations: Sequence[str]) -> list[Standing]:
+def comparisons_on(session: Session, conversations: Sequence[str]) -> list[StandingComparison]:
     """The comparisons that stand on a message of these conversations, oldest first, each once."""
     hashes = select(Message.client_hmac).where(col(Message.conversation_id).in_(conversations))
     query = (
@@ -91,7 +91,7 @@ def standing_on(session: Session, conversations: Sequence[str]) -> list[Standing
     return [_standing(row) for row in session.exec(query).all()]
 
 
-def all_standing(session: Session) -> list[Standing]:
+def all_comparisons(session: Session) -> list[StandingComparison]:
     """Every comparison that stands, oldest first."""
     query = select(Comparison).where(col(Comparison.value) != 0)
     return [
@@ -99,11 +99,11 @@ def all_standing(session: Session) -> list[Standing]:
     ]
 
 
-def _standing(row: Comparison) -> Standing:
+def _standing(row: Comparison) -> StandingComparison:
     chosen, rejected = row.first_hmac, row.second_hmac
     if row.value < 0:
         chosen, rejected = rejected, chosen
-    return Standing(row.id, chosen, rejected, row.rater_hmac, row.updated_at)
+    return StandingComparison(row.id, chosen, rejected, row.rater_hmac, row.updated_at)
 
 
 def _columns(key: ComparisonKey) -> dict[str, str]:

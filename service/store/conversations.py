@@ -1,7 +1,8 @@
-"""Queries about conversations and their messages."""
+"""Queries about conversations and their messages, and which one a chat continues."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import update
@@ -12,7 +13,7 @@ from service.store.tables import Conversation, Correction, Message, Quarantine, 
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredConversation:
     """What ingest needs of a conversation that exists."""
 
     id: str
@@ -31,14 +32,23 @@ class StoredMessage:
     digest: str
 
 
-def stored_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, Stored]:
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A stored conversation that begins with the same message."""
+
+    id: str
+    sealed_meta: bytes
+    received_at: datetime
+
+
+def stored_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, StoredConversation]:
     """Those conversations of an app that exist, by the keyed hash of the client's id."""
     sql = (
         "SELECT client_hmac, id, person_id, digest, revision, state, consent, raw_deleted_at "
         'FROM "conversation" WHERE app_id = {mark} AND client_hmac {in_values}'
     )
     return {
-        row[0]: Stored(row[1], row[2], row[3], row[4], row[5], _boolean(row[6]), row[7] is not None)
+        row[0]: StoredConversation(row[1], row[2], row[3], row[4], row[5], _boolean(row[6]), row[7] is not None)
         for row in fetch_where_in(session.connection(), sql, hashes, app)
     }
 
@@ -112,6 +122,23 @@ def uses_of(session: Session, conversation_id: str) -> list[SnapshotItem]:
     """What each round decided about a conversation, oldest round first."""
     query = select(SnapshotItem).where(SnapshotItem.conversation_id == conversation_id)
     return list(session.exec(query.order_by(col(SnapshotItem.round_id))).all())
+
+
+def with_first_message(session: Session, person_id: str, digest: str, limit: int = 50) -> list[Opening]:
+    """A person's newest conversations that begin with this message and still have their text."""
+    query = (
+        select(Conversation.id, Conversation.sealed_meta, Conversation.received_at)
+        .join(Message, col(Message.conversation_id) == col(Conversation.id))
+        .where(
+            col(Conversation.person_id) == person_id,
+            col(Conversation.raw_deleted_at).is_(None),
+            col(Message.parent_id).is_(None),
+            col(Message.digest) == digest,
+        )
+        .order_by(col(Conversation.received_at).desc(), col(Conversation.id))
+        .limit(limit)
+    )
+    return [Opening(*row) for row in session.exec(query).all()]
 
 
 def _boolean(value: Any) -> bool | None:

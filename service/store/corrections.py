@@ -28,7 +28,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class NewestCorrection:
     """The newest correction of one answer by one person."""
 
     id: str
@@ -37,7 +37,7 @@ class Newest:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredCorrection:
     """A correction of a conversation, standing or not. `message_id` holds its text, `corrected_id` what it replaces."""
 
     id: str
@@ -63,7 +63,7 @@ def targets(session: Session, hashes: Sequence[str]) -> dict[str, Target]:
     }
 
 
-def newest(session: Session, corrected: Sequence[str]) -> dict[tuple[str, str], Newest]:
+def newest(session: Session, corrected: Sequence[str]) -> dict[tuple[str, str], NewestCorrection]:
     """The newest correction by corrected message and person."""
     sql = (
         "SELECT c.corrected_message_id, c.person_id, c.id, m.digest, c.retracted_at "
@@ -71,7 +71,7 @@ def newest(session: Session, corrected: Sequence[str]) -> dict[tuple[str, str], 
         "WHERE c.corrected_message_id {in_values} ORDER BY c.at, c.id"
     )
     rows = fetch_where_in(session.connection(), sql, corrected)
-    return {(row[0], row[1]): Newest(row[2], row[3], row[4] is not None) for row in rows}
+    return {(row[0], row[1]): NewestCorrection(row[2], row[3], row[4] is not None) for row in rows}
 
 
 def next_positions(session: Session, conversations: Iterable[str]) -> dict[str, int]:
@@ -101,20 +101,20 @@ def curate_again(session: Session, conversations: Iterable[str]) -> None:
         )
 
 
-def held(session: Session, conversations: Sequence[str]) -> dict[str, list[Held]]:
+def by_conversation(session: Session, conversations: Sequence[str]) -> dict[str, list[StoredCorrection]]:
     """Every correction in these conversations, oldest first, by conversation; those without any are missing."""
-    found: dict[str, list[Held]] = defaultdict(list)
-    for one in _held(session, col(Message.conversation_id).in_(conversations)):
+    found: dict[str, list[StoredCorrection]] = defaultdict(list)
+    for one in _read(session, col(Message.conversation_id).in_(conversations)):
         found[one.conversation_id].append(one)
     return dict(found)
 
 
-def held_anywhere(session: Session) -> list[Held]:
+def all_corrections(session: Session) -> list[StoredCorrection]:
     """Every correction of every conversation, oldest first."""
-    return _held(session)
+    return _read(session)
 
 
-def standing(history: Sequence[Held]) -> list[Held]:
+def select_standing(history: Sequence[StoredCorrection]) -> list[StoredCorrection]:
     """Of corrections, oldest first, the newest of each person for each answer, if not taken back."""
     last = {(one.corrected_id, one.person_id): one for one in history}
     return [one for one in history if last[one.corrected_id, one.person_id] is one and not one.is_retracted]
@@ -126,7 +126,7 @@ def settle(session: Session, refused: Mapping[str, str | None]) -> None:
         session.execute(update(Correction).where(col(Correction.message_id) == message).values(refused=rule))
 
 
-def _held(session: Session, *wanted: ColumnElement[bool]) -> list[Held]:
+def _read(session: Session, *wanted: ColumnElement[bool]) -> list[StoredCorrection]:
     query = (
         select(Correction, Message.conversation_id)
         .join(Message, col(Message.id) == col(Correction.message_id))
@@ -134,7 +134,7 @@ def _held(session: Session, *wanted: ColumnElement[bool]) -> list[Held]:
         .order_by(col(Correction.at), col(Correction.id))
     )
     return [
-        Held(
+        StoredCorrection(
             row.id,
             conversation,
             row.corrected_message_id,

@@ -32,7 +32,7 @@ OPEN_ROUNDS = ("requested", "running")
 _CHUNK = 400  # rows per statement: below every database's limit on bound values
 
 
-class Learned(NamedTuple):
+class Traces(NamedTuple):
     """Rounds that used a person, and every model that came of them."""
 
     rounds: list[int]
@@ -114,7 +114,7 @@ def erase_key(session: Session, person: Person, at: datetime) -> None:
     session.add(person)
 
 
-def learned_from(session: Session, person: str, hmac: str) -> Learned:
+def traces_of(session: Session, person: str, hmac: str) -> Traces:
     """Which rounds trained on the person, and which models hold that: theirs, and every model trained on top of those.
 
     A round trained on somebody if it used a conversation of theirs, feedback on one, feedback that they gave (known by
@@ -143,7 +143,7 @@ def learned_from(session: Session, person: str, hmac: str) -> Learned:
         more = {model.id for model in models if model.id not in tainted and tainted & set(model.parents)}
         tainted |= more
         grew = bool(more)
-    return Learned(sorted(rounds), sorted(tainted))
+    return Traces(sorted(rounds), sorted(tainted))
 
 
 def cancel_rounds(session: Session, rounds: Sequence[int]) -> list[int]:

@@ -1,8 +1,11 @@
-"""Queries about what rounds made of feedback, and about what one person contributed to them."""
+"""Queries about what rounds made of feedback, what one person contributed, and feedback that no round reads.
 
-from collections.abc import Collection, Sequence
+The reasons of the latter are worded in pipelines/feedback/reasons.py.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, insert, update
 from sqlalchemy import select as sql_select
@@ -10,13 +13,22 @@ from sqlmodel import Session, col, func, select
 
 from pipelines import records
 from pipelines.feedback.method import RESAMPLED_FROM
-from service.store.tables import FeedbackFate, SnapshotItem, SnapshotWriter
+from pipelines.records import FeedbackKind
+from service.store import comparisons, corrections
+from service.store.people import Rater
+from service.store.tables import Conversation, Correction, FeedbackFate, Message, SnapshotItem, SnapshotWriter, Vote
 
 _NAMES_AT_A_TIME = 500
+_CHUNK = 400  # rows per query: below every database's limit on bound values
+_STATES = {
+    "received": "not_curated_yet",
+    "rejected": "conversation_rejected",
+    "quarantined": "conversation_quarantined",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Uses:
+class ConversationUses:
     """Conversations of a person that a round decided alike about; `tokens` are all that they train, others' corrections too."""
 
     round_id: int
@@ -27,7 +39,7 @@ class Uses:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class FeedbackUses:
     """Pieces of feedback of a rater that a round decided alike about."""
 
     round_id: int
@@ -83,7 +95,7 @@ def rename_rater(session: Session, before: str, after: str) -> None:
     session.execute(update(FeedbackFate).where(col(FeedbackFate.rater) == before).values(rater=after))
 
 
-def uses_by(session: Session, person: str, rounds: Collection[int]) -> list[Uses]:
+def uses_by(session: Session, person: str, rounds: Collection[int]) -> list[ConversationUses]:
     """What these rounds decided about a person's conversations, oldest round first."""
     keys = (col(SnapshotItem.round_id), col(SnapshotItem.outcome), col(SnapshotItem.reason))
     query = (
@@ -92,10 +104,10 @@ def uses_by(session: Session, person: str, rounds: Collection[int]) -> list[Uses
         .group_by(*keys)
         .order_by(*keys)
     )
-    return [Uses(row[0], row[1], row[2], row[3], int(row[4])) for row in session.execute(query).all()]
+    return [ConversationUses(row[0], row[1], row[2], row[3], int(row[4])) for row in session.execute(query).all()]
 
 
-def heard_of(session: Session, raters: Collection[str], rounds: Collection[int]) -> list[Heard]:
+def feedback_of(session: Session, raters: Collection[str], rounds: Collection[int]) -> list[FeedbackUses]:
     """What these rounds made of a rater's feedback, oldest round first."""
     keys = (col(FeedbackFate.round_id), col(FeedbackFate.kind), col(FeedbackFate.outcome), col(FeedbackFate.rule))
     query = (
@@ -104,7 +116,7 @@ def heard_of(session: Session, raters: Collection[str], rounds: Collection[int])
         .group_by(*keys)
         .order_by(*keys)
     )
-    return [Heard(*row) for row in session.execute(query).all()]
+    return [FeedbackUses(*row) for row in session.execute(query).all()]
 
 
 def tokens_by_person(session: Session, rounds: Collection[int]) -> dict[str, int]:
@@ -141,4 +153,122 @@ def _written(used: Sequence[ColumnElement[bool] | bool]) -> Any:
         .join(SnapshotWriter, same)
         .where(*used)
         .group_by(col(SnapshotItem.person_id), col(SnapshotWriter.person_id))
+    )
+
+
+class _Place(NamedTuple):
+    """Where a message is stored, and why feedback on it counts for nothing."""
+
+    message: str
+    conversation: str
+    rule: str
+
+
+_NOWHERE = _Place("", "", "message_unknown")
+
+
+def find_lost(
+    session: Session, known: Mapping[str, Rater], feedback_ids: Collection[str]
+) -> tuple[records.FeedbackFate, ...]:
+    """What became of every vote, comparison and correction that stands and whose id is not in `feedback_ids`.
+
+    What names no stored message has no conversation; one of two answers that are apart belongs to the chosen one's.
+    """
+    return (
+        *_votes(session, known, feedback_ids),
+        *_comparisons(session, known, feedback_ids),
+        *_corrections(session, feedback_ids),
+    )
+
+
+def _votes(
+    session: Session, known: Mapping[str, Rater], feedback_ids: Collection[str]
+) -> Iterator[records.FeedbackFate]:
+    query = (
+        select(Vote.id, Vote.message_hmac, Vote.rater_hmac, Vote.value).where(Vote.value != 0).order_by(col(Vote.id))
+    )
+    rows = [row for row in session.exec(query).yield_per(_CHUNK) if row[0] not in feedback_ids]
+    places = _places(session, {row[1] for row in rows})
+    for _, message, rater, value in rows:
+        yield _dropped("vote", known[rater].id, places.get(message, _NOWHERE), value=1 if value > 0 else -1)
+
+
+def _comparisons(
+    session: Session, known: Mapping[str, Rater], feedback_ids: Collection[str]
+) -> Iterator[records.FeedbackFate]:
+    rows = [one for one in comparisons.all_comparisons(session) if one.id not in feedback_ids]
+    places = _places(session, {hmac for one in rows for hmac in (one.chosen_hmac, one.rejected_hmac)})
+    for one in rows:
+        chosen, rejected = (places.get(hmac, _NOWHERE) for hmac in (one.chosen_hmac, one.rejected_hmac))
+        home = _Place(chosen.message, chosen.conversation or rejected.conversation, _of_two(chosen, rejected))
+        yield _dropped("comparison", known[one.rater_hmac].id, home, other=rejected.message)
+
+
+def _corrections(session: Session, feedback_ids: Collection[str]) -> Iterator[records.FeedbackFate]:
+    rows = [
+        one for one in corrections.select_standing(corrections.all_corrections(session)) if one.id not in feedback_ids
+    ]
+    states = _states(session, {one.conversation_id for one in rows})
+    for one in rows:
+        rule = _STATES.get(states[one.conversation_id]) or ("correction_refused" if one.refused else "answer_gone")
+        yield _dropped(
+            "correction", one.person_id, _Place(one.corrected_id, one.conversation_id, rule), other=one.message_id
+        )
+
+
+def _of_two(chosen: _Place, rejected: _Place) -> str:
+    """The reason of a comparison: an answer that never came, two that are apart, else what is wrong with one of them."""
+    if _NOWHERE in (chosen, rejected):
+        return _NOWHERE.rule
+    if chosen.conversation != rejected.conversation:
+        return "other_prompt"
+    return rejected.rule if chosen.rule == "answer_gone" else chosen.rule
+
+
+def _places(session: Session, hashes: Iterable[str]) -> dict[str, _Place]:
+    """Where the messages with these keyed ids are, those that are stored."""
+    query = (
+        sql_select(
+            *(col(column) for column in (Message.client_hmac, Message.id, Conversation.id, Conversation.state)),
+            col(Correction.id),
+            col(Correction.refused),
+        )
+        .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
+        .join(Correction, col(Correction.message_id) == col(Message.id), isouter=True)
+    )
+    found = {}
+    for chunk in _chunks(hashes):
+        for hmac, message, conversation, state, correction, refused in session.execute(
+            query.where(col(Message.client_hmac).in_(chunk))
+        ):
+            of_text = "answer_gone" if correction is None else "correction_refused" if refused else "replaced"
+            found[hmac] = _Place(message, conversation, _STATES.get(state, of_text))
+    return found
+
+
+def _states(session: Session, conversations: Iterable[str]) -> dict[str, str]:
+    query = select(Conversation.id, Conversation.state)
+    chunks = _chunks(conversations)
+    return {
+        row[0]: row[1] for chunk in chunks for row in session.exec(query.where(col(Conversation.id).in_(chunk))).all()
+    }
+
+
+def _chunks(names: Iterable[str]) -> Iterator[Sequence[str]]:
+    ordered = sorted(names)
+    return (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))
+
+
+def _dropped(
+    kind: FeedbackKind, rater: str, place: _Place, value: Literal[1, -1] = 1, other: str = ""
+) -> records.FeedbackFate:
+    return records.FeedbackFate(
+        conversation=place.conversation,
+        message=place.message,
+        rater=rater,
+        kind=kind,
+        value=value,
+        outcome="dropped",
+        rule=place.rule,
+        other=other,
     )

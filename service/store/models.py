@@ -15,21 +15,21 @@ from service.store.tables import Model, Promotion, Round, ServedForm
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredModel:
     """A model with the form in which it is served; `form` is None while nothing was exported."""
 
     model: Model
     form: ServedForm | None
 
 
-def get_model(session: Session, model_id: str) -> Held:
+def get_model(session: Session, model_id: str) -> StoredModel:
     """The model of this id. Raises NotFound with the ids that exist."""
     model = session.get(Model, model_id) if "\0" not in model_id else None  # PostgreSQL refuses to look for NUL
     if model is None:
         known = session.exec(select(Model.id).order_by(col(Model.created_at).desc()).limit(5)).all()
         hint = f"the newest are {', '.join(known)}" if known else "there are no models yet: a round makes them"
         raise NotFound(f"no model is called '{model_id[:80]}'; {hint}")
-    return Held(model, session.get(ServedForm, model_id))
+    return StoredModel(model, session.get(ServedForm, model_id))
 
 
 def add_model(session: Session, home: Path, model_id: str, form: records.ServedForm, **values: Any) -> None:
@@ -58,14 +58,14 @@ def stored_path(home: Path, path: str | None) -> str | None:
     return str(full.relative_to(root)) if full.is_relative_to(root) else str(full)
 
 
-def list_models(session: Session) -> list[Held]:
+def list_models(session: Session) -> list[StoredModel]:
     """Every model, newest first."""
     statement = (
         select(Model, ServedForm)
         .join(ServedForm, col(ServedForm.model_id) == col(Model.id), isouter=True)
         .order_by(col(Model.created_at).desc(), col(Model.id).desc())
     )
-    return [Held(model, form) for model, form in session.exec(statement).all()]
+    return [StoredModel(model, form) for model, form in session.exec(statement).all()]
 
 
 def promotions(session: Session) -> list[Promotion]:

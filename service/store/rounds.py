@@ -1,7 +1,6 @@
-"""Queries about rounds, attempts, stages, snapshots and schedules. Each takes the caller's session and never commits."""
+"""Queries about rounds, attempts, stages and snapshots. Each takes the caller's session and never commits."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, func, insert, or_, update
@@ -11,19 +10,7 @@ from sqlmodel import Session, col, select
 from pipelines import records
 from pipelines.errors import Cancelled, NotFound
 from service.store import models
-from service.store.tables import (
-    Attempt,
-    Audit,
-    Model,
-    Promotion,
-    Round,
-    Schedule,
-    Snapshot,
-    SnapshotItem,
-    SnapshotWriter,
-    Stage,
-    now,
-)
+from service.store.tables import Attempt, Model, Promotion, Round, Snapshot, SnapshotItem, SnapshotWriter, Stage, now
 
 OPEN_STATES = ("requested", "running")
 _PROMOTING_KINDS = ("first", "promote", "automatic")
@@ -247,40 +234,3 @@ def seen_conversations(session: Session, model_ids: Sequence[str]) -> set[str]:
         .where(col(Model.id).in_(model_ids), col(SnapshotItem.outcome).in_(("used", "held_out")))
     )
     return set(session.exec(query).all())
-
-
-# ---- schedules --------------------------------------------------------------------------------------------
-
-
-def put_schedule(session: Session, row: Schedule) -> None:
-    """Add the schedule, or give the one of this name a new recipe; a changed cron is known only from now on."""
-    known = session.get(Schedule, row.name)
-    if known is None:
-        session.add(row)
-        return
-    if known.cron != row.cron:
-        known.known_since = row.known_since
-    known.recipe, known.cron = row.recipe, row.cron
-    session.add(known)
-
-
-def list_schedules(session: Session) -> list[Schedule]:
-    return list(session.exec(select(Schedule).order_by(col(Schedule.name))).all())
-
-
-def remove_schedule(session: Session, name: str) -> None:
-    """Raises NotFound with the names that exist."""
-    row = session.get(Schedule, name)
-    if row is None:
-        known = ", ".join(found.name for found in list_schedules(session)) or "none"
-        raise NotFound(f"no schedule is called '{name}'; known: {known}")
-    session.delete(row)
-
-
-def audit(session: Session, actor: str, action: str, subject: str, **detail: Any) -> None:
-    session.add(Audit(actor=actor, action=action, subject=subject, detail=detail))
-
-
-def last_slot(session: Session, name: str) -> datetime | None:
-    """The latest slot of a schedule for which there is a round."""
-    return session.exec(select(func.max(col(Round.slot))).where(col(Round.schedule) == name)).one()

@@ -1,4 +1,4 @@
-"""The way into the database: one Store per process, SQLite or PostgreSQL behind the same two verbs.
+"""The way into the database: one Store per process, SQLite or PostgreSQL behind the same two verbs; `migrate` makes its tables.
 
 with store.begin() as session:   # write: holds the write lock on SQLite from its first statement
 with store.read() as session:    # one consistent view for as long as the block lasts
@@ -12,19 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url, text
+from alembic.config import Config
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
-from pipelines.errors import InputError
+from alembic import command
+from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
-from service.store.migrate import migrate as migrate  # re-exported: whoever opens a store may want it migrated
 
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 16 << 10
 CHECKPOINT_PAGES = 8_000  # 32 MB: pages that many commits touch are copied into the database once
-_LOCKS = {"ingest": 0x7065_0001, "clusters": 0x7065_0002, "rounds": 0x7065_0003}
+_LOCKS = {"migrations": 0x7065_0000, "ingest": 0x7065_0001, "clusters": 0x7065_0002, "rounds": 0x7065_0003}
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,26 @@ def open_store(settings: Settings) -> Store:
         InputError: the URL names a database that is not supported, or a folder that cannot be written.
     """
     return Store(make_engine(settings.database_url))
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Upgrades the database that the settings name.
+
+    The whole upgrade is one transaction under a lock (SQLite's write lock, PostgreSQL's advisory lock), so processes
+    that start together wait for the first one and then find nothing to do.
+    """
+    engine = make_engine(settings.database_url, poolclass=NullPool)
+    try:
+        with engine.connect().execution_options(perennial_write=True) as connection:
+            if engine.dialect.name == "sqlite":
+                # a batch migration rebuilds tables, which foreign keys would refuse; no effect inside a transaction
+                connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")  # type: ignore[union-attr]
+            with connection.begin():
+                if engine.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS["migrations"]})
+                command.upgrade(alembic_config(connection), revision)
+    finally:
+        engine.dispose()
 
 
 def make_engine(database_url: str, **options: Any) -> Engine:
@@ -157,3 +178,21 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration for this project's migrations; `connection` is the one they run in."""
+    config = Config()
+    config.set_main_option("script_location", str(scripts_folder()))
+    attributes: dict[str, Any] = config.attributes
+    attributes["connection"] = connection
+    return config
+
+
+def scripts_folder() -> Path:
+    """Where the migrations are: beside service/ in a checkout, inside this package in a wheel."""
+    here = Path(__file__).resolve()
+    for folder in (here.parent / "migrations", here.parents[2] / "alembic"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise ArtifactError("the database migrations are missing; reinstall perennial")

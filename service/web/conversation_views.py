@@ -5,23 +5,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlmodel import Session
 
-from service.store import comparisons, conversations, corrections, fates, votes
-from service.store import curation as curating
-from service.store.comparisons import Standing
-from service.store.corrections import Held
+from service.store import comparisons, conversations, corrections, curation, fates, votes
+from service.store.comparisons import StandingComparison
+from service.store.corrections import StoredCorrection
 from service.store.tables import FeedbackFate, Message
 from service.web.schemas import FeedbackUse, MessageFeedback, Use
 
 
 def messages_of(session: Session, app: str, conversation_id: str) -> list[MessageFeedback]:
     """The feedback on each answer and correction of a conversation, by position."""
-    messages = curating.raw_messages(session, [conversation_id])[conversation_id]
-    history = corrections.held(session, [conversation_id]).get(conversation_id, [])
-    stands = {one.message_id for one in corrections.standing(history)}
+    messages = curation.raw_messages(session, [conversation_id])[conversation_id]
+    history = corrections.by_conversation(session, [conversation_id]).get(conversation_id, [])
+    stands = {one.message_id for one in corrections.select_standing(history)}
     written = {one.message_id: one for one in history}
     counts = votes.count_votes(session, app, conversation_id)
     corrected = Counter(one.corrected_id for one in history if one.message_id in stands)
-    compared = _compared(messages, comparisons.standing_on(session, [conversation_id]))
+    compared = _compared(messages, comparisons.comparisons_on(session, [conversation_id]))
     positions = {message.id: message.position for message in messages}
     return [
         MessageFeedback(
@@ -42,7 +41,7 @@ def uses_of(session: Session, conversation_id: str) -> list[Use]:
 
     A round that did not read the conversation, because it was not clean then, is there if feedback on it stood.
     """
-    messages = curating.raw_messages(session, [conversation_id])[conversation_id]
+    messages = curation.raw_messages(session, [conversation_id])[conversation_id]
     positions = {message.id: message.position for message in messages}
     by_round: dict[int, list[FeedbackFate]] = defaultdict(list)
     for fate in fates.fates_of(session, conversation_id):
@@ -76,7 +75,7 @@ def _fate(fate: FeedbackFate, positions: Mapping[str, int]) -> FeedbackUse:
     )
 
 
-def _compared(messages: Iterable[Message], standing: Sequence[Standing]) -> dict[str, Counter[str]]:
+def _compared(messages: Iterable[Message], standing: Sequence[StandingComparison]) -> dict[str, Counter[str]]:
     """Comparisons by the keyed id of each message: preferred, passed_over, not_comparable."""
     parents = {message.client_hmac: message.parent_id for message in messages}
     found: dict[str, Counter[str]] = defaultdict(Counter)
@@ -88,10 +87,17 @@ def _compared(messages: Iterable[Message], standing: Sequence[Standing]) -> dict
     return found
 
 
-def _correction(held: Held | None, stands: set[str], positions: dict[str, int]) -> dict[str, int | str | None]:
-    if held is None:
+def _correction(
+    correction: StoredCorrection | None, stands: set[str], positions: dict[str, int]
+) -> dict[str, int | str | None]:
+    if correction is None:
         return {}
-    state = "retracted" if held.is_retracted else "superseded"
-    if held.message_id in stands:
-        state = "refused" if held.refused else "stands"
-    return {"corrects": positions[held.corrected_id], "id": held.id, "state": state, "rule": held.refused}
+    state = "retracted" if correction.is_retracted else "superseded"
+    if correction.message_id in stands:
+        state = "refused" if correction.refused else "stands"
+    return {
+        "corrects": positions[correction.corrected_id],
+        "id": correction.id,
+        "state": state,
+        "rule": correction.refused,
+    }

@@ -4,7 +4,6 @@ import pytest
 
 from pipelines.errors import Cancelled
 from pipelines.records import MessageKey
-from service import corpus as selection
 from service.corpus import StoreCorpus
 from service.store.session import Store
 from service.store.tables import CleanMessage, Person, Quarantine, Rejection
@@ -110,7 +109,7 @@ def test_unknown_keys_are_cancelled_too(store: Store, vault: Vault) -> None:
 def test_more_conversations_than_fit_into_one_query_all_come(
     store: Store, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "_CHUNK", 2)
+    monkeypatch.setattr("service.corpus._CHUNK", 2)
     person = add_person(store, vault)
     ids = [add_rated(store, vault, person, f"q{day}", "a", votes={1: [1]}, day=day) for day in range(5)]
 

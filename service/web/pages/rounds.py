@@ -16,7 +16,7 @@ from pipelines.errors import ArtifactError, RecipeError
 from pipelines.recipe import GateRule
 from pipelines.recipe_file import parse_recipe
 from service.settings import Settings
-from service.store import rounds as rows
+from service.store import rounds
 from service.store.tables import Attempt, Model, Round, Stage
 from service.web.pages import charts
 from service.web.pages.preferences import PreferenceView, preference_view
@@ -84,20 +84,20 @@ class Check(BaseModel):
 
 def round_view(session: Session, settings: Settings, round_id: int) -> dict[str, Any]:
     """One round with its attempts, newest first. Raises NotFound."""
-    row = rows.get_round(session, round_id)
-    made = rows.models_of(session, round_id)
-    attempts = rows.attempts(session, round_id)
+    row = rounds.get_round(session, round_id)
+    made = rounds.models_of(session, round_id)
+    attempts = rounds.attempts(session, round_id)
     views = [_attempt_view(session, settings, row, one, made) for one in reversed(attempts)]
     return {"round": row, "attempts": views}
 
 
 def latest_stages(session: Session, settings: Settings, row: Round | None) -> list[StageView]:
     """The stages of a round's newest attempt."""
-    attempts = rows.attempts(session, row.id) if row and row.id else []
+    attempts = rounds.attempts(session, row.id) if row and row.id else []
     if row is None or not attempts:
         return [StageView(name, "pending", 0.0, "", "") for name in STAGES]
     last = attempts[-1]
-    return _stages(row, last, rows.stages(session, last.id or 0), settings.home / last.folder)
+    return _stages(row, last, rounds.stages(session, last.id or 0), settings.home / last.folder)
 
 
 def _attempt_view(
@@ -109,7 +109,7 @@ def _attempt_view(
         number=attempt.number,
         verdict=attempt.verdict,
         reasons=attempt.reasons,
-        stages=_stages(row, attempt, rows.stages(session, attempt.id or 0), folder),
+        stages=_stages(row, attempt, rounds.stages(session, attempt.id or 0), folder),
         curve=_curve(folder),
         scores=[_score_row(check, rules) for check in _checks(folder)],
         preference=preference_view(folder),

@@ -21,13 +21,13 @@ from pipelines.errors import Conflict, NotFound, PerennialError
 from service.api_keys import Caller
 from service.models import promotion
 from service.settings import Settings
-from service.store import funnel as overview
 from service.store import models
+from service.store.funnel import FunnelWatch
 from service.store.session import Store
 from service.web.auth import authenticate
 from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
-from service.web.pages import rounds as round_views
 from service.web.pages import views
+from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, keep
 from service.web.problems import Forbidden, Unauthorized, status_of
 
@@ -211,16 +211,16 @@ async def _live(visit: Visit, store: Store, settings: Settings, title: str, path
     return visit.page("live.html", title=title, path=path, here=here, fragment=template, **values)
 
 
-def _funnel(request: Request, store: Store) -> overview.FunnelWatch:
+def _funnel(request: Request, store: Store) -> FunnelWatch:
     """The process's one watch over the funnel."""
     state = request.app.state
     if not hasattr(state, "funnel"):
-        state.funnel = overview.FunnelWatch(store)
-    found: overview.FunnelWatch = state.funnel
+        state.funnel = FunnelWatch(store)
+    found: FunnelWatch = state.funnel
     return found
 
 
-def _view_of(path: str, settings: Settings, funnel: overview.FunnelWatch) -> tuple[str, View]:
+def _view_of(path: str, settings: Settings, funnel: FunnelWatch) -> tuple[str, View]:
     """The template and data of a live page. Raises NotFound."""
     if path == "/":
         return "overview.html", lambda session: views.overview_view(session, settings, funnel())
@@ -230,7 +230,7 @@ def _view_of(path: str, settings: Settings, funnel: overview.FunnelWatch) -> tup
         return "models.html", lambda session: views.models_view(session, settings)
     number = path.removeprefix("/rounds/")
     if path.startswith("/rounds/") and number.isdecimal() and len(number) < 10:
-        return "round.html", lambda session: round_views.round_view(session, settings, int(number))
+        return "round.html", lambda session: round_view(session, settings, int(number))
     raise NotFound(f"there is no page {path[:80]!r}")
 
 
@@ -247,9 +247,9 @@ def _check(visit: Visit, token: str) -> None:
 
 def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "", status: int = 200) -> Response:
     with store.read() as session:
-        held = models.get_model(session, model_id)
+        entry = models.get_model(session, model_id)
         champion = models.champion_id(session)
-        against = promotion.objections(session, held)
+        against = promotion.objections(session, entry)
     if champion == model_id:
         problem, status = problem or f"'{model_id}' is the champion already", status if problem else 409
     return visit.page(
@@ -260,7 +260,7 @@ def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "
         target=model_id,
         champion=champion,
         objections=against,
-        verdict_reasons=held.model.reasons,
+        verdict_reasons=entry.model.reasons,
         problem=problem,
         blocked=champion == model_id,
         action=f"/models/{quote(model_id)}/promote",
@@ -271,10 +271,10 @@ def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "
 def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int = 200) -> Response:
     with store.read() as session:
         target, champion = models.rollback_target(session), models.champion_id(session)
-        held = models.get_model(session, target) if target else None
-    if held is None:
+        entry = models.get_model(session, target) if target else None
+    if entry is None:
         raise Conflict("there is no earlier champion to roll back to")
-    against = promotion.taint(held.model)
+    against = promotion.taint(entry.model)
     return visit.page(
         "confirm.html",
         status,

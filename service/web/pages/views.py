@@ -10,10 +10,11 @@ from sqlmodel import Session
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import objections
 from service.settings import Settings
-from service.store import funnel as overview
 from service.store import models
-from service.store import rounds as round_rows
+from service.store.funnel import Funnel
 from service.store.health import last_beat
+from service.store.models import StoredModel
+from service.store.rounds import list_rounds
 from service.store.tables import Model, Promotion, Round, ServedForm
 from service.web.pages.rounds import clock, latest_stages
 
@@ -43,10 +44,10 @@ class ModelRow:
     can_override: bool
 
 
-def overview_view(session: Session, settings: Settings, counts: overview.Funnel) -> dict[str, Any]:
+def overview_view(session: Session, settings: Settings, counts: Funnel) -> dict[str, Any]:
     """The overview: funnel, champion and engine, the newest round."""
     last = models.last_promotion(session)
-    rounds = round_rows.list_rounds(session, 50)
+    rounds = list_rounds(session, 50)
     running = next((one for one in rounds if one.state == "running"), None)
     latest = running or next(iter(rounds), None)
     return {
@@ -65,7 +66,7 @@ def overview_view(session: Session, settings: Settings, counts: overview.Funnel)
 
 def rounds_view(session: Session) -> dict[str, Any]:
     """All rounds, newest first."""
-    found = round_rows.list_rounds(session)
+    found = list_rounds(session)
     return {"rounds": [{**one.model_dump(), "took": _took(one.started_at, one.finished_at)} for one in found]}
 
 
@@ -74,7 +75,7 @@ def models_view(session: Session, settings: Settings) -> dict[str, Any]:
     history: list[Promotion] = models.promotions(session)
     champion = history[-1].model_id if history else None
     engine = engine_of(session, settings)
-    rows = [_model_row(session, held, champion, engine) for held in models.list_models(session)]
+    rows = [_model_row(session, entry, champion, engine) for entry in models.list_models(session)]
     return {"models": rows, "history": history[::-1], "rollback_to": models.rollback_target(session)}
 
 
@@ -82,7 +83,7 @@ def engine_of(session: Session, settings: Settings) -> EngineView:
     return engine_view(settings.home, models.champion_id(session))
 
 
-def _steps(counts: overview.Funnel) -> list[Step]:
+def _steps(counts: Funnel) -> list[Step]:
     steps = [
         Step("Received", counts.received),
         Step("Clean", counts.clean),
@@ -116,16 +117,16 @@ def _worker_sentence(seen: datetime | None) -> str:
     return "a worker is at work"
 
 
-def _model_row(session: Session, held: models.Held, champion: str | None, engine: EngineView) -> ModelRow:
-    is_champion = held.model.id == champion
-    present = held.form is not None and held.form.collected_at is None
-    against = [] if is_champion else objections(session, held)
+def _model_row(session: Session, entry: StoredModel, champion: str | None, engine: EngineView) -> ModelRow:
+    is_champion = entry.model.id == champion
+    present = entry.form is not None and entry.form.collected_at is None
+    against = [] if is_champion else objections(session, entry)
     return ModelRow(
-        model=held.model,
-        form=held.form,
-        size=_size(held.form.size_bytes) if held.form else "",
+        model=entry.model,
+        form=entry.form,
+        size=_size(entry.form.size_bytes) if entry.form else "",
         is_champion=is_champion,
-        is_serving=held.model.id == engine.model_id,
+        is_serving=entry.model.id == engine.model_id,
         can_promote=present and not is_champion and not against,
         can_override=present and not is_champion and bool(against),
     )

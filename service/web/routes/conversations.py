@@ -11,7 +11,7 @@ from pipelines.errors import NotFound, PerennialError
 from service.api_keys import Caller
 from service.ingest import Incoming, Outcome, Writer, parse_conversation, prepare, split_list
 from service.ingest.stream import Summary, reader, store_stream
-from service.store import conversations as rows
+from service.store import conversations
 from service.store.people import app_id
 from service.store.tables import Conversation, now
 from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
@@ -64,14 +64,17 @@ def get_conversation(
     name = app_of(caller, app)
     with store.read() as session:
         id = app_id(session, name)
-        row = None if id is None else rows.find(session, id, vault.conversation_hash(id, conversation_id))
+        row = None if id is None else conversations.find(session, id, vault.conversation_hash(id, conversation_id))
         if row is None:
             raise NotFound(f"the app {name!r} never sent a conversation with the id {conversation_id[:80]!r}")
         messages = messages_of(session, row.app_id, row.id)
-        rejection, quarantine = rows.rejection_of(session, row.id), rows.quarantine_of(session, row.id)
+        rejection, quarantine = (
+            conversations.rejection_of(session, row.id),
+            conversations.quarantine_of(session, row.id),
+        )
         status = ConversationStatus(
             **_facts(conversation_id, row),
-            satisfaction=rows.satisfaction_of(session, row.id),
+            satisfaction=conversations.satisfaction_of(session, row.id),
             votes=VoteCounts(up=sum(one.up for one in messages), down=sum(one.down for one in messages)),
             messages=messages,
             rounds=uses_of(session, row.id),

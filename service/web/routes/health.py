@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import Busy
 from service.ingest import Writer
-from service.store import health as rows
+from service.store.health import backlog, last_beat
 from service.store.session import Store
 from service.store.tables import now
 from service.web.deps import StoreDep, WriterDep
@@ -66,8 +66,8 @@ async def _can_write(writer: Writer) -> bool:
 
 def _progress(store: Store) -> tuple[CurationHealth, float | None]:
     with store.read() as session:
-        backlog, seen = rows.backlog(session), rows.last_beat(session)
+        waiting, seen = backlog(session), last_beat(session)
     at = now()
-    oldest = None if backlog.oldest is None else (at - backlog.oldest).total_seconds()
-    waiting = CurationHealth(waiting=backlog.waiting, oldest_seconds=oldest)
-    return waiting, None if seen is None else (at - seen).total_seconds()
+    oldest = None if waiting.oldest is None else (at - waiting.oldest).total_seconds()
+    health = CurationHealth(waiting=waiting.waiting, oldest_seconds=oldest)
+    return health, None if seen is None else (at - seen).total_seconds()

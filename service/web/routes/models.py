@@ -11,7 +11,7 @@ from service.api_keys import Caller
 from service.engine.state import engine_view
 from service.models import promotion
 from service.store import models
-from service.store.models import Held
+from service.store.models import StoredModel
 from service.store.tables import Promotion
 from service.web.auth import ModelsCaller, authenticate
 from service.web.deps import SettingsDep, StoreDep
@@ -72,9 +72,9 @@ class ModelList(BaseModel):
 def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelList:
     _may_list(caller)
     with store.read() as session:
-        champion, held = models.champion_id(session), models.list_models(session)
+        champion, entries = models.champion_id(session), models.list_models(session)
     serving = engine_view(settings.home, champion).model_id
-    data = [_shown(one, champion, serving) for one in held]
+    data = [_shown(one, champion, serving) for one in entries]
     return ModelList(data=data, champion=champion, serving=serving)
 
 
@@ -85,8 +85,8 @@ def get_model(model_id: str, caller: AnyCaller, store: StoreDep, settings: Setti
         champion = models.champion_id(session)
         if model_id == "champion" and champion is None:
             raise NotFound("there is no champion yet: run a round and promote its model")
-        held = models.get_model(session, champion if model_id == "champion" and champion else model_id)
-    return _shown(held, champion, engine_view(settings.home, champion).model_id)
+        entry = models.get_model(session, champion if model_id == "champion" and champion else model_id)
+    return _shown(entry, champion, engine_view(settings.home, champion).model_id)
 
 
 @router.post("/v1/models/{model_id}/promote", summary="Make a model the champion")
@@ -114,8 +114,8 @@ def _may_list(caller: Caller) -> None:
         raise Forbidden(f"the key {caller.label!r} may not list models: it needs the scope 'chat', 'read' or 'models'")
 
 
-def _shown(held: Held, champion: str | None, serving: str | None) -> ModelOut:
-    model = held.model
+def _shown(entry: StoredModel, champion: str | None, serving: str | None) -> ModelOut:
+    model = entry.model
     return ModelOut(
         id=model.id,
         created=int(model.created_at.timestamp()),
@@ -126,7 +126,7 @@ def _shown(held: Held, champion: str | None, serving: str | None) -> ModelOut:
         reasons=list(model.reasons),
         tainted=model.tainted_at is not None,
         round=model.round_id,
-        sha256=held.form.sha256 if held.form else None,
+        sha256=entry.form.sha256 if entry.form else None,
     )
 
 

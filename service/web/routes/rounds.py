@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import Conflict
-from service.rounds import requests as rounds
+from service.rounds import requests
 from service.rounds.requests import AttemptView, RoundView
 from service.store.tables import Round
 from service.web.auth import ReadCaller, RoundsCaller
@@ -74,27 +74,27 @@ class RoundDetail(RoundOut):
 @router.post("/v1/rounds", status_code=201, summary="Ask for a round")
 def request_round(given: RoundIn, caller: RoundsCaller, store: StoreDep, settings: SettingsDep) -> RoundOut:
     """The row that a worker will claim. A recipe that this version cannot act on is refused (422) key by key."""
-    text = rounds.recipe_text(settings, given.recipe)
-    round_id = rounds.request_round(store, text, by=f"key:{caller.label}")
+    text = requests.recipe_text(settings, given.recipe)
+    round_id = requests.request_round(store, text, by=f"key:{caller.label}")
     if round_id is None:
         raise Conflict("the round was not recorded; ask again")
-    return _line(rounds.show_round(store, settings, round_id).round)
+    return _line(requests.show_round(store, settings, round_id).round)
 
 
 @router.get("/v1/rounds", summary="Rounds, newest first")
 def list_rounds(caller: ReadCaller, store: StoreDep) -> list[RoundOut]:
-    return [_line(row) for row in rounds.list_rounds(store)]
+    return [_line(row) for row in requests.list_rounds(store)]
 
 
 @router.get("/v1/rounds/{round_id}", summary="One round: state, stages, progress, verdict, reports")
 def show_round(round_id: int, caller: ReadCaller, store: StoreDep, settings: SettingsDep) -> RoundDetail:
-    return _detail(rounds.show_round(store, settings, round_id), settings.home)
+    return _detail(requests.show_round(store, settings, round_id), settings.home)
 
 
 @router.post("/v1/rounds/{round_id}/cancel", summary="Cancel a round")
 def cancel_round(round_id: int, caller: RoundsCaller, store: StoreDep) -> RoundOut:
     """At once if it waits, within a few seconds if it runs; refused (409) if it has ended."""
-    return _line(rounds.cancel_round(store, round_id, by=f"key:{caller.label}"))
+    return _line(requests.cancel_round(store, round_id, by=f"key:{caller.label}"))
 
 
 def _line(row: Round) -> RoundOut:

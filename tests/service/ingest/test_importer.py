@@ -11,7 +11,7 @@ from sqlmodel import func, select
 
 from pipelines.errors import Busy, InputError, NotFound
 from service.api_keys import create_key
-from service.ingest.importers import ndjson as importer
+from service.ingest import importers
 from service.ingest.importers.ndjson import Counts, direct_post, http_post, import_file
 from service.settings import Settings
 from service.store import tables
@@ -104,7 +104,7 @@ APPS = [("c", "shop"), ("d", "blog"), ("c", "default")]
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importer, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(importers.ndjson, "RETRY_SECONDS", 0.0)
     path = write(tmp_path / "f.ndjson", conversation())
     with http_post("http://127.0.0.1:9") as post, pytest.raises(Busy, match="does not answer"):
         import_file(path, post, tmp_path)
@@ -113,8 +113,8 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
 def test_an_import_that_broke_off_goes_on_where_it_stopped(
     store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "BATCH_ROWS", 3)
-    monkeypatch.setattr(importer, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(importers.ndjson, "BATCH_ROWS", 3)
+    monkeypatch.setattr(importers.ndjson, "RETRY_SECONDS", 0.0)
     path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(8)), {"id": 1}, conversation())
     posted: list[int] = []
     with direct_post(store, vault) as post:
@@ -138,7 +138,7 @@ def test_an_import_that_broke_off_goes_on_where_it_stopped(
 def test_what_one_database_took_is_still_sent_to_another(
     store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importer, "BATCH_ROWS", 1)
+    monkeypatch.setattr(importers.ndjson, "BATCH_ROWS", 1)
     path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(3)))
     posted: list[bytes] = []
 

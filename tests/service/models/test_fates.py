@@ -22,8 +22,8 @@ from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from service.cli import app
 from service.curation import curate_due
 from service.erasure import forget
-from service.models import contributions as why
-from service.rounds import requests as rounds
+from service.models import contributions
+from service.rounds import requests
 from service.rounds.execution import execute
 from service.settings import Settings
 from service.store import tables
@@ -107,12 +107,12 @@ def learn(settings: Settings, store: Store, vault: Vault, run: Told | None = Non
     correct(store, vault, "b", "Tarsin, of course.", "u-4")
     compare(store, vault, "a", "b", "u-5")
     curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
-    rounds.request_round(store, RECIPE, "test")
+    requests.request_round(store, RECIPE, "test")
     return go_on(settings, store, vault, run or Told())
 
 
 def go_on(settings: Settings, store: Store, vault: Vault, run: Told) -> str:
-    claimed = rounds.claim_round(store, "host:1:a", 60 if run.stop_at is None else -1)
+    claimed = requests.claim_round(store, "host:1:a", 60 if run.stop_at is None else -1)
     assert claimed is not None
     return execute(settings, store, vault, claimed[1], run)
 
@@ -230,7 +230,7 @@ def test_a_fate_of_a_rater_from_before_raters_were_people_loses_its_hash(
         session.add(tables.Vote(app_id=app_id, message_hmac="m", rater_hmac=hmac, value=1))
         session.add(tables.FeedbackFate(round_id=1, conversation_id="c", message_id="m", rater=hmac, kind="vote",
                                         value=1, outcome="used", rule="lone", weight=1.0))
-    assert why.contribution(store, vault, "small-r0001-a1", "default", "old").weight_share == 0.4
+    assert contributions.contribution(store, vault, "small-r0001-a1", "default", "old").weight_share == 0.4
     assert forget(store, vault, "default", "old").rounds == (1,)
     assert hmac not in {fate.rater for fate in fates(store)}
 
@@ -249,7 +249,7 @@ def turn(settings: Settings, store: Store, vault: Vault) -> None:
     curator = Curator(CurationConfig(allow_degraded_names=True))
     while curate_due(store, vault, curator):
         pass
-    rounds.request_round(store, RECIPE, "test")
+    requests.request_round(store, RECIPE, "test")
     assert go_on(settings, store, vault, Told(really=True)) == "passed"
 
 
@@ -270,7 +270,7 @@ def test_a_vote_that_made_sft_learn_is_used_and_forgetting_its_rater_taints(
     turn(settings, store, vault)
 
     assert sorted((fate.outcome, fate.rule) for fate in fates(store)) == [("dropped", "no_preference_stage"), ("used", "rating")]
-    assert [why.contribution(store, vault, "small-r0001-a1", "default", name).weight_share for name in ("ra", "rb")] == [0.0, 1.0]
+    assert [contributions.contribution(store, vault, "small-r0001-a1", "default", name).weight_share for name in ("ra", "rb")] == [0.0, 1.0]
     assert forget(store, vault, "default", "rb").models == ("small-r0001-a1",)
 
 
@@ -308,7 +308,7 @@ def test_whatever_stands_is_counted_with_a_reason(settings: Settings, store: Sto
     curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
     put(store, vault, asked("W", "2026-01-09T00:00:00Z"))
     vote(store, vault, "Wa", 1, "r9")
-    rounds.request_round(store, RECIPE, "test")
+    requests.request_round(store, RECIPE, "test")
     go_on(settings, store, vault, Told(really=True))
 
     with store.read() as session:
@@ -333,7 +333,7 @@ def test_an_app_can_look_up_feedback_on_what_no_round_read(settings: Settings, s
         (1, 1, "conversation_rejected"), (1, -1, "conversation_rejected"),
     ]
     assert {one["rule"] for one in clean[0]["feedback"]} == {"rating", "replaced", "other_prompt", "message_unknown"}
-    assert [one.rule for one in why.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
+    assert [one.rule for one in contributions.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
 
 
 @pytest.mark.usefixtures("all_train")
@@ -364,7 +364,7 @@ def test_every_reason_for_lost_feedback_has_its_words() -> None:
 def test_why_tells_what_a_user_contributed_to_a_model(settings: Settings, store: Store, vault: Vault) -> None:
     learn(settings, store, vault)
     author, voter, critic, stranger = (
-        why.contribution(store, vault, "small-r0001-a1", "default", user) for user in ("u-1", "u-2", "u-3", "u-5")
+        contributions.contribution(store, vault, "small-r0001-a1", "default", user) for user in ("u-1", "u-2", "u-3", "u-5")
     )
     assert [(use.outcome, use.conversations) for use in author.conversations] in ([("used", 1)], [("held_out", 1)])
     assert [(one.kind, one.outcome, one.rule, one.count, one.weight) for one in voter.feedback] == [("vote", "used", "siblings", 1, 0.5)]
@@ -380,17 +380,17 @@ def test_the_tokens_of_a_correction_are_its_writers(settings: Settings, store: S
     correct(store, vault, "Xa", "It is Kolm, by the river.", "writer")
     turn(settings, store, vault)
 
-    shares = {name: why.contribution(store, vault, "small-r0001-a1", "default", name).token_share for name in ("p-X", "p-Y", "writer")}
+    shares = {name: contributions.contribution(store, vault, "small-r0001-a1", "default", name).token_share for name in ("p-X", "p-Y", "writer")}
     # `len` counts tokens in this round: characters of the two answers that are learnt
     assert shares == {"p-X": 0.0, "p-Y": 14 / 39, "writer": 25 / 39}
 
 
 def test_why_ranks_people_by_their_larger_share(settings: Settings, store: Store, vault: Vault) -> None:
     learn(settings, store, vault)
-    ranked = why.most_influential(store, "small-r0001-a1")
+    ranked = contributions.most_influential(store, "small-r0001-a1")
     shares = [max(one.token_share, one.weight_share) for one in ranked]
     assert shares == sorted(shares, reverse=True) and round(sum(one.weight_share for one in ranked), 6) == 1.0
-    assert why.most_influential(store, "tiny-origin-1") == []
+    assert contributions.most_influential(store, "tiny-origin-1") == []
 
 
 def test_why_refuses_what_it_does_not_know_in_a_sentence(settings: Settings, store: Store, vault: Vault) -> None:
@@ -401,7 +401,7 @@ def test_why_refuses_what_it_does_not_know_in_a_sentence(settings: Settings, sto
         ("small-r0001-a1", "no app", "u-1", "nothing is stored for the user 'u-1' of the app 'no app'"),
     ):
         with pytest.raises(NotFound, match=sentence):
-            why.contribution(store, vault, model, app_name, user)
+            contributions.contribution(store, vault, model, app_name, user)
 
 
 def test_why_speaks_on_the_command_line(sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import select
 from starlette.testclient import TestClient
 
 from pipelines import artifacts
@@ -23,13 +24,11 @@ from pipelines.recipe import Recipe
 from pipelines.records import Corpus, ServedForm
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
-from service.rounds import requests as rounds
+from service.rounds import requests
 from service.rounds.execution import execute
 from service.settings import Settings
-from service.store import models
-from service.store import rounds as rows
+from service.store import models, rounds, tables
 from service.store.session import Store, open_store
-from service.store.tables import Attempt as AttemptRow
 from service.store.tables import Audit, Promotion, Round, SnapshotItem, new_id
 from service.vault import Vault, open_vault
 from tests.service.rated import add_person, add_rated
@@ -46,20 +45,20 @@ gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
 
 
 def ask(store: Store, recipe: str = RECIPE) -> int:
-    round_id = rounds.request_round(store, recipe, "test")
+    round_id = requests.request_round(store, recipe, "test")
     assert round_id is not None
     return round_id
 
 
-def claim(store: Store, owner: str = "host:1:a", lease_seconds: float = 60) -> rounds.Claim:
-    claimed = rounds.claim_round(store, owner, lease_seconds)
+def claim(store: Store, owner: str = "host:1:a", lease_seconds: float = 60) -> requests.Claim:
+    claimed = requests.claim_round(store, owner, lease_seconds)
     assert claimed is not None
     return claimed[1]
 
 
 def row_of(store: Store, round_id: int) -> Round:
     with store.read() as session:
-        return rows.get_round(session, round_id)
+        return rounds.get_round(session, round_id)
 
 
 # ---- asking -----------------------------------------------------------------------------------------------
@@ -70,21 +69,21 @@ def test_a_round_is_asked_for_with_its_recipe_and_leaves_an_audit_row(store: Sto
 
     assert (row.state, row.recipe_name, row.fence, row.requested_by) == ("requested", "small", 0, "test")
     with store.read() as session:
-        assert [entry.action for entry in session.exec(rows.select(Audit)).all()] == ["round.request"]
+        assert [entry.action for entry in session.exec(rounds.select(Audit)).all()] == ["round.request"]
 
 
 def test_a_recipe_that_cannot_be_acted_on_makes_no_round(store: Store) -> None:
     with pytest.raises(RecipeError, match="does not act on the key `lineag`; did you mean `lineage`"):
         ask(store, RECIPE + "lineag: sequential\n")
-    assert rounds.list_rounds(store) == []
+    assert requests.list_rounds(store) == []
 
 
 def test_a_recipe_is_found_by_its_name_or_taken_as_text(settings: Settings) -> None:
-    assert "name: tiny-bad" in rounds.recipe_text(settings, "tiny-bad")
-    assert rounds.recipe_text(settings, RECIPE) == RECIPE
+    assert "name: tiny-bad" in requests.recipe_text(settings, "tiny-bad")
+    assert requests.recipe_text(settings, RECIPE) == RECIPE
     for name in ("nowhere", "tiny.yaml"):
         with pytest.raises(NotFound, match="data/recipes has .*tiny"):
-            rounds.recipe_text(settings, name)
+            requests.recipe_text(settings, name)
 
 
 # ---- claiming ---------------------------------------------------------------------------------------------
@@ -94,14 +93,14 @@ def test_the_oldest_round_is_claimed_first_and_by_one_worker(store: Store) -> No
     first, second = ask(store), ask(store)
 
     assert [claim(store).round_id, claim(store).round_id] == [first, second]
-    assert rounds.claim_round(store, "host:1:b", 60) is None
+    assert requests.claim_round(store, "host:1:b", 60) is None
 
 
 def test_many_workers_claim_each_round_once(store: Store) -> None:
     asked = [ask(store) for _ in range(12)]
 
     with ThreadPoolExecutor(6) as pool:
-        claimed = list(pool.map(lambda n: rounds.claim_round(store, f"host:{n}:x", 60), range(18)))
+        claimed = list(pool.map(lambda n: requests.claim_round(store, f"host:{n}:x", 60), range(18)))
 
     assert sorted(one[1].round_id for one in claimed if one) == asked
     assert all(one[1].fence == 1 for one in claimed if one)
@@ -116,7 +115,7 @@ def test_an_abandoned_round_is_claimed_again_and_its_old_claim_is_worth_nothing(
     for act in (old.check, lambda: old.renew(60), lambda: old.writing().__enter__()):
         with pytest.raises(Cancelled, match="no longer ours"):
             act()
-    assert old.finish("passed", "", rows.now()) is False
+    assert old.finish("passed", "", rounds.now()) is False
     assert row_of(store, round_id).state == "running"
 
 
@@ -125,7 +124,7 @@ def test_a_renewed_lease_is_not_taken(store: Store) -> None:
     held = claim(store, lease_seconds=-1)
     held.renew(60)
 
-    assert rounds.claim_round(store, "host:2:b", 60) is None
+    assert requests.claim_round(store, "host:2:b", 60) is None
 
 
 def test_rounds_of_dead_workers_of_this_host_are_freed_at_once(store: Store) -> None:
@@ -140,7 +139,7 @@ def test_rounds_of_dead_workers_of_this_host_are_freed_at_once(store: Store) -> 
         ask(store)
         claim(store, owner)
 
-    assert rounds.release_dead(store, host) == 2
+    assert requests.release_dead(store, host) == 2
     assert {claim(store).round_id, claim(store).round_id} == {1, 4}
 
 
@@ -148,28 +147,28 @@ def test_rounds_of_dead_workers_of_this_host_are_freed_at_once(store: Store) -> 
 
 
 def test_a_waiting_round_is_cancelled_at_once(store: Store) -> None:
-    assert rounds.cancel_round(store, ask(store), "test").state == "cancelled"
-    assert rounds.claim_round(store, "host:1:a", 60) is None
+    assert requests.cancel_round(store, ask(store), "test").state == "cancelled"
+    assert requests.claim_round(store, "host:1:a", 60) is None
 
 
 def test_a_running_round_hears_of_it_and_an_ended_one_refuses(store: Store) -> None:
     round_id = ask(store)
     held = claim(store)
 
-    assert rounds.cancel_round(store, round_id, "test").state == "running"
+    assert requests.cancel_round(store, round_id, "test").state == "running"
     with pytest.raises(Cancelled, match="was cancelled"):
         held.check()
-    held.finish("cancelled", "stopped", rows.now())
+    held.finish("cancelled", "stopped", rounds.now())
     with pytest.raises(Refused, match="has ended"):
-        rounds.cancel_round(store, round_id, "test")
+        requests.cancel_round(store, round_id, "test")
 
 
 def test_a_cancelled_round_whose_worker_died_ends_without_another_claim(store: Store) -> None:
     round_id = ask(store)
     claim(store, lease_seconds=-1)
-    rounds.cancel_round(store, round_id, "test")
+    requests.cancel_round(store, round_id, "test")
 
-    assert rounds.claim_round(store, "host:1:a", 60) is None
+    assert requests.claim_round(store, "host:1:a", 60) is None
     assert row_of(store, round_id).state == "cancelled"
 
 
@@ -182,7 +181,7 @@ def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(
     running, dead, gone = ask(store), ask(store), ask(store)
     claim(store)
     claim(store, lease_seconds=-1)
-    rounds.cancel_round(store, gone, "test")
+    requests.cancel_round(store, gone, "test")
     kept, swept = [], []
     for round_id in (running, dead, gone):
         for name in ("scratch", "train", "export.2.tmp", "mix"):
@@ -193,12 +192,12 @@ def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(
             )
             (swept if is_left else kept).append(folder)
 
-    assert rounds.sweep_leftovers(settings, store) == len(swept) == 4
+    assert requests.sweep_leftovers(settings, store) == len(swept) == 4
     assert not any(folder.exists() for folder in swept) and all(folder.exists() for folder in kept)
 
 
 def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
-    assert rounds.read_progress(tmp_path) is None
+    assert requests.read_progress(tmp_path) is None
     for place, (name, text) in enumerate(
         (("mix", '{"stage": "mix"}\n'), ("train.1.tmp", '{"done": 1}\n{"done": 2}\n{"do'))
     ):
@@ -206,14 +205,14 @@ def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
         (tmp_path / name / "progress.jsonl").write_text(text)
         os.utime(tmp_path / name / "progress.jsonl", (place, place))
 
-    assert rounds.read_progress(tmp_path) == {"done": 2}
+    assert requests.read_progress(tmp_path) == {"done": 2}
 
 
 def test_a_line_that_a_kill_left_torn_is_no_progress(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "progress.jsonl").write_text('{"stage": "tr{"stage": "train"}\n')
 
-    assert rounds.read_progress(tmp_path) is None
+    assert requests.read_progress(tmp_path) is None
 
 
 # ---- carrying out: real snapshot and records, a stand-in for the hours between ------------------------------
@@ -306,7 +305,7 @@ def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(
 
     assert turn(Quick("pass")) == "passed"
 
-    view = rounds.show_round(store, settings, round_id)
+    view = requests.show_round(store, settings, round_id)
     assert (view.round.state, view.round.message, view.counts["examples"]) == ("passed", "tiny_math: pass", 3)
     assert [stage.name for stage in view.attempts[0].stages] == ["snapshot", "mix"]
     assert (view.attempts[0].attempt.verdict, view.models) == ("pass", ("small-r0001-a1",))
@@ -315,7 +314,7 @@ def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(
         assert held.form and held.form.path == "rounds/0001/attempt-1/export/model.gguf" and held.form.size_bytes > 0
         assert held.model.parents == ["tiny-origin-1"] and held.model.adapter_path == "rounds/0001/attempt-1/train"
         assert models.get_model(session, "tiny-origin-1").model.kind == "origin"
-        items = session.exec(rows.select(SnapshotItem)).all()
+        items = session.exec(rounds.select(SnapshotItem)).all()
         assert sorted(item.conversation_id for item in items if item.outcome == "used") == sorted(used)
 
 
@@ -339,8 +338,8 @@ def test_a_failed_gate_is_tried_again_on_the_same_snapshot_with_more_anchors(
     assert second.mixture.user == pytest.approx(0.4) and second.mixture.general == pytest.approx(0.6)
     assert second.train.learning_rate == first.train.learning_rate / 2
     with store.read() as session:
-        assert len(session.exec(rows.select(SnapshotItem)).all()) == 3
-        assert [row.verdict for row in rows.attempts(session, 1)] == ["fail", "pass"]
+        assert len(session.exec(rounds.select(SnapshotItem)).all()) == 3
+        assert [row.verdict for row in rounds.attempts(session, 1)] == ["fail", "pass"]
 
 
 def test_attempts_end_with_the_recipes_number_of_them(store: Store, vault: Vault, turn: Turn) -> None:
@@ -368,12 +367,14 @@ def test_a_killed_round_goes_on_and_no_finished_stage_runs_again(
 
     assert execute(settings, store, vault, claim(store), Quick("pass")) == "passed"
 
-    view = rounds.show_round(store, settings, round_id)
+    view = requests.show_round(store, settings, round_id)
     assert [(stage.name, stage.fence) for stage in view.attempts[0].stages] == [("snapshot", 1), ("mix", 2)]
     assert view.counts["examples"] == 3
 
 
-def test_a_finished_stage_that_runs_again_is_an_error(settings: Settings, store: Store, vault: Vault) -> None:
+def test_a_finished_stage_that_runs_again_is_an_error(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
     rated(store, vault)
     round_id = ask(store)
     with pytest.raises(SystemExit):
@@ -441,10 +442,10 @@ def test_the_next_rounds_replay_is_what_the_champion_has_seen(store: Store, vaul
 
     assert run.seen[0][1].champion == Baseline(id="small-r0001-a1", form=run.seen[0][1].champion.form)  # type: ignore[union-attr]
     with store.read() as session:
-        found = session.exec(rows.select(SnapshotItem).where(SnapshotItem.round_id == 2)).all()
+        found = session.exec(rounds.select(SnapshotItem).where(SnapshotItem.round_id == 2)).all()
         assert sorted(item.source or "" for item in found if item.outcome == "used").count("replay") >= 2
-        assert rows.get_round(session, 2).counts["champion"] == "small-r0001-a1"
-        assert rows.promoted_rounds(session, "small") == 1
+        assert rounds.get_round(session, 2).counts["champion"] == "small-r0001-a1"
+        assert rounds.promoted_rounds(session, "small") == 1
 
 
 def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(
@@ -463,7 +464,7 @@ def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(
     assert turn(run) == "error" and not run.seen
 
     with store.read() as session:
-        message = rows.get_round(session, round_id).message
+        message = rounds.get_round(session, round_id).message
     assert (
         message
         == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
@@ -478,8 +479,8 @@ def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: V
 
     assert turn(broken) == "error"
     with store.read() as session:
-        assert rows.get_round(session, round_id).message.startswith("the gate on suite")
-        assert [row.state for row in session.exec(rows.select(AttemptRow)).all()] == ["error"]
+        assert rounds.get_round(session, round_id).message.startswith("the gate on suite")
+        assert [row.state for row in session.exec(rounds.select(tables.Attempt)).all()] == ["error"]
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -487,13 +488,13 @@ def test_an_attempt_that_was_killed_ends_with_its_round(store: Store, settings: 
     round_id = ask(store)
     held = claim(store, lease_seconds=-1 if dead else 60)
     with held.writing() as session:
-        session.add(AttemptRow(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
+        session.add(tables.Attempt(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
 
-    rounds.cancel_round(store, round_id, "test")
+    requests.cancel_round(store, round_id, "test")
     if not dead:
-        assert held.finish("cancelled", "round 1 was cancelled", rows.now())
+        assert held.finish("cancelled", "round 1 was cancelled", rounds.now())
 
-    (view,) = rounds.show_round(store, settings, round_id).attempts
+    (view,) = requests.show_round(store, settings, round_id).attempts
     assert (view.attempt.state, view.attempt.reasons) == ("cancelled", ["round 1 was cancelled"])
     assert view.attempt.finished_at is not None
 
@@ -515,7 +516,8 @@ def test_what_a_later_attempt_has_room_for_counts_as_used(store: Store, vault: V
 
     with store.read() as session:
         items = {
-            item.conversation_id: (item.outcome, item.reason) for item in session.exec(rows.select(SnapshotItem)).all()
+            item.conversation_id: (item.outcome, item.reason)
+            for item in session.exec(rounds.select(SnapshotItem)).all()
         }
     assert items == {first: ("used", "train"), second: ("left_out", "over_replay_share"), third: ("used", "train")}
 
@@ -525,7 +527,7 @@ def test_an_erased_person_ends_the_round_as_cancelled(store: Store, vault: Vault
 
     def erased(*given: Any) -> RoundResult:
         with store.begin() as session:
-            row = rows.get_round(session, round_id)
+            row = rounds.get_round(session, round_id)
             row.cancel_requested, row.message = True, "a person whom this round used was forgotten"
             session.add(row)
         raise Cancelled("2 messages of this round are gone")
@@ -574,7 +576,7 @@ def test_a_running_round_shows_its_progress_over_http(client: TestClient, settin
     folder.mkdir(parents=True)
     artifacts.report_progress(folder, "train", 3, 10, loss=0.5)
     with held.writing() as session:
-        session.add(AttemptRow(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
+        session.add(tables.Attempt(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
 
     shown = client.get(f"/v1/rounds/{round_id}").json()
 

@@ -1,6 +1,7 @@
 """Slots: computed from the expression, one row each whoever asks, the latest missed one made up once."""
 
 import multiprocessing
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Barrier
@@ -53,17 +54,47 @@ def known_since(store: Store, moment: str, cron: str = MONTHLY) -> None:
         ("0 4 * * 7", "2026-03-01T12:00", "2026-03-10T00:00", "2026-03-08T04:00"),
         ("0 4 * * 1-5", "2026-03-06T12:00", "2026-03-08T23:00", None),  # Friday noon to Sunday night
         ("0 4 * * fri-sun", "2026-03-06T12:00", "2026-03-08T23:00", "2026-03-08T04:00"),
+        ("0 4 * * 5-0", "2026-03-06T12:00", "2026-03-08T23:00", "2026-03-08T04:00"),
         ("0 3 last * *", "2026-01-01T00:00", "2026-03-15T12:00", "2026-02-28T03:00"),
+        ("0 3 L * *", "2026-01-01T00:00", "2026-03-15T12:00", "2026-02-28T03:00"),
+        ("0 3 31 * *", "2026-01-01T00:00", "2026-03-15T12:00", "2026-01-31T03:00"),  # February has none
+        ("0 3 1 * 1", "2026-03-01T12:00", "2026-03-08T12:00", "2026-03-02T03:00"),  # the 1st, and every Monday
+        ("0 3 1 * 1", "2026-03-31T12:00", "2026-04-05T12:00", "2026-04-01T03:00"),
+        ("0 3 1 1,7 MON", "2026-02-01T00:00", "2026-06-30T00:00", None),
+        ("0 3 1 * *", "2026-01-01T00:00", "2026-03-01T03:00:00.000001", "2026-03-01T03:00"),
+        ("0 3 29 3 *", "2026-03-28T00:00", "2026-03-29T03:00", "2026-03-29T03:00"),  # no hour is skipped in UTC
     ],
 )
 def test_the_latest_slot_comes_from_the_expression(cron: str, after: str, until: str, slot: str | None) -> None:
     assert schedule.latest_slot(cron, at(after), at(until)) == (at(slot) if slot else None)
 
 
-@pytest.mark.parametrize("cron", ["0 3 1 *", "60 3 1 * *", "0 3 1 * 1", "0 3 * * 8", "0 3 * * 5-2", "x 3 1 * *"])
-def test_an_expression_that_cannot_be_used_is_refused_in_a_sentence(cron: str) -> None:
-    with pytest.raises(RecipeError, match="cron expression"):
-        schedule.cron_trigger(cron)
+@pytest.mark.parametrize(
+    ("cron", "why"),
+    [
+        ("0 3 1 *", "has 4 fields; it needs minute hour day month weekday"),
+        ("0 3 1 * * 2027", "has 6 fields"),
+        ("@monthly", "has 1 fields"),
+        ("60 3 1 * *", "cannot be read: bad minute"),
+        ("x 3 1 * *", "cannot be read: bad minute"),
+        ("0 24 1 * *", "cannot be read: bad hour"),
+        ("0 3 32 * *", "cannot be read: bad day-of-month"),
+        ("0 3 x 2 *", "cannot be read: bad day-of-month"),
+        ("0 3 1 13 *", "cannot be read: bad month"),
+        ("0 3 * * 8", "cannot be read: bad day-of-week"),
+        ("0 3 * * 5-2", "cannot be read: bad day-of-week"),
+        ("0 3 31 2 *", "names a day that never comes"),
+        ("0 3 31 4,6 *", "names a day that never comes"),
+    ],
+)
+def test_an_expression_that_cannot_be_used_is_refused_in_a_sentence(cron: str, why: str) -> None:
+    with pytest.raises(RecipeError, match=f"cron expression '{re.escape(cron)}' {re.escape(why)}"):
+        schedule.next_slot(cron, at("2026-01-01T00:00"))
+
+
+def test_the_next_slot_comes_after_this_one() -> None:
+    assert schedule.next_slot(MONTHLY, at("2026-03-01T03:00")) == at("2026-04-01T03:00")
+    assert schedule.next_slot(MONTHLY, at("2026-03-01T02:59:59")) == at("2026-03-01T03:00")
 
 
 def test_a_recipe_without_a_schedule_cannot_be_scheduled(store: Store) -> None:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlmodel import select
 
-from service.rounds import requests as rounds
+from service.rounds import requests
 from service.rounds.child import read_settings, write_settings
 from service.rounds.requests import Claim, RoundView
 from service.rounds.worker import MAX_CRASHES, RoundProcess, run_worker
@@ -37,13 +37,13 @@ SKIPPED = RECIPE.replace("min_examples: 5", "min_examples: 1000")
 
 
 def ask(store: Store, recipe: str = RECIPE) -> int:
-    round_id = rounds.request_round(store, recipe, "test")
+    round_id = requests.request_round(store, recipe, "test")
     assert round_id is not None
     return round_id
 
 
 def claim(store: Store, lease_seconds: float = 60) -> Claim:
-    claimed = rounds.claim_round(store, "host:1:a", lease_seconds)
+    claimed = requests.claim_round(store, "host:1:a", lease_seconds)
     assert claimed is not None
     return claimed[1]
 
@@ -75,7 +75,7 @@ def test_a_round_with_too_few_examples_is_skipped_with_its_counts(
 
     run_worker(settings, once=True, stop=threading.Event(), chores=())
 
-    row = rounds.show_round(store, settings, round_id).round
+    row = requests.show_round(store, settings, round_id).round
     assert row.state == "skipped" and "the recipe asks for 1000" in row.message
     assert row.counts["clean"] == 1
 
@@ -83,12 +83,12 @@ def test_a_round_with_too_few_examples_is_skipped_with_its_counts(
 def test_a_scheduled_round_with_too_little_new_data_is_skipped_with_its_counts(sqlite_settings: Settings) -> None:
     store = open_store(sqlite_settings)
     text = RECIPE + 'schedule: {cron: "0 3 1 * *", min_new_examples: 9}\n'
-    rounds.request_round(store, text, "schedule:small", schedule="small", slot=START)
+    requests.request_round(store, text, "schedule:small", schedule="small", slot=START)
     open_vault(sqlite_settings, store)
 
     run_worker(sqlite_settings, once=True, stop=threading.Event(), chores=())
 
-    (row,) = rounds.list_rounds(store)
+    (row,) = requests.list_rounds(store)
     assert (row.state, row.message) == ("skipped", "skipped: 0 new examples, and the schedule asks for at least 9")
     store.close()
 
@@ -105,11 +105,11 @@ def test_a_child_ends_when_its_worker_is_gone(settings: Settings, store: Store) 
 def test_a_cancelled_round_is_killed_within_seconds(settings: Settings, store: Store) -> None:
     round_id = ask(store)
     with RoundProcess(settings, claim(store)) as running:
-        rounds.cancel_round(store, round_id, "test")
+        requests.cancel_round(store, round_id, "test")
 
         wait_for(300, running.ended)
         assert not alive(running.pid)
-    assert rounds.show_round(store, settings, round_id).round.state == "cancelled"
+    assert requests.show_round(store, settings, round_id).round.state == "cancelled"
 
 
 def test_a_child_whose_lease_was_lost_is_killed_and_writes_nothing(settings: Settings, store: Store) -> None:
@@ -120,7 +120,7 @@ def test_a_child_whose_lease_was_lost_is_killed_and_writes_nothing(settings: Set
         wait_for(300, running.ended)
 
         assert not alive(running.pid)
-    row = rounds.show_round(store, settings, round_id).round
+    row = requests.show_round(store, settings, round_id).round
     assert (row.state, row.fence) == ("running", new.fence)
 
 
@@ -141,7 +141,7 @@ def test_a_child_that_keeps_crashing_ends_the_round_with_an_error(settings: Sett
         os.kill(running.pid, signal.SIGKILL)
         wait_for(300, running.ended)
 
-    row = rounds.show_round(store, settings, round_id).round
+    row = requests.show_round(store, settings, round_id).round
     assert row.state == "error" and "ended with SIGKILL 3 times in one stage" in row.message
 
 
@@ -171,7 +171,7 @@ def test_an_outage_of_the_database_is_not_counted_as_a_crash(settings: Settings,
         running._kill()
         assert running.ended()
 
-    row = rounds.show_round(store, settings, round_id).round
+    row = requests.show_round(store, settings, round_id).round
     assert (row.state, row.counts.get("crashes")) == ("running", None)
 
 
@@ -213,7 +213,7 @@ def test_a_round_killed_at_three_stages_is_finished_and_no_finished_stage_runs_a
     round_id = ask(store)
 
     def look() -> RoundView:
-        return rounds.show_round(store, settings, round_id)
+        return requests.show_round(store, settings, round_id)
 
     def killed_in(stage: str, victim: Callable[[], psutil.Process]) -> dict[str, tuple[int, str]]:
         """Kill once the stage runs, or a later one, and give the stages that had finished by then."""

@@ -13,8 +13,7 @@ from sqlmodel import select
 from alembic import command
 from pipelines.errors import InputError
 from service.settings import Settings
-from service.store.migrate import alembic_config
-from service.store.session import Store, checked_url, migrate, open_store
+from service.store.session import Store, alembic_config, checked_url, migrate, open_store
 from service.store.tables import App, SQLModel
 from service.vault import open_vault
 from tests.conftest import create_database, make_settings

@@ -1,0 +1,38 @@
+"""Queries about schedules. Each takes the caller's session and never commits."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, func, select
+
+from pipelines.errors import NotFound
+from service.store.tables import Round, Schedule
+
+
+def put_schedule(session: Session, row: Schedule) -> None:
+    """Add the schedule, or give the one of this name a new recipe; a changed cron is known only from now on."""
+    known = session.get(Schedule, row.name)
+    if known is None:
+        session.add(row)
+        return
+    if known.cron != row.cron:
+        known.known_since = row.known_since
+    known.recipe, known.cron = row.recipe, row.cron
+    session.add(known)
+
+
+def list_schedules(session: Session) -> list[Schedule]:
+    return list(session.exec(select(Schedule).order_by(col(Schedule.name))).all())
+
+
+def remove_schedule(session: Session, name: str) -> None:
+    """Raises NotFound with the names that exist."""
+    row = session.get(Schedule, name)
+    if row is None:
+        known = ", ".join(found.name for found in list_schedules(session)) or "none"
+        raise NotFound(f"no schedule is called '{name}'; known: {known}")
+    session.delete(row)
+
+
+def last_slot(session: Session, name: str) -> datetime | None:
+    """The latest slot of a schedule for which there is a round."""
+    return session.exec(select(func.max(col(Round.slot))).where(col(Round.schedule) == name)).one()

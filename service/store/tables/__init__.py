@@ -1,0 +1,63 @@
+"""Every SQL table, one file per subject. Alembic makes the databases from this, the tests' too.
+
+Text columns named `sealed*` hold AES-GCM bytes under a person's key (service/vault.py); nothing here holds plain
+user text. Ids are 32 hex digits that sort by the time they were made, unless a comment says otherwise; times are UTC.
+"""
+
+from sqlmodel import SQLModel
+
+from service.store.tables.audit import Audit, ErasureReceipt
+from service.store.tables.base import new_id, now
+from service.store.tables.conversations import Conversation, Message
+from service.store.tables.curation import Band, CleanMessage, Cluster, ClusterText, Quarantine, Rejection, WorkerSeen
+from service.store.tables.feedback import Comparison, ComparisonEvent, Correction, Satisfaction, Vote, VoteEvent
+from service.store.tables.models import Model, Promotion, ServedForm
+from service.store.tables.people import ApiKey, App, KeyCheck, Person
+from service.store.tables.rounds import (
+    Attempt,
+    FeedbackFate,
+    Round,
+    Schedule,
+    Snapshot,
+    SnapshotItem,
+    SnapshotWriter,
+    Stage,
+)
+
+__all__ = [
+    "ApiKey",
+    "App",
+    "Attempt",
+    "Audit",
+    "Band",
+    "CleanMessage",
+    "Cluster",
+    "ClusterText",
+    "Comparison",
+    "ComparisonEvent",
+    "Conversation",
+    "Correction",
+    "ErasureReceipt",
+    "FeedbackFate",
+    "KeyCheck",
+    "Message",
+    "Model",
+    "Person",
+    "Promotion",
+    "Quarantine",
+    "Rejection",
+    "Round",
+    "SQLModel",
+    "Satisfaction",
+    "Schedule",
+    "ServedForm",
+    "Snapshot",
+    "SnapshotItem",
+    "SnapshotWriter",
+    "Stage",
+    "Vote",
+    "VoteEvent",
+    "WorkerSeen",
+    "new_id",
+    "now",
+]

@@ -1,0 +1,33 @@
+"""What every table shares: the names of constraints, ids, and the clock."""
+
+from datetime import UTC, datetime
+from secrets import token_hex
+from time import time_ns
+from typing import Any
+
+from sqlalchemy import JSON, Column, MetaData
+from sqlmodel import Field, SQLModel
+
+SQLModel.metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def new_id() -> str:
+    """32 hex digits: milliseconds since the epoch, then 80 random bits, so that rows made together lie together."""
+    return f"{time_ns() // 1_000_000:012x}{token_hex(10)}"
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def json_column(**options: Any) -> Any:
+    """A field of JSON that is never null."""
+    return Field(sa_column=Column(JSON, nullable=False), **options)

@@ -1,0 +1,75 @@
+"""What curation made of conversations, and the workers that do it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Index, LargeBinary
+from sqlmodel import Field, SQLModel
+
+from service.store.tables.base import json_column, new_id, now
+
+
+class CleanMessage(SQLModel, table=True):
+    """The anonymized text of one message at one revision of its conversation, sealed, with its features."""
+
+    __tablename__ = "clean_message"
+
+    message_id: str = Field(primary_key=True, foreign_key="message.id")
+    revision: int = Field(primary_key=True)
+    conversation_id: str = Field(foreign_key="conversation.id", index=True)
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    features: dict[str, Any] = json_column()
+
+
+class Cluster(SQLModel, table=True):
+    """Near-duplicates of one kind (prompt or pair); the first member's signature stands for it."""
+
+    __table_args__ = (Index("ix_cluster_exact", "kind", "exact"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    kind: str
+    exact: str
+    signature: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ClusterText(SQLModel, table=True):
+    """Exact texts known to belong to a cluster, so that each further copy is one lookup."""
+
+    __tablename__ = "cluster_text"
+
+    kind: str = Field(primary_key=True)
+    exact: str = Field(primary_key=True)
+    cluster_id: str = Field(foreign_key="cluster.id", index=True)
+
+
+class Band(SQLModel, table=True):
+    """MinHash bands: two long texts that share one are compared."""
+
+    __table_args__ = (Index("ix_band_lookup", "kind", "number", "hash"),)
+
+    cluster_id: str = Field(primary_key=True, foreign_key="cluster.id")
+    number: int = Field(primary_key=True)
+    kind: str
+    hash: str  # signed 64-bit number as text: both databases compare it the same way
+
+
+class Rejection(SQLModel, table=True):
+    conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
+    rule: str = Field(index=True)
+    detail: str
+    at: datetime = Field(default_factory=now)
+
+
+class Quarantine(SQLModel, table=True):
+    conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
+    reason: str
+    at: datetime = Field(default_factory=now)
+
+
+class WorkerSeen(SQLModel, table=True):
+    """When each worker was last alive; rows older than a day go."""
+
+    __tablename__ = "worker_seen"
+
+    owner: str = Field(primary_key=True)  # host:pid
+    at: datetime = Field(default_factory=now)

@@ -1,0 +1,50 @@
+"""Apps, their keys, and the people whose text is sealed."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from service.store.tables.base import new_id, now
+
+
+class KeyCheck(SQLModel, table=True):
+    """One row, sealed under the master key when the database was first used: a wrong key is noticed at start."""
+
+    __tablename__ = "key_check"
+
+    id: int = Field(default=1, primary_key=True)
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class App(SQLModel, table=True):
+    id: str = Field(default_factory=new_id, primary_key=True)
+    name: str = Field(unique=True)
+    created_at: datetime = Field(default_factory=now)
+
+
+class ApiKey(SQLModel, table=True):
+    """`hash` is the sha256 of the key; `app_id` null means every app (an administrator's key)."""
+
+    __tablename__ = "api_key"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    app_id: str | None = Field(default=None, foreign_key="app.id")
+    label: str
+    scopes: str  # separated by spaces: ingest read chat rounds models admin
+    hash: str = Field(unique=True)
+    created_at: datetime = Field(default_factory=now)
+    revoked_at: datetime | None = None
+
+
+class Person(SQLModel, table=True):
+    """`hmac` of the app's user id; erasing the person nulls `wrapped_key`, and with it all text is gone."""
+
+    __table_args__ = (UniqueConstraint("app_id", "hmac"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    app_id: str = Field(foreign_key="app.id")
+    hmac: str
+    wrapped_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    created_at: datetime = Field(default_factory=now)
+    erased_at: datetime | None = None
