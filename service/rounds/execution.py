@@ -202,24 +202,11 @@ class _Attempt:
         _log.info("stage_started", round=self._claim.round_id, attempt=self._number, stage=stage)
 
     def finished(self, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
-        """Record a stage once. One that ran although it had finished before is an error, not a second row."""
+        """Record a stage once, or once more if it ran again: after an update, or an edit, it reads something else."""
         with self._claim.writing() as session:
-            known = rounds.find_stage(session, self._id, stage)
-            if known is not None and ran:
-                raise Conflict(
-                    f"stage {stage} of round {self._claim.round_id} had finished under fence {known.fence} and ran again"
-                )
-            if known is None:
-                session.add(
-                    tables.Stage(
-                        attempt_id=self._id,
-                        name=stage,
-                        digest=manifest.digest,
-                        fence=self._claim.fence,
-                        seconds=manifest.seconds,
-                    )
-                )
-                self._record_selection(session, stage, manifest)
+            if ran or rounds.find_stage(session, self._id, stage) is None:
+                rounds.put_stage(session, self._id, stage, manifest.digest, self._claim.fence, manifest.seconds)
+                self._record_selection(session, stage, manifest, ran=ran)
         _log.info(
             "stage_finished", round=self._claim.round_id, stage=stage, seconds=round(manifest.seconds, 1), ran=ran
         )
@@ -285,13 +272,11 @@ class _Attempt:
         except Cancelled:
             _log.warning("claim_lost", round=self._claim.round_id, fence=self._claim.fence)
 
-    def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest) -> None:
-        """The snapshot's decisions, on feedback too, once per round; what the mixture then left out of them, and fresh pairs."""
+    def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
+        """The snapshot's decisions, on feedback too; what the mixture then left out of them, and fresh pairs."""
         folder = self._path / stage
-        if stage == "snapshot" and rounds.get_snapshot(session, self._claim.round_id) is None:
-            items = list(artifacts.read_records(folder / "items.jsonl", SnapshotItem))
-            rounds.add_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
-            fates.add_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
+        if stage == "snapshot" and (ran or rounds.get_snapshot(session, self._claim.round_id) is None):
+            self._record_snapshot(session, folder, manifest)
         if stage == "prefer":
             fates.mark_resampled(session, self._claim.round_id, manifest.output.get("replaced", ()))
         if stage == "mix":
@@ -301,6 +286,17 @@ class _Attempt:
                 rounds.leave_out(session, self._claim.round_id, reasons)
             else:  # what one attempt trained on is used, whatever the others did: the models of both may be kept
                 rounds.take_back_in(session, self._claim.round_id, MIXTURE_REASONS, reasons)
+
+    def _record_snapshot(self, session: Session, folder: Path, manifest: artifacts.Manifest) -> None:
+        """What the snapshot decided, in place of what an earlier run of it said: models are traced by these rows."""
+        if self._number > 1:
+            raise Conflict(
+                f"round {self._claim.round_id} began with another version of this program, and its attempts would not "
+                "read the same snapshot; ask for a new round"
+            )
+        items = list(artifacts.read_records(folder / "items.jsonl", SnapshotItem))
+        rounds.put_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
+        fates.put_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
 
     def _share_snapshot(self) -> None:
         """Every attempt of a round reads the same snapshot."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, insert, update
+from sqlalchemy import ColumnElement, and_, delete, insert, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
@@ -50,8 +50,9 @@ class FeedbackUses:
     weight: float
 
 
-def add_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackFate]) -> None:
-    """Stores what a round made of every piece of feedback."""
+def put_fates(session: Session, round_id: int, fates: Sequence[records.FeedbackFate]) -> None:
+    """Stores what a round made of every piece of feedback, in place of what an earlier snapshot of it said."""
+    session.execute(delete(FeedbackFate).where(col(FeedbackFate.round_id) == round_id))
     rows = [
         {
             "round_id": round_id,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, update
+from sqlalchemy import and_, delete, func, insert, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -145,10 +145,21 @@ def find_stage(session: Session, attempt_id: int, name: str) -> Stage | None:
     return session.exec(select(Stage).where(col(Stage.attempt_id) == attempt_id, col(Stage.name) == name)).one_or_none()
 
 
-def add_snapshot(
+def put_stage(session: Session, attempt_id: int, name: str, digest: str, fence: int, seconds: float) -> None:
+    """Store that a stage finished, in place of an earlier run of it."""
+    row = find_stage(session, attempt_id, name) or Stage(
+        attempt_id=attempt_id, name=name, digest=digest, fence=fence, seconds=seconds
+    )
+    row.digest, row.fence, row.seconds, row.finished_at = digest, fence, seconds, now()
+    session.add(row)
+
+
+def put_snapshot(
     session: Session, round_id: int, digest: str, counts: Mapping[str, Any], items: Sequence[records.SnapshotItem]
 ) -> None:
-    """Store what a round decided about every conversation."""
+    """Store what a round decided about every conversation, in place of what an earlier snapshot of it said."""
+    for table in (SnapshotWriter, SnapshotItem, Snapshot):
+        session.execute(delete(table).where(col(table.round_id) == round_id))
     session.add(Snapshot(round_id=round_id, digest=digest, counts=dict(counts)))
     session.flush()
     rows = [

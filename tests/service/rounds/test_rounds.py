@@ -372,7 +372,7 @@ def test_a_killed_round_goes_on_and_no_finished_stage_runs_again(
     assert view.counts["examples"] == 3
 
 
-def test_a_finished_stage_that_runs_again_is_an_error(
+def test_a_finished_stage_that_runs_again_replaces_what_was_recorded_of_it(
     settings: Settings, store: Store, vault: Vault
 ) -> None:
     rated(store, vault)
@@ -381,9 +381,14 @@ def test_a_finished_stage_that_runs_again_is_an_error(
         execute(settings, store, vault, claim(store, lease_seconds=-1), Quick(stop_at="snapshot"))
     manifest = settings.rounds / "0001" / "attempt-1" / "snapshot" / "manifest.json"
     manifest.unlink()
+    rated(store, vault, ["late"])
 
-    assert execute(settings, store, vault, claim(store), Quick("pass")) == "error"
-    assert "stage snapshot of round 1 had finished under fence 1 and ran again" in row_of(store, round_id).message
+    assert execute(settings, store, vault, claim(store), Quick("pass")) == "passed"
+
+    view = requests.show_round(store, settings, round_id)
+    assert [(stage.name, stage.fence) for stage in view.attempts[0].stages] == [("snapshot", 2), ("mix", 2)]
+    with store.read() as session:
+        assert len(session.exec(select(SnapshotItem).where(SnapshotItem.round_id == round_id)).all()) == 4
 
 
 def test_a_round_killed_between_attempts_goes_on_with_the_second(
