@@ -12,7 +12,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test check bench experiments serve
+.PHONY: setup page demo test check bench experiments serve
 
 setup: $(STAMP)
 
@@ -22,8 +22,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up .venv (the first time takes about 10 minutes: llama.cpp is compiled for this machine)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	CMAKE_ARGS="$${CMAKE_ARGS:--DLLAVA_BUILD=OFF}" $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	@$(MAKE) --no-print-directory page
 	@rm -f $(VENV)/.ready-*
 	@touch $@
+
+page:
+	@sh .ci/page-assets $(BIN)
 
 demo: setup
 	$(BIN)/perennial demo --recipe $(RECIPE) --months $(MONTHS) $(if $(EXIT),--exit,)

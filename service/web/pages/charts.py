@@ -1,31 +1,37 @@
-"""Small drawings as SVG text, made by the server: no script, no inline style, colours from the style sheet."""
+"""Curves as data that uPlot draws in the browser, with their figures as a table; small marks as SVG for the tables.
 
+    <figure class="chart" data-chart='{"steps": [1, 2], "lines": {"training": [3.0, 2.5], "dev": [null, 2.6]}}'>
+
+The table stands open where no script runs; static/perennial.js draws the curve and folds the table up.
+"""
+
+import json
 from collections.abc import Sequence
-from math import ceil, floor, isfinite, log10
+from math import isfinite
+from typing import TypeVar
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 Point = tuple[float, float]
+Item = TypeVar("Item")
 
-_WIDTH, _HEIGHT = 560, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 8, 10, 24
+_MAX_POINTS, _MAX_ROWS = 400, 12
 
 
-def loss_curve(train: Sequence[Point], dev: Sequence[Point]) -> Markup | None:
-    """Training and dev loss over steps as one chart with axes; None while there is nothing to draw."""
-    train, dev = _finite(train), _finite(dev)
-    points = [*train, *dev]
-    if not points:
+def loss_curve(train: Sequence[Point], dev: Sequence[Point], name: str) -> Markup | None:
+    """Training and dev loss over steps; None while there is nothing to draw. `name` is unique within the page."""
+    lines = {label: _finite(points) for label, points in (("training", train), ("dev", dev))}
+    lines = {label: points for label, points in lines.items() if points}
+    if not lines:
         return None
-    x_high = max(x for x, _ in points) or 1.0
-    y_ticks = _ticks(min(y for _, y in points), max(y for _, y in points))
-    frame = _Frame(x_high, y_ticks)
-    parts = [frame.axes(), frame.line(train, "line"), frame.line(dev, "line dev")]
-    parts += [f'<circle class="dot" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3"/>' for x, y in dev]
-    label = _described(train, dev)
-    legend = '<p class="legend small soft"><span>training</span>' + ('<span class="dev">dev</span>' if dev else "")
-    svg = f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-    return Markup(svg + legend + "</p>")
+    steps = sorted({step for points in lines.values() for step, _ in points})
+    values = {label: _at(steps, points) for label, points in lines.items()}
+    data = json.dumps({"steps": steps, "lines": values}, separators=(",", ":"))
+    return Markup(
+        f'<figure class="chart" data-chart="{escape(data)}"><figcaption class="small soft">{_described(lines)}</figcaption>'
+        f'<details id="{escape(name)}" open><summary class="small">The figures</summary>{_table(steps, values)}</details>'
+        "</figure>"
+    )
 
 
 def interval(difference: float, lower: float, upper: float, threshold: float | None) -> Markup:
@@ -45,56 +51,41 @@ def interval(difference: float, lower: float, upper: float, threshold: float | N
     )
 
 
-class _Frame:
-    """Maps steps and losses to places in the drawing; `y_ticks` are the values at the horizontal lines."""
-
-    def __init__(self, x_high: float, y_ticks: Sequence[float]) -> None:
-        self.x_high, self.y_ticks = x_high, y_ticks
-
-    def x(self, value: float) -> float:
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * value / self.x_high
-
-    def y(self, value: float) -> float:
-        share = (value - self.y_ticks[0]) / (self.y_ticks[-1] - self.y_ticks[0])
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - share)
-
-    def line(self, points: Sequence[Point], kind: str) -> str:
-        if not points:
-            return ""
-        path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
-        return f'<polyline class="{kind}" points="{path}"/>'
-
-    def axes(self) -> str:
-        lines = []
-        for value in self.y_ticks:
-            y = self.y(value)
-            lines.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            lines.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
-        for value in (tick for tick in _ticks(0, self.x_high) if tick <= self.x_high):
-            lines.append(f'<text x="{self.x(value):.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{value:g}</text>')
-        return "".join(lines)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Four to eight round values, evenly spaced, that enclose both."""
-    span = high - low or abs(high) or 1.0
-    power = 10.0 ** floor(log10(span / 5))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= span / 5)
-    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
-    return [number * step for number in range(first, max(last, first + 1) + 1)]
-
-
 def _finite(points: Sequence[Point]) -> list[Point]:
-    """At most 400 points that can be drawn, in the order of their steps."""
-    good = sorted((x, y) for x, y in points if isfinite(x) and isfinite(y))
-    stride = -(-len(good) // 400) or 1
-    return good[::stride] + ([good[-1]] if good and (len(good) - 1) % stride else [])
+    """At most 400 points that can be drawn, one a step, in the order of their steps; the last one is among them."""
+    good = sorted({x: y for x, y in points if isfinite(x) and isfinite(y)}.items())
+    return _thinned(good, _MAX_POINTS)
 
 
-def _described(train: Sequence[Point], dev: Sequence[Point]) -> str:
-    said = [
-        f"{name} loss from {line[0][1]:.3f} to {line[-1][1]:.3f}"
-        for name, line in (("Training", train), ("dev", dev))
-        if line
-    ]
-    return ", ".join(said) + f" over {max(x for x, _ in [*train, *dev]):.0f} steps"
+def _thinned(items: list[Item], most: int) -> list[Item]:
+    """About so many of them, evenly spaced, the first and the last among them."""
+    stride = -(-(len(items) - 1) // (most - 1)) or 1
+    return items[::stride] + ([items[-1]] if items and (len(items) - 1) % stride else [])
+
+
+def _at(steps: Sequence[float], points: Sequence[Point]) -> list[float | None]:
+    known = dict(points)
+    return [known.get(step) for step in steps]
+
+
+def _described(lines: dict[str, list[Point]]) -> str:
+    spans = [f"{label} loss from {points[0][1]:.3f} to {points[-1][1]:.3f}" for label, points in lines.items()]
+    return f"{', '.join(spans).capitalize()} over {max(points[-1][0] for points in lines.values()):.0f} steps"
+
+
+def _table(steps: Sequence[float], values: dict[str, list[float | None]]) -> str:
+    """A dozen of the steps or so; where dev was measured, those."""
+    measured = values.get("dev") or values["training"]
+    places = _thinned([place for place, value in enumerate(measured) if value is not None], _MAX_ROWS)
+    head = "".join(f'<th scope="col" class="number">{label}</th>' for label in ("step", *values))
+    body = "".join(f"<tr>{_cell(f'{steps[place]:g}')}{_figures(values, place)}</tr>" for place in places)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _figures(values: dict[str, list[float | None]], place: int) -> str:
+    figures = [line[place] for line in values.values()]
+    return "".join(_cell("" if figure is None else f"{figure:.3f}") for figure in figures)
+
+
+def _cell(text: str) -> str:
+    return f'<td class="number">{text}</td>'

@@ -182,9 +182,11 @@ def _curve(folder: Path) -> Markup | None:
     if history.is_file():
         with history.open(encoding="utf-8", newline="") as file:
             lines: Sequence[Mapping[str, Any]] = list(csv.DictReader(file))
-        return charts.loss_curve(_points_of(lines, "step", "loss"), _points_of(lines, "step", "dev_loss"))
-    lines = _lines(_newest(folder, "train"))
-    return charts.loss_curve(_points_of(lines, "done", "loss"), _points_of(lines, "done", "dev_loss"))
+        step = "step"
+    else:
+        lines, step = _lines(_newest(folder, "train")), "done"
+    name = f"losses-{folder.name}"
+    return charts.loss_curve(_points_of(lines, step, "loss"), _points_of(lines, step, "dev_loss"), name)
 
 
 def _points_of(lines: Sequence[Mapping[str, Any]], x: str, y: str) -> list[charts.Point]:

@@ -32,7 +32,13 @@ from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, 
 from service.web.problems import Forbidden, Unauthorized, status_of
 
 _HERE = Path(__file__).parents[1]
-_STATIC = {"perennial.css": "text/css", "perennial.js": "text/javascript", "leaf.svg": "image/svg+xml"}
+_STATIC = {
+    "perennial.css": "text/css",
+    "perennial.js": "text/javascript",
+    "leaf.svg": "image/svg+xml",
+    "uPlot.min.css": "text/css",
+    "uPlot.iife.min.js": "text/javascript",
+}
 _STATIC_SECONDS = 300
 
 View = Callable[[Session], dict[str, Any]]
@@ -51,7 +57,7 @@ class Visit:
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page with the headers that every page has."""
         person = {"key_id": self.session.key is not None} if self.caller else None
-        shown = {"person": person, "csrf": self.cookies.token(self.session), "here": None, **values}
+        shown = {"person": person, "csrf": self.cookies.token(self.session), "here": None, "draws": _draws(), **values}
         response = HTMLResponse(_templates().get_template(template).render(shown), status, dict(HEADERS))
         keep(response, self.session, self.request)
         return response
@@ -107,7 +113,8 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
-    if name not in _STATIC:
+    """A file that the pages load; those of uPlot are there where set-up could fetch them (.ci/page-assets)."""
+    if name not in _STATIC or not (_HERE / "static" / name).is_file():
         raise NotFound(f"there is no file {name[:80]!r}")
     headers = {"Cache-Control": f"max-age={_STATIC_SECONDS}"}
     return FileResponse(_HERE / "static" / name, media_type=_STATIC[name], headers=headers)
@@ -289,6 +296,11 @@ def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int
         action="/models/rollback",
         button="Roll back against the rules" if against else "Roll back",
     )
+
+
+def _draws() -> bool:
+    """Whether the library that draws curves is there; without it the pages show their figures."""
+    return (_HERE / "static" / "uPlot.iife.min.js").is_file()
 
 
 @cache

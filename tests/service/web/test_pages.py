@@ -1,10 +1,12 @@
 """The pages: what they show, the strict policy, sign-in, tokens, and promotion by click with its confirmation."""
 
+import html
 import json
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +17,7 @@ from service.settings import Settings
 from service.store import models
 from service.store.session import open_store
 from service.store.tables import App, Attempt, Conversation, Person, Rejection, Stage, now
-from service.web.pages import charts
+from service.web.pages import charts, routes
 from service.web.pages.preferences import preference_view
 from tests.conftest import make_settings
 from tests.service.live import Live, running
@@ -73,7 +75,9 @@ def test_a_fragment_is_the_changing_part_alone(browser: httpx.Client) -> None:
 def test_a_running_round_shows_stage_progress_and_the_loss_curve(browser: httpx.Client) -> None:
     text = browser.get("/rounds/2").text
     assert (
-        "40 of 100" in text and "<polyline" in text and "Training loss from 3.000 to 1.000, dev loss from 2.900" in text
+        "40 of 100" in text
+        and "data-chart=" in text
+        and "Training loss from 3.000 to 1.000, dev loss from 2.900" in text
     )
 
 
@@ -224,27 +228,58 @@ def test_the_api_promotes_and_rolls_back_with_the_same_rules(live: Live) -> None
 
 @pytest.mark.parametrize("points", [[], [(1.0, float("nan"))]])
 def test_a_curve_without_points_is_not_drawn(points: list[tuple[float, float]]) -> None:
-    assert charts.loss_curve(points, []) is None
+    assert charts.loss_curve(points, [], "losses") is None
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0.38, 2.61, [0, 0.5, 1, 1.5, 2, 2.5, 3]),
-        (0, 240, [0, 50, 100, 150, 200, 250]),
-        (0.2, 0.2, [0.2, 0.25]),
-        (0, 0, [0, 0.2]),
-        (-1, 1, [-1, -0.5, 0, 0.5, 1]),
-        (1e-7, 3e-7, [1e-7, 1.5e-7, 2e-7, 2.5e-7, 3e-7]),
-    ],
-)
-def test_axes_have_round_numbers_that_enclose_the_data(low: float, high: float, ticks: list[float]) -> None:
-    assert charts._ticks(low, high) == pytest.approx(ticks)
+def chart_data(drawn: str | None) -> dict[str, Any]:
+    """What the script reads of a figure."""
+    assert drawn is not None
+    found = re.search('data-chart="([^"]*)"', drawn)
+    assert found is not None
+    data: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return data
+
+
+def test_a_curve_gives_both_lines_over_the_same_steps_and_no_number_that_json_lacks() -> None:
+    drawn = charts.loss_curve([(2.0, 2.5), (1.0, 3.0), (3.0, float("inf"))], [(2.0, 2.75)], "losses")
+    assert chart_data(drawn) == {"steps": [1, 2], "lines": {"training": [3.0, 2.5], "dev": [None, 2.75]}}
+
+
+def test_a_curve_stands_as_a_table_where_no_script_draws_it() -> None:
+    drawn = charts.loss_curve([(1.0, 3.0), (2.0, 2.5)], [(2.0, 2.75)], "losses-attempt-1")
+    assert drawn is not None and '<details id="losses-attempt-1" open>' in drawn
+    assert re.findall("<td[^>]*>([^<]*)</td>", drawn) == ["2", "2.500", "2.750"]  # where dev was measured
 
 
 def test_a_long_curve_keeps_its_last_point_and_few_enough() -> None:
-    drawn = charts.loss_curve([(float(step), 1 / (1 + step)) for step in range(10_001)], [])
-    assert drawn is not None and "10000 steps" in drawn and drawn.split('points="')[1].split('"')[0].count(" ") <= 401
+    drawn = charts.loss_curve([(float(step), 1 / (1 + step)) for step in range(10_001)], [], "losses")
+    assert drawn is not None and "10000 steps" in drawn
+    steps = chart_data(drawn)["steps"]
+    assert (steps[0], steps[-1]) == (0, 10_000) and len(steps) <= 401 and drawn.count("<tr>") <= 14
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_page_loads_the_drawing_library_only_where_set_up_could_fetch_it(
+    browser: httpx.Client, monkeypatch: pytest.MonkeyPatch, fetched: bool
+) -> None:
+    monkeypatch.setattr(routes, "_draws", lambda: fetched)
+    assert ("/static/uPlot.iife.min.js" in browser.get("/rounds/2").text) == fetched
+
+
+def test_the_library_is_served_from_here_or_is_not_there(browser: httpx.Client) -> None:
+    there = (Path(routes.__file__).parents[1] / "static" / "uPlot.iife.min.js").is_file()
+    answer = browser.get("/static/uPlot.iife.min.js")
+    assert answer.status_code == (200 if there else 404)
+    assert browser.get("/static/..%2Fserver.py").status_code == 404
+
+
+def test_the_lock_file_of_the_library_names_no_registry() -> None:
+    folder = Path(__file__).parents[3] / ".ci" / "page"
+    lock = (folder / "package-lock.json").read_text(encoding="utf-8")
+    assert "resolved" not in lock and "://" not in lock
+    assert '"integrity": "sha512-' in lock
+    wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert json.loads(lock)["packages"]["node_modules/uplot"]["version"] == wanted["uplot"]
 
 
 def _fill(settings: Settings) -> None:
