@@ -52,6 +52,8 @@ class Features(Record):
 
 
 class CleanMessage(Record):
+    """A message as curation left it, with what it measured."""
+
     id: str
     role: Role
     parent: str | None

@@ -141,6 +141,8 @@ class TrainJob(Record):
 
 
 class PreferJob(Record):
+    """What the child of a preference training is asked."""
+
     kind: Literal["prefer"] = "prefer"
     request: PreferRequest
 

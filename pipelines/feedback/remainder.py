@@ -7,6 +7,7 @@ from pipelines.records import RatedConversation, RatedMessage
 
 
 def only_with(candidate: RatedConversation, counting: frozenset[FeedbackKey]) -> RatedConversation:
+    """The candidate as it would be if only this feedback had been given."""
     messages = tuple(_reduced_message(message, counting) for message in candidate.messages)
     comparisons = tuple(
         one for one in candidate.comparisons if (one.chosen, one.rejected, one.rater, "comparison") in counting

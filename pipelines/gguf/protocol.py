@@ -30,6 +30,8 @@ Reason = Literal["stop", "length", "cancelled"]
 
 
 class ChatMessage(Record):
+    """One message of a chat."""
+
     role: Role
     content: str
 
@@ -76,6 +78,8 @@ class Start(Record):
 
 
 class Text(Record):
+    """A piece of an answer, as it is generated."""
+
     event: Literal["text"] = "text"
     text: str
 

@@ -22,6 +22,8 @@ _SMALLEST_SPLIT_FAMILY = 10
 
 
 class AnchorTurn(Record):
+    """One message of an anchor."""
+
     role: Role
     content: str
 

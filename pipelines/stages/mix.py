@@ -64,6 +64,8 @@ Output = MixOutput
 
 
 class LeftOut(Record):
+    """A conversation of the snapshot for which the mixture had no room, and why."""
+
     conversation: str
     reason: str
 

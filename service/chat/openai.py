@@ -19,6 +19,8 @@ FinishReason = Literal["stop", "length"]
 
 
 class TextPart(BaseModel):
+    """A part of a message's content; only text is accepted."""
+
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["text"]
@@ -49,6 +51,8 @@ class ChatMessage(BaseModel):
 
 
 class StreamOptions(BaseModel):
+    """What a client asks of a stream."""
+
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = False
@@ -56,6 +60,8 @@ class StreamOptions(BaseModel):
 
 
 class TextFormat(BaseModel):
+    """The only response format that is accepted: text."""
+
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["text"]
@@ -169,6 +175,7 @@ def _is_branch(step: int | str) -> bool:
 
 
 def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
+    """OpenAI's count of tokens."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
@@ -201,6 +208,7 @@ def chunk(
 
 
 def event(data: dict[str, Any]) -> bytes:
+    """One server-sent event."""
     return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
 
 

@@ -13,6 +13,7 @@ _db = typer.Typer(help="The database.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
     app.add_typer(_keys, name="keys")
     app.add_typer(_db, name="db")
 

@@ -20,6 +20,7 @@ _SHOWN_PROBLEMS = 20
 
 
 def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
     app.command("import")(import_file)
     app.command()(curate)
     app.command()(forget)

@@ -14,6 +14,8 @@ console = Console(highlight=False)
 
 @dataclass(frozen=True)
 class Home:
+    """What a command works with: settings, an up-to-date database, and the vault."""
+
     settings: Settings
     store: Store
     vault: Vault

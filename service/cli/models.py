@@ -14,6 +14,7 @@ from service.store.models import champion_id, list_models
 
 
 def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
     app.command()(models)
     app.command()(why)
     app.command()(promote)

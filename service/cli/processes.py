@@ -21,6 +21,7 @@ _STOP_SECONDS = 15.0
 
 
 def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
     app.command()(up)
     app.command()(serve)
     app.command()(worker)

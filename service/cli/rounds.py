@@ -18,6 +18,7 @@ _GOOD_STATES = ("passed", "skipped")
 
 
 def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
     app.add_typer(_round, name="round")
     app.add_typer(_schedule, name="schedule")
     app.command()(plan)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 
 def funnel(console: Console, counts: Mapping[str, Any]) -> None:
+    """Prints how many conversations came through each step."""
     table = Table("step", "conversations", title="Funnel")
     for step in ("received", "clean", "examples"):
         table.add_row(step, str(counts[step]))
@@ -17,6 +18,7 @@ def funnel(console: Console, counts: Mapping[str, Any]) -> None:
 
 
 def gate(console: Console, scores: Mapping[str, Mapping[str, Any]], verdict: str, reasons: Sequence[str]) -> None:
+    """Prints the gate's comparisons, its verdict and its reasons."""
     table = Table("suite", "origin", "candidate", "difference", "lower", "upper", "n", title="The gate, in points")
     for suite, row in scores.items():
         numbers = [f"{row[key]:.1f}" for key in ("origin", "candidate")]
@@ -30,6 +32,7 @@ def gate(console: Console, scores: Mapping[str, Mapping[str, Any]], verdict: str
 
 
 def side_by_side(console: Console, rows: Sequence[tuple[str, str, str]]) -> None:
+    """Prints the answers to ten questions before and after."""
     table = Table("question", "before", "after", title="The same ten questions", show_lines=True)
     for row in rows:
         table.add_row(*row)
@@ -49,6 +52,7 @@ def feedback(console: Console, told: Mapping[str, Any]) -> None:
 
 
 def privacy(console: Console, counts: Mapping[str, Any]) -> None:
+    """Prints what was planted, found and leaked, by kind."""
     table = Table("entity", "planted", "found", "leaked", title="Personal information planted in the sample")
     for entity in sorted(counts["planted"]):
         numbers = (counts[key].get(entity, 0) for key in ("planted", "found", "leaked"))

@@ -43,6 +43,7 @@ class EngineView:
 
 
 def watch_path(home: Path) -> Path:
+    """The file in which the supervisor says how the engine is."""
     return home / "engine.json"
 
 

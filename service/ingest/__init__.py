@@ -1,5 +1,15 @@
 """The way in: checks what apps send, and stores it before anybody is told so."""
 
+from service.ingest.parse import (
+    Malformed,
+    checked_id,
+    parse_comparison,
+    parse_conversation,
+    parse_correction,
+    parse_retraction,
+    parse_vote,
+    split_list,
+)
 from service.ingest.prepare import (
     DEFAULT_APP,
     Incoming,
@@ -13,19 +23,7 @@ from service.ingest.prepare import (
     prepare_comparison,
     read_meta,
 )
-from service.ingest.wire import (
-    MAX_BATCH,
-    ComparisonChangeIn,
-    Malformed,
-    WholeComparisonIn,
-    checked_id,
-    parse_comparison,
-    parse_conversation,
-    parse_correction,
-    parse_retraction,
-    parse_vote,
-    split_list,
-)
+from service.ingest.wire import MAX_BATCH, ComparisonChangeIn, WholeComparisonIn
 from service.ingest.writer import Writer
 
 __all__ = [

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from pipelines.errors import DataError
-from service.ingest.wire import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn, refuse_blank
+from service.ingest.parse import refuse_blank
+from service.ingest.wire import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn
 
 Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
 DEFAULT_APP = "default"
@@ -187,6 +188,7 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def read_meta(plain: bytes) -> Meta:
+    """A conversation's unsealed metadata."""
     return msgspec.json.decode(plain, type=Meta)
 
 

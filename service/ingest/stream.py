@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
 from pipelines.errors import Busy, PerennialError
+from service.ingest.parse import parse_conversation
 from service.ingest.prepare import Incoming, Outcome, prepare
-from service.ingest.wire import parse_conversation
 from service.ingest.writer import Writer
 from service.store.tables import now
 

@@ -45,6 +45,7 @@ def write_settings(settings: Settings) -> bytes:
 
 
 def read_settings(line: bytes) -> Settings:
+    """The settings that the parent wrote."""
     values: dict[str, Any] = json.loads(line)
     values |= {name: Path(values[name]) for name in _PATHS}
     return Settings(**values)

@@ -27,6 +27,8 @@ class StoredConversation:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
+    """What ingest needs of a message that exists."""
+
     id: str
     client_hmac: str
     digest: str
@@ -77,6 +79,7 @@ def taken_hashes(session: Session, hashes: Sequence[str]) -> set[str]:
 
 
 def add_conversations(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stores conversations; those that exist are left as they are."""
     insert_ignoring_conflicts(session.connection(), Conversation, rows)
 
 
@@ -95,6 +98,7 @@ def grow(session: Session, conversation_id: str, digest: str, revision: int, sea
 
 
 def set_consent(session: Session, consents: Iterable[tuple[str, bool]]) -> None:
+    """Sets the consent of these conversations."""
     for id, consent in consents:
         session.execute(update(Conversation).where(col(Conversation.id) == id).values(consent=consent))
 
@@ -106,14 +110,17 @@ def find(session: Session, app: str, client_hmac: str) -> Conversation | None:
 
 
 def rejection_of(session: Session, conversation_id: str) -> Rejection | None:
+    """Why curation rejected a conversation, if it did."""
     return session.get(Rejection, conversation_id)
 
 
 def quarantine_of(session: Session, conversation_id: str) -> Quarantine | None:
+    """Why a conversation could not be checked, if that is so."""
     return session.get(Quarantine, conversation_id)
 
 
 def satisfaction_of(session: Session, conversation_id: str) -> int | None:
+    """The satisfaction with a conversation, if somebody gave one."""
     row = session.get(Satisfaction, conversation_id)
     return None if row is None else row.value
 

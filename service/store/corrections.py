@@ -84,10 +84,12 @@ def next_positions(session: Session, conversations: Iterable[str]) -> dict[str, 
 
 
 def add_corrections(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stores corrections; those that exist are left as they are."""
     insert_ignoring_conflicts(session.connection(), Correction, rows)
 
 
 def retract(session: Session, id: str, at: datetime) -> None:
+    """Notes that a correction was taken back."""
     session.execute(update(Correction).where(col(Correction.id) == id).values(retracted_at=at))
 
 

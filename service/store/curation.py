@@ -57,6 +57,7 @@ def settle(session: Session, conversation: Conversation, state: str, at: datetim
 
 
 def add_clean(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stores clean messages of one revision."""
     insert_ignoring_conflicts(session.connection(), CleanMessage, rows)
 
 

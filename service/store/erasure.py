@@ -40,10 +40,12 @@ class Traces(NamedTuple):
 
 
 def find_person(session: Session, app: str, hmac: str) -> Person | None:
+    """The person of an app with this keyed hash, if there is one."""
     return session.exec(select(Person).where(Person.app_id == app, Person.hmac == hmac)).first()
 
 
 def count_conversations(session: Session, person: str) -> int:
+    """How many conversations a person has."""
     return session.exec(select(func.count()).select_from(Conversation).where(Conversation.person_id == person)).one()
 
 

@@ -21,6 +21,7 @@ class Backlog(NamedTuple):
 
 
 def backlog(session: Session) -> Backlog:
+    """What waits for curation."""
     query = select(func.count(), func.min(Conversation.received_at)).where(Conversation.state == "received")
     waiting, oldest = session.exec(query).one()
     return Backlog(waiting, oldest)

@@ -79,6 +79,7 @@ def last_promotion(session: Session) -> Promotion | None:
 
 
 def champion_id(session: Session) -> str | None:
+    """The model that is served, None before the first promotion."""
     last = last_promotion(session)
     return last.model_id if last else None
 

@@ -43,6 +43,7 @@ def list_rounds(session: Session, limit: int | None = 100) -> list[Round]:
 
 
 def running_rounds(session: Session) -> list[Round]:
+    """The rounds that a worker has claimed."""
     return list(session.exec(select(Round).where(col(Round.state) == "running")).all())
 
 
@@ -120,6 +121,7 @@ def _changed(session: Session, statement: Any) -> int:
 
 
 def attempts(session: Session, round_id: int) -> list[Attempt]:
+    """A round's attempts by number."""
     return list(
         session.exec(select(Attempt).where(col(Attempt.round_id) == round_id).order_by(col(Attempt.number))).all()
     )
@@ -138,10 +140,12 @@ def count_stages(session: Session, round_id: int) -> int:
 
 
 def stages(session: Session, attempt_id: int) -> list[Stage]:
+    """The stages of an attempt that finished, in their order."""
     return list(session.exec(select(Stage).where(col(Stage.attempt_id) == attempt_id).order_by(col(Stage.id))).all())
 
 
 def find_stage(session: Session, attempt_id: int, name: str) -> Stage | None:
+    """A stage of an attempt, if it has finished."""
     return session.exec(select(Stage).where(col(Stage.attempt_id) == attempt_id, col(Stage.name) == name)).one_or_none()
 
 
@@ -208,10 +212,12 @@ def take_back_in(session: Session, round_id: int, reasons: Collection[str], stil
 
 
 def get_snapshot(session: Session, round_id: int) -> Snapshot | None:
+    """A round's snapshot, if it took one."""
     return session.get(Snapshot, round_id)
 
 
 def models_of(session: Session, round_id: int) -> list[Model]:
+    """The models that a round made."""
     return list(session.exec(select(Model).where(col(Model.round_id) == round_id).order_by(col(Model.id))).all())
 
 

@@ -21,6 +21,7 @@ def put_schedule(session: Session, row: Schedule) -> None:
 
 
 def list_schedules(session: Session) -> list[Schedule]:
+    """Every schedule by name."""
     return list(session.exec(select(Schedule).order_by(col(Schedule.name))).all())
 
 

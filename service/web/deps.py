@@ -15,26 +15,31 @@ from service.vault import Vault
 
 
 async def get_settings(request: Request) -> Settings:
+    """The settings of this process."""
     found: Settings = request.app.state.settings
     return found
 
 
 async def get_store(request: Request) -> Store:
+    """The store of this process."""
     found: Store = request.app.state.store
     return found
 
 
 async def get_vault(request: Request) -> Vault:
+    """The vault of this process."""
     found: Vault = request.app.state.vault
     return found
 
 
 async def get_writer(request: Request) -> Writer:
+    """The writer of this process."""
     found: Writer = request.app.state.writer
     return found
 
 
 async def get_keys(request: Request) -> KeyRing:
+    """The API keys that count."""
     found: KeyRing = request.app.state.keys
     return found
 

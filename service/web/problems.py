@@ -1,12 +1,20 @@
-"""Errors as RFC 9457 problem+json, each with one clear sentence; one table says which error has which status."""
+"""Errors as RFC 9457 problem+json, each with one clear sentence; one table says which error has which status.
 
+Routes of OpenAI's API add its error object, because OpenAI's clients read that:
+
+{"type": "about:blank", "title": "Not Found", "status": 404, "detail": "the model 'x' does not answer here; ...",
+ "error": {"message": "the model 'x' ...", "type": "invalid_request_error", "code": "model_not_found", "param": null}}
+"""
+
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -23,7 +31,9 @@ from pipelines.errors import (
     Refused,
     TrainingError,
 )
-from service.ingest.wire import Malformed
+from service.chat.openai import error_body
+from service.engine.client import EngineGone
+from service.ingest.parse import Malformed
 
 RETRY_AFTER_SECONDS = 1
 _log = structlog.get_logger(__name__)
@@ -54,6 +64,19 @@ STATUS: tuple[tuple[type[PerennialError], int], ...] = (
     (PerennialError, 500),
 )
 
+# what OpenAI's clients read, by (error, status, OpenAI's type, code); again the first that fits counts
+_OPENAI: tuple[tuple[type[PerennialError], int, str, str], ...] = (
+    (Unauthorized, 401, "authentication_error", "invalid_api_key"),
+    (Forbidden, 403, "permission_error", "insufficient_scope"),
+    (NotFound, 404, "invalid_request_error", "model_not_found"),
+    (Conflict, 409, "invalid_request_error", "conflict"),
+    (Refused, 409, "invalid_request_error", "refused"),
+    (InputError, 400, "invalid_request_error", "invalid_request"),
+    (Busy, 503, "server_error", "busy"),
+    (EngineGone, 502, "server_error", "engine_gone"),
+    (PerennialError, 500, "server_error", "internal_error"),
+)
+
 
 def status_of(error: PerennialError) -> int:
     """The HTTP status of an error."""
@@ -74,6 +97,38 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
+
+
+class OpenAIRoute(APIRoute):
+    """A route that answers every PerennialError as OpenAI would: its problems hold OpenAI's error object too."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handle = super().get_route_handler()
+
+        async def handle_in_shape(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except PerennialError as error:
+                return _refuse(error)
+            except OperationalError:
+                return _refuse(Busy("the database does not answer; send this again in a moment"))
+
+        return handle_in_shape
+
+
+def _refuse(error: PerennialError) -> JSONResponse:
+    """The response to an error."""
+    status, body = openai_shape(error)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(status, str(error), headers, **body)
+
+
+def openai_shape(error: PerennialError) -> tuple[int, dict[str, object]]:
+    """The status of an error, and the member that OpenAI's clients read."""
+    _, status, kind, code = next(row for row in _OPENAI if isinstance(error, row[0]))
+    return status, error_body(str(error), kind, code)
 
 
 async def _perennial_error(_request: Request, error: Exception) -> JSONResponse:

@@ -73,6 +73,8 @@ class ComparisonStatus(BaseModel):
 
 
 class VoteCounts(BaseModel):
+    """How many votes of each value stand."""
+
     up: int
     down: int
 

@@ -9,6 +9,8 @@ from service.store.tables.base import json_column, new_id, now
 
 
 class ErasureReceipt(SQLModel, table=True):
+    """What forgetting a person did; `rounds` and `models` are those that learned from them."""
+
     __tablename__ = "erasure_receipt"
 
     id: str = Field(default_factory=new_id, primary_key=True)

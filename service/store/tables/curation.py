@@ -54,6 +54,8 @@ class Band(SQLModel, table=True):
 
 
 class Rejection(SQLModel, table=True):
+    """The rule by which curation rejected a conversation."""
+
     conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
     rule: str = Field(index=True)
     detail: str
@@ -61,6 +63,8 @@ class Rejection(SQLModel, table=True):
 
 
 class Quarantine(SQLModel, table=True):
+    """Why a conversation could not be checked; it is never trained on."""
+
     conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
     reason: str
     at: datetime = Field(default_factory=now)

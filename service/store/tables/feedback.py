@@ -35,6 +35,8 @@ class VoteEvent(SQLModel, table=True):
 
 
 class Satisfaction(SQLModel, table=True):
+    """1 to 5 for a whole conversation, as it stands now."""
+
     conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
     value: int
     updated_at: datetime = Field(default_factory=now)

@@ -23,6 +23,8 @@ class Model(SQLModel, table=True):
 
 
 class ServedForm(SQLModel, table=True):
+    """The files of a model as the engine serves them; paths are relative to the home folder where they lie in it."""
+
     __tablename__ = "served_form"
 
     model_id: str = Field(primary_key=True, foreign_key="model.id")

@@ -18,6 +18,8 @@ class KeyCheck(SQLModel, table=True):
 
 
 class App(SQLModel, table=True):
+    """A product that sends conversations; its users and their ids are its own."""
+
     id: str = Field(default_factory=new_id, primary_key=True)
     name: str = Field(unique=True)
     created_at: datetime = Field(default_factory=now)

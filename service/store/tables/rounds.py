@@ -47,6 +47,8 @@ class Round(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
+    """One try at a round: its folder, and how it ended."""
+
     __table_args__ = (UniqueConstraint("round_id", "number"),)
 
     id: int | None = Field(default=None, primary_key=True)
@@ -75,6 +77,8 @@ class Stage(SQLModel, table=True):
 
 
 class Snapshot(SQLModel, table=True):
+    """That a round took its snapshot, with its digest and counts."""
+
     round_id: int = Field(primary_key=True, foreign_key="round.id")
     digest: str
     counts: dict[str, Any] = json_column(default_factory=dict)

@@ -54,6 +54,8 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class AttemptView:
+    """One attempt of a round, as its page shows it."""
+
     number: int
     verdict: str | None
     reasons: Sequence[str]

@@ -122,21 +122,25 @@ def static(name: str) -> Response:
 
 @router.get("/")
 async def overview_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    """The overview."""
     return await _live(visit, store, settings, "Overview", "/")
 
 
 @router.get("/rounds")
 async def rounds(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    """All rounds."""
     return await _live(visit, store, settings, "Rounds", "/rounds")
 
 
 @router.get("/rounds/{round_id}")
 async def round_(round_id: int, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    """One round."""
     return await _live(visit, store, settings, f"Round {round_id}", f"/rounds/{round_id}")
 
 
 @router.get("/models")
 async def models_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    """All models, and the history of promotions."""
     return await _live(visit, store, settings, "Models", "/models")
 
 
@@ -150,6 +154,7 @@ async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: Settin
 
 @router.get("/models/rollback")
 def confirm_rollback(visit: VisitDep, store: StoreDep) -> Response:
+    """Asks whether to go back to the champion before."""
     return _confirm_rollback(visit, store)
 
 
@@ -157,6 +162,7 @@ def confirm_rollback(visit: VisitDep, store: StoreDep) -> Response:
 def rollback(
     visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = ""
 ) -> Response:
+    """Goes back, and shows the models."""
     _check(visit, csrf)
     try:
         promotion.rollback(store, settings, visit.by, override_reason or None)
@@ -167,6 +173,7 @@ def rollback(
 
 @router.get("/models/{model_id}/promote")
 def confirm_promote(model_id: str, visit: VisitDep, store: StoreDep) -> Response:
+    """Asks whether to promote a model, and says what speaks against it."""
     return _confirm_promote(visit, store, model_id)
 
 
@@ -174,6 +181,7 @@ def confirm_promote(model_id: str, visit: VisitDep, store: StoreDep) -> Response
 def promote(
     model_id: str, visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = ""
 ) -> Response:
+    """Promotes, and shows the model."""
     _check(visit, csrf)
     try:
         promotion.promote(store, settings, model_id, visit.by, override_reason or None)
@@ -186,11 +194,13 @@ def promote(
 
 @router.get("/login")
 def login_form(visit: StrangerDep) -> Response:
+    """The form that takes an API key."""
     return visit.page("login.html", problem="")
 
 
 @router.post("/login")
 async def login(visit: StrangerDep, keys: KeysDep, csrf: Text, key: Text) -> Response:
+    """Begins a session for the key, or says what is wrong with it."""
     visit.check_token(csrf)
     if keys.is_stale:
         await run_in_threadpool(keys.refresh)
@@ -205,6 +215,7 @@ async def login(visit: StrangerDep, keys: KeysDep, csrf: Text, key: Text) -> Res
 
 @router.post("/logout")
 def logout(visit: StrangerDep, csrf: Text) -> Response:
+    """Ends the session."""
     visit.check_token(csrf)
     response = RedirectResponse("/login", 303, dict(HEADERS))
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")

@@ -80,6 +80,7 @@ def models_view(session: Session, settings: Settings) -> dict[str, Any]:
 
 
 def engine_of(session: Session, settings: Settings) -> EngineView:
+    """The engine, and whether it serves the champion."""
     return engine_view(settings.home, models.champion_id(session))
 
 

@@ -31,7 +31,7 @@ from service.store.session import Store
 from service.store.tables import now
 from service.web.auth import ChatCaller, app_of
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
-from service.web.openai_route import OpenAIRoute, shape
+from service.web.problems import OpenAIRoute, openai_shape
 
 ALIAS = "champion"
 # OpenAI's own default; clients that leave it out expect answers that vary.
@@ -115,7 +115,7 @@ class _Answer:
             async for piece in self._reply.texts():
                 yield self._chunk({"content": piece})
         except PerennialError as error:
-            yield openai.event(shape(error)[1])
+            yield openai.event(openai_shape(error)[1])
             return
         finally:
             self._reply.cancel()

@@ -1,6 +1,8 @@
-"""What people give beyond votes: better answers of their own, and one answer preferred to another.
+"""What people give: thumbs, better answers of their own, and one answer preferred to another.
 
-POST, DELETE /v1/messages/{message id}/corrections      POST, DELETE /v1/comparisons
+PUT, DELETE /v1/votes/{message id}       POST, DELETE /v1/messages/{message id}/corrections       POST, DELETE /v1/comparisons
+
+A vote and a comparison may come before their messages are known.
 """
 
 import asyncio
@@ -15,22 +17,55 @@ from service.ingest import (
     ComparisonChangeIn,
     NewComparison,
     NewCorrection,
+    NewVote,
     Outcome,
     WholeComparisonIn,
     Writer,
     checked_id,
     parse_comparison,
     parse_correction,
+    parse_retraction,
+    parse_vote,
     prepare_comparison,
 )
 from service.store.tables import now
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep
-from service.web.openapi import COMPARISON_BODY, CORRECTION_BODY, PROBLEMS
-from service.web.schemas import ComparisonStatus, CorrectionStatus
+from service.web.openapi import COMPARISON_BODY, CORRECTION_BODY, PROBLEMS, VOTE_BODY
+from service.web.schemas import ComparisonStatus, CorrectionStatus, VoteStatus
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
+_VOTES = "/votes/{message_id:path}"
 _CORRECTIONS = "/messages/{message_id:path}/corrections"
+
+
+@router.put(_VOTES, summary="Vote on an assistant's message", tags=["votes"], openapi_extra=VOTE_BODY)
+async def vote(message_id: str, request: Request, caller: IngestCaller, writer: WriterDep) -> VoteStatus:
+    """One vote per message and user; a second replaces the first. Answers after COMMIT."""
+    given = parse_vote(await request.body())
+    name = app_of(caller, given.app)
+    changed = await _vote(writer, NewVote(name, checked_id(message_id), given.user, 1 if given.value == "up" else -1))
+    return VoteStatus(message=message_id, value=given.value, changed=changed)
+
+
+@router.delete(_VOTES, summary="Retract a vote", tags=["votes"])
+async def retract(
+    message_id: str,
+    request: Request,
+    caller: IngestCaller,
+    writer: WriterDep,
+    user: str | None = None,
+    app: str | None = None,
+) -> VoteStatus:
+    """Takes a user's vote back; `changed` is false if there was none. `user` and `app` may come in a body as well."""
+    body = await request.body()
+    if body:
+        given = parse_retraction(body)
+        user, app = user or given.user, app or given.app
+    if user is None:
+        raise DataError("user: say whose vote this takes back, as ?user=ID or in the body")
+    changed = await _vote(writer, NewVote(app_of(caller, app), checked_id(message_id), checked_id(user), 0))
+    return VoteStatus(message=message_id, value=None, changed=changed)
 
 
 @router.post(
@@ -93,6 +128,15 @@ async def take_comparison_back(request: Request, caller: IngestCaller, writer: W
     comparison = replace(_comparison(parse_comparison(await request.body()), caller), stands=False)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     return ComparisonStatus(chosen=None, rejected=None, changed=outcome.result == "created")
+
+
+async def _vote(writer: Writer, vote: NewVote) -> bool:
+    outcome = (await asyncio.wrap_future(writer.submit_votes([vote])))[0]
+    if outcome.result == "conflict":
+        raise Conflict(outcome.detail or "")
+    if outcome.result == "invalid":
+        raise DataError(f"message {vote.message[:80]!r}: {outcome.detail}")
+    return outcome.result == "created"
 
 
 def _comparison(given: ComparisonChangeIn | WholeComparisonIn, caller: Caller) -> NewComparison:

@@ -15,8 +15,7 @@ from service.store.models import StoredModel
 from service.store.tables import Promotion
 from service.web.auth import ModelsCaller, authenticate
 from service.web.deps import SettingsDep, StoreDep
-from service.web.openai_route import OpenAIRoute
-from service.web.problems import Forbidden
+from service.web.problems import Forbidden, OpenAIRoute
 
 router = APIRouter(tags=["models"])
 _listing = APIRouter(route_class=OpenAIRoute, tags=["models"])
@@ -70,6 +69,7 @@ class ModelList(BaseModel):
 
 @_listing.get("/v1/models", summary="Every model, newest first")
 def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelList:
+    """Every model, newest first; `champion` and `serving` mark what is chosen and what answers."""
     _may_list(caller)
     with store.read() as session:
         champion, entries = models.champion_id(session), models.list_models(session)
@@ -80,6 +80,7 @@ def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> Mo
 
 @_listing.get("/v1/models/{model_id}", summary="One model; `champion` names the one that answers")
 def get_model(model_id: str, caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelOut:
+    """One model by its id; `champion` names the one that is served."""
     _may_list(caller)
     with store.read() as session:
         champion = models.champion_id(session)
@@ -102,6 +103,7 @@ def promote(
 def rollback(
     caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None
 ) -> PromotionOut:
+    """Promotes the champion before this one again."""
     reason = given.override_reason if given else None
     return _told(promotion.rollback(store, settings, f"key:{caller.label}", reason))
 

@@ -46,6 +46,8 @@ class RoundOut(BaseModel):
 
 
 class StageOut(BaseModel):
+    """A stage that finished."""
+
     name: str
     seconds: float
     digest: str
@@ -83,11 +85,13 @@ def request_round(given: RoundIn, caller: RoundsCaller, store: StoreDep, setting
 
 @router.get("/v1/rounds", summary="Rounds, newest first")
 def list_rounds(caller: ReadCaller, store: StoreDep) -> list[RoundOut]:
+    """The newest hundred rounds."""
     return [_line(row) for row in requests.list_rounds(store)]
 
 
 @router.get("/v1/rounds/{round_id}", summary="One round: state, stages, progress, verdict, reports")
 def show_round(round_id: int, caller: ReadCaller, store: StoreDep, settings: SettingsDep) -> RoundDetail:
+    """One round with its attempts, stages, reports and models."""
     return _detail(requests.show_round(store, settings, round_id), settings.home)
 
 

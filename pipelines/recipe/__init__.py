@@ -4,19 +4,42 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-GUARD_SUITE = "language"
+from pipelines.recipe.gates import GUARD_SUITE, GateRule, Margin, Metric
+from pipelines.recipe.section import Section, Share
+from pipelines.recipe.training import Batch, EarlyStopping, Kl, Lora, Preference, Stops, Target, Train
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Target = Literal["all-linear"] | tuple[str, ...]
+__all__ = [
+    "Base",
+    "Batch",
+    "EarlyStopping",
+    "Evaluate",
+    "Export",
+    "Feedback",
+    "GUARD_SUITE",
+    "GateRule",
+    "Kl",
+    "Language",
+    "Lora",
+    "Margin",
+    "Metric",
+    "Mixture",
+    "PerUser",
+    "Phase",
+    "Preference",
+    "Quantization",
+    "Recipe",
+    "Schedule",
+    "Section",
+    "Select",
+    "Share",
+    "Stops",
+    "Target",
+    "Train",
+]
+
 Quantization = Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
-Points = Annotated[float, Field(gt=0, le=100)]
-Metric = Literal["acc", "exact_match", "rouge1", "rouge2", "rougeL", "perplexity"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Base(Section):
@@ -31,6 +54,8 @@ class Base(Section):
 
 
 class Language(Section):
+    """The language of the answers; `max_mixing` is the share of another script that one may hold."""
+
     primary: str | None = None
     max_mixing: Share = 0.01
 
@@ -107,118 +132,6 @@ class Mixture(Section):
         return {"general": self.general, "coding": self.coding, "reasoning": self.reasoning}
 
 
-class Lora(Section):
-    r: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
-    dropout: Share = 0.05
-    target: Target = "all-linear"
-
-
-class Batch(Section):
-    per_device: int = Field(1, ge=1)
-    accumulate: int = Field(16, ge=1)
-
-
-class EarlyStopping(Section):
-    patience: int = Field(3, ge=1)
-    threshold: float = Field(0.0, ge=0)
-
-
-class Kl(Section):
-    """Weight of KL(origin || adapter) per token on anchor examples; 0 turns it off."""
-
-    weight: float = Field(0.0, ge=0)
-
-
-class Train(Section):
-    """`warmup` below 1 is a share of the steps; `evaluate_every` and `save_every` count steps.
-
-    `precision: auto` times a row in both and takes the faster; a run that must repeat byte for byte names one.
-    """
-
-    backend: Literal["auto", "cuda", "mps", "mlx", "cpu"] = "auto"
-    method: Literal["qlora", "lora", "full"] = "lora"
-    lora: Lora = Lora()
-    learning_rate: float = Field(2e-4, gt=0)
-    scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
-    warmup: float = Field(0.05, ge=0)
-    epochs: float = Field(2, gt=0)
-    batch: Batch = Batch()
-    max_tokens: int = Field(2048, ge=16)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    optimizer: Literal["adamw_torch", "paged_adamw_8bit", "adamw_8bit"] = "adamw_torch"
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    evaluate_every: int = Field(50, ge=1)
-    save_every: int = Field(100, ge=1)
-    early_stopping: EarlyStopping | None = EarlyStopping()
-    kl: Kl = Kl()
-    seed: int = Field(0, ge=0, lt=2**32)
-
-
-class Stops(Section):
-    """Where preference training stops, against the result of SFT, and what the gate refuses, against the champion.
-
-    Attributes:
-        displacement: how far, in nats per answer token, the mean log-probability of preferred answers may fall.
-        length: share of the mean answer length before by which it may change, either way.
-        length_follows_preferred: answers may also move to the length of the answers that people prefer, and as far beyond.
-        kl: nats per token on frozen prompts (anchors kept for dev); decisions/stop-rules.md has what it costs.
-        refusal, sycophancy: percentage points by which the shares of refusals and of agreement with a wrong claim may rise.
-    """
-
-    displacement: float = Field(0.05, ge=0)
-    length: float = Field(0.15, ge=0)
-    length_follows_preferred: bool = False
-    kl: float = Field(0.2, gt=0)
-    refusal: float = Field(2.0, ge=0)
-    sycophancy: float = Field(2.0, ge=0)
-
-
-class Preference(Section):
-    """Learning from thumbs after SFT; SCIENCE section 2 has the defaults' sources.
-
-    Attributes:
-        method: auto takes DPO from `min_pairs` real pairs on, nothing below `min_downs` bad answers, else KTO, or BCO
-            where good and bad answers come from different topics (total variation above `max_topic_shift`).
-        beta: strength of the tie to the SFT result.
-        nll_weight: weight of the SFT term on chosen and good answers (RPO); without it KTO left 0 to 47 % of preferred
-            answers word for word where 70 % were before (docs/decisions/preference-trainer.md).
-        anchors: anchor tokens per answer token that go along; every anchor family of the mixture takes part.
-        desirable, undesirable: weights of good and bad answers; auto balances them by count.
-        evaluate_every: how many steps apart the stop rules look; auto looks at least eight times a run.
-        probes: how many frozen prompts of each kind the stop rules look at.
-    """
-
-    method: Literal["auto", "dpo", "kto", "bco", "none"] = "auto"
-    min_pairs: int = Field(1000, ge=1)
-    min_downs: int = Field(200, ge=0)
-    max_topic_shift: Share = 0.25
-    beta: float = Field(0.1, gt=0)
-    nll_weight: float = Field(1.0, ge=0)
-    anchors: float = Field(1.0, ge=0)
-    desirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    undesirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    learning_rate: float = Field(5e-6, gt=0)
-    scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
-    warmup: float = Field(0.1, ge=0)
-    epochs: float = Field(1, gt=0)
-    batch: Batch = Batch(per_device=8, accumulate=4)
-    evaluate_every: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    save_every: int = Field(50, ge=1)
-    probes: int = Field(100, ge=1)
-    stops: Stops = Stops()
-
-    @model_validator(mode="after")
-    def _fits_both_labels(self) -> "Preference":
-        if self.method not in ("dpo", "none") and self.batch.per_device * self.batch.accumulate < 2:
-            raise ValueError(
-                f"`method: {self.method}` may read good and bad answers, both in every step: a batch of 1 has no room for them; "
-                "raise batch.per_device"
-            )
-        return self
-
-
 class Phase(Section):
     """Overrides by the number of promoted rounds of this recipe; `rounds` is inclusive, null is open."""
 
@@ -248,48 +161,6 @@ class Evaluate(Section):
     dev_items: int = Field(100, ge=1)
 
 
-class Margin(Section):
-    """How far the candidate may truly lie below each baseline."""
-
-    champion: Points
-    origin: Points
-
-
-class GateRule(Section):
-    """One gate on one suite; several criteria hold together. All figures are percentage points.
-
-    Attributes:
-        metric: which of the suite's metrics; None takes the suite's own (rougeL for `heldout`).
-        margin: non-inferiority against the champion and, cumulatively, against the origin.
-        floor_below_origin: fails a candidate whose score lies further below the measured origin, and surely below it;
-            one that is not surely below it is inconclusive.
-        floor: absolute score from 0 to 100; a measured origin that misses it stops the round before training.
-        min_gain: superiority; the lower bound of the gain must exceed it. Negative values ask for non-inferiority.
-    """
-
-    suite: str
-    metric: Metric | None = None
-    margin: Margin | None = None
-    floor_below_origin: Annotated[float, Field(ge=0, le=100)] | None = None
-    floor: Annotated[float, Field(ge=0, le=100)] | None = None
-    min_gain: Annotated[float, Field(ge=-100, le=100)] | None = None
-
-    @model_validator(mode="after")
-    def _asks_for_something(self) -> "GateRule":
-        asked = (self.margin, self.floor_below_origin, self.floor, self.min_gain)
-        if self.suite != GUARD_SUITE and all(value is None for value in asked):
-            raise ValueError(
-                f"the gate on suite '{self.suite}' asks for nothing: give margin, floor_below_origin, floor or min_gain"
-            )
-        if self.floor is not None and self.metric == "perplexity":
-            raise ValueError(
-                "a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin"
-            )
-        if self.min_gain is not None and self.suite != "heldout":
-            raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
-        return self
-
-
 class Export(Section):
     """`scales` are the adapter scales tried on dev items; the best one is merged.
 
@@ -303,11 +174,15 @@ class Export(Section):
 
 
 class Schedule(Section):
+    """When a round is asked for by itself: a crontab line (UTC), and how many new examples make it worth while."""
+
     cron: str
     min_new_examples: int = Field(0, ge=0)
 
 
 class Recipe(Section):
+    """Everything about a round but its data."""
+
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     base: Base
     lineage: Literal["from_origin", "sequential"] = "from_origin"

@@ -1,0 +1,59 @@
+"""What a recipe's gate may ask of a suite. All figures are percentage points.
+
+- {suite: kmmlu, floor_below_origin: 2.0, margin: {champion: 2.0, origin: 3.0}}
+- {suite: heldout, metric: rougeL, min_gain: 0.0}
+- {suite: language}
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipelines.recipe.section import Section
+
+GUARD_SUITE = "language"
+
+Points = Annotated[float, Field(gt=0, le=100)]
+Metric = Literal["acc", "exact_match", "rouge1", "rouge2", "rougeL", "perplexity"]
+
+
+class Margin(Section):
+    """How far the candidate may truly lie below each baseline."""
+
+    champion: Points
+    origin: Points
+
+
+class GateRule(Section):
+    """One gate on one suite; several criteria hold together.
+
+    Attributes:
+        metric: which of the suite's metrics; None takes the suite's own (rougeL for `heldout`).
+        margin: non-inferiority against the champion and, cumulatively, against the origin.
+        floor_below_origin: fails a candidate whose score lies further below the measured origin, and surely below it;
+            one that is not surely below it is inconclusive.
+        floor: absolute score from 0 to 100; a measured origin that misses it stops the round before training.
+        min_gain: superiority; the lower bound of the gain must exceed it. Negative values ask for non-inferiority.
+    """
+
+    suite: str
+    metric: Metric | None = None
+    margin: Margin | None = None
+    floor_below_origin: Annotated[float, Field(ge=0, le=100)] | None = None
+    floor: Annotated[float, Field(ge=0, le=100)] | None = None
+    min_gain: Annotated[float, Field(ge=-100, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "GateRule":
+        asked = (self.margin, self.floor_below_origin, self.floor, self.min_gain)
+        if self.suite != GUARD_SUITE and all(value is None for value in asked):
+            raise ValueError(
+                f"the gate on suite '{self.suite}' asks for nothing: give margin, floor_below_origin, floor or min_gain"
+            )
+        if self.floor is not None and self.metric == "perplexity":
+            raise ValueError(
+                "a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin"
+            )
+        if self.min_gain is not None and self.suite != "heldout":
+            raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
+        return self

@@ -1,0 +1,230 @@
+"""What apps send, parsed and checked at once; what is wrong with it is said in one sentence with its place.
+
+{"id": "c-1", "user": "u", "messages": [{"role": "usr", "content": "Hi"}]}
+->  DataError("messages.0.role: 'usr' is not one of system, user, assistant, tool")
+"""
+
+import difflib
+import re
+import unicodedata
+from typing import Any
+
+import msgspec
+
+from pipelines.errors import DataError
+from service.ingest.wire import (
+    MAX_BATCH,
+    AnswerIn,
+    ComparisonChangeIn,
+    ComparisonIn,
+    ConversationIn,
+    CorrectionChangeIn,
+    CorrectionIn,
+    HintsIn,
+    MessageIn,
+    PromptMessageIn,
+    RetractionIn,
+    VoteChangeIn,
+    VoteIn,
+    WholeComparisonIn,
+)
+
+
+class Malformed(DataError):
+    """What was sent is not JSON at all."""
+
+
+_conversation = msgspec.json.Decoder(ConversationIn)
+_vote = msgspec.json.Decoder(VoteChangeIn)
+_retraction = msgspec.json.Decoder(RetractionIn)
+_correction = msgspec.json.Decoder(CorrectionChangeIn)
+_comparison = msgspec.json.Decoder(ComparisonChangeIn)
+_whole_comparison = msgspec.json.Decoder(WholeComparisonIn)
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_rows = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def parse_conversation(body: bytes | msgspec.Raw) -> ConversationIn:
+    """One conversation from JSON.
+
+    Raises:
+        Malformed: not JSON; the sentence names the byte.
+        DataError: JSON of another shape; the sentence names the field.
+    """
+    found = _parse(_conversation, body, ConversationIn)
+    assert isinstance(found, ConversationIn)
+    return found
+
+
+def parse_vote(body: bytes) -> VoteChangeIn:
+    """A vote from JSON; raises like parse_conversation."""
+    found = _parse(_vote, body, VoteChangeIn)
+    assert isinstance(found, VoteChangeIn)
+    return found
+
+
+def parse_retraction(body: bytes) -> RetractionIn:
+    """Whose vote to take back, from JSON; raises like parse_conversation."""
+    found = _parse(_retraction, body, RetractionIn)
+    assert isinstance(found, RetractionIn)
+    return found
+
+
+def parse_correction(body: bytes) -> CorrectionChangeIn:
+    """A correction from JSON; raises like parse_conversation."""
+    found = _parse(_correction, body, CorrectionChangeIn)
+    assert isinstance(found, CorrectionChangeIn)
+    refuse_blank(found.content, "content")
+    return found
+
+
+def parse_comparison(body: bytes) -> ComparisonChangeIn | WholeComparisonIn:
+    """A comparison from JSON, with its prompt if there is one; raises like parse_conversation."""
+    is_whole = "prompt" in _parse(_keys, body, dict)
+    if is_whole:
+        whole = _parse(_whole_comparison, body, WholeComparisonIn)
+        assert isinstance(whole, WholeComparisonIn)
+        for name, text in (
+            ("prompt", whole.prompt[-1].content),
+            ("chosen", whole.chosen.content),
+            ("rejected", whole.rejected.content),
+        ):
+            refuse_blank(text, name)
+        return whole
+    found = _parse(_comparison, body, ComparisonChangeIn)
+    assert isinstance(found, ComparisonChangeIn)
+    return found
+
+
+def refuse_blank(text: str, place: str) -> None:
+    """Refuses a text in which nothing can be seen: spaces, zero-width and control characters only.
+
+    Raises:
+        DataError: it is one; the sentence begins with `place`.
+    """
+    if not any(unicodedata.category(character)[0] not in "ZC" for character in text):
+        raise DataError(f"{place}: there is no visible character in it; write the text that people would read")
+
+
+def split_list(body: bytes) -> list[msgspec.Raw]:
+    """The rows of a JSON list, each still to be parsed, so that one bad row does not fail the others.
+
+    Raises:
+        Malformed: not JSON.
+        DataError: more than 1,000 rows.
+    """
+    rows: list[msgspec.Raw] = _parse(_rows, body, list)
+    if len(rows) > MAX_BATCH:
+        raise DataError(
+            f"a list of {len(rows)} conversations is too long: send at most {MAX_BATCH} at a time, "
+            "or stream them to /v1/conversations/import"
+        )
+    return rows
+
+
+def _parse(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, kind: type) -> Any:
+    try:
+        found = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise DataError(_sentence(str(error), kind, body)) from None
+    except UnicodeDecodeError:
+        raise Malformed(f"this is not valid JSON: {_where_not_utf8(bytes(body))}") from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise Malformed(f"this is not valid JSON: {_lower_first(reason)} (of {len(bytes(body))} bytes)") from None
+    except RecursionError:
+        raise DataError("the JSON is nested too deeply") from None
+    # the decoders accept escaped NULs, which PostgreSQL cannot store; the raw bytes show cheaply whether to look
+    if b"\\u0000" in bytes(body) and _has_nul(msgspec.json.decode(body)):
+        raise DataError("the text holds a NUL character (\\u0000), which cannot be stored; remove it")
+    return found
+
+
+def _sentence(message: str, kind: type, body: bytes | msgspec.Raw) -> str:
+    """msgspec's complaint with the path in plain words, the length of what is too long or too short, and for an unknown
+    field the nearest known one."""
+    unknown = re.match(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", message, re.DOTALL)
+    if unknown:
+        name, path = unknown.group(1), _path(unknown.group(2))
+        known = _known_fields(kind, path)
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+        where = f" in {path}" if path else ""
+        return f"unknown field {name[:80]!r}{where}; {hint}"
+    text, _, at = message.partition(" - at ")
+    path = _path(at.strip("`"))
+    text += _length(text, path, body)
+    return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
+
+
+def _length(text: str, path: str, body: bytes | msgspec.Raw) -> str:
+    """How long a value of the wrong length is, and what to do about it; nothing about other complaints."""
+    wrong = re.match(r"Expected `(str|array)` of length (<=|>=)", text)
+    found = _value_at(msgspec.json.decode(body), path) if wrong else None
+    if wrong is None or not isinstance(found, str | list):
+        return ""
+    has = f"{len(found)} {'characters' if isinstance(found, str) else 'entries'}"
+    return f", and this has {has}: {'shorten it' if wrong.group(2) == '<=' else 'fill it in'}"
+
+
+def _value_at(value: Any, path: str) -> Any:
+    """What stands at a path such as `messages[0].content`; None where the path does not say."""
+    for name, number in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path):
+        if number and isinstance(value, list):
+            value = value[int(number)]
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def checked_id(name: str) -> str:
+    """An id from the URL.
+
+    Raises:
+        DataError: it is empty, too long, or holds a NUL.
+    """
+    if not 1 <= len(name) <= 256 or "\0" in name:
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        raise DataError(f"ids have 1 to 256 characters and no NUL; this one has {len(name)}: {shown!r}")
+    return name
+
+
+def _known_fields(kind: type, path: str) -> list[str]:
+    inner = {
+        "messages": MessageIn,
+        "votes": VoteIn,
+        "hints": HintsIn,
+        "corrections": CorrectionIn,
+        "comparisons": ComparisonIn,
+        "prompt": PromptMessageIn,
+        "chosen": AnswerIn,
+        "rejected": AnswerIn,
+    }
+    found = inner.get(re.split(r"[.\[]", path)[0], kind) if path else kind
+    return [field.name for field in msgspec.structs.fields(found)] if hasattr(found, "__struct_fields__") else []
+
+
+def _where_not_utf8(body: bytes) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start})"
+    return "a text is not valid Unicode"
+
+
+def _path(at: str | None) -> str:
+    return (at or "").removeprefix("$").removeprefix(".")
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, list):
+        return any(_has_nul(item) for item in value)
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return False
