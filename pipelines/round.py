@@ -11,12 +11,11 @@ from pipelines.recipe import Recipe
 from pipelines.records import Corpus, PreferenceItem, SnapshotItem
 from pipelines.stages import gate, train
 from pipelines.stages.baseline import prepare_origin
-from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate, read_scores
-from pipelines.stages.export import Exported, ExportRequest, export_candidate
+from pipelines.stages.evaluate import EvaluateOutput, EvaluateRequest, evaluate
+from pipelines.stages.export.form import Exported, ExportRequest, export_candidate
 from pipelines.stages.mix import MixOutput, mix
 from pipelines.stages.prefer import Preferred
-from pipelines.stages.report.preference import told_of
-from pipelines.stages.report.write import ReportFacts, ReportOutput, language_of, report
+from pipelines.stages.report import report
 from pipelines.stages.runner import StageRunner
 from pipelines.stages.snapshot import SnapshotOutput, as_resampled, snapshot
 from pipelines.stages.sources import Sources
@@ -131,34 +130,26 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         "evaluate", EvaluateOutput, measure, export_stage.digest, form_digest(champion.form), recipe.evaluate
     )
 
-    measured = scored.output
-
     # The decision, and the story of it.
     stops = thumbs.rule.stops if preferred.trained else None
     judged = run(gate, gate.Input(measured=scored, exported=export_stage, gates=recipe.gates, stops=stops))
     verdict = judged.output
 
-    def tell(out: Path) -> ReportOutput:
-        scores = read_scores(scored.folder, measured)
-        told = ReportFacts(
-            recipe=recipe,
-            attempt=context.attempt,
-            origin=origin.id,
-            champion=champion.id,
-            snapshot=taken,
-            mixture=mixed,
-            training=trained,
-            candidate=exported,
-            evaluation=measured,
-            verdict=verdict,
-            language=language_of(scores),
-            seconds=run.seconds,
-            preference=told_of(preferred, taken.feedback, scores) if recipe.preference else None,
-        )
-        history = thumbed.folder / preferred.trained.history if preferred.trained else None
-        return report(told, training.folder / trained.loss_history, out, history)
-
-    run.by_reads("report", ReportOutput, tell, judged.digest)
+    story = report.Input(
+        recipe=recipe,
+        attempt=context.attempt,
+        origin=origin.id,
+        champion=champion.id,
+        snapshot=seen,
+        mixture=mixture,
+        trained=training,
+        preferred=thumbed,
+        exported=export_stage,
+        measured=scored,
+        judged=judged,
+        seconds=run.seconds,
+    )
+    run(report, story)
     attempt.clear_scratch()
     return RoundResult(
         outcome=verdict.outcome,

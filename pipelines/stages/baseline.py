@@ -14,7 +14,7 @@ from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, s
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
 from pipelines.recipe import Export, Quantization
-from pipelines.stages.export import Exported, ExportRequest, run_export
+from pipelines.stages.export.form import Exported, ExportRequest, run_export
 
 _MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
 

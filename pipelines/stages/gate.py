@@ -6,8 +6,9 @@ from pipelines.context import StageContext
 from pipelines.gate.decide import Verdict, decide
 from pipelines.recipe import GateRule, Stops
 from pipelines.records import Record
-from pipelines.stages import evaluate, export
+from pipelines.stages import evaluate
 from pipelines.stages.contract import Finished
+from pipelines.stages.export.form import Exported
 
 Output = Verdict
 
@@ -16,7 +17,7 @@ class Input(Record):
     """`stops` are the recipe's stop rules if a preference stage trained; None: there was no such stage."""
 
     measured: Finished[evaluate.Output]
-    exported: Finished[export.Output]
+    exported: Finished[Exported]
     gates: tuple[GateRule, ...]
     stops: Stops | None
 

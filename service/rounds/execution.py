@@ -19,7 +19,7 @@ from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependen
 from pipelines.feedback.reasons import MIXTURE as MIXTURE_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record, SnapshotItem
-from pipelines.stages.export import Exported
+from pipelines.stages.export.form import Exported
 from pipelines.stages.mix import LeftOut
 from service.corpus import StoreCorpus
 from service.models.promotion import promote

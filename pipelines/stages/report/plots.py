@@ -4,26 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.records import Record
+from pipelines.stages.report.facts import LossPoint, PreferencePoint
 from pipelines.stages.report.scores import ScoreRow
 
 _INK, _ACCENT, _QUIET = "#1f2937", "#b45309", "#9ca3af"
-
-
-class LossPoint(Record):
-    """One line of loss_history.csv; a loss is None where that step measured the other one only."""
-
-    step: int
-    loss: float | None
-    dev_loss: float | None
-
-
-class PreferencePoint(Record):
-    """One step of a preference run: its loss, and by how much good answers are ahead of bad ones."""
-
-    step: int
-    loss: float
-    margin: float | None
 
 
 def draw(

@@ -1,6 +1,5 @@
-"""The score table of a round, as rows for report.json and as Markdown for report.md."""
+"""The score table of a round: a row per suite and metric, with the bounds that the gate used."""
 
-from collections.abc import Sequence
 from math import exp
 
 from pipelines.gate.statistics import alpha_for, paired_interval
@@ -33,22 +32,6 @@ def score_rows(scores: GateInput) -> tuple[ScoreRow, ...]:
     """A row per suite and metric that was measured, at the level of the bounds that the gate used."""
     alpha = alpha_for(scores.attempt, scores.max_attempts)
     return tuple(_row(scores, entry, alpha) for entry in scores.candidate.suites)
-
-
-def score_table(rows: Sequence[ScoreRow]) -> str:
-    """The rows as a Markdown table; one line per suite and metric."""
-    lines = [
-        "| suite | metric | origin | champion | candidate | against origin | against champion | items |",
-        "|---|---|---:|---:|---:|---|---|---:|",
-    ]
-    for row in rows:
-        origin = f"{row.difference:+.1f} ({row.lower:+.1f} to {row.upper:+.1f})"
-        champion = f"{row.champion_difference:+.1f} ({row.champion_lower:+.1f} to {row.champion_upper:+.1f})"
-        lines.append(
-            f"| {row.suite} | {row.metric} | {row.origin:.1f} | {row.champion:.1f} | {row.candidate:.1f} | {origin} "
-            f"| {champion} | {row.n} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def _row(scores: GateInput, candidate: SuiteScores, alpha: float) -> ScoreRow:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from sqlmodel import Session
 
 from pipelines.artifacts import read_manifest
 from pipelines.errors import ArtifactError, RecipeError
+from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import GateRule
 from pipelines.recipe_file import parse_recipe
 from service.settings import Settings
@@ -64,24 +65,6 @@ class AttemptView:
     scores: Sequence[ScoreRow]
     preference: PreferenceView | None
     model_id: str | None
-
-
-class Check(BaseModel):
-    """The part of the gate's check that a table shows (pipelines/gate/decide.py)."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    suite: str
-    criterion: str
-    outcome: str
-    reason: str
-    baseline: str | None = None
-    candidate: float | None = None
-    reference: float | None = None
-    difference: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    n: int | None = None
 
 
 def round_view(session: Session, settings: Settings, round_id: int) -> dict[str, Any]:
@@ -195,17 +178,13 @@ def _points_of(lines: Sequence[Mapping[str, Any]], x: str, y: str) -> list[chart
     return [(float(line[x]), float(line[y])) for line in lines if line.get(y) not in (None, "")]
 
 
-def _checks(folder: Path) -> list[Check]:
-    """The gate's checks of a finished attempt; none before."""
+def _checks(folder: Path) -> Sequence[Check]:
+    """The gate's checks of a finished attempt; none before, nor where another version wrote them otherwise."""
     try:
         manifest = read_manifest(folder / "gate")
-    except ArtifactError:
-        return []
-    found = manifest.output.get("checks", []) if manifest else []
-    try:
-        return [Check.model_validate(one) for one in found]
-    except ValidationError:
-        return []
+        return Verdict.model_validate(manifest.output, extra="ignore").checks if manifest else ()
+    except (ArtifactError, ValidationError):
+        return ()
 
 
 def _threshold(check: Check, rules: Sequence[GateRule]) -> float | None:

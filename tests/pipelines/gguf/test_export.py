@@ -12,8 +12,8 @@ from pipelines.gate.change import Change
 from pipelines.gguf.check import tensor_types, verify_form
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.recipe import Export
-from pipelines.stages.export import Exported, ExportRequest, run_export
-from pipelines.stages.export.form import export
+from pipelines.stages.export.child import export
+from pipelines.stages.export.form import Exported, ExportRequest, run_export
 from tests.pipelines.gguf.conftest import write_adapter
 
 PROMPTS = tuple(f"<|im_start|>user\nHello {n} 안녕<|im_end|>\n<|im_start|>assistant\n" for n in range(20))
@@ -84,7 +84,7 @@ def test_a_refused_adapter_leaves_an_empty_folder(model: Path, adapter: Path, tm
 def test_a_model_larger_than_memory_is_exported_without_agreement_and_says_so(
     model: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.stages.export.form.os.sysconf", lambda name: 1 << 11)
+    monkeypatch.setattr("pipelines.stages.export.child.os.sysconf", lambda name: 1 << 11)
     output = export(request(model, adapter, tmp_path / "made", prompts=PROMPTS[:5]))
     assert output.agreement is None and "too many for 0 GB of memory" in output.note
 

@@ -17,7 +17,7 @@ from service.settings import Settings
 from service.store import models
 from service.store.session import open_store
 from service.store.tables import App, Attempt, Conversation, Person, Rejection, Stage, now
-from service.web.pages import charts, routes
+from service.web.pages import charts, rounds, routes
 from service.web.pages.preferences import preference_view
 from tests.conftest import make_settings
 from tests.service.live import Live, running
@@ -135,6 +135,25 @@ def test_a_stage_that_was_left_out_shows_why_without_figures(tmp_path: Path) -> 
     (tmp_path / "report" / "report.json").write_text(json.dumps(told))
     view = preference_view(tmp_path)
     assert view is not None and (view.method, view.after, view.bounds, view.drawing) == ("none", "", "", None)
+
+
+def test_the_report_of_a_round_from_before_still_shows_its_thumbs(tmp_path: Path) -> None:
+    """Written by the code before report.json had records of its own."""
+    before = Path(__file__).parents[2] / "pipelines" / "stages" / "reports" / "thumbs.json"
+    (tmp_path / "report").mkdir()
+    shutil.copy(before, tmp_path / "report" / "report.json")
+    view = preference_view(tmp_path)
+    assert view is not None and (view.method, view.before, view.after, view.pairs) == ("kto", "10.0 %", "95.0 %", 40)
+    assert [row.rule for row in view.feedback if row.fate == "dropped"] == ["echo", "tied", "over_user_cap"]
+    assert all(row.words for row in view.feedback)
+
+
+def test_a_candidate_that_learned_nothing_is_shown_with_the_reason(tmp_path: Path) -> None:
+    check = {"suite": "candidate", "criterion": "change", "outcome": "fail", "reason": "candidate: unchanged: fail"}
+    later = {"needed": None, "what a later version adds": 1}
+    _manifest(tmp_path, {"outcome": "fail", "checks": [check | later]})
+    (row,) = (rounds._score_row(one, ()) for one in rounds._checks(tmp_path))
+    assert (row.suite, row.metric, row.verdict, row.drawing) == ("candidate", "change", "fail", None)
 
 
 def test_what_people_wrote_is_escaped(browser: httpx.Client) -> None:
@@ -344,16 +363,14 @@ def _finished_attempt(folder: Path) -> None:
         "n": 600,
         "needed": None,
     }
-    manifest = {
-        "stage": "gate",
-        "input": "i",
-        "output": {"outcome": "pass", "checks": [check]},
-        "files": {},
-        "seconds": 0.1,
-        "finished_at": 1.0,
-    }
+    _manifest(folder, {"outcome": "pass", "checks": [check]})
+
+
+def _manifest(folder: Path, output: dict[str, object]) -> None:
+    """A finished gate stage."""
+    said = {"stage": "gate", "input": "i", "output": output, "files": {}, "seconds": 0.1, "finished_at": 1.0}
     (folder / "gate").mkdir(parents=True)
-    (folder / "gate" / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "gate" / "manifest.json").write_text(json.dumps(said))
 
 
 def _report(folder: Path) -> None:

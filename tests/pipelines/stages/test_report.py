@@ -1,0 +1,93 @@
+"""The report: what it tells people and programs of a round, and that it tells what it always told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.context import StageContext
+from pipelines.gate.change import Change
+from pipelines.stages.report import report
+from pipelines.stages.report.facts import ReportFacts, read_preference_section
+from pipelines.stages.report.text import as_markdown
+from tests.pipelines.stages import report_inputs as made
+
+REPORTS = Path(__file__).parent / "reports"  # of three made-up rounds, by the code before there was a template
+LEFT_OUT = "only 31 answers were voted down, and 200 are needed."
+ROUNDS: dict[str, dict[str, Any]] = {
+    "thumbs": {},
+    "answers": {
+        "recipe": made.recipe(preference=None, lineage="sequential"),
+        "snapshot": made.snapshot(cap=None, feedback=made.feedback(cohort=None)),
+        "preferred": made.preferred(trained=None),
+    },
+    "left_out": {"preferred": made.preferred(trained=None, resampled=0, choice=made.choice("none", LEFT_OUT))},
+}
+CONTEXT: Any = None  # where the stage works decides nothing, and the report works nowhere else
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_people_read_what_they_always_read(name: str, tmp_path: Path) -> None:
+    context: StageContext = CONTEXT
+    output = report.run(made.report_input(tmp_path, **ROUNDS[name]), tmp_path, context)
+    assert (tmp_path / output.markdown).read_text() == (REPORTS / f"{name}.md").read_text()
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path) -> None:
+    facts = report.gather(made.report_input(tmp_path, **ROUNDS[name]))
+    found, before = facts.model_dump(mode="json"), json.loads((REPORTS / f"{name}.json").read_text())
+    assert {key: found[key] for key in found.keys() - before.keys()}.keys() == {"people", "examples"}
+    assert found["export"].pop("change") is None and found["export"].pop("note") == ""
+    assert {key: found[key] for key in before} == before
+
+
+def test_the_report_of_a_round_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    given = made.report_input(tmp_path)
+    report.run(given, tmp_path, CONTEXT)
+    text = (tmp_path / "report.json").read_text()
+    assert ReportFacts.model_validate_json(text) == report.gather(given)
+    assert read_preference_section(tmp_path) == report.gather(given).preference
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_the_section_on_thumbs_of_an_earlier_report_is_still_read(name: str, tmp_path: Path) -> None:
+    before = json.loads((REPORTS / f"{name}.json").read_text())
+    section = before["preference"]
+    for part in (section, section["training"] if section else None):
+        if part:
+            part["a field that a later version dropped"] = 1
+    (tmp_path / "report.json").write_text(json.dumps(before))
+    found = read_preference_section(tmp_path)
+    if section is None:
+        assert found is None
+        return
+    assert found is not None and (found.method, found.n) == (section["method"], section["n"])
+    assert (found.heldout_after, dict(found.used)) == (section["heldout_after"], section["used"])
+
+
+def test_the_pictures_are_drawn_and_named(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    output = report.run(made.report_input(tmp_path), tmp_path, CONTEXT)
+    assert output.pictures == ("loss.png", "preference.png", "scores.png")
+    assert all((tmp_path / name).stat().st_size > 1000 for name in output.pictures)
+
+
+def test_every_conversation_of_the_funnel_is_accounted_for(tmp_path: Path) -> None:
+    funnel = report.gather(made.report_input(tmp_path)).funnel
+    left = sum(funnel.left_out.values()) + sum(funnel.rejected.values())
+    assert funnel.received == funnel.examples + funnel.dev + funnel.heldout + left
+
+
+def test_the_report_says_what_changed_and_why_nothing_was_compared(tmp_path: Path) -> None:
+    change = Change(
+        tensors=50, changed_tensors=28, blocks=1000, changed_blocks=0, modules=28, targeted_modules=28, moved_modules=0
+    )
+    exported = made.exported(agreement=None, note="agreement was not measured: no prompts were given", change=change)
+    text = as_markdown(report.gather(made.report_input(tmp_path, exported=exported)), ())
+    assert (
+        f"adapter scale 0.5. Note: agreement was not measured: no prompts were given. Changed: {change.sentence}."
+        in text
+    )
+    assert "0 of 1,000 blocks (0 %)" in text and "moves 0 of the 28 modules" in text
