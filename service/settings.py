@@ -1,4 +1,8 @@
-"""Settings of the machine, read from the environment once; the only reader of os.environ in service/."""
+"""Settings of the machine: the environment first, then the file in the home folder; the only reader of os.environ here.
+
+var/settings.env    # what `perennial up --names` keeps; any PERENNIAL_ variable but PERENNIAL_HOME may stand here
+                    PERENNIAL_ALLOW_DEGRADED_NAMES=1
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -6,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.artifacts import write_atomic
 from pipelines.errors import InputError
 
+SETTINGS_FILE = "settings.env"
+_URL = "PERENNIAL_DATABASE_URL"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -28,7 +35,25 @@ class Settings:
     max_queue: int = 20_000
     lease_seconds: int = 60
     curation_timeout_seconds: float = 20.0
+    min_free_bytes: int = 1 << 30
+    recipe: str = "data/recipes/tiny.yaml"
     project: Path = Path()
+
+    @property
+    def says_how_to_find_names(self) -> bool:
+        """Whether curation may start: a model for names is set, or rules alone are allowed."""
+        return self.ner_model is not None or self.allow_degraded_names
+
+    @property
+    def recipe_path(self) -> Path:
+        """The recipe whose base is the first champion; relative to the project, as the paths in a recipe are."""
+        return self.project / self.recipe
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the web process."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
 
     @property
     def keys(self) -> Path:
@@ -52,14 +77,18 @@ class Settings:
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings from PERENNIAL_* variables; an unknown or malformed one is an InputError that names it."""
+    """The settings from PERENNIAL_* variables and, where those say nothing, from the home's settings file.
+
+    Raises:
+        InputError: a variable or a line of the file that is unknown or malformed; the sentence names it.
+    """
     env = os.environ if environment is None else environment
     given = {key: value for key, value in env.items() if key.startswith("PERENNIAL_")}
-    unknown = sorted(set(given) - set(_READERS) - {"PERENNIAL_HOME", "PERENNIAL_DATABASE_URL"})
+    home = Path(given.pop("PERENNIAL_HOME", "var")).absolute()
+    given = read_settings_file(home) | given
+    unknown = sorted(set(given) - set(_READERS) - {_URL})
     if unknown:
         raise InputError(f"unknown setting {unknown[0]}; known are {', '.join(sorted(_READERS))}")
-    home = Path(given.get("PERENNIAL_HOME", "var")).absolute()
-    url = given.get("PERENNIAL_DATABASE_URL", f"sqlite:///{home / 'perennial.db'}")
     values: dict[str, Any] = {}
     for name, (field, read) in _READERS.items():
         if name in given:
@@ -67,7 +96,39 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
                 values[field] = read(given[name])
             except ValueError as error:
                 raise InputError(f"{name}={given[name]!r} cannot be used: {error}") from error
+    url = given.get(_URL, f"sqlite:///{home / 'perennial.db'}")
     return Settings(home=home, database_url=url, project=Path(__file__).resolve().parent.parent, **values)
+
+
+def read_settings_file(home: Path) -> dict[str, str]:
+    """The settings kept in this home, as they are written; empty without a file.
+
+    Raises:
+        InputError: a line that is no `NAME=value`, or names a setting that cannot stand there.
+    """
+    path = home / SETTINGS_FILE
+    if not path.is_file():
+        return {}
+    kept: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or (name not in _READERS and name != _URL):
+            raise InputError(f"{path}, line {number}: {line.strip()[:80]!r} is no setting; write PERENNIAL_NAME=value")
+        kept[name] = value
+    return kept
+
+
+def keep_settings(home: Path, changes: Mapping[str, str | None]) -> None:
+    """Write these settings into the home's file, None to take one out; other lines stay as they are."""
+    path = home / SETTINGS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    others = [line for line in lines if line.partition("=")[0].strip() not in changes]
+    added = [f"{name}={value}" for name, value in changes.items() if value is not None]
+    home.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, "\n".join([*others, *added]) + "\n")
+    path.chmod(0o600)  # it may hold the database's password
 
 
 def _boolean(text: str) -> bool:
@@ -95,4 +156,6 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_MAX_QUEUE": ("max_queue", _positive),
     "PERENNIAL_LEASE_SECONDS": ("lease_seconds", _positive),
     "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", float),
+    "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _positive),
+    "PERENNIAL_RECIPE": ("recipe", str),
 }

@@ -24,22 +24,32 @@ def load_finders(setting: str) -> list[Finder]:
         MissingDependency: the library that a model needs is not installed.
         ModelError: a model that cannot be loaded, or that has no label for persons.
     """
+    return [load(name) for name, load in _loaders(setting)]
+
+
+def check_models(setting: str) -> None:
+    """Pass if every model in the setting is there, without loading any. Raises InputError as `load_finders` does."""
+    _loaders(setting)
+
+
+def _loaders(setting: str) -> list[tuple[str, Callable[[str], Finder]]]:
     names = [name.strip() for name in setting.split(",") if name.strip()]
     if not names:
         raise InputError("ner_model is empty: name a spaCy package or a model folder, or leave it out")
-    return [_load(name) for name in names]
+    return [(name, _loader(name)) for name in names]
 
 
-def _load(name: str) -> Finder:
+def _loader(name: str) -> Callable[[str], Finder]:
+    """What loads a model of this kind, told by the files in its folder."""
     folder = Path(name)
     if (folder / "gliner_config.json").is_file():
-        return _gliner(folder)
+        return _gliner
     if (folder / "meta.json").is_file():
-        return _spacy(name)
+        return _spacy
     if (folder / "config.json").is_file():
-        return _hugging_face(folder)
+        return _hugging_face
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
-        return _spacy(name)
+        return _spacy
     raise InputError(
         f"ner_model {name!r} is neither an installed spaCy package nor a folder with a spaCy, Hugging Face or GLiNER model; "
         "install it (for spaCy: pip install the model's wheel) or give the folder's path"
@@ -63,7 +73,7 @@ def _spacy(name: str) -> Finder:
     return find
 
 
-def _hugging_face(folder: Path) -> Finder:
+def _hugging_face(folder: str) -> Finder:
     transformers = _library("transformers", "transformers")
     try:
         model = transformers.AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)
@@ -89,9 +99,9 @@ def _hugging_face(folder: Path) -> Finder:
     return find
 
 
-def _gliner(folder: Path) -> Finder:
+def _gliner(folder: str) -> Finder:
     gliner = _library("gliner", "gliner")
-    model = gliner.GLiNER.from_pretrained(str(folder), local_files_only=True)
+    model = gliner.GLiNER.from_pretrained(folder, local_files_only=True)
 
     def find(text: str) -> list[tuple[int, int]]:
         return [

@@ -1,4 +1,4 @@
-"""Commands that run: up, serve, worker, engine, demo."""
+"""Commands that run: up, serve, worker, engine, origin, demo."""
 
 import os
 import signal
@@ -6,16 +6,26 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
-from service.cli.home import console, open_home
+from pipelines.errors import Busy, PerennialError
+from service.cli.home import Home, console, open_home, show_obstacles, whoami
+from service.cli.names import settle_names
 from service.logs import set_up_logging
+from service.models.origin import make_first_champion
+from service.obstacles import check_port, find_obstacles
 from service.settings import load_settings
+from service.store import models
 
 _PARTS = ("serve", "worker", "engine")
+_LOOK_SECONDS = 0.2
+_START_SECONDS = 30.0
+_MAX_FAILURES = 3
 _RESTART_SECONDS = 1.0
 _STOP_SECONDS = 15.0
 
@@ -26,43 +36,35 @@ def register(app: typer.Typer) -> None:
     app.command()(serve)
     app.command()(worker)
     app.command()(engine)
+    app.command()(origin)
     app.command()(demo)
 
 
 def up(
+    names: Annotated[
+        str | None, typer.Option(help="how people's names are found: rules, a model (docs/operating.md), or later")
+    ] = None,
     until_stdin_closes: Annotated[bool, typer.Option(hidden=True, help="end when whoever started this ends")] = False,
 ) -> None:
     """Run everything on this machine: web, worker and engine. Ctrl-C stops them."""
+    settings = settle_names(load_settings(), names, console)
     home = open_home()
-    home.store.close()
-    children = {part: _start(part) for part in _PARTS}
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    taken = check_port(settings.host, settings.port)
+    if taken is not None:
+        raise Busy(taken.line())
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     if until_stdin_closes:
-        # read below Python's buffers: a thread that holds their lock breaks the interpreter's shutdown
-        threading.Thread(target=lambda: stop(os.read(sys.stdin.fileno(), 1)), daemon=True).start()
-    console.print(f"Perennial is up: http://{home.settings.host}:{home.settings.port}  (home {home.settings.home})")
-    failures = dict.fromkeys(_PARTS, 0)
-    while not stopping:
-        time.sleep(0.2)
-        for part, child in children.items():
-            if child.poll() is None or stopping:
-                continue
-            failures[part] += 1
-            if part == "serve" and failures[part] >= 3:
-                stopping = True
-                continue
-            console.print(f"{part} ended with status {child.returncode}; starting it again")
-            time.sleep(min(30.0, _RESTART_SECONDS * failures[part]))
-            children[part] = _start(part)
-    _stop(children)
-    if failures["serve"] >= 3:
+        threading.Thread(target=_wait_for_end, args=(stopping,), daemon=True).start()
+    children = {part: _start(part) for part in _PARTS}
+    making = None if _has_champion(home) else _start("origin")
+    try:
+        healthy = _keep_running(home, children, stopping)
+    finally:
+        home.store.close()
+        _stop([*children.values(), *([making] if making else [])])
+    if not healthy:
         raise typer.Exit(1)
 
 
@@ -84,6 +86,26 @@ def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end
     set_up_logging()
     home = open_home()
     run_worker(home.settings, once=once)
+
+
+def origin() -> None:
+    """Make the base of the settings' recipe the first champion, so that chat is answered before the first round."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that half an export is cleared away
+    home = open_home()
+    settings = home.settings
+    console.print(
+        f"Making the first champion from {settings.recipe}: chat is answered once it is there",
+        markup=False,
+        soft_wrap=True,
+    )
+    try:
+        model = make_first_champion(settings, home.store, whoami())
+    except PerennialError as error:
+        console.print(f"The first champion could not be made: {error}", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    with home.store.read() as session:
+        champion = models.champion_id(session)
+    console.print(f"{model} is installed; the champion is {champion}", markup=False)
 
 
 def engine() -> None:
@@ -111,16 +133,59 @@ def demo(
         raise typer.Exit(1)
 
 
+def _keep_running(home: Home, children: dict[str, subprocess.Popen[bytes]], stopping: threading.Event) -> bool:
+    """Start again what ends, until told to stop; False if the web process cannot be kept running."""
+    failures = dict.fromkeys(children, 0)
+    greeted, patience = False, time.monotonic() + _START_SECONDS
+    while not stopping.wait(_LOOK_SECONDS):
+        greeted = greeted or _greet(home, anyway=time.monotonic() > patience)
+        for part, child in children.items():
+            if child.poll() is None or stopping.is_set():
+                continue
+            failures[part] += 1
+            if part == "serve" and failures[part] >= _MAX_FAILURES:
+                return False
+            console.print(f"{part} ended with status {child.returncode}; starting it again")
+            stopping.wait(min(30.0, _RESTART_SECONDS * failures[part]))
+            children[part] = _start(part)
+    return True
+
+
+def _greet(home: Home, anyway: bool) -> bool:
+    """Say where it is and what stops it, once the web process answers and a worker was seen, or without one `anyway`."""
+    try:
+        told = httpx.get(f"{home.settings.url}/healthz", timeout=1.0, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    seen = told["worker_seen_seconds_ago"]
+    if (seen is None or seen > _START_SECONDS) and not anyway:
+        return False
+    console.print(f"Perennial is up: {home.settings.url}  (home {home.settings.home})", markup=False, soft_wrap=True)
+    show_obstacles([one for one in find_obstacles(home.settings, home.store) if one.name != "engine_gone"])
+    return True
+
+
+def _has_champion(home: Home) -> bool:
+    with home.store.read() as session:
+        return models.champion_id(session) is not None
+
+
+def _wait_for_end(stopping: threading.Event) -> None:
+    """Read below Python's buffers: a thread that holds their lock breaks the interpreter's shutdown."""
+    os.read(sys.stdin.fileno(), 1)
+    stopping.set()
+
+
 def _start(part: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "service.cli", part], stdin=subprocess.DEVNULL)
 
 
-def _stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
-    for child in children.values():
+def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
         if child.poll() is None:
             child.terminate()
     deadline = time.monotonic() + _STOP_SECONDS
-    for child in children.values():
+    for child in children:
         try:
             child.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

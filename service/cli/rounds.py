@@ -8,7 +8,8 @@ from rich.table import Table
 
 from pipelines.errors import NotFound
 from pipelines.recipe_file import load_recipe
-from service.cli.home import console, open_home, whoami
+from service.cli.home import console, open_home, show_obstacles, whoami
+from service.obstacles import find_obstacles
 from service.rounds import requests, schedule
 from service.rounds.follow import follow_round
 
@@ -105,10 +106,12 @@ def remove(name: Annotated[str, typer.Argument(help="the recipe's name")]) -> No
 
 
 def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")]) -> None:
-    """Forecast a round: examples, tokens, steps, disk, and warnings in words. Starts nothing."""
+    """Forecast a round: examples, tokens, steps, disk, and warnings in words, and what stops you. Starts nothing."""
     from service.rounds.forecast import plan_recipe
 
     home = open_home()
-    forecast = plan_recipe(home.settings, home.store, home.vault, load_recipe(recipe))
+    parsed = load_recipe(recipe)
+    forecast = plan_recipe(home.settings, home.store, home.vault, parsed)
     for line in forecast.lines():
         console.print(line, markup=False)
+    show_obstacles(find_obstacles(home.settings, home.store, parsed))

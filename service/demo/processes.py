@@ -16,7 +16,7 @@ from typing import IO
 import httpx
 
 from pipelines.errors import Busy, PerennialError
-from service.rounds.liveness import another_lives
+from service.liveness import another_lives
 
 _START_SECONDS = 90
 _locks: list[IO[str]] = []

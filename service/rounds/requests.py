@@ -23,7 +23,7 @@ from sqlmodel import Session
 from pipelines.errors import NotFound, Refused
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import parse_recipe
-from service.rounds.liveness import another_lives
+from service.liveness import another_lives
 from service.settings import Settings
 from service.store import audit, rounds
 from service.store.session import Store

@@ -10,6 +10,7 @@ from service.api_keys import KeyRing
 from service.ingest import Writer
 from service.settings import Settings
 from service.store.session import open_store
+from service.store.trainable import TrainableWatch
 from service.vault import open_vault
 from service.web import openapi, problems
 from service.web.middleware import Guard
@@ -47,6 +48,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     store = open_store(settings)
     app.state.store = store
     app.state.vault = open_vault(settings, store)
+    app.state.trainable = TrainableWatch(store)
     app.state.keys = KeyRing(store)
     app.state.writer = Writer(store, app.state.vault, settings.max_queue).start()
     try:

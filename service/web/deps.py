@@ -11,6 +11,7 @@ from service.api_keys import KeyRing
 from service.ingest import Writer
 from service.settings import Settings
 from service.store.session import Store
+from service.store.trainable import TrainableWatch
 from service.vault import Vault
 
 
@@ -38,6 +39,12 @@ async def get_writer(request: Request) -> Writer:
     return found
 
 
+async def get_trainable(request: Request) -> TrainableWatch:
+    """The watch over what could train, of the running service."""
+    found: TrainableWatch = request.app.state.trainable
+    return found
+
+
 async def get_keys(request: Request) -> KeyRing:
     """The API keys that count."""
     found: KeyRing = request.app.state.keys
@@ -48,4 +55,5 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 StoreDep = Annotated[Store, Depends(get_store)]
 VaultDep = Annotated[Vault, Depends(get_vault)]
 WriterDep = Annotated[Writer, Depends(get_writer)]
+TrainableDep = Annotated[TrainableWatch, Depends(get_trainable)]
 KeysDep = Annotated[KeyRing, Depends(get_keys)]

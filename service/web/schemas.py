@@ -159,8 +159,24 @@ class CurationHealth(BaseModel):
     oldest_seconds: float | None
 
 
+class ObstacleOut(BaseModel):
+    """One thing that keeps conversations from becoming a better model, and its cure.
+
+    `degrades` is true where something that should work does not, false where only data or a first step is missing.
+    """
+
+    name: str
+    sentence: str
+    cure: str
+    degrades: bool
+
+
 class Health(BaseModel):
-    """`status` is ok, degraded (stored but not processed) or down (nothing can be stored)."""
+    """`status` is ok, degraded (stored, but something else does not work) or down (nothing can be stored).
+
+    Only down answers 503: a balancer should go on sending conversations while they are kept. `problems` are the
+    sentences behind the status; `obstacles` is everything that stops the wheel, with what lacks data too.
+    """
 
     status: Literal["ok", "degraded", "down"]
     database: Literal["writable", "unavailable"]
@@ -168,3 +184,4 @@ class Health(BaseModel):
     curation: CurationHealth | None
     worker_seen_seconds_ago: float | None
     problems: list[str]
+    obstacles: list[ObstacleOut]

@@ -20,10 +20,12 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 from pipelines.errors import Conflict, NotFound, PerennialError
 from service.api_keys import Caller
 from service.models import promotion
+from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
 from service.store import models
 from service.store.funnel import FunnelWatch
 from service.store.session import Store
+from service.store.trainable import TrainableWatch
 from service.web.auth import authenticate
 from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
 from service.web.pages import views
@@ -147,7 +149,7 @@ async def models_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Re
 @router.get("/fragments/{path:path}")
 async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
     """The part of a live page that changes."""
-    template, view = _view_of(f"/{path}", settings, _funnel(visit.request, store))
+    template, view = _view_of(f"/{path}", settings, _funnel(visit.request, store), _obstacles(visit, store, settings))
     values = await run_in_threadpool(_look, store, view)
     return HTMLResponse(_templates().get_template(template).render(values), headers=dict(HEADERS))
 
@@ -223,7 +225,7 @@ def logout(visit: StrangerDep, csrf: Text) -> Response:
 
 
 async def _live(visit: Visit, store: Store, settings: Settings, title: str, path: str) -> Response:
-    template, view = _view_of(path, settings, _funnel(visit.request, store))
+    template, view = _view_of(path, settings, _funnel(visit.request, store), _obstacles(visit, store, settings))
     values = await run_in_threadpool(_look, store, view)
     here = "/" + path.split("/")[1]
     return visit.page("live.html", title=title, path=path, here=here, fragment=template, **values)
@@ -238,10 +240,17 @@ def _funnel(request: Request, store: Store) -> FunnelWatch:
     return found
 
 
-def _view_of(path: str, settings: Settings, funnel: FunnelWatch) -> tuple[str, View]:
+def _obstacles(visit: Visit, store: Store, settings: Settings) -> Callable[[], list[Obstacle]]:
+    counts: TrainableWatch = visit.request.app.state.trainable
+    return lambda: find_obstacles(settings, store, counts=counts)
+
+
+def _view_of(
+    path: str, settings: Settings, funnel: FunnelWatch, obstacles: Callable[[], list[Obstacle]]
+) -> tuple[str, View]:
     """The template and data of a live page. Raises NotFound."""
     if path == "/":
-        return "overview.html", lambda session: views.overview_view(session, settings, funnel())
+        return "overview.html", lambda session: views.overview_view(session, settings, funnel(), obstacles())
     if path == "/rounds":
         return "rounds.html", views.rounds_view
     if path == "/models":

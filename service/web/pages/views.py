@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import objections
+from service.obstacles import SILENT_SECONDS, Obstacle
 from service.settings import Settings
 from service.store import models
 from service.store.funnel import Funnel
@@ -19,7 +20,6 @@ from service.store.tables import Model, Promotion, Round, ServedForm
 from service.web.pages.rounds import clock, latest_stages
 
 _OPEN = ("requested", "running")
-_WORKER_GONE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,16 @@ class ModelRow:
     can_override: bool
 
 
-def overview_view(session: Session, settings: Settings, counts: Funnel) -> dict[str, Any]:
-    """The overview: funnel, champion and engine, the newest round."""
+def overview_view(
+    session: Session, settings: Settings, counts: Funnel, obstacles: Sequence[Obstacle]
+) -> dict[str, Any]:
+    """The overview: what stops the wheel, funnel, champion and engine, the newest round."""
     last = models.last_promotion(session)
     rounds = list_rounds(session, 50)
     running = next((one for one in rounds if one.state == "running"), None)
     latest = running or next(iter(rounds), None)
     return {
+        "obstacles": obstacles,
         "champion": last,
         "engine": engine_of(session, settings),
         "running": running,
@@ -113,7 +116,7 @@ def _rounds_sentence(rounds: Sequence[Round]) -> str:
 
 def _worker_sentence(seen: datetime | None) -> str:
     ago = None if seen is None else (datetime.now(UTC) - seen).total_seconds()
-    if ago is None or ago > _WORKER_GONE_SECONDS:
+    if ago is None or ago > SILENT_SECONDS:
         return "no worker runs: start `perennial worker`"
     return "a worker is at work"
 

@@ -26,6 +26,9 @@ from service.chat import openai
 from service.chat.openai import ChatRequest
 from service.chat.place import fresh_reply_id, place
 from service.chat.reply import Record, Reply
+from service.engine.state import engine_view
+from service.obstacles import answering
+from service.settings import Settings
 from service.store import models
 from service.store.session import Store
 from service.store.tables import now
@@ -39,6 +42,7 @@ DEFAULT_TEMPERATURE = 1.0
 _OURS = ("conversation_id", "consent", "app")
 _CONSENT = {"true": True, "false": False}
 _WATCH_SECONDS = 0.5
+_SILENCING = ("champion_missing", "engine_gone", "engine_refuses")
 # A header holds no Hangul and no control characters: what is not in here is percent-encoded, as in a URL.
 _HEADER_SAFE = "!#$&'()*+,/:;<=>?@[]^`{|}"
 
@@ -51,7 +55,7 @@ async def complete(
 ) -> Response:
     """One reply, whole or streamed, in OpenAI's format."""
     asked = openai.parse_request(await request.body())
-    await run_in_threadpool(check_model, store, asked.model)
+    await run_in_threadpool(check_model, store, settings, asked.model)
     record = None
     if asked.store:
         app, at = app_of(caller, _ours(asked, "app")), now()
@@ -60,7 +64,10 @@ async def complete(
         )
         record = Record(writer, app, _user(asked), _consent(asked, request), _rest(asked), placed, at)
     reply = Reply(settings.home, _for_engine(asked), record)
-    start = await reply.begin()
+    try:
+        start = await reply.begin()
+    except Busy as error:
+        raise await run_in_threadpool(_explained, store, settings, error) from error
     if asked.model not in (ALIAS, start.model):
         reply.cancel()
         raise Busy(
@@ -70,15 +77,27 @@ async def complete(
     return answer.stream() if asked.stream else await answer.whole(request)
 
 
-def check_model(store: Store, name: str) -> None:
-    """Pass if the name means the champion. Raises NotFound with a sentence that says what does."""
+def check_model(store: Store, settings: Settings, name: str) -> None:
+    """Pass if the name means the champion, or what the engine serves until it has swapped.
+
+    Raises:
+        Busy: there is no champion yet; the sentence says why.
+        NotFound: it means nothing here; the sentence says what does.
+    """
     with store.read() as session:
         champion = models.champion_id(session)
-    if champion is None and name == ALIAS:
-        raise Busy("there is no champion yet: run a round and promote its model, then chat")
-    if name not in (ALIAS, champion):
+        if name == ALIAS and champion is None:
+            raise Busy(next(answering(settings, session)).line())
+    if name not in (ALIAS, champion, engine_view(settings.home, champion).model_id):
         known = f"'{ALIAS}' or its id '{champion}'" if champion else f"'{ALIAS}', once there is one"
         raise NotFound(f"the model '{name[:80]}' does not answer here; ask for {known}")
+
+
+def _explained(store: Store, settings: Settings, error: Busy) -> Busy:
+    """The error with what keeps the champion from answering, where that will not pass by itself."""
+    with store.read() as session:
+        found = [one for one in answering(settings, session) if one.name in _SILENCING]
+    return Busy(found[0].line()) if found else error
 
 
 class _Answer:

@@ -10,12 +10,14 @@ from pipelines.errors import NotFound
 from service.api_keys import Caller
 from service.engine.state import engine_view
 from service.models import promotion
+from service.obstacles import answering
 from service.store import models
 from service.store.models import StoredModel
 from service.store.tables import Promotion
 from service.web.auth import ModelsCaller, authenticate
 from service.web.deps import SettingsDep, StoreDep
 from service.web.problems import Forbidden, OpenAIRoute
+from service.web.routes.chat import ALIAS
 
 router = APIRouter(tags=["models"])
 _listing = APIRouter(route_class=OpenAIRoute, tags=["models"])
@@ -42,9 +44,13 @@ class PromotionOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A model as OpenAI lists it, with what Perennial knows of it."""
+    """A model as OpenAI lists it, with what Perennial knows of it.
+
+    The one called `champion` is `alias_of` whichever is the champion: an id that a client can keep over promotions.
+    """
 
     id: str
+    alias_of: str | None = None
     object: str = "model"
     created: int
     owned_by: str = "perennial"
@@ -67,7 +73,7 @@ class ModelList(BaseModel):
     serving: str | None
 
 
-@_listing.get("/v1/models", summary="Every model, newest first")
+@_listing.get("/v1/models", summary="The champion under its lasting name, then every model, newest first")
 def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelList:
     """Every model, newest first; `champion` and `serving` mark what is chosen and what answers."""
     _may_list(caller)
@@ -75,19 +81,21 @@ def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> Mo
         champion, entries = models.champion_id(session), models.list_models(session)
     serving = engine_view(settings.home, champion).model_id
     data = [_shown(one, champion, serving) for one in entries]
+    data[:0] = [_alias(one) for one in data if one.champion]
     return ModelList(data=data, champion=champion, serving=serving)
 
 
-@_listing.get("/v1/models/{model_id}", summary="One model; `champion` names the one that answers")
+@_listing.get("/v1/models/{model_id}", summary="One model; `champion` is the one that answers")
 def get_model(model_id: str, caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelOut:
     """One model by its id; `champion` names the one that is served."""
     _may_list(caller)
     with store.read() as session:
         champion = models.champion_id(session)
-        if model_id == "champion" and champion is None:
-            raise NotFound("there is no champion yet: run a round and promote its model")
-        entry = models.get_model(session, champion if model_id == "champion" and champion else model_id)
-    return _shown(entry, champion, engine_view(settings.home, champion).model_id)
+        if model_id == ALIAS and champion is None:
+            raise NotFound(next(answering(settings, session)).line())
+        entry = models.get_model(session, champion if model_id == ALIAS and champion else model_id)
+    shown = _shown(entry, champion, engine_view(settings.home, champion).model_id)
+    return _alias(shown) if model_id == ALIAS else shown
 
 
 @router.post("/v1/models/{model_id}/promote", summary="Make a model the champion")
@@ -130,6 +138,10 @@ def _shown(entry: StoredModel, champion: str | None, serving: str | None) -> Mod
         round=model.round_id,
         sha256=entry.form.sha256 if entry.form else None,
     )
+
+
+def _alias(champion: ModelOut) -> ModelOut:
+    return champion.model_copy(update={"id": ALIAS, "alias_of": champion.id})
 
 
 def _told(row: Promotion) -> PromotionOut:

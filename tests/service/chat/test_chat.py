@@ -6,7 +6,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -48,11 +48,19 @@ def client(live: Live) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_the_models_are_listed_with_the_champion_marked(live: Live, client: openai.OpenAI) -> None:
-    listed = {model.id: model for model in client.models.list()}
-    assert set(listed) == {"origin", "second"} and listed["origin"].model_extra is not None
-    assert listed["origin"].model_extra["champion"] is True and listed["second"].model_extra["verdict"] == "fail"  # type: ignore[index]
-    assert client.models.retrieve("champion").id == "origin"
+def test_the_models_are_listed_with_the_champion_first_under_its_lasting_name(
+    live: Live, client: openai.OpenAI
+) -> None:
+    listed = client.models.list().data
+    assert [model.id for model in listed][0] == "champion" and {model.id for model in listed[1:]} == {
+        "origin",
+        "second",
+    }
+    known = {model.id: model.model_extra or {} for model in listed}
+    assert known["champion"]["alias_of"] == "origin" and known["origin"]["alias_of"] is None
+    assert known["origin"]["champion"] is True and known["second"]["verdict"] == "fail"
+    one = client.models.retrieve("champion")
+    assert one.id == "champion" and one.model_extra == known["champion"]
     with pytest.raises(openai.NotFoundError, match="no model is called 'gpt-5'"):
         client.models.retrieve("gpt-5")
 
@@ -171,7 +179,9 @@ def test_without_an_engine_chat_is_busy_and_says_so(sqlite_settings: Settings) -
     with running(sqlite_settings, engine=False) as service, service.openai() as client:
         add_model(service.store, sqlite_settings, "origin", kind="origin")
         crown(service.store, "origin")
-        with pytest.raises(openai.InternalServerError, match="the engine is not running"):
+        with pytest.raises(
+            openai.InternalServerError, match="nobody runs the engine, so .* Start it: `perennial engine`"
+        ):
             client.chat.completions.create(model="champion", messages=HELLO)  # type: ignore[arg-type]
 
 
@@ -297,6 +307,40 @@ def test_one_stream_lives_through_a_swap_and_the_next_chat_meets_the_new_champio
     finally:
         crown(live.store, "origin", "second")
         live.wait_for_model("origin")
+
+
+def test_the_name_champion_outlives_a_promotion_and_an_id_works_while_it_is_served(
+    live: Live, client: openai.OpenAI
+) -> None:
+    def ask(model: str) -> str:
+        return client.chat.completions.create(model=model, messages=HELLO, max_tokens=2).model  # type: ignore[arg-type]
+
+    chosen = client.models.list().data[0].id
+    assert ask(chosen) == ask("origin") == "origin"
+    crown(live.store, "second", "origin")
+    try:
+        live.wait_for_model("second")
+        assert ask(chosen) == ask("second") == "second"
+        deadline = time.monotonic() + 30
+        with pytest.raises(openai.NotFoundError, match="ask for 'champion' or its id 'second'"):
+            while time.monotonic() < deadline:  # the supervisor tells a moment after the swap
+                with suppress(openai.InternalServerError):
+                    ask("origin")
+    finally:
+        crown(live.store, "origin", "second")
+        live.wait_for_model("origin")
+
+
+def test_a_champion_whose_file_is_gone_is_told_with_the_cure_instead_of_a_moments_patience(
+    sqlite_settings: Settings,
+) -> None:
+    with running(sqlite_settings) as service:
+        add_model(service.store, sqlite_settings, "lost").unlink()
+        crown(service.store, "lost")
+        with service.openai() as client, pytest.raises(openai.InternalServerError) as refused:
+            client.chat.completions.create(model="champion", messages=HELLO)  # type: ignore[arg-type]
+    assert refused.value.status_code == 503 and "models/lost/model.gguf" in refused.value.message
+    assert "backup" in refused.value.message and "in a moment" not in refused.value.message
 
 
 def test_kill_9_of_the_engine_breaks_only_the_stream_in_flight(live: Live, client: openai.OpenAI) -> None:

@@ -66,6 +66,7 @@ def test_a_key_is_made_shown_once_and_revoked(perennial) -> None:  # type: ignor
 def test_a_plan_forecasts_and_warns_without_starting_anything(perennial) -> None:  # type: ignore[no-untyped-def]
     told = " ".join(perennial("plan", "data/recipes/eden-qwen2.5-32b.yaml").output.split())
     assert "learning rate 2e-05 is below what holds for 32.8B parameters" in told
+    assert "What stops you:" in told and "`perennial worker`" in told
     assert "round" in perennial("round", "list").output
 
 

@@ -4,7 +4,9 @@ import html
 import json
 import re
 import shutil
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from sqlmodel import Session
 
 from service.api_keys import create_key
 from service.settings import Settings
-from service.store import models
+from service.store import health, models
 from service.store.session import open_store
 from service.store.tables import App, Attempt, Conversation, Person, Rejection, Stage, now
 from service.web.pages import charts, rounds, routes
@@ -64,6 +66,26 @@ def test_the_overview_shows_funnel_champion_and_what_was_left_out(browser: httpx
     for part in ("origin", "Received", "too_short", "start `perennial engine`", "round 2", "Waiting"):
         assert part in text
     assert "No conversation has come in yet" not in text
+
+
+def test_the_overview_lists_what_stops_you_with_the_cure(live: Live, browser: httpx.Client) -> None:
+    text = browser.get("/").text.split("What stops you")[1].split("</section>")[0]
+    assert "Nobody runs the engine" in text and '<span class="mono">perennial up --names rules</span>' in text
+    assert "Nothing stops you" not in browser.get("/").text and "What stops you" in browser.get("/fragments/").text
+
+
+def test_the_overview_says_when_nothing_stops_you(sqlite_settings: Settings) -> None:
+    settings = replace(sqlite_settings, allow_degraded_names=True, min_free_bytes=1)
+    with running(settings) as service, service.http() as browser:
+        add_model(service.store, settings, "origin", kind="origin", verdict=None)
+        crown(service.store, "origin")
+        health.beat(service.store, "host:1")
+        service.wait_for_model("origin")
+        deadline = time.monotonic() + 30
+        while "What stops you" in (text := browser.get("/").text):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.2)
+        assert "Nothing stops you." in text
 
 
 def test_a_fragment_is_the_changing_part_alone(browser: httpx.Client) -> None:

@@ -1,0 +1,253 @@
+"""What stops you: everything that keeps conversations from becoming a better model, each with its cure.
+
+names_unset        nothing says how names are found, so nothing is curated
+names_unusable     the model for names is not there
+worker_gone        no worker curates or trains
+curation_stuck     a worker is there, and conversations wait all the same
+engine_gone        nobody runs the engine
+engine_refuses     the engine cannot load the champion: its file has changed, say
+champion_missing   the champion's file is gone
+champion_tainted   the champion learned from a person who was erased
+no_champion        nothing answers chat yet, or the first champion could not be made
+disk_full          less is free than a round needs
+recipe_unusable    the settings name a recipe that cannot be read
+unrated, consent   too few conversations can train, and why
+port_taken         the address to listen on is another program's (only at the start)
+
+Shown by `perennial up`, `perennial plan`, GET /healthz and the overview.
+"""
+
+import errno
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from sqlmodel import Session
+
+from pipelines.curate.ner import check_models
+from pipelines.errors import InputError, RecipeError
+from pipelines.recipe import Recipe
+from pipelines.recipe_file import load_recipe
+from service.engine.state import engine_view, read_watch
+from service.models.origin import read_preparation
+from service.settings import Settings
+from service.store import models
+from service.store.health import backlog, last_beat
+from service.store.rounds import promoted_rounds
+from service.store.session import Store
+from service.store.tables import now
+from service.store.trainable import Trainable, count_trainable
+
+LATE_SECONDS = 300.0  # a conversation that waits longer than this for curation
+SILENT_SECONDS = 60.0  # a worker that did not say for this long that it is alive
+NOTHING = "Nothing stops you."
+_GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing that stops the wheel. `degrades`: something that should work does not, as against a lack of data."""
+
+    name: str
+    sentence: str
+    cure: str
+    degrades: bool = True
+
+    def line(self) -> str:
+        """Both in one line, for a terminal or an error."""
+        return f"{self.sentence}. {self.cure}."
+
+
+Counts = Callable[[int], Trainable]
+
+
+def find_obstacles(
+    settings: Settings, store: Store, recipe: Recipe | None = None, counts: Counts | None = None
+) -> list[Obstacle]:
+    """What stops this service now, the most basic first; empty if nothing does.
+
+    `recipe` is the one whose number of examples counts, the settings' own if None; `counts` a watch over what can
+    train, for who asks often. Raises SQLAlchemyError if the database does not answer.
+    """
+    with store.read() as session:
+        found = [*_names(settings, session), *_work(settings, session), *answering(settings, session)]
+        counts = counts or (lambda enough: count_trainable(session, enough))
+        found += [*_disk(settings), *_data(settings, session, recipe, counts)]
+    return found
+
+
+def answering(settings: Settings, session: Session) -> Iterator[Obstacle]:
+    """What keeps chat from being answered by the champion, or should."""
+    champion = models.champion_id(session)
+    if champion is None:
+        yield _without_champion(settings)
+        return
+    entry = models.get_model(session, champion)
+    if entry.model.tainted_at is not None:
+        yield Obstacle(
+            "champion_tainted",
+            f"the champion '{champion}' learned from a person who was erased on {entry.model.tainted_at:%Y-%m-%d}",
+            "Run a round and promote its model, or roll back (`perennial rollback`); its file goes "
+            f"{settings.erasure_keep_days} days later",
+        )
+    gone = _missing_file(settings, entry)
+    if gone is not None:
+        yield Obstacle(
+            "champion_missing",
+            f"the file of the champion '{champion}' is gone: {gone}",
+            "Bring it back from the backup (docs/operating.md), roll back (`perennial rollback`), or promote another model",
+        )
+        return
+    yield from _engine(settings, champion)
+
+
+def check_port(host: str, port: int) -> Obstacle | None:
+    """The obstacle that somebody else listens at this address already; None if it is free."""
+    try:
+        for family, kind, number, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, number) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            return Obstacle(
+                "port_taken", f"{host}:{port} cannot be listened on: {error.strerror}", "Set PERENNIAL_HOST"
+            )
+        return Obstacle(
+            "port_taken",
+            f"another program (or another Perennial) listens on {host}:{port} already",
+            f"Stop it, or take another port: PERENNIAL_PORT={port + 1} perennial up",
+        )
+    return None
+
+
+def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:
+    waiting = backlog(session).waiting
+    if not settings.says_how_to_find_names:
+        yield Obstacle(
+            "names_unset",
+            "nothing says how people's names are to be found, so conversations are kept but not curated, and no round "
+            f"can use them ({waiting} wait)",
+            "Start with `perennial up --names rules`, or better with `--names MODEL` (docs/operating.md, Names)",
+        )
+    if settings.ner_model is not None:
+        try:
+            check_models(settings.ner_model)
+        except InputError as error:
+            yield Obstacle("names_unusable", str(error), "Until then nothing is curated")
+
+
+def _work(settings: Settings, session: Session) -> Iterator[Obstacle]:
+    seen, at = last_beat(session), now()
+    if seen is None:
+        yield Obstacle("worker_gone", "no worker was ever seen, so nothing is curated and no round runs", _START_WORKER)
+    elif (silent := (at - seen).total_seconds()) > SILENT_SECONDS:
+        yield Obstacle("worker_gone", f"no worker was seen for {silent:.0f} s", _START_WORKER)
+    elif settings.says_how_to_find_names:
+        yield from _stuck(session, at)
+
+
+_START_WORKER = "Start one: `perennial worker`, or everything with `perennial up`"
+
+
+def _stuck(session: Session, at: datetime) -> Iterator[Obstacle]:
+    left = backlog(session)
+    waits = 0.0 if left.oldest is None else (at - left.oldest).total_seconds()
+    if waits > LATE_SECONDS:
+        yield Obstacle(
+            "curation_stuck",
+            f"{left.waiting} conversations wait for curation, the oldest for {waits:.0f} s",
+            "Run `perennial curate` to see what is wrong; start a second `perennial worker` if there is just too much",
+        )
+
+
+def _without_champion(settings: Settings) -> Obstacle:
+    preparation = read_preparation(settings.home)
+    if preparation is None:
+        sentence, cure = "there is no champion yet, so nobody answers chat", "Make the origin one: `perennial origin`"
+        return Obstacle("no_champion", sentence, cure, degrades=False)
+    if preparation.problem is None:
+        sentence = (
+            f"the first champion is being made from {preparation.recipe}, and chat is not answered until it is there"
+        )
+        return Obstacle("no_champion", sentence, "Wait a moment, for a large model some minutes", degrades=False)
+    return Obstacle(
+        "no_champion",
+        f"the first champion could not be made from {preparation.recipe}: {preparation.problem}",
+        "Mend that and run `perennial origin`, or name another recipe with PERENNIAL_RECIPE",
+    )
+
+
+def _missing_file(settings: Settings, entry: models.StoredModel) -> str | None:
+    """The first file of a served form that is not there, as the database names it: relative to the home."""
+    if entry.form is None:
+        return f"models/{entry.model.id}"
+    paths = [path for path in (entry.form.path, entry.form.adapter_path) if path]
+    return next((path for path in paths if not (settings.home / path).is_file()), None)
+
+
+def _engine(settings: Settings, champion: str) -> Iterator[Obstacle]:
+    view, watch = engine_view(settings.home, champion), read_watch(settings.home)
+    if view.state == "down":
+        yield Obstacle("engine_gone", f"nobody runs the engine, so '{champion}' does not answer", _START_ENGINE)
+    elif view.state != "serving" and watch is not None and watch.problem:
+        yield Obstacle(
+            "engine_refuses",
+            f"the engine does not serve '{champion}': {watch.problem.replace(f'{settings.home}/', '')}",
+            "It tries again by itself. If this stays, see logs/engine.log in the home, bring the model's file back from the "
+            "backup (docs/operating.md), or roll back (`perennial rollback`)",
+        )
+
+
+_START_ENGINE = "Start it: `perennial engine`, or everything with `perennial up`"
+
+
+def _disk(settings: Settings) -> Iterator[Obstacle]:
+    free = shutil.disk_usage(settings.home).free
+    if free < settings.min_free_bytes:
+        yield Obstacle(
+            "disk_full",
+            f"{free / _GIGABYTE:.2f} GB are free where the home folder lies, less than {settings.min_free_bytes / _GIGABYTE:.2f}",
+            "Delete old models with `perennial gc`, or make room; the limit is PERENNIAL_MIN_FREE_BYTES",
+        )
+
+
+def _data(settings: Settings, session: Session, recipe: Recipe | None, counts: Counts) -> Iterator[Obstacle]:
+    try:
+        recipe = recipe or _read_recipe(settings.recipe_path, _changed_at(settings.recipe_path))
+    except RecipeError as error:
+        yield Obstacle("recipe_unusable", str(error), "Name another recipe with PERENNIAL_RECIPE")
+        return
+    asked = recipe.phase(promoted_rounds(session, recipe.name)).min_examples
+    found = counts(asked)
+    if found.ready >= asked:
+        return
+    lack = f"a round of '{recipe.name}' asks for {asked} conversations with a rating and consent, and there are {found.ready}"
+    if found.unrated:
+        yield Obstacle(
+            "unrated",
+            f"{lack}: {found.unrated} of {found.clean} clean ones are not rated",
+            "Send `satisfaction`, votes or corrections; imports take ratings too",
+            degrades=False,
+        )
+    if found.without_consent:
+        yield Obstacle(
+            "consent",
+            f"{lack}: {found.without_consent} of {found.clean} clean ones have no consent",
+            "Send them again with `consent: true`, where the person agreed",
+            degrades=False,
+        )
+
+
+@lru_cache(maxsize=4)
+def _read_recipe(path: Path, changed_at: int | None) -> Recipe:
+    """The recipe in a file, read again once it has changed: pages ask every two seconds."""
+    return load_recipe(path)
+
+
+def _changed_at(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.is_file() else None

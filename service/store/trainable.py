@@ -1,0 +1,74 @@
+"""Counts of what a round could learn from: clean conversations with consent that somebody rated."""
+
+import threading
+import time
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlmodel import Session, col, func, select
+
+from service.store.session import Store
+from service.store.tables import Conversation, Correction, Message, Satisfaction, Vote
+
+
+class Trainable(NamedTuple):
+    """Clean conversations. `without_consent` and `unrated` overlap; `ready` is counted no further than was asked."""
+
+    clean: int
+    without_consent: int
+    unrated: int
+    ready: int
+
+
+class TrainableWatch:
+    """`count_trainable` for who looks every few seconds: counted again after 20 times what counting took."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._seen: dict[int, Trainable] = {}
+        self._due = 0.0
+
+    def __call__(self, enough: int) -> Trainable:
+        with self._lock:
+            if enough not in self._seen or time.monotonic() >= self._due:
+                started = time.monotonic()
+                with self._store.read() as session:
+                    self._seen = {enough: count_trainable(session, enough)}
+                self._due = time.monotonic() + max(1.0, 20 * (time.monotonic() - started))
+            return self._seen[enough]
+
+
+def count_trainable(session: Session, enough: int) -> Trainable:
+    """How many conversations could train. Once `enough` are found the rest is not looked at, and counts as fine."""
+    rated, clean = _is_rated(), col(Conversation.state) == "clean"
+    ready = select(Conversation.id).where(clean, col(Conversation.consent).is_(True), rated).limit(enough)
+    found = session.exec(select(func.count()).select_from(ready.subquery())).one()
+    if found >= enough:
+        return Trainable(clean=found, without_consent=0, unrated=0, ready=found)
+    return Trainable(
+        clean=_count(session, clean),
+        without_consent=_count(session, and_(clean, col(Conversation.consent).is_not(True))),
+        unrated=_count(session, and_(clean, ~rated)),
+        ready=found,
+    )
+
+
+def _count(session: Session, condition: ColumnElement[bool]) -> int:
+    return session.exec(select(func.count()).select_from(Conversation).where(condition)).one()
+
+
+def _is_rated() -> ColumnElement[bool]:
+    """Whether a conversation has a satisfaction, a vote or a correction, as selection asks (its rule `unrated`)."""
+    in_it = col(Message.conversation_id) == col(Conversation.id)
+    satisfied = exists().where(col(Satisfaction.conversation_id) == col(Conversation.id))
+    voted = exists().where(
+        in_it,
+        col(Vote.message_hmac) == col(Message.client_hmac),
+        col(Vote.app_id) == col(Conversation.app_id),
+        col(Vote.value) != 0,
+    )
+    corrected = exists().where(
+        in_it, col(Correction.corrected_message_id) == col(Message.id), col(Correction.retracted_at).is_(None)
+    )
+    return or_(satisfied, voted, corrected)
