@@ -47,11 +47,11 @@ def watch_path(home: Path) -> Path:
     return home / "engine.json"
 
 
-def write_watch(home: Path, told: WatchFile, clock: float) -> None:
+def write_watch(home: Path, watch: WatchFile, clock: float) -> None:
     """Replace engine.json; not flushed to disk, as it means nothing after a restart."""
     path = watch_path(home)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(told.model_copy(update={"at": clock}).model_dump_json(), encoding="utf-8")
+    temporary.write_text(watch.model_copy(update={"at": clock}).model_dump_json(), encoding="utf-8")
     os.replace(temporary, path)
 
 
@@ -65,15 +65,15 @@ def read_watch(home: Path) -> WatchFile | None:
 
 def engine_view(home: Path, champion: str | None, clock: float | None = None) -> EngineView:
     """How the engine of this home stands, given the champion that it should serve."""
-    told = read_watch(home)
+    watch = read_watch(home)
     now = time.time() if clock is None else clock
-    if told is None or now - told.at > STALE_SECONDS:
+    if watch is None or now - watch.at > STALE_SECONDS:
         return EngineView("down", None, None, "nobody runs it: start `perennial engine`")
-    if told.model is None and told.loading is None:
+    if watch.model is None and watch.loading is None:
         waiting = "no champion yet" if champion is None else "it is starting"
-        return EngineView("empty" if champion is None else "loading", None, None, told.problem or waiting)
-    if told.model is None or told.model != champion:
+        return EngineView("empty" if champion is None else "loading", None, None, watch.problem or waiting)
+    if watch.model is None or watch.model != champion:
         return EngineView(
-            "loading", told.model, told.sha256, told.problem or f"on its way to {told.loading or champion}"
+            "loading", watch.model, watch.sha256, watch.problem or f"on its way to {watch.loading or champion}"
         )
-    return EngineView("serving", told.model, told.sha256, told.problem or "it is the champion")
+    return EngineView("serving", watch.model, watch.sha256, watch.problem or "it is the champion")

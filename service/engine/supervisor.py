@@ -78,7 +78,7 @@ class Supervisor:
         self._wanted: LoadRequest | None = None
         self._retry_at = 0.0
         self._problem = ""
-        self._told: WatchFile | None = None
+        self._watch: WatchFile | None = None
         _end_orphan(settings.home)
         self._follow_link()
 
@@ -177,7 +177,7 @@ class Supervisor:
 
     def _tell(self, status: Status | None, clock: float) -> None:
         """Write engine.json when something changed, and at least once a second."""
-        told = WatchFile(
+        watch = WatchFile(
             supervisor_pid=os.getpid(),
             engine_pid=self._child.pid if self._child else None,
             model=status.model if status else None,
@@ -186,10 +186,10 @@ class Supervisor:
             restarts=max(0, self._restarts),
             problem=self._problem,
         )
-        if told == self._told and clock - self._beat < BEAT_SECONDS:
+        if watch == self._watch and clock - self._beat < BEAT_SECONDS:
             return
-        self._told, self._beat = told, clock
-        write_watch(self._settings.home, told, time.time())
+        self._watch, self._beat = watch, clock
+        write_watch(self._settings.home, watch, time.time())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from service.store.trainable import TrainableWatch
 from service.vault import open_vault
 from service.web import openapi, problems
 from service.web.middleware import Guard
-from service.web.pages import routes as pages
+from service.web.pages import routes
 from service.web.routes import chat, conversations, feedback, health, models, rounds
 
 IMPORT_PATH = "/v1/conversations/import"
@@ -33,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     problems.register(app)
     openapi.describe(app)
-    for module in (health, conversations, feedback, chat, models, rounds, pages):
+    for module in (health, conversations, feedback, chat, models, rounds, routes):
         app.include_router(module.router)
     # the busiest route goes past FastAPI's machinery, which costs as much as our own work; the router's documents it
     path = conversations.router.prefix

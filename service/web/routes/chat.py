@@ -54,27 +54,27 @@ async def complete(
     request: Request, caller: ChatCaller, store: StoreDep, vault: VaultDep, writer: WriterDep, settings: SettingsDep
 ) -> Response:
     """One reply, whole or streamed, in OpenAI's format."""
-    asked = openai.parse_request(await request.body())
-    await run_in_threadpool(check_model, store, settings, asked.model)
+    body = openai.parse_request(await request.body())
+    await run_in_threadpool(check_model, store, settings, body.model)
     record = None
-    if asked.store:
-        app, at = app_of(caller, _ours(asked, "app")), now()
+    if body.store:
+        app, at = app_of(caller, _ours(body, "app")), now()
         placed = await run_in_threadpool(
-            place, store, vault, app, _user(asked), asked.chat(), _ours(asked, "conversation_id"), at
+            place, store, vault, app, _user(body), body.chat(), _ours(body, "conversation_id"), at
         )
-        record = Record(writer, app, _user(asked), _consent(asked, request), _rest(asked), placed, at)
-    reply = Reply(settings.home, _for_engine(asked), record)
+        record = Record(writer, app, _user(body), _consent(body, request), _rest(body), placed, at)
+    reply = Reply(settings.home, _for_engine(body), record)
     try:
         start = await reply.begin()
     except Busy as error:
         raise await run_in_threadpool(_explained, store, settings, error) from error
-    if asked.model not in (ALIAS, start.model):
+    if body.model not in (ALIAS, start.model):
         reply.cancel()
         raise Busy(
-            f"the engine still serves '{start.model}' and is on its way to '{asked.model}'; try again in a moment"
+            f"the engine still serves '{start.model}' and is on its way to '{body.model}'; try again in a moment"
         )
-    answer = _Answer(asked, reply, start, record)
-    return answer.stream() if asked.stream else await answer.whole(request)
+    answer = _Answer(body, reply, start, record)
+    return answer.stream() if body.stream else await answer.whole(request)
 
 
 def check_model(store: Store, settings: Settings, name: str) -> None:
@@ -103,8 +103,8 @@ def _explained(store: Store, settings: Settings, error: Busy) -> Busy:
 class _Answer:
     """A reply that has begun, in OpenAI's words."""
 
-    def __init__(self, asked: ChatRequest, reply: Reply, start: protocol.Start, record: Record | None) -> None:
-        self._asked, self._reply, self._start = asked, reply, start
+    def __init__(self, body: ChatRequest, reply: Reply, start: protocol.Start, record: Record | None) -> None:
+        self._body, self._reply, self._start = body, reply, start
         self._id = record.placement.reply_id if record else fresh_reply_id()
         self._created = int(time.time())
         self._headers = {"X-Perennial-Model-SHA256": start.sha256, "Cache-Control": "no-store"}
@@ -140,7 +140,7 @@ class _Answer:
             self._reply.cancel()
         finish, usage = self._end()
         yield self._chunk({}, finish)
-        if self._asked.with_usage:
+        if self._body.with_usage:
             yield openai.chunk(self._id, self._created, self._start.model, None, usage=usage)
         yield openai.DONE
 
@@ -158,26 +158,26 @@ class _Answer:
         return end.reason, openai.usage_of(self._start.prompt_tokens, end.completion_tokens)
 
 
-def _for_engine(asked: ChatRequest) -> protocol.ChatRequest:
+def _for_engine(body: ChatRequest) -> protocol.ChatRequest:
     return protocol.ChatRequest(
-        messages=tuple(protocol.ChatMessage.model_validate(turn) for turn in asked.chat()),
-        max_tokens=asked.token_limit,
-        temperature=DEFAULT_TEMPERATURE if asked.temperature is None else asked.temperature,
-        top_p=1.0 if asked.top_p is None else asked.top_p,
-        stop=tuple(asked.stops),
-        seed=asked.seed,
+        messages=tuple(protocol.ChatMessage.model_validate(turn) for turn in body.chat()),
+        max_tokens=body.token_limit,
+        temperature=DEFAULT_TEMPERATURE if body.temperature is None else body.temperature,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        stop=tuple(body.stops),
+        seed=body.seed,
     )
 
 
-def _user(asked: ChatRequest) -> str:
-    if asked.user is None:
+def _user(body: ChatRequest) -> str:
+    if body.user is None:
         raise InputError("`store` needs `user`: the id of the person whose conversation this is")
-    return asked.user
+    return body.user
 
 
-def _consent(asked: ChatRequest, request: Request) -> bool | None:
+def _consent(body: ChatRequest, request: Request) -> bool | None:
     """The person's consent to training; a body and a header that disagree are an error, not a guess."""
-    given = {text for text in (_ours(asked, "consent"), request.headers.get("x-perennial-consent")) if text is not None}
+    given = {text for text in (_ours(body, "consent"), request.headers.get("x-perennial-consent")) if text is not None}
     if not given:
         return None
     if len(given) > 1 or not given <= _CONSENT.keys():
@@ -185,12 +185,12 @@ def _consent(asked: ChatRequest, request: Request) -> bool | None:
     return _CONSENT[given.pop()]
 
 
-def _ours(asked: ChatRequest, name: str) -> str | None:
-    value = (asked.metadata or {}).get(name)
+def _ours(body: ChatRequest, name: str) -> str | None:
+    value = (body.metadata or {}).get(name)
     if value is not None and not 0 < len(value) <= 256:
         raise InputError(f"metadata.{name} must have 1 to 256 characters")
     return value
 
 
-def _rest(asked: ChatRequest) -> dict[str, str]:
-    return {name: value for name, value in (asked.metadata or {}).items() if name not in _OURS}
+def _rest(body: ChatRequest) -> dict[str, str]:
+    return {name: value for name, value in (body.metadata or {}).items() if name not in _OURS}
