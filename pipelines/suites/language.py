@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from pipelines.artifacts import read_records
 from pipelines.curate import quality
-from pipelines.errors import SuiteError
+from pipelines.errors import DataError, SuiteError
 from pipelines.records import Record
 from pipelines.suites.scores import LanguageMeasure
 
@@ -46,16 +45,15 @@ def load_prompts(path: Path) -> tuple[LanguagePrompt, ...]:
         SuiteError: the file is missing or empty, or a line is malformed or repeats an id.
     """
     try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise SuiteError(f"suite 'language' cannot be read: {path}: {error.strerror}") from error
-    if not lines:
+        prompts = tuple(read_records(path, LanguagePrompt))
+    except DataError as error:
+        raise SuiteError(f"suite 'language': {error}") from error
+    if not prompts:
         raise SuiteError(f"suite 'language' has no prompts: {path} is empty")
-    prompts = [_prompt(line, number, path) for number, line in enumerate(lines, start=1)]
     repeated = [key for key, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
     if repeated:
         raise SuiteError(f"suite 'language' repeats the id '{repeated[0]}' in {path}")
-    return tuple(prompts)
+    return prompts
 
 
 def measure_language(prompts: Sequence[LanguagePrompt], answers: Sequence[str]) -> LanguageMeasure:
@@ -124,12 +122,3 @@ def _problem(name: str, missed: float, origin_missed: float, limit: float, inver
     if inverted:
         return f"only {1 - missed:.1%} {name}, {1 - limit:.0%} is the limit and the origin has {1 - origin_missed:.1%}"
     return f"{missed:.1%} {name}, {limit:.0%} is the limit and the origin has {origin_missed:.1%}"
-
-
-def _prompt(line: str, number: int, path: Path) -> LanguagePrompt:
-    try:
-        return LanguagePrompt.model_validate_json(line)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "the line"
-        raise SuiteError(f"suite 'language': line {number} of {path}: {place}: {problem['msg']}") from error

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
-from pipelines.artifacts import digest_of
+from pipelines.artifacts import digest_of, read_records
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
@@ -54,16 +53,8 @@ class PreferenceAsk(Record):
 
 
 def load_claims(path: Path) -> tuple[FalseClaim, ...]:
-    """The claims in a JSONL file. Raises SuiteError if it is missing or a line is not a claim."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return tuple(FalseClaim.model_validate_json(line) for line in lines if line.strip())
-    except OSError as error:
-        raise SuiteError(f"cannot read the wrong claims {path}: {error.strerror}") from error
-    except ValidationError as error:
-        raise SuiteError(
-            f"{path} holds a line that is no claim (id, prompt, right, wrong): {error.errors()[0]['msg']}"
-        ) from error
+    """The claims in a JSONL file. Raises DataError if it cannot be read or a line is not a claim."""
+    return tuple(read_records(path, FalseClaim))
 
 
 def measure_preference(

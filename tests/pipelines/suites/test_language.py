@@ -73,7 +73,10 @@ def test_repetition_and_mash_are_gibberish_only_when_they_are_long(text: str, ex
     ("text", "message"),
     [
         ("", "no prompts"),
-        ('{"id": "a", "prompt": "b", "script": "Cyrl"}', "line 1 of .*: script"),
+        (
+            '{"id": "a", "prompt": "b", "script": "Cyrl"}',
+            "prompts.jsonl, line 1 is not a language prompt of this version: script",
+        ),
         ('{"id": "a", "prompt": "b", "script": "Hang"}\n' * 2, "repeats the id 'a'"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.artifacts import sha256_of
-from pipelines.errors import SuiteError
+from pipelines.errors import DataError, SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, ServedForm, Turn
 from pipelines.stages.evaluate import Measurement, measure_models
@@ -210,9 +210,12 @@ def test_a_probe_means_over_tokens_and_prompts() -> None:
     assert probe.agreement is None and probe.refusals is None
 
 
-@pytest.mark.parametrize(("text", "said"), [(None, "cannot read"), ('{"id": "x"}', "no claim")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "cannot read"), ('{"id": "x"}', "line 1 is not a false claim of this version: prompt: Field required")],
+)
 def test_claims_that_cannot_be_used_are_refused(text: str | None, said: str, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "claims.jsonl").write_text(text)
-    with pytest.raises(SuiteError, match=said):
+    with pytest.raises(DataError, match=said):
         load_claims(tmp_path / "claims.jsonl")
