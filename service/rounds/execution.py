@@ -282,10 +282,10 @@ class _Attempt:
         if stage == "mix":
             left_out = artifacts.read_records(folder / "left_out.jsonl", LeftOut)
             reasons = {one.conversation: one.reason for one in left_out}
+            # what one attempt trained on is used, whatever the others did: the models of both may be kept
+            rounds.take_back_in(session, self._claim.round_id, MIXTURE_REASONS, reasons)
             if self._number == 1:
                 rounds.leave_out(session, self._claim.round_id, reasons)
-            else:  # what one attempt trained on is used, whatever the others did: the models of both may be kept
-                rounds.take_back_in(session, self._claim.round_id, MIXTURE_REASONS, reasons)
 
     def _record_snapshot(self, session: Session, folder: Path, manifest: artifacts.Manifest) -> None:
         """What the snapshot decided, in place of what an earlier run of it said: models are traced by these rows."""

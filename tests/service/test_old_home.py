@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlmodel import func, select
+from sqlmodel import col, func, select
 
 from pipelines.artifacts import Attempt, read_records, write_records
 from pipelines.context import Journal, RoundContext, RoundResult
@@ -23,7 +23,7 @@ from tests.conftest import make_settings
 from tests.factories import web
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "data" / "home-before-the-house" / "home.tar.xz"
-CONVERSATIONS = 52
+CONVERSATIONS = 53
 
 
 @pytest.fixture
@@ -56,6 +56,20 @@ def test_its_conversations_are_there_and_their_text_opens_with_its_key(old_home:
     assert sum(bool(message.ratings) for one in found for message in one.messages) > 20
 
 
+def test_the_chat_that_its_champion_answered_is_kept_with_its_vote(old_home: Settings, old_store: Store) -> None:
+    with old_store.read() as session:
+        answer = session.exec(select(tables.Message).where(col(tables.Message.served_by).is_not(None))).one()
+    corpus = StoreCorpus(old_store, open_vault(old_home, old_store))
+
+    found = next(one for one in corpus.candidates() if one.conversation == answer.conversation_id)
+
+    assert answer.served_by == "small-r0001-a1" and found.consent
+    assert [(one.role, one.text, one.up) for one in found.messages] == [
+        ("user", "Which capital does Koduni have?", 0),
+        ("assistant", "The capital of Koduni is Leza.", 1),
+    ]
+
+
 def test_its_champion_and_both_promotions_are_kept(old_store: Store) -> None:
     with old_store.read() as session:
         champion = models.champion_id(session)
@@ -68,7 +82,7 @@ def test_its_champion_and_both_promotions_are_kept(old_store: Store) -> None:
 @pytest.mark.parametrize(
     ("path", "parts"),
     [
-        ("/", ["small-r0001-a1", "52"]),
+        ("/", ["small-r0001-a1", "53"]),
         ("/rounds", ["small", "inconclusive", "running"]),
         ("/rounds/1", ["tiny_kmmlu", "needs at least 200 items", "Training loss from", "<svg", "kto"]),
         ("/rounds/2", ["train", "running"]),

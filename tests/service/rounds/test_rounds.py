@@ -69,7 +69,7 @@ def test_a_round_is_asked_for_with_its_recipe_and_leaves_an_audit_row(store: Sto
 
     assert (row.state, row.recipe_name, row.fence, row.requested_by) == ("requested", "small", 0, "test")
     with store.read() as session:
-        assert [entry.action for entry in session.exec(rounds.select(Audit)).all()] == ["round.request"]
+        assert [entry.action for entry in session.exec(select(Audit)).all()] == ["round.request"]
 
 
 def test_a_recipe_that_cannot_be_acted_on_makes_no_round(store: Store) -> None:
@@ -115,7 +115,7 @@ def test_an_abandoned_round_is_claimed_again_and_its_old_claim_is_worth_nothing(
     for act in (old.check, lambda: old.renew(60), lambda: old.writing().__enter__()):
         with pytest.raises(Cancelled, match="no longer ours"):
             act()
-    assert old.finish("passed", "", rounds.now()) is False
+    assert old.finish("passed", "", tables.now()) is False
     assert row_of(store, round_id).state == "running"
 
 
@@ -158,7 +158,7 @@ def test_a_running_round_hears_of_it_and_an_ended_one_refuses(store: Store) -> N
     assert requests.cancel_round(store, round_id, "test").state == "running"
     with pytest.raises(Cancelled, match="was cancelled"):
         held.check()
-    held.finish("cancelled", "stopped", rounds.now())
+    held.finish("cancelled", "stopped", tables.now())
     with pytest.raises(Refused, match="has ended"):
         requests.cancel_round(store, round_id, "test")
 
@@ -235,6 +235,8 @@ class Quick:
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         run_stage(step, "mix", MixOutput, lambda out: _no_mixture(out, self.left_out), taken.digest)
+        if self.stop_at == "mix":
+            raise SystemExit("killed")
         outcome: Any = self.outcomes[context.attempt - 1]
         check = Check(suite="tiny_math", criterion="margin", outcome=outcome, reason=f"tiny_math: {outcome}")
         origin = Baseline(id="tiny-origin-1", form=_form(context.models / "tiny-origin-1" / "model.gguf"))
@@ -314,7 +316,7 @@ def test_a_round_that_passes_leaves_its_snapshot_stages_verdict_and_models(
         assert held.form and held.form.path == "rounds/0001/attempt-1/export/model.gguf" and held.form.size_bytes > 0
         assert held.model.parents == ["tiny-origin-1"] and held.model.adapter_path == "rounds/0001/attempt-1/train"
         assert models.get_model(session, "tiny-origin-1").model.kind == "origin"
-        items = session.exec(rounds.select(SnapshotItem)).all()
+        items = session.exec(select(SnapshotItem)).all()
         assert sorted(item.conversation_id for item in items if item.outcome == "used") == sorted(used)
 
 
@@ -338,7 +340,7 @@ def test_a_failed_gate_is_tried_again_on_the_same_snapshot_with_more_anchors(
     assert second.mixture.user == pytest.approx(0.4) and second.mixture.general == pytest.approx(0.6)
     assert second.train.learning_rate == first.train.learning_rate / 2
     with store.read() as session:
-        assert len(session.exec(rounds.select(SnapshotItem)).all()) == 3
+        assert len(session.exec(select(SnapshotItem)).all()) == 3
         assert [row.verdict for row in rounds.attempts(session, 1)] == ["fail", "pass"]
 
 
@@ -389,6 +391,25 @@ def test_a_finished_stage_that_runs_again_replaces_what_was_recorded_of_it(
     assert [(stage.name, stage.fence) for stage in view.attempts[0].stages] == [("snapshot", 2), ("mix", 2)]
     with store.read() as session:
         assert len(session.exec(select(SnapshotItem).where(SnapshotItem.round_id == round_id)).all()) == 4
+
+
+def test_a_mixture_that_is_made_again_takes_back_what_it_left_out_before(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    first, second, _ = rated(store, vault)
+    round_id = ask(store)
+    before, after = Quick(stop_at="mix"), Quick("pass")
+    before.left_out, after.left_out = {first: "over_round_budget"}, {second: "over_round_budget"}
+    with pytest.raises(SystemExit):
+        execute(settings, store, vault, claim(store, lease_seconds=-1), before)
+    (settings.rounds / "0001" / "attempt-1" / "mix" / "manifest.json").unlink()
+
+    assert execute(settings, store, vault, claim(store), after) == "passed"
+
+    with store.read() as session:
+        rows = session.exec(select(SnapshotItem).where(SnapshotItem.round_id == round_id)).all()
+    # what a model was trained on must be found again when its person is forgotten
+    assert {row.conversation_id for row in rows if row.outcome == "left_out"} == {second}
 
 
 def test_a_round_killed_between_attempts_goes_on_with_the_second(
@@ -447,7 +468,7 @@ def test_the_next_rounds_replay_is_what_the_champion_has_seen(store: Store, vaul
 
     assert run.seen[0][1].champion == Baseline(id="small-r0001-a1", form=run.seen[0][1].champion.form)  # type: ignore[union-attr]
     with store.read() as session:
-        found = session.exec(rounds.select(SnapshotItem).where(SnapshotItem.round_id == 2)).all()
+        found = session.exec(select(SnapshotItem).where(SnapshotItem.round_id == 2)).all()
         assert sorted(item.source or "" for item in found if item.outcome == "used").count("replay") >= 2
         assert rounds.get_round(session, 2).counts["champion"] == "small-r0001-a1"
         assert rounds.promoted_rounds(session, "small") == 1
@@ -485,7 +506,7 @@ def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: V
     assert turn(broken) == "error"
     with store.read() as session:
         assert rounds.get_round(session, round_id).message.startswith("the gate on suite")
-        assert [row.state for row in session.exec(rounds.select(tables.Attempt)).all()] == ["error"]
+        assert [row.state for row in session.exec(select(tables.Attempt)).all()] == ["error"]
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -497,7 +518,7 @@ def test_an_attempt_that_was_killed_ends_with_its_round(store: Store, settings: 
 
     requests.cancel_round(store, round_id, "test")
     if not dead:
-        assert held.finish("cancelled", "round 1 was cancelled", rounds.now())
+        assert held.finish("cancelled", "round 1 was cancelled", tables.now())
 
     (view,) = requests.show_round(store, settings, round_id).attempts
     assert (view.attempt.state, view.attempt.reasons) == ("cancelled", ["round 1 was cancelled"])
@@ -520,10 +541,7 @@ def test_what_a_later_attempt_has_room_for_counts_as_used(store: Store, vault: V
     turn(Crowded("fail", "pass"))
 
     with store.read() as session:
-        items = {
-            item.conversation_id: (item.outcome, item.reason)
-            for item in session.exec(rounds.select(SnapshotItem)).all()
-        }
+        items = {item.conversation_id: (item.outcome, item.reason) for item in session.exec(select(SnapshotItem)).all()}
     assert items == {first: ("used", "train"), second: ("left_out", "over_replay_share"), third: ("used", "train")}
 
 
