@@ -11,7 +11,7 @@ has a default.
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -145,6 +145,15 @@ def read_preference_section(report: Path) -> PreferenceSection | None:
     """
     try:
         section = json.loads((report / JSON_FILE).read_text(encoding="utf-8"))["preference"]
-        return None if section is None else PreferenceSection.model_validate(section, extra="ignore")
-    except (FileNotFoundError, KeyError, TypeError, ValueError, ValidationError):
+        return None if section is None else _section(section)
+    except (FileNotFoundError, KeyError, TypeError, AttributeError, ValueError):
         return None
+
+
+def _section(raw: Mapping[str, Any]) -> PreferenceSection:
+    """The section; without its details, which no page shows, where an earlier version wrote less into them."""
+    try:
+        return PreferenceSection.model_validate(raw, extra="ignore")
+    except ValidationError:
+        shown = {key: value for key, value in raw.items() if key not in ("training", "curve", "probes")}
+        return PreferenceSection.model_validate(shown, extra="ignore")
