@@ -55,6 +55,16 @@ def test_there_is_one_limit_of_what_a_merge_may_stray() -> None:
     assert numbers == []
 
 
+def test_what_an_export_of_an_earlier_version_left_is_still_read(tmp_path: Path) -> None:
+    """Origins and adapters of a lineage outlive the version that made them; its figures were all floats."""
+    agreement = {"prompts": 300.0, "positions": 1200.0, "top1": 1.0, "kld": 2e-7, "served_top1": 0.94}
+    form = {"kind": "merged", "path": "model.gguf", "sha256": "s"}
+    made = {"form": form, "scale": 0.5, "merged_onto": "full", "size_bytes": 1, "tensor_types": {"Q4_K": 28}}
+    found = Exported.model_validate(made | {"agreement": agreement, "tried": [0.5], "seconds": 1.0})
+    assert found.agreement is not None and found.agreement.prompts == 300
+    assert (found.change, found.note, found.form_in(tmp_path).path) == (None, "", str(tmp_path / "model.gguf"))
+
+
 def test_the_adapter_form_keeps_both_files_and_its_scale(model: Path, adapter: Path, tmp_path: Path) -> None:
     output = export(request(model, adapter, tmp_path / "made", Export(form="adapter"), scale=0.5))
     form = output.form_in(tmp_path / "made")
