@@ -23,6 +23,7 @@ from sqlmodel import Session
 from pipelines.errors import NotFound, Refused
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import parse_recipe
+from pipelines.stages import STAGES
 from service.liveness import another_lives
 from service.settings import Settings
 from service.store import audit, rounds
@@ -189,15 +190,16 @@ def release_dead(store: Store, host: str) -> int:
 def sweep_leftovers(settings: Settings, store: Store) -> int:
     """Delete what attempts that no longer run left behind, and give how many folders that were.
 
-    That is text in scratch folders, and the weights of cancelled rounds: nobody may use them, and the person for
-    whose sake the round was cancelled may be in them.
+    That is text in scratch folders, and the weights of rounds that nobody may use: of cancelled ones (the person for
+    whose sake a round was cancelled may be in them), and of those that broke once somebody in them was forgotten.
     """
     with store.read() as session:
         running = {row.id for row in rounds.running_rounds(session) if (row.lease_until or 0) > time.time()}
-        cancelled = {row.id for row in rounds.list_rounds(session, limit=None) if row.state == "cancelled"}
+        forbidden = rounds.attempts_of_nobody(session)
     left = [path for path in settings.rounds.glob("*/attempt-*/scratch") if _round_of(path) not in running]
-    for pattern in ("train*", "export*"):
-        left += [path for path in settings.rounds.glob(f"*/attempt-*/{pattern}") if _round_of(path) in cancelled]
+    for stage in (stage.name for stage in STAGES if stage.holds_weights):
+        for folder in (settings.home / attempt for attempt in forbidden):
+            left += [path for path in (folder / stage, *folder.glob(f"{stage}.*.tmp")) if path.is_dir()]
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
     return len(left)

@@ -10,7 +10,18 @@ from sqlmodel import Session, col, select
 from pipelines import records
 from pipelines.errors import Cancelled, NotFound
 from service.store import models
-from service.store.tables import Attempt, Model, Promotion, Round, Snapshot, SnapshotItem, SnapshotWriter, Stage, now
+from service.store.tables import (
+    Attempt,
+    ErasureReceipt,
+    Model,
+    Promotion,
+    Round,
+    Snapshot,
+    SnapshotItem,
+    SnapshotWriter,
+    Stage,
+    now,
+)
 
 OPEN_STATES = ("requested", "running")
 _PROMOTING_KINDS = ("first", "promote", "automatic")
@@ -125,6 +136,22 @@ def attempts(session: Session, round_id: int) -> list[Attempt]:
     return list(
         session.exec(select(Attempt).where(col(Attempt.round_id) == round_id).order_by(col(Attempt.number))).all()
     )
+
+
+def attempts_of_nobody(session: Session) -> list[str]:
+    """The folders of attempts whose weights nobody may use.
+
+    All of cancelled rounds, and the unjudged ones of broken rounds in which somebody was erased.
+    """
+    erased = {round_id for receipt in session.exec(select(ErasureReceipt.rounds)) for round_id in receipt}
+    query = select(Attempt.folder, Attempt.verdict, Round.id, Round.state).join(
+        Round, col(Round.id) == Attempt.round_id
+    )
+    return [
+        folder
+        for folder, verdict, round_id, state in session.exec(query)
+        if state == "cancelled" or (state == "error" and verdict is None and round_id in erased)
+    ]
 
 
 def end_open_attempts(session: Session, round_id: int, state: str, reason: str) -> None:

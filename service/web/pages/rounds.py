@@ -16,14 +16,12 @@ from pipelines.errors import ArtifactError, RecipeError
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import GateRule
 from pipelines.recipe_file import parse_recipe
+from pipelines.stages import STAGES
 from service.settings import Settings
 from service.store import rounds
 from service.store.tables import Attempt, Model, Round, Stage
 from service.web.pages import charts
 from service.web.pages.preferences import PreferenceView, preference_view
-
-STAGES = ("snapshot", "origin", "mix", "train", "export", "evaluate", "gate", "report")
-LEARNING_STAGES = ("snapshot", "origin", "mix", "train", "prefer", "export", "evaluate", "gate", "report")
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def latest_stages(session: Session, settings: Settings, row: Round | None) -> li
     """The stages of a round's newest attempt."""
     attempts = rounds.attempts(session, row.id) if row and row.id else []
     if row is None or not attempts:
-        return [StageView(name, "pending", 0.0, "", "") for name in STAGES]
+        return [StageView(name, "pending", 0.0, "", "") for name in _stage_names(row)]
     last = attempts[-1]
     return _stages(row, last, rounds.stages(session, last.id or 0), settings.home / last.folder)
 
@@ -107,7 +105,7 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
     finished = {stage.name: stage for stage in done}
     live = row.state == "running" and attempt.state == "running"
     views = []
-    for name in LEARNING_STAGES if _learns_preferences(row) else STAGES:
+    for name in _stage_names(row):
         if name in finished:
             views.append(StageView(name, "done", 1.0, "", clock(finished[name].seconds)))
         elif name == row.stage and (live or row.state in ("error", "cancelled")):
@@ -120,11 +118,14 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
     return views
 
 
-def _learns_preferences(row: Round) -> bool:
+def _stage_names(row: Round | None) -> list[str]:
+    """The spine's stages; without `preference` in the recipe the one that learns from thumbs has nothing to show."""
+    shown = [stage.name for stage in STAGES]
     try:
-        return parse_recipe(row.recipe, f"of round {row.id}").preference is not None
+        learns = row is not None and parse_recipe(row.recipe, f"of round {row.id}").preference is not None
     except RecipeError:
-        return False
+        learns = False
+    return shown if learns else [name for name in shown if name != "prefer"]
 
 
 def _newest(folder: Path, stage: str) -> Path | None:

@@ -22,6 +22,7 @@ from pipelines.errors import Cancelled, NotFound, RecipeError, Refused
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, ServedForm
+from pipelines.stages import STAGES
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
 from service.rounds import requests
@@ -175,6 +176,13 @@ def test_a_cancelled_round_whose_worker_died_ends_without_another_claim(store: S
 # ---- leftovers and progress -------------------------------------------------------------------------------
 
 
+HOLD_WEIGHTS = ("train", "prefer", "export")
+
+
+def test_the_stages_that_hold_weights_are_named_once() -> None:
+    assert tuple(stage.name for stage in STAGES if stage.holds_weights) == HOLD_WEIGHTS
+
+
 def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(
     settings: Settings, store: Store
 ) -> None:
@@ -183,17 +191,38 @@ def test_text_is_swept_where_no_round_runs_and_weights_where_one_was_cancelled(
     claim(store, lease_seconds=-1)
     requests.cancel_round(store, gone, "test")
     kept, swept = [], []
+    with store.begin() as session:
+        for round_id in (running, dead, gone):
+            session.add(tables.Attempt(round_id=round_id, number=1, folder=f"rounds/{round_id:04d}/attempt-1"))
     for round_id in (running, dead, gone):
-        for name in ("scratch", "train", "export.2.tmp", "mix"):
+        for name in ("scratch", "mix", "export.scores", *HOLD_WEIGHTS, *(f"{name}.2.tmp" for name in HOLD_WEIGHTS)):
             folder = settings.rounds / f"{round_id:04d}" / "attempt-1" / name
             folder.mkdir(parents=True)
-            is_left = (name == "scratch" and round_id != running) or (
-                name[:5] in ("train", "expor") and round_id == gone
-            )
+            weights = name.removesuffix(".2.tmp") in HOLD_WEIGHTS
+            is_left = (name == "scratch" and round_id != running) or (weights and round_id == gone)
             (swept if is_left else kept).append(folder)
 
-    assert requests.sweep_leftovers(settings, store) == len(swept) == 4
+    assert requests.sweep_leftovers(settings, store) == len(swept) == 8
     assert not any(folder.exists() for folder in swept) and all(folder.exists() for folder in kept)
+
+
+def test_weights_of_a_round_that_broke_are_swept_once_a_person_in_it_is_forgotten(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    person = add_person(store, vault, new_id())
+    broken, other = ask(store), ask(store)
+    for _ in (broken, other):
+        claim(store).finish("error", "it broke", tables.now())
+    with store.begin() as session:
+        for round_id in (broken, other):
+            session.add(tables.Attempt(round_id=round_id, number=1, folder=f"rounds/{round_id:04d}/attempt-1"))
+            (settings.rounds / f"{round_id:04d}" / "attempt-1" / "train.1.tmp").mkdir(parents=True)
+        session.add(
+            tables.ErasureReceipt(person_id=person, at=tables.now(), conversations=1, rounds=[broken], models=[])
+        )
+
+    assert requests.sweep_leftovers(settings, store) == 1
+    assert [path.parts[-3] for path in settings.rounds.glob("*/*/train.1.tmp")] == [f"{other:04d}"]
 
 
 def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:

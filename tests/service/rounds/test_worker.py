@@ -13,6 +13,7 @@ import psutil
 import pytest
 from sqlmodel import select
 
+from pipelines import stages as spine
 from service.rounds import requests
 from service.rounds.child import read_settings, write_settings
 from service.rounds.requests import Claim, RoundView
@@ -189,7 +190,7 @@ def worker(settings: Settings) -> Iterator[psutil.Process]:
         process.join(30)
 
 
-STAGES = ("snapshot", "origin", "mix", "train", "prefer", "export", "evaluate", "gate", "report")
+STAGES = tuple(stage.name for stage in spine.STAGES)
 
 
 def child_of(process: psutil.Process) -> psutil.Process:
