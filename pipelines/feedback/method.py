@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pipelines.feedback.weigh import RULES as WEIGHING_RULES
 from pipelines.recipe import Preference
@@ -55,10 +55,11 @@ def choose_method(items: Sequence[PreferenceItem], rule: Preference) -> Choice:
     return Choice(method=method, why=why, counts=counts, topic_shift=round(shift, 6))
 
 
-def chosen_by(rule: Preference, max_tokens: int) -> dict[str, Any]:
-    """What of a recipe decides on the method and its items: a change of anything else needs no new snapshot."""
-    chosen = rule.model_dump(mode="json", include={"method", "min_pairs", "min_downs", "max_topic_shift"})
-    return {**chosen, "max_tokens": max_tokens}
+def deciding(preference: Preference | None) -> Preference | None:
+    """What of a recipe's section decides on the method, the rest at its defaults: a change there needs no new snapshot."""
+    if preference is None:
+        return None
+    return Preference(**preference.model_dump(include={"method", "min_pairs", "min_downs", "max_topic_shift"}))
 
 
 def settle_fates(

@@ -20,50 +20,21 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipelines.artifacts import report_progress, write_atomic
+from pipelines.context import Baseline, StageContext
 from pipelines.errors import ArtifactError
 from pipelines.gguf.runtime import runtime_for, usable_cores
 from pipelines.recipe import GUARD_SUITE
-from pipelines.records import Example, Record, ServedForm
+from pipelines.records import Record, ServedForm
+from pipelines.stages.contract import Finished, Keyed
+from pipelines.stages.export.form import Exported
+from pipelines.stages.questions import Measurement, PreferenceQuestions, Questions, gate_questions
 from pipelines.stages.report.scores import ScoreRow, score_rows
 from pipelines.suites.heldout import heldout_items
-from pipelines.suites.load import Split
 from pipelines.suites.measure import JobRequest, SuiteChoice, measure
-from pipelines.suites.preference import PreferenceAsk, compare
+from pipelines.suites.preference import compare
 from pipelines.suites.scores import HELDOUT, GateInput, ModelScores
 
-ROLES = ("origin", "champion", "candidate")
 POLL_SECONDS = 0.5
-
-
-class Measurement(Record):
-    """What to measure, the same for every model.
-
-    Attributes:
-        suites: names of folders; `heldout` and `language` are special.
-        items: how many per suite (a fixed stratified choice), None for all.
-        heldout: well-rated held-out examples; source `replay` marks older data.
-        clusters: by example id, what makes held-out examples dependent (their prompt cluster).
-        preference: held-out preferences and the prompts of the preference guard, if a preference stage ran.
-    """
-
-    suites: tuple[str, ...]
-    split: Split = "gate"
-    items: int | None = None
-    heldout: tuple[Example, ...] = ()
-    clusters: Mapping[str, str] = {}
-    preference: PreferenceAsk | None = None
-    seed: int = 0
-
-
-class EvaluateRequest(Record):
-    """Three served forms (the champion may be the origin), what to measure, and which look at the gate items it is."""
-
-    origin: ServedForm
-    champion: ServedForm
-    candidate: ServedForm
-    measurement: Measurement
-    attempt: int = 1
-    max_attempts: int = 1
 
 
 class EvaluateOutput(Record):
@@ -79,21 +50,38 @@ class EvaluateOutput(Record):
 Output = EvaluateOutput
 
 
-def evaluate(request: EvaluateRequest, out: Path, *, suites: Path, cache: Path) -> EvaluateOutput:
+class Input(Record):
+    """Three models (the champion may be the origin), what they are asked, and which look at the gate items it is.
+
+    `thumbs` are the questions of a preference stage, None where none trained.
+    """
+
+    origin: Keyed[Baseline]
+    champion: Keyed[Baseline]
+    candidate: Finished[Exported]
+    questions: Questions
+    thumbs: PreferenceQuestions | None = None
+    attempt: int = 1
+    max_attempts: int = 1
+
+
+def run(input: Input, out: Path, context: StageContext) -> Output:
     """Score the three models and write the stage's files into `out`.
 
-    Args:
-        suites: the folder of suite folders.
-        cache: where item scores of shipped suites are kept between rounds.
-
     Raises:
-        SuiteError: a suite is missing or malformed.
+        SuiteError: a suite is missing or malformed, or was edited while the round ran.
         GGUFError: a form is missing, changed or crashes llama.cpp.
     """
     started = time.monotonic()
-    forms = {role: getattr(request, role) for role in ROLES}
-    measured = measure_models(forms, request.measurement, out, suites=suites, cache=cache)
-    scores = GateInput(**measured, attempt=request.attempt, max_attempts=request.max_attempts)
+    forms = {
+        "origin": input.origin.value.form,
+        "champion": input.champion.value.form,
+        "candidate": input.candidate.output.form_in(input.candidate.folder),
+    }
+    asked = gate_questions(input.questions, context.corpus, input.thumbs)
+    suites = input.questions.suites.value.folder
+    measured = measure_models(forms, asked, out, suites=suites, cache=context.scores)
+    scores = GateInput(**measured, attempt=input.attempt, max_attempts=input.max_attempts)
     count = _write_items(out / "items.jsonl.gz", measured)
     write_atomic(out / "scores.json", scores.model_dump_json())
     return EvaluateOutput(
@@ -105,14 +93,14 @@ def evaluate(request: EvaluateRequest, out: Path, *, suites: Path, cache: Path) 
     )
 
 
-def read_scores(folder: Path, output: EvaluateOutput) -> GateInput:
-    """What the gate decides on, from a finished evaluate stage."""
-    path = folder / output.scores
+def scores_of(measured: Finished[Output]) -> GateInput:
+    """What the gate decides on, from a finished evaluate stage. Raises ArtifactError."""
+    path = measured.folder / measured.output.scores
     try:
         return GateInput.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"{path} does not hold the scores of this version; delete {folder} to run it again"
+            f"{path} does not hold the scores of this version; delete {measured.folder} to run it again"
         ) from error
 
 

@@ -8,7 +8,7 @@ from pipelines.recipe import GateRule, Stops
 from pipelines.records import Record
 from pipelines.stages import evaluate
 from pipelines.stages.contract import Finished
-from pipelines.stages.export.form import Exported
+from pipelines.stages.export import export
 
 Output = Verdict
 
@@ -17,12 +17,11 @@ class Input(Record):
     """`stops` are the recipe's stop rules if a preference stage trained; None: there was no such stage."""
 
     measured: Finished[evaluate.Output]
-    exported: Finished[Exported]
+    exported: Finished[export.Output]
     gates: tuple[GateRule, ...]
     stops: Stops | None
 
 
 def run(input: Input, out: Path, context: StageContext) -> Output:
     """The verdict, every check in words. Raises SuiteError and RecipeError as `decide` does."""
-    scores = evaluate.read_scores(input.measured.folder, input.measured.output)
-    return decide(scores, input.gates, input.stops, input.exported.output.change)
+    return decide(evaluate.scores_of(input.measured), input.gates, input.stops, input.exported.output.change)

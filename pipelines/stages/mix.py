@@ -14,15 +14,20 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipelines.artifacts import sha256_of, write_records
+from pipelines.context import StageContext
 from pipelines.errors import DataError
-from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
+from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool, Pools
 from pipelines.mixture.quotas import Countable, even_choice, repeated_draw
-from pipelines.mixture.text import PlanLine, examples_of, materialise
+from pipelines.mixture.text import MixedText, PlanLine, examples_of, materialise
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, Record, SnapshotItem, Turn
+from pipelines.stages import snapshot
+from pipelines.stages.contract import Finished, Keyed
+from pipelines.tokenizer import ChatTokenizer
 
 CountTokens = Callable[[Sequence[Turn]], int]
 
@@ -61,6 +66,29 @@ class MixOutput(Record):
 
 
 Output = MixOutput
+
+
+class Input(Record):
+    """What decides the mixture; `base` is whose tokenizer counts."""
+
+    recipe: Recipe
+    snapshot: Finished[snapshot.Output]
+    pools: Keyed[Pools]
+    base: Keyed[Path]
+
+
+def run(input: Input, out: Path, context: StageContext) -> Output:
+    """The mixture as ids in `out` and as text in scratch. Raises as `mix` does."""
+    recipe, items = input.recipe, snapshot.items_of(input.snapshot)
+    count = partial(ChatTokenizer(input.base.value).count_trained, max_tokens=recipe.train.max_tokens)
+    pools, seed = input.pools.value, recipe.train.seed
+    return mix(items, pools, recipe, count, out, seed, corpus=context.corpus, scratch=context.scratch)
+
+
+def text_of(mixture: Finished[Output], pools: Keyed[Pools], context: StageContext) -> MixedText:
+    """The text of a finished mixture, in scratch. Raises as `materialise` does."""
+    plan, expected = mixture.folder / mixture.output.plan, mixture.output.text_sha256
+    return materialise(plan, context.corpus, pools.value, context.scratch, expected_sha256=expected)
 
 
 class LeftOut(Record):

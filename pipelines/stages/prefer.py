@@ -10,21 +10,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import read_records, write_records
+from pipelines.artifacts import write_records
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.launch import prefer
+from pipelines.context import Baseline, StageContext
 from pipelines.feedback.cohort import Cohort
 from pipelines.feedback.method import Choice, choose_method
 from pipelines.feedback.verifiers import resampled_pairs, verify
 from pipelines.isolated import run_in_child
-from pipelines.mixture.anchors import AnchorName, AnchorPool, frozen_prompts
+from pipelines.mixture.anchors import AnchorName, AnchorPool, Pools
 from pipelines.mixture.preference_text import PreferenceText, prefer_data, preference_examples, with_resampled
 from pipelines.recipe import Preference, Recipe
 from pipelines.records import Corpus, PreferenceExample, PreferenceItem, Record, ServedForm, Turn
+from pipelines.stages import snapshot, train
 from pipelines.stages.cohort_check import CohortCheck, check_cohort
-from pipelines.suites.preference import PreferenceAsk
+from pipelines.stages.contract import Finished, Keyed
+from pipelines.stages.lineage import TrainingBase
+from pipelines.tokenizer import ChatTokenizer
 
-_FROZEN = 200  # enough that one refusal is half a point
 _SAMPLE_TOKENS = 256
 _SAMPLE_SECONDS = 6 * 3600.0
 
@@ -45,6 +48,58 @@ class Preferred(Record):
     cohort: CohortCheck | None = None
 
 
+Output = Preferred
+
+
+class Input(Record):
+    """What is learnt from thumbs, on top of what.
+
+    Attributes:
+        trained: whose adapter is the reference, on the weights of `base`.
+        tokenizer: the base model, whose tokenizer counts.
+        claims: wrong claims that the stop rules watch, None for none.
+        sampled: the model whose fresh answers may take the place of bad ones.
+    """
+
+    recipe: Recipe
+    snapshot: Finished[snapshot.Output]
+    trained: Finished[train.Output]
+    base: TrainingBase
+    tokenizer: Keyed[Path]
+    pools: Keyed[Pools]
+    claims: Keyed[Path] | None
+    sampled: Keyed[Baseline]
+
+
+def run(input: Input, out: Path, context: StageContext) -> Output:
+    """Train on top of the SFT adapter, or say why not; a recipe without a preference section leaves it out.
+
+    Raises as `Prefer.run` does.
+    """
+    recipe = input.recipe
+    cohort = input.snapshot.output.feedback.cohort if recipe.select.feedback.cohort_check else None
+    work = Prefer(
+        recipe=recipe,
+        rule=recipe.preference or Preference(method="none"),
+        items=snapshot.preferences_of(input.snapshot),
+        corpus=context.corpus,
+        pools=input.pools.value,
+        count_tokens=partial(ChatTokenizer(input.tokenizer.value).count_trained, max_tokens=recipe.train.max_tokens),
+        scratch=context.scratch,
+        claims=input.claims.value if input.claims else None,
+        sample=partial(greedy_answers, input.sampled.value.form),
+        cohort=cohort,
+    )
+    return work.run(lambda: input.base.folder(context), weights_of(input.trained), out, context.still_ours)
+
+
+def weights_of(trained: Finished[train.Output], preferred: Finished[Output] | None = None) -> Path:
+    """The folder of the newest adapter (or whole model): that of the preference stage where it trained."""
+    if preferred is not None and preferred.output.trained is not None:
+        return preferred.folder / preferred.output.trained.weights
+    return trained.folder / trained.output.weights
+
+
 @dataclass(frozen=True)
 class Prefer:
     """What the step works with. `cohort` is left out once more.
@@ -63,8 +118,8 @@ class Prefer:
     sample: Callable[[Sequence[Sequence[Turn]]], Sequence[str | None]]
     cohort: Cohort | None = None
 
-    def run(self, base: Path, adapter: Path, out: Path, still_ours: Callable[[], None]) -> Preferred:
-        """Train on top of the SFT `adapter`, or say why not.
+    def run(self, base: Callable[[], Path], adapter: Path, out: Path, still_ours: Callable[[], None]) -> Preferred:
+        """Train on top of the SFT `adapter`, or say why not. `base` is called only where there is something to learn.
 
         Raises:
             RecipeError: `train.method: full` has no adapter to prefer with. TrainingError, Cancelled: see prefer.
@@ -75,7 +130,7 @@ class Prefer:
         resampled = self._resample()
         text = self.text(resampled)
         request = PreferRequest(
-            base=base,
+            base=base(),
             base_name=self.recipe.base.model,
             train=self.recipe.train,
             preference=self.rule,
@@ -105,19 +160,6 @@ class Prefer:
         """The text of everything that the step and its measurement read, in scratch."""
         return prefer_data(
             self.items, self.corpus, self.pools, self.recipe, self.count_tokens, self.scratch, resampled=resampled
-        )
-
-    def ask(self) -> PreferenceAsk:
-        """What is measured of the served forms: held-out preferences, frozen prompts, wrong claims."""
-        text = self.text()
-        people = {item.id: item.conversations[0] for item in self.items}
-        examples = tuple(read_records(text.heldout, PreferenceExample))
-        return PreferenceAsk(
-            examples=examples,
-            clusters={one.id: people[one.id] for one in examples},
-            probes=self.rule.probes,
-            frozen=frozen_prompts(self.pools, _FROZEN),
-            claims=str(self.claims) if self.claims else None,
         )
 
     def _write_train(self, resampled: Sequence[PreferenceExample], items: Sequence[PreferenceItem]) -> Path:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
-from pipelines.artifacts import Attempt, digest_of, read_manifest, report_progress
+from pipelines.artifacts import Attempt, read_manifest, report_progress
 from pipelines.context import Journal, StageContext
 from pipelines.stages.contract import Finished, Stage, key_of
 
@@ -24,30 +24,22 @@ class StageRunner:
 
     def __call__(self, stage: Stage[Given, Made], given: Given) -> Finished[Made]:
         """The stage's output and folder: from an earlier run whose Input had the same digest, else made now."""
-        name, kind = stage.__name__.rpartition(".")[2], stage.Output
-        return self._finish(name, kind, key_of(given), lambda out: stage.run(given, out, self._context))
-
-    def by_reads(self, name: str, kind: type[Made], work: Callable[[Path], Made], *reads: Any) -> Finished[Made]:
-        """A stage that is not a module of the contract yet."""
-        read = digest_of([one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in reads])
-        return self._finish(name, kind, read, work)
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """How long each stage took, in the order in which they ran."""
-        return dict(self._seconds)
-
-    def _finish(self, name: str, kind: type[Made], key: str, work: Callable[[Path], Made]) -> Finished[Made]:
-        output = self._attempt.finished(name, key, kind)
+        name, key = stage.__name__.rpartition(".")[2], key_of(given)
+        output = self._attempt.finished(name, key, stage.Output)
         ran = output is None
         if output is None:
-            output = self._run(name, key, work)
+            output = self._run(name, key, lambda out: stage.run(given, out, self._context))
         folder = self._attempt.folder / name
         manifest = read_manifest(folder)
         assert manifest is not None
         self._seconds[name] = manifest.seconds
         self._journal.finished(name, manifest, ran=ran)
         return Finished[Made](digest=manifest.digest, output=output, folder=folder)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took, in the order in which they ran."""
+        return dict(self._seconds)
 
     def _run(self, name: str, key: str, work: Callable[[Path], Made]) -> Made:
         self._journal.started(name)

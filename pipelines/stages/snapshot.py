@@ -11,14 +11,14 @@ preferences.jsonl one per pair or labelled answer, feedback.jsonl one per vote, 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
 from pipelines.artifacts import digest_of, read_records, write_records
-from pipelines.backends.base import fetch_base
 from pipelines.chat import escape_markers
+from pipelines.context import StageContext
 from pipelines.feedback.cohort import Cohort, influential_cohort
 from pipelines.feedback.method import choose_method, resample_fates, settle_fates
 from pipelines.feedback.pairs import Preferences, build_preferences
@@ -26,11 +26,10 @@ from pipelines.feedback.pieces import fate_order
 from pipelines.feedback.rated_answers import Fits, fits_always
 from pipelines.feedback.select import FindContaminated, UserCap, select
 from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
-from pipelines.recipe import GUARD_SUITE, Preference, Recipe, Select
+from pipelines.recipe import Preference, Select
 from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem, Turn
-from pipelines.suites.contamination import Contamination, suite_items
-from pipelines.suites.load import load_suite
-from pipelines.suites.scores import HELDOUT
+from pipelines.stages.contract import Finished, Keyed
+from pipelines.suites.folder import SuiteFolder
 from pipelines.tokenizer import ChatTokenizer
 
 _ITEMS, _PREFERENCES, _FATES = "items.jsonl", "preferences.jsonl", "feedback.jsonl"
@@ -85,6 +84,14 @@ class SnapshotOutput(Record):
     cap: UserCap | None
     feedback: FeedbackSummary
 
+    def shortage(self, min_new: int, min_examples: int) -> str | None:
+        """Why there is too little to learn from, with the counts; None if there is enough."""
+        if self.new < min_new:
+            return f"skipped: {self.new} new examples, and the schedule asks for at least {min_new}"
+        if self.examples < min_examples:
+            return f"skipped: {self.examples} examples ({self.new} new), and the recipe asks for {min_examples}"
+        return None
+
     @property
     def sizes(self) -> dict[str, int]:
         """The counts that a round's row shows."""
@@ -92,32 +99,47 @@ class SnapshotOutput(Record):
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True)
-class Selector:
-    """What selection needs of a recipe besides its rules. `suite_digests` say when it must be done again."""
-
-    count_tokens: Callable[[str], int]
-    find_contaminated: FindContaminated
-    suite_digests: Mapping[str, str]
-    fits: Fits = fits_always
+Output = SnapshotOutput
 
 
-def open_selector(recipe: Recipe, project: Path) -> Selector:
-    """The recipe's tokenizer and the items of its suites, ready to judge text.
+class Input(Record):
+    """What decides who is asked.
+
+    Attributes:
+        method: what of the recipe's preference section chooses the loss (feedback.method.deciding), None without one.
+        max_tokens: what preference training can read whole.
+        base: whose tokenizer counts; suites: whose items must not be learnt.
+    """
+
+    select: Select
+    method: Preference | None
+    max_tokens: int
+    base: Keyed[Path]
+    suites: Keyed[SuiteFolder]
+
+
+def run(input: Input, out: Path, context: StageContext) -> Output:
+    """The lists of this round, as the corpus is now.
 
     Raises:
         ModelError, SuiteError: the base model or a suite is missing or malformed.
     """
-    tokenizer = ChatTokenizer(fetch_base(recipe.base, project))
-    fits = partial(_fits, tokenizer, recipe.train.max_tokens) if recipe.preference else fits_always
-    names = [name for name in recipe.evaluate.suites if name not in (HELDOUT, GUARD_SUITE)]
-    suites = [load_suite(project / "data" / "suites" / name) for name in names]
-    return Selector(
+    tokenizer = ChatTokenizer(input.base.value)
+    selector = Selector(
         count_tokens=lambda text: len(tokenizer.text_ids(escape_markers(text))),
-        find_contaminated=Contamination(suite_items(suites)).check_pool,
-        suite_digests={suite.name: suite.digest for suite in suites},
-        fits=fits,
+        find_contaminated=input.suites.value.contamination.check_pool,
+        fits=partial(_fits, tokenizer, input.max_tokens) if input.method else fits_always,
     )
+    return snapshot(context.corpus, input.select, out, selector, now=datetime.now(UTC), rule=input.method)
+
+
+@dataclass(frozen=True)
+class Selector:
+    """How selection judges a text: its tokens, whether it repeats a suite's item, whether training can read it whole."""
+
+    count_tokens: Callable[[str], int]
+    find_contaminated: FindContaminated
+    fits: Fits = fits_always
 
 
 @dataclass(frozen=True)
@@ -143,6 +165,16 @@ def snapshot(
     write_records(out / _PREFERENCES, taken.preferences.items)
     write_records(out / _FATES, taken.preferences.fates)
     return _funnel(taken)
+
+
+def items_of(taken: Finished[Output]) -> list[SnapshotItem]:
+    """What a finished snapshot decided about every conversation. Raises DataError."""
+    return list(read_records(taken.folder / taken.output.items, SnapshotItem))
+
+
+def preferences_of(taken: Finished[Output]) -> list[PreferenceItem]:
+    """The pairs and labelled answers of a finished snapshot. Raises DataError."""
+    return list(read_records(taken.folder / taken.output.preferences, PreferenceItem))
 
 
 def preview(

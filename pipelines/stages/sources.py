@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import structlog
+
 from pipelines.artifacts import digest_of, sha256_of
-from pipelines.backends.base import fetch_base
-from pipelines.context import Baseline, RoundContext
+from pipelines.context import Baseline, RoundContext, base_folder
+from pipelines.errors import RecipeError
 from pipelines.mixture.anchors import Pools, load_pools, without_contaminated
 from pipelines.recipe import GUARD_SUITE, Recipe
 from pipelines.stages.baseline import base_digest
@@ -16,6 +18,9 @@ from pipelines.stages.lineage import TrainingBase, keyed_adapter
 from pipelines.suites.folder import SuiteFolder, suite_digest
 from pipelines.suites.run import form_digest
 from pipelines.suites.scores import HELDOUT
+from pipelines.tokenizer import check_policy
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ class Sources:
     @cached_property
     def base(self) -> Keyed[Path]:
         """The folder of the base model."""
-        folder = fetch_base(self.recipe.base, self.context.project)
+        folder = base_folder(self.recipe, self.context.project)
+        for warning in check_policy(self.recipe.base, folder):
+            _log.warning("base_policy", recipe=self.recipe.name, why=warning)
         return Keyed[Path](digest=base_digest(folder), value=folder)
 
     @cached_property
@@ -69,6 +76,17 @@ class Sources:
     @property
     def _suites(self) -> Path:
         return self.context.project / "data" / "suites"
+
+
+def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
+    """The sources of a round of this recipe; nothing is read yet.
+
+    Raises:
+        RecipeError: the recipe has no gates, which must not be found out after hours of training.
+    """
+    if not recipe.gates:
+        raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
+    return Sources(recipe, context)
 
 
 def open_suites(folder: Path, names: Sequence[str]) -> Keyed[SuiteFolder]:

@@ -12,7 +12,6 @@ from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.launch import train
 from pipelines.context import StageContext
 from pipelines.mixture.anchors import Pools
-from pipelines.mixture.text import materialise
 from pipelines.recipe import Train
 from pipelines.records import Record
 from pipelines.stages import mix
@@ -34,14 +33,12 @@ class Input(Record):
 
 def run(input: Input, out: Path, context: StageContext) -> Output:
     """Train; a folder that a killed run left goes on from its newest checkpoint. Raises as backends.launch.train does."""
-    mixed = input.mixture.output
-    plan = input.mixture.folder / mixed.plan
-    text = materialise(plan, context.corpus, input.pools.value, context.scratch, expected_sha256=mixed.text_sha256)
+    text = mix.text_of(input.mixture, input.pools, context)
     request = TrainRequest(
         base=input.base.folder(context),
         base_name=input.base_name,
         train=input.train,
         train_file=text.train,
-        dev_file=text.dev if mixed.dev_tokens else None,
+        dev_file=text.dev if input.mixture.output.dev_tokens else None,
     )
     return train(request, out, context.still_ours)

@@ -16,8 +16,9 @@ from pipelines.records import FeedbackFate, MessageKey, Record, SnapshotItem, Tu
 from pipelines.records import RatedConversation as Conversation
 from pipelines.remedies import next_recipe
 from pipelines.stages.contract import Keyed, key_of
+from pipelines.stages.questions import held_out_examples
 from pipelines.stages.runner import StageRunner
-from pipelines.tools import gather_tools, held_out_examples
+from pipelines.stages.sources import open_sources
 from tests.stand_in_stage import run_stage, runner_of
 
 RECIPE = """
@@ -245,7 +246,7 @@ def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: 
     context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path)
 
     with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
-        gather_tools(recipe(gates=()), context)
+        open_sources(recipe(gates=()), context)
 
 
 def test_a_round_logs_that_its_base_is_not_what_the_policy_says(tiny_base: Path, tmp_path: Path) -> None:
@@ -254,7 +255,7 @@ def test_a_round_logs_that_its_base_is_not_what_the_policy_says(tiny_base: Path,
     context = RoundContext(project=Path(__file__).parents[2], models=tmp_path, scores=tmp_path)
     given = recipe(base=Base(model=str(tiny_base), policy="base"))
     with capture_logs() as logs:
-        gather_tools(given, context)
+        _ = open_sources(given, context).base
     (line,) = [line for line in logs if line["event"] == "base_policy"]
     assert line["log_level"] == "warning" and "looks like an instruct model" in line["why"]
 

@@ -59,7 +59,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
 
 def gather(input: Input) -> ReportFacts:
     """Everything that the stages found out, as one record."""
-    scores = evaluate.read_scores(input.measured.folder, input.measured.output)
+    scores = evaluate.scores_of(input.measured)
     preferred, mixture, verdict = input.preferred.output, input.mixture.output, input.judged.output
     snapshot = input.snapshot.output
     if preferred.replaced:

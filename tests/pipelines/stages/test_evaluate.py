@@ -2,25 +2,26 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from pipelines.artifacts import write_records
+from pipelines.context import Baseline, StageContext
 from pipelines.errors import ArtifactError, GGUFError, SuiteError
 from pipelines.gate.decide import decide
-from pipelines.recipe import GateRule, Margin
-from pipelines.records import Example, ServedForm, Turn
-from pipelines.stages.evaluate import (
-    EvaluateOutput,
-    EvaluateRequest,
-    Measurement,
-    choose_form,
-    evaluate,
-    measure_models,
-    read_scores,
-)
+from pipelines.recipe import Evaluate, GateRule, Margin
+from pipelines.records import Example, MessageKey, ServedForm, SnapshotItem, Turn, TurnKey
+from pipelines.stages.contract import Finished, key_of
+from pipelines.stages.evaluate import Input, Output, choose_form, measure_models, run, scores_of
+from pipelines.stages.export.form import Exported
+from pipelines.stages.questions import Measurement, Questions
+from pipelines.stages.snapshot import SnapshotOutput
+from pipelines.stages.sources import keyed_model, open_suites
 from pipelines.suites.scores import ItemScore, ModelScores, SuiteScores
+from tests.pipelines.stages.test_mix import ListedCorpus
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "suites"
 SECRET = "the owl at 12 Quince Lane"
@@ -35,7 +36,8 @@ HELDOUT = tuple(
     )
     for i in range(4)
 )
-MEASUREMENT = Measurement(suites=("tiny_mmlu", "tiny_math", "heldout", "language"), items=6, heldout=HELDOUT)
+MEASURED = ("tiny_mmlu", "tiny_math", "heldout", "language")
+MEASUREMENT = Measurement(suites=MEASURED, items=6, heldout=HELDOUT)
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +49,68 @@ def served(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedF
 
 
 class Stage(NamedTuple):
-    """A finished evaluate stage."""
+    """A finished evaluate stage, and what it was given."""
 
-    folder: Path
-    request: EvaluateRequest
-    output: EvaluateOutput
+    finished: Finished[Output]
+    given: Input
+    context: StageContext
+
+
+def questions(folder: Path, suites: Path = SHIPPED) -> Questions:
+    """The questions of a snapshot that kept the held-out answers apart."""
+    items = [held_out(example) for example in HELDOUT]
+    write_records(folder / "items.jsonl", items)
+    taken = SnapshotOutput.model_construct(items="items.jsonl")
+    return Questions(
+        evaluate=Evaluate(suites=MEASURED, items=6, heldout=10),
+        suites=open_suites(suites, MEASURED),
+        snapshot=Finished[SnapshotOutput](digest="", output=taken, folder=folder),
+    )
+
+
+def held_out(example: Example) -> SnapshotItem:
+    keys = [
+        TurnKey(key=MessageKey(message=f"{example.id}.{n}", revision=1), role=turn.role, trained=turn.trained)
+        for n, turn in enumerate(example.turns)
+    ]
+    return SnapshotItem(
+        conversation=example.id,
+        person="p",
+        outcome="held_out",
+        reason="heldout",
+        part="heldout",
+        source=example.source,
+        turns=tuple(keys),
+    )
+
+
+class Texts(ListedCorpus):
+    def __init__(self) -> None:
+        super().__init__({f"{one.id}.{n}": turn.content for one in HELDOUT for n, turn in enumerate(one.turns)})
+
+
+def given_of(folder: Path, served: ServedForm, suites: Path = SHIPPED) -> Input:
+    model = keyed_model(Baseline(id="tiny", form=served))
+    exported = Exported.model_construct(form=served)
+    candidate = Finished[Exported](digest="c", output=exported, folder=Path("/"))
+    return Input(origin=model, champion=model, candidate=candidate, questions=questions(folder, suites))
+
+
+def context_of(folder: Path) -> StageContext:
+    return StageContext(folder, folder / "scores", Texts(), folder, lambda: None)
 
 
 @pytest.fixture(scope="module")
 def stage(served: ServedForm, tmp_path_factory: pytest.TempPathFactory) -> Stage:
-    folder = tmp_path_factory.mktemp("round") / "evaluate"
+    root = tmp_path_factory.mktemp("round")
+    folder = root / "evaluate"
     folder.mkdir()
-    request = EvaluateRequest(origin=served, champion=served, candidate=served, measurement=MEASUREMENT)
-    return Stage(folder, request, evaluate(request, folder, suites=SHIPPED, cache=folder.parent / "scores"))
+    given, context = given_of(tmp_path_factory.mktemp("snapshot"), served), context_of(root)
+    return Stage(Finished[Output](digest="", output=run(given, folder, context), folder=folder), given, context)
 
 
 def test_a_stage_measures_three_models_and_leaves_numbers_only(stage: Stage) -> None:
-    folder, _, output = stage
+    folder, output = stage.finished.folder, stage.finished.output
     rows = [json.loads(line) for line in gzip.decompress((folder / output.items).read_bytes()).splitlines()]
     assert output.measured == len(rows) == 3 * (6 + 6 + 4 * 4)
     assert {row["model"] for row in rows} == {"origin", "champion", "candidate"}
@@ -73,8 +120,8 @@ def test_a_stage_measures_three_models_and_leaves_numbers_only(stage: Stage) -> 
 
 
 def test_the_gate_reads_the_stage_and_an_unchanged_model_loses_nothing_and_never_passes(stage: Stage) -> None:
-    output = stage.output
-    scores = read_scores(stage.folder, output)
+    output = stage.finished.output
+    scores = scores_of(stage.finished)
     verdict = decide(scores, [GateRule(suite="tiny_math", margin=Margin(champion=3, origin=3))])
     assert verdict.outcome == "fail"
     assert "it is the champion byte for byte" in verdict.reasons[0] and "at least 200 items" in verdict.reasons[1]
@@ -82,14 +129,28 @@ def test_the_gate_reads_the_stage_and_an_unchanged_model_loses_nothing_and_never
 
 
 def test_progress_grows_to_the_end(stage: Stage) -> None:
-    lines = [json.loads(line) for line in (stage.folder / "progress.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (stage.finished.folder / "progress.jsonl").read_text().splitlines()]
     assert lines[-1]["done"] == lines[-1]["total"] and lines[-1]["stage"] == "evaluate"
 
 
 def test_the_same_scores_give_the_same_bytes(stage: Stage, tmp_path: Path) -> None:
-    folder, request, _ = stage
-    output = evaluate(request, tmp_path, suites=SHIPPED, cache=folder.parent / "scores")
-    assert (tmp_path / output.items).read_bytes() == (folder / output.items).read_bytes()
+    output = run(stage.given, tmp_path, stage.context)
+    assert (tmp_path / output.items).read_bytes() == (stage.finished.folder / output.items).read_bytes()
+
+
+def test_a_suite_that_was_edited_is_measured_again_and_never_under_the_old_key(
+    served: ServedForm, tmp_path: Path
+) -> None:
+    suites = tmp_path / "suites"
+    shutil.copytree(SHIPPED, suites)
+    for name in ("tiny_math/gate.jsonl", "language/prompts.jsonl"):
+        before = given_of(tmp_path, served, suites)
+        lines = (suites / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (suites / name).write_text("".join(lines[:-1]), encoding="utf-8")
+
+        assert key_of(given_of(tmp_path, served, suites)) != key_of(before)
+        with pytest.raises(SuiteError, match=f"suite '{name.split('/')[0]}' was edited while the round ran"):
+            run(before, tmp_path, context_of(tmp_path))
 
 
 def test_errors_of_the_child_arrive_as_they_were(served: ServedForm, tmp_path: Path) -> None:
@@ -102,9 +163,9 @@ def test_errors_of_the_child_arrive_as_they_were(served: ServedForm, tmp_path: P
 
 
 def test_scores_of_another_version_are_refused(stage: Stage, tmp_path: Path) -> None:
-    (tmp_path / stage.output.scores).write_text("{}")
+    (tmp_path / stage.finished.output.scores).write_text("{}")
     with pytest.raises(ArtifactError, match="scores of this version"):
-        read_scores(tmp_path, stage.output)
+        scores_of(stage.finished.model_copy(update={"folder": tmp_path}))
 
 
 def model(math: float, learned: float) -> ModelScores:

@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
+from pipelines.artifacts import write_records
 from pipelines.errors import Cancelled, TrainingError
 from pipelines.feedback.cohort import Cohort
+from pipelines.mixture.anchors import Pools
 from pipelines.records import PreferenceItem, Turn
 from pipelines.stages import cohort_check
 from pipelines.stages.cohort_check import DevShares, dev_shares
+from pipelines.stages.contract import Finished, Keyed
 from pipelines.stages.prefer import Prefer, Preferred
+from pipelines.stages.questions import PreferenceQuestions, preference_ask
+from pipelines.stages.snapshot import SnapshotOutput
 from tests.pipelines.backends.preferring import write_adapter
 from tests.pipelines.feedback_rows import asked, down, up
 from tests.pipelines.mixture.test_prefer_data import POOLS, Listed, chosen_items, count, recipe
@@ -70,7 +75,7 @@ def prefer(
 def run(tmp_path: Path, base: Path, sft: Path, step: Prefer) -> Preferred:
     out = tmp_path / "out"
     out.mkdir()
-    return step.run(base, sft, out, lambda: None)
+    return step.run(lambda: base, sft, out, lambda: None)
 
 
 def test_a_method_without_enough_to_read_is_left_out_with_its_sentence(
@@ -190,7 +195,13 @@ def test_dev_shares_leave_out_what_the_cohort_rated(tmp_path: Path) -> None:
 
 
 def test_what_is_measured_is_held_out_and_frozen(tmp_path: Path) -> None:
-    ask = prefer(tmp_path / "scratch", chosen_items(CHATS)).ask()
+    items = chosen_items(CHATS)
+    write_records(tmp_path / "preferences.jsonl", items)
+    taken = Finished[SnapshotOutput](
+        digest="", folder=tmp_path, output=SnapshotOutput.model_construct(preferences="preferences.jsonl")
+    )
+    thumbs = PreferenceQuestions(probes=2, snapshot=taken, pools=Keyed[Pools](digest="", value=POOLS), claims=None)
+    ask = preference_ask(thumbs, Listed(CHATS))
 
     assert [example.chosen for example in ask.examples] == ["In the west."]
     assert len(ask.frozen) > 0 and all(turn.role in ("user", "assistant") for one in ask.frozen for turn in one.turns)
@@ -203,7 +214,7 @@ def test_a_lost_claim_stops_the_step(tmp_path: Path, tiny_base: Path, sft: Path)
 
     (tmp_path / "out").mkdir()
     with pytest.raises(Cancelled):
-        prefer(tmp_path / "scratch", chosen_items(CHATS)).run(tiny_base, sft, tmp_path / "out", lost)
+        prefer(tmp_path / "scratch", chosen_items(CHATS)).run(lambda: tiny_base, sft, tmp_path / "out", lost)
 
 
 def test_prompts_reach_the_sampler_as_turns(tmp_path: Path, tiny_base: Path, sft: Path) -> None:

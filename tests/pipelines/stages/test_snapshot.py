@@ -514,7 +514,7 @@ def test_copies_of_a_pasted_item_do_not_pass_as_a_template() -> None:
     assert {item.reason for item in items} == {"duplicate", "contaminated"}
 
 
-SELECTOR = Selector(count_tokens=words, find_contaminated=containing("\0"), suite_digests={})
+SELECTOR = Selector(count_tokens=words, find_contaminated=containing("\0"))
 
 
 class Listed:

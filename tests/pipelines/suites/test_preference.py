@@ -11,7 +11,8 @@ from pipelines.artifacts import sha256_of
 from pipelines.errors import DataError, SuiteError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, PreferenceExample, ServedForm, Turn
-from pipelines.stages.evaluate import Measurement, measure_models
+from pipelines.stages.evaluate import measure_models
+from pipelines.stages.questions import Measurement
 from pipelines.suites import preference
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.preference import (

@@ -65,7 +65,7 @@ class Told:
 
 
 def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, told: Told) -> SnapshotOutput:
-    selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
+    selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts])
     if told.really:
         return snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
     lines = [fate.model_dump_json() for one in corpus.candidates() for fate in _fates(one, told.down_rule)]

@@ -281,7 +281,7 @@ class Quick:
 
 
 def _snapshot(corpus: Corpus, recipe: Recipe, out: Path) -> SnapshotOutput:
-    selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts], suite_digests={})
+    selector = Selector(count_tokens=len, find_contaminated=lambda texts: [None for _ in texts])
     return snapshot(corpus, recipe.select, out, selector, now=datetime.now(UTC))
 
 

@@ -1,0 +1,85 @@
+"""The export stage: the exact bytes that would be served; dev items choose the adapter's scale."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.artifacts import read_records
+from pipelines.chat import render
+from pipelines.context import Baseline, StageContext
+from pipelines.mixture.anchors import Pools
+from pipelines.mixture.text import MixedText
+from pipelines.recipe import Export, Train
+from pipelines.records import Example, Record, ServedForm
+from pipelines.stages import mix, prefer, train
+from pipelines.stages.contract import Finished, Keyed
+from pipelines.stages.evaluate import choose_form, measure_models
+from pipelines.stages.export.form import Exported, ExportRequest, export_candidate
+from pipelines.stages.lineage import TrainingBase
+from pipelines.stages.questions import Questions, dev_questions
+from pipelines.tokenizer import ChatTokenizer, as_messages
+
+Output = Exported
+MAX_AGREEMENT_PROMPTS = 300
+
+
+class Input(Record):
+    """What is exported and how.
+
+    Attributes:
+        training: says which weights the adapter was trained on, and which modules it must have.
+        preferred: whose adapter is taken where the preference stage trained, else that of `trained`.
+        mixture, pools: whose prompts tell how well the export agrees with what was trained.
+        tokenizer: the base model, whose template renders them.
+        questions: whose dev items choose among several scales, against the origin.
+    """
+
+    export: Export
+    training: Train
+    base: TrainingBase
+    trained: Finished[train.Output]
+    preferred: Finished[prefer.Output]
+    mixture: Finished[mix.Output]
+    pools: Keyed[Pools]
+    tokenizer: Keyed[Path]
+    questions: Questions
+    origin: Keyed[Baseline]
+
+
+def run(input: Input, out: Path, context: StageContext) -> Output:
+    """The candidate's served form in `out`. Raises as `export_candidate` does."""
+    weights, whole = prefer.weights_of(input.trained, input.preferred), input.trained.output.kind == "full"
+    text = mix.text_of(input.mixture, input.pools, context)
+    request = ExportRequest(
+        base=weights if whole else input.base.folder(context),
+        adapter=None if whole else weights,
+        out=out,
+        settings=input.export,
+        trained_on="nf4" if input.training.method == "qlora" else "full",
+        target=input.training.lora.target,
+        origin=Path(input.origin.value.form.path),
+        prompts=tuple(agreement_prompts(text, ChatTokenizer(input.tokenizer.value))),
+    )
+    return export_candidate(request, lambda forms: _best_on_dev(input, forms, out, context))
+
+
+def agreement_prompts(text: MixedText, tokenizer: ChatTokenizer) -> list[str]:
+    """Rendered prompts on which an export is compared with what was trained: dev examples, then training ones."""
+    rendered: dict[str, None] = {}
+    for path in (text.dev, text.train):
+        for example in read_records(path, Example):
+            if len(rendered) >= MAX_AGREEMENT_PROMPTS:
+                return list(rendered)
+            turns = as_messages(example.turns)
+            last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
+            rendered[render(tokenizer.template, turns[:last], generate=True, **tokenizer.named)] = None
+    return list(rendered)
+
+
+def _best_on_dev(input: Input, forms: Sequence[ServedForm], out: Path, context: StageContext) -> int:
+    """The position of the form to export, by dev items and answers of the dev part alone."""
+    asked = dev_questions(input.questions, context.corpus)
+    named = {f"scale {number}": form for number, form in enumerate(forms)}
+    models = {"origin": input.origin.value.form} | named
+    suites = input.questions.suites.value.folder
+    scores = measure_models(models, asked, out, suites=suites, cache=context.scores, stage="export")
+    return choose_form(scores["origin"], [scores[name] for name in named])

@@ -1,0 +1,42 @@
+"""The origin as the candidate will be held against it; one that misses a gate's floor itself stops the round here."""
+
+from pathlib import Path
+
+from pipelines.context import Baseline, StageContext
+from pipelines.gate.decide import check_floors
+from pipelines.recipe import GateRule, Quantization
+from pipelines.records import Record
+from pipelines.stages.baseline import prepare_origin
+from pipelines.stages.contract import Keyed
+from pipelines.stages.evaluate import measure_models
+from pipelines.stages.questions import Questions, gate_questions
+
+Output = Baseline
+
+
+class Input(Record):
+    """`floors` are the gates with an absolute floor; `questions` to measure them with, None where there are none."""
+
+    base: Keyed[Path]
+    quantize: Quantization
+    floors: tuple[GateRule, ...]
+    questions: Questions | None
+
+
+def run(input: Input, out: Path, context: StageContext) -> Output:
+    """The origin's served form in the folder of models, exported now if it was not before.
+
+    Raises:
+        RecipeError: it measures below a floor, so no candidate could be judged by it.
+        ModelError, GGUFError, ArtifactError: the base cannot be exported, or what was exported has been changed.
+    """
+    origin = prepare_origin(input.base.value, input.quantize, context.models)
+    if input.questions is not None:
+        suites = tuple(dict.fromkeys(rule.suite for rule in input.floors))
+        asked = gate_questions(input.questions, context.corpus).model_copy(update={"suites": suites})
+        folder = input.questions.suites.value.folder
+        scores = measure_models(
+            {"origin": origin.form}, asked, out, suites=folder, cache=context.scores, stage="origin"
+        )
+        check_floors(scores["origin"], input.floors)
+    return origin
