@@ -22,10 +22,11 @@ class Baseline(Record):
 
 
 class Adapter(Record):
-    """A trained adapter (PEFT folder) and the scale at which it was exported."""
+    """A trained adapter (PEFT folder), and how its export merged it: at which scale, onto which weights."""
 
     folder: str
     scale: float = 1.0
+    merged_onto: Literal["full", "nf4"] = "full"
 
 
 class RoundContext(Record):
@@ -35,6 +36,8 @@ class RoundContext(Record):
         project: the folder with data/ and models/, to which a recipe's paths are relative.
         models, scores: where origins are kept, and item scores.
         champion: the model served when the round began; None while that is the origin.
+        sampler: whose fresh answers may be learnt from: the newest champion that learned from nobody who was erased; None
+            while that is the origin.
         lineage: the adapters that made the champion from the origin, oldest first (for `sequential`).
         attempt: which try this is, counted from 1.
         min_new: fewer new examples than this, and the round is skipped.
@@ -44,6 +47,7 @@ class RoundContext(Record):
     models: Path
     scores: Path
     champion: Baseline | None = None
+    sampler: Baseline | None = None
     lineage: tuple[Adapter, ...] = ()
     attempt: int = 1
     min_new: int = 0

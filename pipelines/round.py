@@ -61,7 +61,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         tokenizer=base,
         pools=pools,
         claims=claims,
-        sampled=keyed_model(champion),
+        sampled=keyed_model(context.sampler or beginning),
     )
     preferred = run(prefer, thumbs)
 

@@ -1,6 +1,6 @@
 """A stage of a test: a name, a record and a function, run by the real runner under the real contract."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from pipelines.artifacts import Attempt
 from pipelines.context import Journal, StageContext
-from pipelines.records import Corpus, Record
+from pipelines.records import Corpus, FeedbackFate, MessageKey, RatedConversation, Record
 from pipelines.stages.runner import StageRunner
 
 Made = TypeVar("Made", bound=BaseModel)
@@ -19,6 +19,25 @@ class Reads(Record):
     """An Input of any values."""
 
     values: tuple[Any, ...] = ()
+
+
+class _NoText:
+    """A corpus in which nobody said anything."""
+
+    def candidates(self) -> Iterator[RatedConversation]:
+        return iter(())
+
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+        return {}
+
+    def outcomes(self) -> Mapping[str, int]:
+        return {}
+
+    def lost(self) -> Sequence[FeedbackFate]:
+        return ()
+
+
+NO_TEXT: Corpus = _NoText()
 
 
 def run_stage(runner: StageRunner, name: str, kind: type[Made], work: Callable[[Path], Made], *reads: Any) -> Made:

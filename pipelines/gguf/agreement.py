@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from pipelines.errors import ModelError
 from pipelines.gguf.convert import TrainedOn
 from pipelines.gguf.lora import Lora
-from pipelines.gguf.nf4 import nf4_roundtrip
+from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
 from pipelines.gguf.tensors import Checkpoint
 from pipelines.records import Record
 from pipelines.timing import faster_matmul_dtype
@@ -86,7 +86,7 @@ def _load(base: Path, weights: TrainedOn) -> Any:
     if weights == "nf4":
         checkpoint = Checkpoint(base)
         for name, parameter in model.named_parameters():
-            if _is_quantized(name, parameter):
+            if goes_through_nf4(name, parameter.ndim):
                 parameter.data.copy_(nf4_roundtrip(checkpoint.read(name)))
     return model
 
@@ -107,18 +107,13 @@ def _merge_into(model: Any, base: Path, lora: Lora, weights: TrainedOn) -> None:
     """Set the layers' matrices to what the export will merge, rounded to float16 as the GGUF between is."""
     checkpoint = Checkpoint(base)
     for name, parameter in model.named_parameters():
-        if not _is_quantized(name, parameter):
+        if not goes_through_nf4(name, parameter.ndim):
             continue
         weight = checkpoint.read(name)
         weight = (nf4_roundtrip(weight) if weights == "nf4" else weight).float()
         if name in lora.names:
             weight = weight + lora.delta(name, 0, weight.shape[0])
         parameter.data.copy_(weight.to(torch.float16))
-
-
-def _is_quantized(name: str, parameter: torch.Tensor) -> bool:
-    """QLoRA quantizes the layers' matrices and nothing else."""
-    return parameter.ndim == 2 and name.startswith("model.layers.")
 
 
 def _log_probabilities(model: Any, ids: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:

@@ -14,7 +14,7 @@ import torch
 from pipelines.artifacts import new_file, sha256_of
 from pipelines.errors import GGUFError, ModelError
 from pipelines.gguf.lora import Lora
-from pipelines.gguf.nf4 import nf4_roundtrip
+from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
 from pipelines.gguf.tensors import Checkpoint, TensorInfo, require_finite, row_blocks, to_bytes
 from pipelines.gguf.vocabulary import read_json, read_vocabulary
 
@@ -178,7 +178,7 @@ def _blocks(
     """A weight in float32 row blocks, with the adapter's change added."""
     adapted = lora is not None and info.name in lora.names
     whole = None
-    if trained_on == "nf4" and len(info.shape) == 2 and info.name.startswith("model.layers."):
+    if trained_on == "nf4" and goes_through_nf4(info.name, len(info.shape)):
         whole = nf4_roundtrip(checkpoint.read(info.name))
     for start, stop in row_blocks(info):
         block = (checkpoint.read(info.name, start, stop) if whole is None else whole[start:stop]).float()

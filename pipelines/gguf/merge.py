@@ -5,13 +5,14 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import torch
 
 from pipelines.artifacts import new_folder
 from pipelines.errors import ModelError
 from pipelines.gguf.lora import Lora
+from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
 from pipelines.gguf.tensors import DTYPES, Checkpoint, ShardHeader, TensorInfo, require_finite, row_blocks, to_bytes
 
 _COPY_BYTES = 8 << 20
@@ -28,10 +29,13 @@ class MergeReport:
     seconds: float
 
 
-def merge(base: Path, adapter: Path, out: Path, *, scale: float = 1.0) -> MergeReport:
+def merge(
+    base: Path, adapter: Path, out: Path, *, scale: float = 1.0, onto: Literal["full", "nf4"] = "full"
+) -> MergeReport:
     """A new model folder `out`: the base with the adapter's change, times `scale`, added to its weights.
 
-    Sums are made in float32 and rounded once to the base's dtype, bit-identical to peft's `merge_and_unload`.
+    Sums are made in float32 and rounded once to the base's dtype, bit-identical to peft's `merge_and_unload`. With
+    `onto="nf4"` the layers' matrices first go through NF4 and back, as in an export that merged onto those.
     `out` appears complete or not at all. Peak memory is a few row blocks and the adapter.
 
     Raises:
@@ -46,7 +50,7 @@ def merge(base: Path, adapter: Path, out: Path, *, scale: float = 1.0) -> MergeR
     size = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     with new_folder(out, size) as folder:
         for shard in checkpoint.shards:
-            _write_shard(checkpoint, shard, lora, folder / shard.file.name)
+            _write_shard(checkpoint, shard, lora, folder / shard.file.name, onto)
         _copy_companions(base, folder)
     merged = len(lora.names)
     return MergeReport(merged, len(checkpoint.tensors) - merged, size, time.monotonic() - started)
@@ -73,17 +77,27 @@ def _refuse_quantized(base: Path) -> None:
         raise ModelError(f"{base} is a quantized model; merge onto its full-precision original")
 
 
-def _write_shard(checkpoint: Checkpoint, shard: ShardHeader, lora: Lora, out: Path) -> None:
-    """The same file with the same header; only the bytes of adapted weights differ."""
+def _write_shard(checkpoint: Checkpoint, shard: ShardHeader, lora: Lora, out: Path, onto: str) -> None:
+    """The same file with the same header; only the bytes of adapted weights, and of what goes through NF4, differ."""
     with shard.file.open("rb") as source, out.open("wb") as target:
         target.write(shard.raw)
         for tensor in shard.tensors:
             target.seek(tensor.start)
-            if tensor.name in lora.names:
+            if onto == "nf4" and goes_through_nf4(tensor.name, len(tensor.shape)):
+                target.write(to_bytes(_on_nf4(checkpoint, lora, tensor.name)))
+            elif tensor.name in lora.names:
                 for start, stop in row_blocks(tensor):
                     target.write(to_bytes(merged_block(checkpoint, lora, tensor.name, start, stop)))
             else:
                 _copy_bytes(source, target, tensor)
+
+
+def _on_nf4(checkpoint: Checkpoint, lora: Lora, name: str) -> torch.Tensor:
+    """A whole matrix after NF4 and back, with the adapter's change where it has one; its blocks reach over rows."""
+    weight = nf4_roundtrip(checkpoint.read(name))
+    if name not in lora.names:
+        return weight
+    return require_finite((weight.float() + lora.delta(name, 0, weight.shape[0])).to(weight.dtype), name)
 
 
 def _copy_bytes(source: BinaryIO, target: BinaryIO, tensor: TensorInfo) -> None:

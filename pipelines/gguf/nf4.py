@@ -5,6 +5,11 @@ import torch
 from pipelines.errors import MissingDependency
 
 
+def goes_through_nf4(name: str, dimensions: int) -> bool:
+    """Whether QLoRA quantizes a tensor: the layers' matrices and nothing else."""
+    return dimensions == 2 and name.startswith("model.layers.")
+
+
 def nf4_roundtrip(weight: torch.Tensor) -> torch.Tensor:
     """A matrix quantized to NF4 (blocks of 64, double quantization) and dequantized, in its own dtype."""
     try:

@@ -47,7 +47,7 @@ def fold_here(arguments: dict[str, Any]) -> dict[str, Any]:
     for number, adapter in enumerate(adapters, 1):
         target = out if number == len(adapters) else out.with_name(f"{out.name}.{number}.tmp")
         shutil.rmtree(target, ignore_errors=True)  # a killed run's
-        merge(base, Path(adapter.folder), target, scale=adapter.scale)
+        merge(base, Path(adapter.folder), target, scale=adapter.scale, onto=adapter.merged_onto)
         for path in between:
             shutil.rmtree(path, ignore_errors=True)
         base, between = target, [target] if target != out else []

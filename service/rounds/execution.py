@@ -19,7 +19,6 @@ from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependen
 from pipelines.feedback.reasons import MIXTURE as MIXTURE_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record, SnapshotItem
-from pipelines.stages.export.form import Exported
 from pipelines.stages.mix import LeftOut
 from service.corpus import StoreCorpus
 from service.models.promotion import promote
@@ -121,6 +120,7 @@ def _round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, n
         row = rounds.get_round(session, claim.round_id)
         entry = models.get_model(session, pins.champion) if pins.champion else None
         lineage = tuple(_adapter(settings, models.get_model(session, name).model) for name in pins.lineage)
+        sampler = _sampler(session, settings, pins.champion)
     schedule = recipe_of(row).schedule
     champion = (
         _there(Baseline(id=entry.model.id, form=served(settings.home, entry.form))) if entry and entry.form else None
@@ -130,10 +130,24 @@ def _round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, n
         models=settings.models,
         scores=settings.scores,
         champion=champion,
+        sampler=sampler,
         lineage=tuple(adapter for adapter in lineage if adapter),
         attempt=number,
         min_new=schedule.min_new_examples if schedule and row.schedule else 0,
     )
+
+
+def _sampler(session: Session, settings: Settings, champion: str | None) -> Baseline | None:
+    """The champion, or of those before it the newest, that learned from nobody who was erased; None if there is none."""
+    names = models.reign(models.promotions(session))
+    before = names[: names.index(champion)] if champion in names else []
+    for name in (champion, *reversed(before)):
+        entry = models.get_model(session, name) if name else None
+        if entry and entry.form and entry.model.tainted_at is None:
+            form = served(settings.home, entry.form)
+            if Path(form.path).is_file():  # that of an earlier champion may have been collected
+                return Baseline(id=entry.model.id, form=form)
+    return None
 
 
 def _there(champion: Baseline) -> Baseline:
@@ -148,13 +162,14 @@ def _there(champion: Baseline) -> Baseline:
 
 
 def _adapter(settings: Settings, model: tables.Model) -> Adapter | None:
-    """The adapter of a model of the lineage, at the scale at which it was exported; None for the origin."""
+    """The adapter of a model of the lineage, as its export merged it; None for the origin."""
     if model.adapter_path is None:
         return None
     folder = settings.home / model.adapter_path
     exported = artifacts.read_manifest(folder.parent.parent / "export")
-    scale = Exported.model_validate(exported.output).scale if exported else 1.0
-    return Adapter(folder=str(folder), scale=scale)
+    said = exported.output if exported else {}
+    how = {name: said[name] for name in ("scale", "merged_onto") if name in said}
+    return Adapter.model_validate({"folder": str(folder), **how})
 
 
 class _Attempt:

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
-from pipelines.context import Baseline, Journal, RoundContext, RoundResult
+from pipelines.context import Adapter, Baseline, Journal, RoundContext, RoundResult
 from pipelines.errors import Cancelled, NotFound, RecipeError, Refused
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
@@ -524,6 +524,63 @@ def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(
         message
         == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
     )
+
+
+def promoted(store: Store, *names: str) -> None:
+    with store.begin() as session:
+        for name in names:
+            session.add(Promotion(model_id=name, kind="promote", by="test"))
+
+
+def test_a_sequential_round_folds_the_champion_in_as_its_export_merged_it(
+    settings: Settings, store: Store, vault: Vault, turn: Turn
+) -> None:
+    rated(store, vault)
+    ask(store)
+    turn(Quick("pass"))
+    promoted(store, "small-r0001-a1")
+    folder = settings.rounds / "0001" / "attempt-1"
+    with store.begin() as session:
+        row = models.get_model(session, "small-r0001-a1").model
+        row.adapter_path = "rounds/0001/attempt-1/train/adapter"
+        session.add(row)
+    said = {"scale": 0.5, "merged_onto": "nf4", "whatever": "an earlier version said besides"}
+    manifest = artifacts.Manifest(stage="export", input="", output=said, files={}, seconds=1, finished_at=1)
+    (folder / "export" / "manifest.json").write_text(manifest.model_dump_json())
+    ask(store)
+    run = Quick("pass")
+
+    assert turn(run) == "passed"
+
+    adapter = Adapter(folder=str(folder / "train" / "adapter"), scale=0.5, merged_onto="nf4")
+    assert run.seen[0][1].lineage == (adapter,)
+
+
+@pytest.mark.parametrize(
+    ("tainted", "sampler"),
+    [((), "small-r0002-a1"), (("small-r0002-a1",), "small-r0001-a1"), (("small-r0001-a1", "small-r0002-a1"), None)],
+)
+def test_fresh_answers_come_from_no_model_that_learned_from_an_erased_person(
+    store: Store, vault: Vault, turn: Turn, tainted: Sequence[str], sampler: str | None
+) -> None:
+    rated(store, vault)
+    for name in ("small-r0001-a1", "small-r0002-a1"):
+        ask(store)
+        turn(Quick("pass"))
+        promoted(store, name)
+    with store.begin() as session:
+        for name in tainted:
+            row = models.get_model(session, name).model
+            row.tainted_at = tables.now()
+            session.add(row)
+    ask(store)
+    run = Quick("pass")
+
+    assert turn(run) == "passed"
+
+    context = run.seen[0][1]
+    assert (context.sampler and context.sampler.id) == sampler
+    assert context.champion is not None and context.champion.id == "small-r0002-a1"
 
 
 def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: Vault, turn: Turn) -> None:
