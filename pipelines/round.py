@@ -25,13 +25,8 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     run = StageRunner(attempt, around, journal)
 
     # Who is asked: every conversation gets a place or a reason.
-    asking = snapshot.Input(
-        select=recipe.select,
-        method=deciding(recipe.preference),
-        max_tokens=recipe.train.max_tokens,
-        base=base,
-        suites=sources.tasks,
-    )
+    method, longest = deciding(recipe.preference), recipe.train.max_tokens
+    asking = snapshot.Input(select=recipe.select, method=method, max_tokens=longest, base=base, suites=sources.tasks)
     taken = run(snapshot, asking)
     if shortage := taken.output.shortage(context.min_new, recipe.min_examples):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.output.sizes)
@@ -39,11 +34,11 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     # What the candidate will be held against; an origin below a gate's floor stops the round here.
     questions = Questions(evaluate=recipe.evaluate, suites=sources.suites, snapshot=taken)
     floors = tuple(rule for rule in recipe.gates if rule.floor is not None)
-    holding = origin.Input(
-        base=base, quantize=recipe.export.quantize, floors=floors, questions=questions if floors else None
-    )
+    asked = questions if floors else None
+    holding = origin.Input(base=base, quantize=recipe.export.quantize, floors=floors, questions=asked)
     beginning = run(origin, holding).output
     champion = context.champion or beginning
+    first, rival = keyed_model(beginning), keyed_model(champion)
 
     # What is trained on: new, replay and anchors by their shares; as ids here, as text only in scratch.
     mixture = run(mix, mix.Input(recipe=recipe, snapshot=taken, pools=pools, base=base))
@@ -58,12 +53,12 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         snapshot=taken,
         trained=trained,
         base=grown,
-        tokenizer=base,
         pools=pools,
         claims=claims,
         sampled=keyed_model(context.sampler or beginning),
     )
     preferred = run(prefer, thumbs)
+    liked = recipe.preference if preferred.output.trained else None
 
     # The exact bytes that would be served; dev items choose the adapter's scale.
     exporting = export.Input(
@@ -74,17 +69,15 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         preferred=preferred,
         mixture=mixture,
         pools=pools,
-        tokenizer=base,
         questions=questions,
-        origin=keyed_model(beginning),
+        origin=first,
     )
     exported = run(export, exporting)
 
     # Three models, the same items, the same engine and settings as in serving.
-    liked = recipe.preference if preferred.output.trained else None
     measuring = evaluate.Input(
-        origin=keyed_model(beginning),
-        champion=keyed_model(champion),
+        origin=first,
+        champion=rival,
         candidate=exported,
         questions=questions,
         thumbs=PreferenceQuestions(probes=liked.probes, snapshot=taken, pools=pools, claims=claims) if liked else None,
@@ -94,9 +87,8 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     measured = run(evaluate, measuring)
 
     # The decision, and the story of it.
-    judged = run(
-        gate, gate.Input(measured=measured, exported=exported, gates=recipe.gates, stops=liked.stops if liked else None)
-    )
+    stops = liked.stops if liked else None
+    judged = run(gate, gate.Input(measured=measured, exported=exported, gates=recipe.gates, stops=stops))
     story = report.Input(
         recipe=recipe,
         attempt=context.attempt,

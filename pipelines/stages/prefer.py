@@ -56,7 +56,6 @@ class Input(Record):
 
     Attributes:
         trained: whose adapter is the reference, on the weights of `base`.
-        tokenizer: the base model, whose tokenizer counts.
         claims: wrong claims that the stop rules watch, None for none.
         sampled: the model whose fresh answers may take the place of bad ones.
     """
@@ -65,7 +64,6 @@ class Input(Record):
     snapshot: Finished[snapshot.Output]
     trained: Finished[train.Output]
     base: TrainingBase
-    tokenizer: Keyed[Path]
     pools: Keyed[Pools]
     claims: Keyed[Path] | None
     sampled: Keyed[Baseline]
@@ -84,7 +82,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         items=snapshot.preferences_of(input.snapshot),
         corpus=context.corpus,
         pools=input.pools.value,
-        count_tokens=partial(ChatTokenizer(input.tokenizer.value).count_trained, max_tokens=recipe.train.max_tokens),
+        count_tokens=partial(ChatTokenizer(input.base.base.value).count_trained, max_tokens=recipe.train.max_tokens),
         scratch=context.scratch,
         claims=input.claims.value if input.claims else None,
         sample=partial(greedy_answers, input.sampled.value.form),

@@ -18,6 +18,7 @@ from tests.pipelines.feedback_rows import asked, down, up
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 NAMES = [stage.name for stage in STAGES]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 RECIPE = """
 name: small
 base: {{model: {base}}}

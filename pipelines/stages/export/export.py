@@ -29,7 +29,6 @@ class Input(Record):
         training: says which weights the adapter was trained on, and which modules it must have.
         preferred: whose adapter is taken where the preference stage trained, else that of `trained`.
         mixture, pools: whose prompts tell how well the export agrees with what was trained.
-        tokenizer: the base model, whose template renders them.
         questions: whose dev items choose among several scales, against the origin.
     """
 
@@ -40,7 +39,6 @@ class Input(Record):
     preferred: Finished[prefer.Output]
     mixture: Finished[mix.Output]
     pools: Keyed[Pools]
-    tokenizer: Keyed[Path]
     questions: Questions
     origin: Keyed[Baseline]
 
@@ -57,7 +55,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         trained_on="nf4" if input.training.method == "qlora" else "full",
         target=input.training.lora.target,
         origin=Path(input.origin.value.form.path),
-        prompts=tuple(agreement_prompts(text, ChatTokenizer(input.tokenizer.value))),
+        prompts=tuple(agreement_prompts(text, ChatTokenizer(input.base.base.value))),
     )
     return export_candidate(request, lambda forms: _best_on_dev(input, forms, out, context))
 

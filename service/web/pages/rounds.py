@@ -29,6 +29,7 @@ class StageView:
     """One stage of an attempt: pending, running, done or stopped."""
 
     name: str
+    title: str
     state: str
     share: float
     detail: str
@@ -78,7 +79,7 @@ def latest_stages(session: Session, settings: Settings, row: Round | None) -> li
     """The stages of a round's newest attempt."""
     attempts = rounds.attempts(session, row.id) if row and row.id else []
     if row is None or not attempts:
-        return [StageView(name, "pending", 0.0, "", "") for name in _stage_names(row)]
+        return [StageView(name, title, "pending", 0.0, "", "") for name, title in _shown_stages(row)]
     last = attempts[-1]
     return _stages(row, last, rounds.stages(session, last.id or 0), settings.home / last.folder)
 
@@ -105,27 +106,26 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
     finished = {stage.name: stage for stage in done}
     live = row.state == "running" and attempt.state == "running"
     views = []
-    for name in _stage_names(row):
+    for name, title in _shown_stages(row):
         if name in finished:
-            views.append(StageView(name, "done", 1.0, "", clock(finished[name].seconds)))
+            views.append(StageView(name, title, "done", 1.0, "", clock(finished[name].seconds)))
         elif name == row.stage and (live or row.state in ("error", "cancelled")):
             line = _last_line(_newest(folder, name)) or {}
             share = _share(line)
             detail = str(line.get("message", "")) or (f"{share:.0%}" if _left(line) else "")
-            views.append(StageView(name, "running" if live else "stopped", share, detail, _left(line)))
+            views.append(StageView(name, title, "running" if live else "stopped", share, detail, _left(line)))
         else:
-            views.append(StageView(name, "pending", 0.0, "", ""))
+            views.append(StageView(name, title, "pending", 0.0, "", ""))
     return views
 
 
-def _stage_names(row: Round | None) -> list[str]:
-    """The spine's stages; without `preference` in the recipe the one that learns from thumbs has nothing to show."""
-    shown = [stage.name for stage in STAGES]
+def _shown_stages(row: Round | None) -> list[tuple[str, str]]:
+    """The spine's stages with their titles; without `preference` in the recipe learning from thumbs has nothing to show."""
     try:
         learns = row is not None and parse_recipe(row.recipe, f"of round {row.id}").preference is not None
     except RecipeError:
         learns = False
-    return shown if learns else [name for name in shown if name != "prefer"]
+    return [(stage.name, stage.title) for stage in STAGES if learns or stage.name != "prefer"]
 
 
 def _newest(folder: Path, stage: str) -> Path | None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlmodel import Session
 
+from pipelines.stages import STAGES
 from service.api_keys import create_key
 from service.settings import Settings
 from service.store import health, models
@@ -136,6 +137,12 @@ def test_a_finished_round_shows_what_became_of_the_thumbs(browser: httpx.Client)
     ):
         assert part in text, part
     assert ">prefer<" in browser.get("/rounds/1").text
+
+
+def test_a_round_lists_the_stages_of_the_spine_with_what_they_are_for(browser: httpx.Client) -> None:
+    listed = re.findall(r'<span title="([^"]+)">(\w+)<span', browser.get("/rounds/1").text)
+
+    assert [(html.unescape(title), name) for title, name in listed] == [(one.title, one.name) for one in STAGES]
 
 
 def test_a_round_without_preferences_says_nothing_of_them(browser: httpx.Client) -> None:
