@@ -306,8 +306,8 @@ class _Attempt:
         """What the snapshot decided, in place of what an earlier run of it said: models are traced by these rows."""
         if self._number > 1:
             raise Conflict(
-                f"round {self._claim.round_id} began with another version of this program, and its attempts would not "
-                "read the same snapshot; ask for a new round"
+                f"since round {self._claim.round_id} began, a suite, the base model or this program has changed, so its "
+                "attempts would not read the same snapshot; ask for a new round"
             )
         items = list(artifacts.read_records(folder / "items.jsonl", SnapshotItem))
         rounds.put_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)

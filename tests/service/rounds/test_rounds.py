@@ -483,6 +483,28 @@ def test_a_recipe_may_promote_what_passed_by_itself(sqlite_settings: Settings) -
     store.close()
 
 
+class Edited(Quick):
+    """A run whose second attempt finds a suite edited: its snapshot is keyed by something else."""
+
+    def __call__(self, *given: Any) -> RoundResult:
+        (given[1].folder / "snapshot" / "manifest.json").unlink(missing_ok=True)
+        return super().__call__(*given)
+
+
+def test_a_second_attempt_that_cannot_read_the_first_ones_snapshot_ends_the_round_with_a_sentence(
+    store: Store, vault: Vault, turn: Turn
+) -> None:
+    rated(store, vault)
+    round_id = ask(store, RECIPE + "max_attempts: 3\n")
+
+    assert turn(Edited("fail", "pass")) == "error"
+
+    assert row_of(store, round_id).message == (
+        "since round 1 began, a suite, the base model or this program has changed, so its attempts would not read the "
+        "same snapshot; ask for a new round"
+    )
+
+
 def test_the_next_rounds_replay_is_what_the_champion_has_seen(store: Store, vault: Vault, turn: Turn) -> None:
     rated(store, vault)
     ask(store)
