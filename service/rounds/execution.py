@@ -221,7 +221,7 @@ class _Attempt:
         with self._claim.writing() as session:
             if ran or rounds.find_stage(session, self._id, stage) is None:
                 rounds.put_stage(session, self._id, stage, manifest.digest, self._claim.fence, manifest.seconds)
-                self._record_selection(session, stage, manifest, ran=ran)
+            self._record_selection(session, stage, manifest)
         _log.info(
             "stage_finished", round=self._claim.round_id, stage=stage, seconds=round(manifest.seconds, 1), ran=ran
         )
@@ -287,11 +287,16 @@ class _Attempt:
         except Cancelled:
             _log.warning("claim_lost", round=self._claim.round_id, fence=self._claim.fence)
 
-    def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
-        """The snapshot's decisions, on feedback too; what the mixture then left out of them, and fresh pairs."""
+    def _record_selection(self, session: Session, stage: str, manifest: artifacts.Manifest) -> None:
+        """The snapshot's decisions, on feedback too; what the mixture then left out of them, and fresh pairs.
+
+        For a stage that is found again as well: a kill may have come between its end and its record.
+        """
         folder = self._path / stage
-        if stage == "snapshot" and (ran or rounds.get_snapshot(session, self._claim.round_id) is None):
-            self._record_snapshot(session, folder, manifest)
+        if stage == "snapshot":
+            known = rounds.get_snapshot(session, self._claim.round_id)
+            if known is None or known.digest != manifest.digest:
+                self._record_snapshot(session, folder, manifest)
         if stage == "prefer":
             fates.mark_resampled(session, self._claim.round_id, manifest.output.get("replaced", ()))
         if stage == "mix":

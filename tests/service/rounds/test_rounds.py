@@ -422,6 +422,59 @@ def test_a_finished_stage_that_runs_again_replaces_what_was_recorded_of_it(
         assert len(session.exec(select(SnapshotItem).where(SnapshotItem.round_id == round_id)).all()) == 4
 
 
+def test_a_snapshot_that_a_kill_kept_from_being_recorded_is_recorded_when_it_is_found_again(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    rated(store, vault)
+    round_id = ask(store)
+
+    class Unheard:
+        def started(self, stage: str) -> None:
+            pass
+
+        def finished(self, stage: str, manifest: Any, *, ran: bool) -> None:
+            raise SystemExit("killed")
+
+    class Retaken(Quick):
+        def __call__(self, recipe: Recipe, attempt: Attempt, corpus: Corpus, *_: Any) -> RoundResult:
+            (attempt.folder / "snapshot" / "manifest.json").unlink()
+            return super().__call__(recipe, attempt, corpus, _[0], Unheard())
+
+    for run in (Quick(stop_at="snapshot"), Retaken("pass")):
+        with pytest.raises(SystemExit):
+            execute(settings, store, vault, claim(store, lease_seconds=-1), run)
+        rated(store, vault, ["late"])
+
+    assert execute(settings, store, vault, claim(store), Quick("pass")) == "passed"
+
+    with store.read() as session:
+        assert len(session.exec(select(SnapshotItem).where(SnapshotItem.round_id == round_id)).all()) == 4
+
+
+def test_a_snapshot_that_is_taken_again_and_says_the_same_keeps_what_the_mixture_left_out(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
+    out = {rated(store, vault)[0]: "over_round_budget"}
+    round_id = ask(store)
+
+    class Killed(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            super().__call__(*given)
+            raise SystemExit("killed")
+
+    first, again = Killed("pass"), Quick("pass")
+    first.left_out = again.left_out = out
+    with pytest.raises(SystemExit):
+        execute(settings, store, vault, claim(store, lease_seconds=-1), first)
+    (settings.rounds / "0001" / "attempt-1" / "snapshot" / "manifest.json").unlink()
+
+    assert execute(settings, store, vault, claim(store), again) == "passed"
+
+    with store.read() as session:
+        found = session.exec(select(SnapshotItem).where(SnapshotItem.round_id == round_id)).all()
+    assert {item.conversation_id: item.reason for item in found if item.outcome == "left_out"} == out
+
+
 def test_a_mixture_that_is_made_again_takes_back_what_it_left_out_before(
     settings: Settings, store: Store, vault: Vault
 ) -> None:
@@ -483,19 +536,19 @@ def test_a_recipe_may_promote_what_passed_by_itself(sqlite_settings: Settings) -
     store.close()
 
 
-class Edited(Quick):
-    """A run whose second attempt finds a suite edited: its snapshot is keyed by something else."""
-
-    def __call__(self, *given: Any) -> RoundResult:
-        (given[1].folder / "snapshot" / "manifest.json").unlink(missing_ok=True)
-        return super().__call__(*given)
-
-
 def test_a_second_attempt_that_cannot_read_the_first_ones_snapshot_ends_the_round_with_a_sentence(
     store: Store, vault: Vault, turn: Turn
 ) -> None:
     rated(store, vault)
     round_id = ask(store, RECIPE + "max_attempts: 3\n")
+
+    class Edited(Quick):
+        """A run whose snapshots are keyed by something else every time, and take in what came meanwhile."""
+
+        def __call__(self, *given: Any) -> RoundResult:
+            (given[1].folder / "snapshot" / "manifest.json").unlink(missing_ok=True)
+            rated(store, vault, ["late"])
+            return super().__call__(*given)
 
     assert turn(Edited("fail", "pass")) == "error"
 
