@@ -1,11 +1,13 @@
 """Commands for whoever runs the service: keys, db."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from service import api_keys
+from service.backup import back_up
 from service.cli.home import console, open_home, whoami
 
 _keys = typer.Typer(help="API api_keys.", no_args_is_help=True)
@@ -58,3 +60,17 @@ def upgrade() -> None:
     """Bring the database to the newest schema; every other command does it too."""
     home = open_home()
     console.print(f"{home.store.engine.url.render_as_string(hide_password=True)} is up to date")
+
+
+@_db.command()
+def backup(folder: Annotated[Path, typer.Argument(help="a new folder for the copy")]) -> None:
+    """Copy what the home needs to be brought back: database, models, rounds, settings; not the master key."""
+    home = open_home()
+    done = back_up(home.settings, home.store, folder)
+    what = "database" if done.has_database else "no database (PostgreSQL: pg_dump)"
+    console.print(f"{folder}: {what} and {done.files} files, {done.size_bytes / 1e6:.1f} MB", soft_wrap=True)
+    if not home.settings.master_key:
+        console.print(f"The key is not in it; keep {home.settings.keys} in another place.", soft_wrap=True)
+    if done.missing:
+        console.print(f"Not in it, and some model needs it: {', '.join(done.missing)}", markup=False, soft_wrap=True)
+        raise typer.Exit(1)

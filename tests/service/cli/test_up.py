@@ -124,11 +124,11 @@ def test_a_fresh_home_takes_conversations_at_once_and_answers_chat_by_itself(
 ) -> None:
     url, home, process = service
     row = {"id": "c-1", "user": "ana", "messages": [{"role": "user", "content": "Hi"}]}
-    stored = _until(lambda: httpx.post(f"{url}/v1/conversations", json=row, trust_env=False), process)
+    stored = until_it_works(lambda: httpx.post(f"{url}/v1/conversations", json=row, trust_env=False), process)
     assert stored.status_code == 201 and not (home / "champion").exists()
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         asked = {"model": "champion", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 8}
-        reply = _until(lambda: client.chat.completions.create(**asked), process)  # type: ignore[call-overload]
+        reply = until_it_works(lambda: client.chat.completions.create(**asked), process)  # type: ignore[call-overload]
         assert reply.model.startswith("tiny-origin-") and client.models.list().data[0].id == "champion"
     told = (tmp_path / "up.log").read_text()
     assert "Making the first champion from data/recipes/tiny.yaml" in told and "the champion is tiny-origin-" in told
@@ -192,7 +192,7 @@ def test_the_environment_goes_before_the_settings_file(tmp_path: Path) -> None:
     assert (found.port, found.database_url) == (10, "sqlite:////x.db")
 
 
-def _until(ask, process: "subprocess.Popen[bytes]"):  # type: ignore[no-untyped-def]
+def until_it_works(ask, process: "subprocess.Popen[bytes]"):  # type: ignore[no-untyped-def]
     """What `ask` gives once it does not fail any more."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
