@@ -131,7 +131,7 @@ def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:
         yield Obstacle(
             "names_unset",
             "nothing says how people's names are to be found, so conversations are kept but not curated, and no round "
-            f"can use them ({waiting} wait)",
+            "can use them" + (f" ({waiting} wait)" if waiting else ""),
             "Start with `perennial up --names rules`, or better with `--names MODEL` (docs/operating.md, Names)",
         )
     if settings.ner_model is not None:
@@ -226,7 +226,7 @@ def _data(settings: Settings, session: Session, recipe: Recipe | None, counts: C
     found = counts(asked)
     if found.ready >= asked:
         return
-    lack = f"a round of '{recipe.name}' asks for {asked} conversations with a rating and consent, and there are {found.ready}"
+    lack = f"a round of '{recipe.name}' asks for {asked} rated conversations with consent, and finds {found.ready}"
     if found.unrated:
         yield Obstacle(
             "unrated",

@@ -12,10 +12,12 @@ from typing import Annotated
 
 import httpx
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import Busy, PerennialError
 from service.cli.home import Home, console, open_home, show_obstacles, whoami
 from service.cli.names import settle_names
+from service.engine.state import engine_view
 from service.logs import set_up_logging
 from service.models.origin import make_first_champion
 from service.obstacles import check_port, find_obstacles
@@ -48,10 +50,8 @@ def up(
 ) -> None:
     """Run everything on this machine: web, worker and engine. Ctrl-C stops them."""
     settings = settle_names(load_settings(), names, console)
+    _refuse_taken(settings.host, settings.port)
     home = open_home()
-    taken = check_port(settings.host, settings.port)
-    if taken is not None:
-        raise Busy(taken.line())
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -76,7 +76,9 @@ def serve(
     from service.web import server
 
     settings = load_settings()
-    server.serve(settings, host or settings.host, port or settings.port)
+    host, port = host or settings.host, port or settings.port
+    _refuse_taken(host, port)
+    server.serve(settings, host, port)
 
 
 def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end")] = False) -> None:
@@ -103,9 +105,7 @@ def origin() -> None:
     except PerennialError as error:
         console.print(f"The first champion could not be made: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
-    with home.store.read() as session:
-        champion = models.champion_id(session)
-    console.print(f"{model} is installed; the champion is {champion}", markup=False)
+    console.print(f"{model} is installed", markup=False, soft_wrap=True)
 
 
 def engine() -> None:
@@ -133,12 +133,20 @@ def demo(
         raise typer.Exit(1)
 
 
+def _refuse_taken(host: str, port: int) -> None:
+    taken = check_port(host, port)
+    if taken is not None:
+        raise Busy(taken.line())
+
+
 def _keep_running(home: Home, children: dict[str, subprocess.Popen[bytes]], stopping: threading.Event) -> bool:
     """Start again what ends, until told to stop; False if the web process cannot be kept running."""
     failures = dict.fromkeys(children, 0)
-    greeted, patience = False, time.monotonic() + _START_SECONDS
+    greeted = answers = False
+    patience = time.monotonic() + _START_SECONDS
     while not stopping.wait(_LOOK_SECONDS):
         greeted = greeted or _greet(home, anyway=time.monotonic() > patience)
+        answers = answers or (greeted and _say_who_answers(home))
         for part, child in children.items():
             if child.poll() is None or stopping.is_set():
                 continue
@@ -160,8 +168,25 @@ def _greet(home: Home, anyway: bool) -> bool:
     seen = told["worker_seen_seconds_ago"]
     if (seen is None or seen > _START_SECONDS) and not anyway:
         return False
+    try:
+        found = find_obstacles(home.settings, home.store)
+    except SQLAlchemyError:  # it is no reason to end the three processes
+        return False
     console.print(f"Perennial is up: {home.settings.url}  (home {home.settings.home})", markup=False, soft_wrap=True)
-    show_obstacles([one for one in find_obstacles(home.settings, home.store) if one.name != "engine_gone"])
+    show_obstacles([one for one in found if one.name != "engine_gone"])  # it has been started a moment ago
+    return True
+
+
+def _say_who_answers(home: Home) -> bool:
+    """Say which model answers chat, once the engine serves the champion."""
+    try:
+        with home.store.read() as session:
+            view = engine_view(home.settings.home, models.champion_id(session))
+    except SQLAlchemyError:
+        return False
+    if view.state != "serving":
+        return False
+    console.print(f"Chat is answered by {view.model_id}", markup=False, soft_wrap=True)
     return True
 
 

@@ -43,6 +43,7 @@ def small_recipe(settings: Settings, min_examples: int = 1) -> Recipe:
 def test_without_a_way_to_find_names_what_waits_is_told_with_the_cure(
     settings: Settings, store: Store, vault: Vault, with_settings: Change
 ) -> None:
+    assert "wait" not in by_name(settings, store)["names_unset"].sentence
     put(store, vault, conversation())
     found = by_name(settings, store)["names_unset"]
     assert "(1 wait)" in found.sentence and "--names rules" in found.cure and found.degrades
@@ -155,7 +156,7 @@ def test_conversations_without_rating_or_consent_are_counted_while_too_few_can_t
     add_rated(store, vault, person, "q", "Unrated.", satisfaction=None)
     add_rated(store, vault, person, "q", "Voted.", satisfaction=None, votes={1: [1]}, consent=None)
     found = by_name(settings, store)
-    assert "there are 1: 1 of 3 clean ones are not rated" in found["unrated"].sentence
+    assert "and finds 1: 1 of 3 clean ones are not rated" in found["unrated"].sentence
     assert "1 of 3 clean ones have no consent" in found["consent"].sentence
     assert not found["unrated"].degrades and not found["consent"].degrades
     assert {"unrated", "consent"}.isdisjoint(by_name(settings, store, small_recipe(settings)))

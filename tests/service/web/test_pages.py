@@ -64,7 +64,14 @@ def test_every_page_answers_with_the_strict_policy_and_no_inline_code(browser: h
 
 def test_the_overview_shows_funnel_champion_and_what_was_left_out(browser: httpx.Client) -> None:
     text = browser.get("/").text
-    for part in ("origin", "Received", "too_short", "start `perennial engine`", "round 2", "Waiting"):
+    for part in (
+        "origin",
+        "Received",
+        "too_short",
+        'start <span class="mono">perennial engine</span>',
+        "round 2",
+        "Waiting",
+    ):
         assert part in text
     assert "No conversation has come in yet" not in text
 
