@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt 2>/dev/null | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup.py 2>/dev/null | cksum | cut -d' ' -f1)
 RECIPE ?= data/recipes/tiny.yaml
 EXIT ?=
 MONTHS ?= 2
@@ -16,12 +16,10 @@ export OMP_WAIT_POLICY ?= passive
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt .ci/setup.py
 	@sh .ci/tools $(PYTHON)
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python cannot make a virtual environment: install the venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@echo "Setting up .venv (the first time takes about 10 minutes: llama.cpp is compiled for this machine)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	CMAKE_ARGS="$${CMAKE_ARGS:--DLLAVA_BUILD=OFF}" $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	@echo "Setting up $(VENV): about 7 minutes on two cores the first time, most of it compiling llama.cpp"
+	@$(PYTHON) .ci/setup.py $(VENV)
 	@$(MAKE) --no-print-directory page
 	@rm -f $(VENV)/.ready-*
 	@touch $@
