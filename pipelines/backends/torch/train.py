@@ -130,6 +130,7 @@ def _finish(
         raise TrainingError("training ended without a single step; give more examples or more epochs")
     output = TrainOutput(
         kind="full" if request.train.method == "full" else "adapter",
+        trained_on="nf4" if request.train.method == "qlora" else "full",
         weights=weights,
         loss_history="loss_history.csv",
         metrics="training_metrics.json",

@@ -26,7 +26,7 @@ class Input(Record):
     """What is exported and how.
 
     Attributes:
-        training: says which weights the adapter was trained on, and which modules it must have.
+        training: says which modules the adapter must have.
         preferred: whose adapter is taken where the preference stage trained, else that of `trained`.
         mixture, pools: whose prompts tell how well the export agrees with what was trained.
         questions: whose dev items choose among several scales, against the origin.
@@ -52,7 +52,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         adapter=None if whole else weights,
         out=out,
         settings=input.export,
-        trained_on="nf4" if input.training.method == "qlora" else "full",
+        trained_on=input.trained.output.trained_on,
         target=input.training.lora.target,
         origin=Path(input.origin.value.form.path),
         prompts=tuple(agreement_prompts(text, ChatTokenizer(input.base.base.value))),

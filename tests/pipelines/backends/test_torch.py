@@ -82,6 +82,7 @@ def test_a_run_lowers_the_loss_and_leaves_weights_history_and_figures(
     out = tmp_path / "out"
     result = run(request_for(method=method), out)
     assert result.last_loss < result.first_loss and result.steps == result.planned_steps == 16
+    assert result.trained_on == ("nf4" if method == "qlora" else "full")
     assert sorted(p.name for p in out.iterdir()) == sorted(
         [result.weights, "loss_history.csv", "progress.jsonl", "training_metrics.json"]
     )

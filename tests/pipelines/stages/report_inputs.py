@@ -114,6 +114,7 @@ def mixture(**changes: Any) -> MixOutput:
 def training(**changes: Any) -> TrainOutput:
     made = TrainOutput(
         kind="adapter",
+        trained_on="full",
         weights="adapter",
         loss_history="loss_history.csv",
         metrics="training_metrics.json",

@@ -40,6 +40,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
     found, before = facts.model_dump(mode="json"), json.loads((REPORTS / f"{name}.json").read_text())
     assert {key: found[key] for key in found.keys() - before.keys()}.keys() == {"people", "examples"}
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
+    assert found["training"].pop("trained_on") == "full"
     assert {key: found[key] for key in before} == before
 
 
