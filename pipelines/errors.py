@@ -15,6 +15,8 @@ PerennialError            one clear sentence: what was wrong, with which value, 
 ├── Conflict              the same id with other content
 ├── Busy                  try again later (queue full, engine loading)
 ├── Cancelled             the round was cancelled or its lease was lost
+├── ChildCrashed          a child process that ended without an answer
+│   └── ChildTimedOut     one that took too long and was stopped
 └── MissingDependency     an optional package or tool that is not installed
 """
 
@@ -76,6 +78,14 @@ class Busy(PerennialError):
 
 
 class Cancelled(PerennialError):
+    pass
+
+
+class ChildCrashed(PerennialError):
+    pass
+
+
+class ChildTimedOut(ChildCrashed):
     pass
 
 

@@ -6,15 +6,37 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from pipelines.errors import MissingDependency, ModelError
+from pipelines.errors import MissingDependency, ModelError, TrainingError
 from pipelines.recipe import Base, Preference, Train
 from pipelines.records import Record
 from pipelines.suites.probes import Probe
 
-# One forward off CUDA is fastest at a few hundred tokens: below, calls cost more than arithmetic; above, the
-# block-diagonal attention mask does (of 128 to 768 this was the fastest for models/tiny, by hand).
-CPU_ROW_TOKENS = 384
-CHECKPOINTING_FROM_PARAMETERS = 1_000_000_000
+
+class Machine(Record):
+    """What a backend trains on here.
+
+    Attributes:
+        memory_bytes: of the GPU, or of the whole machine where weights share it.
+        bf16: whether it trains in bfloat16; None where every run times a row in both first.
+        row_tokens: how many tokens one packed forward holds at most; None for as many as a batch has.
+        checkpointing_from: parameters from which activations are computed again instead of kept.
+        refuses: methods that cannot train here, each with the sentence that says why and what to do.
+    """
+
+    device: Literal["cuda", "mps", "cpu"]
+    memory_bytes: int
+    bf16: bool | None
+    row_tokens: int | None
+    checkpointing_from: int
+    refuses: Mapping[str, str] = {}
+
+    def require(self, train: Train) -> None:
+        """Raise TrainingError if these settings cannot train here."""
+        if train.method in self.refuses:
+            raise TrainingError(self.refuses[train.method])
+
+
+BackendName = Literal["auto", "cuda", "mps", "mlx", "cpu"]
 
 
 class TrainRequest(Record):
@@ -152,7 +174,11 @@ Job = Annotated[TrainJob | PreferJob, Field(discriminator="kind")]
 
 
 class Backend(Protocol):
-    """A training backend. Both may take hours, resume from what they find in `out`, and raise PerennialErrors."""
+    """A training backend. Training may take hours, resumes from what it finds in `out`, and raises PerennialErrors."""
+
+    def machine(self, device: BackendName) -> Machine:
+        """What it trains on here when a recipe says `backend: device`. Raises TrainingError if that is not here."""
+        ...
 
     def train(self, request: TrainRequest, out: Path) -> TrainOutput: ...
 

@@ -1,14 +1,15 @@
 """A recipe's backend name -> the backend; its module is imported only when asked."""
 
 import importlib
-from typing import Literal, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
 
-from pipelines.backends.base import Backend
+from pipelines.backends.base import Backend, BackendName
 from pipelines.errors import MissingDependency
 
-BackendName = Literal["auto", "cuda", "mps", "mlx", "cpu"]
 _TORCH = "pipelines.backends.torch.backend"
-_MODULES: dict[str, str] = {"auto": _TORCH, "cuda": _TORCH, "mps": _TORCH, "cpu": _TORCH}
+BACKENDS: dict[BackendName, str] = {"auto": _TORCH, "cuda": _TORCH, "mps": _TORCH, "cpu": _TORCH}
 
 
 def check_backend(name: BackendName) -> None:
@@ -17,7 +18,7 @@ def check_backend(name: BackendName) -> None:
     Raises:
         MissingDependency: the name has no backend here.
     """
-    if name not in _MODULES:
+    if name not in BACKENDS:
         raise MissingDependency(
             f"this version has no `{name}` backend; set `backend: auto` (or cuda, mps, cpu) under `train`"
         )
@@ -30,10 +31,16 @@ def open_backend(name: BackendName) -> Backend:
         MissingDependency: no such backend here, or its packages are not installed.
     """
     check_backend(name)
+    with needed_packages():
+        return cast(Backend, importlib.import_module(BACKENDS[name]))
+
+
+@contextmanager
+def needed_packages() -> Iterator[None]:
+    """Turn a failed import within the block into a MissingDependency that names the package."""
     try:
-        module = importlib.import_module(_MODULES[name])
+        yield
     except ImportError as error:
         raise MissingDependency(
             f"training needs the package '{error.name}', which is not installed: pip install 'perennial[train]'"
         ) from error
-    return cast(Backend, module)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.backends.base import CHECKPOINTING_FROM_PARAMETERS, CPU_ROW_TOKENS
+from pipelines.backends.base import Machine
 from pipelines.forecast.model_size import Shape, shape_of
 from pipelines.forecast.preference import PreferencePlan, Thumbs, plan_preference, preference_warnings
 from pipelines.mixture.anchors import AnchorName
@@ -78,11 +78,11 @@ class Plan(Record):
             f"steps     {self.steps}: {self.epochs:g} epochs, {self.batch} examples a step, {self.warmup_steps} of warm-up, "
             f"{self.evaluations} evaluations on dev",
         ]
-        if self.parameters and self.trained_parameters and self.memory_bytes and self.disk_bytes:
+        if self.parameters and self.trained_parameters and self.disk_bytes:
             share = 100 * self.trained_parameters / self.parameters
             lines += [
                 f"model     {_count(self.parameters)} parameters, {_count(self.trained_parameters)} trained ({share:.2g} %)",
-                f"memory    about {_bytes(self.memory_bytes)} to train",
+                *([f"memory    about {_bytes(self.memory_bytes)} to train"] if self.memory_bytes else []),
                 f"disk      about {_bytes(self.disk_bytes)} while it runs",
             ]
         lines += [self.preference.line()] if self.preference else []
@@ -96,8 +96,7 @@ def forecast(
     replay: Stock,
     anchors: Mapping[AnchorName, Stock],
     base: Path | None,
-    cuda: bool,
-    memory_bytes: int | None = None,
+    machine: Machine | None,
     thumbs: Thumbs | None = None,
 ) -> Plan:
     """The plan of a round of this recipe, its phase already filled in (`Recipe.phase`).
@@ -106,7 +105,7 @@ def forecast(
         new, replay: what selection would give now.
         anchors: the pools; a kind that is missing has no pool.
         base: the model's folder, if it is here.
-        memory_bytes: what this machine has to train with, to warn when it is not enough.
+        machine: what would train here; None where nothing can, and memory is not forecast then.
         thumbs: the feedback there is, for a recipe that learns preferences.
 
     Raises:
@@ -133,7 +132,7 @@ def forecast(
         evaluations=steps // recipe.train.evaluate_every,
         parameters=None if shape is None else shape.parameters,
         trained_parameters=trained,
-        memory_bytes=None if shape is None else _memory(recipe, shape, cuda),
+        memory_bytes=None if shape is None or machine is None else _memory(recipe, shape, machine),
         disk_bytes=None if shape is None or trained is None else _disk(shape, trained),
         warnings=(),
         preference=plan_preference(recipe.preference, thumbs) if recipe.preference and thumbs else None,
@@ -144,7 +143,7 @@ def forecast(
         *_schedule_warnings(recipe, plan),
         *_evidence_warnings(recipe, plan),
         *_preference_warnings(recipe, plan),
-        *_machine_warnings(recipe, plan, cuda, memory_bytes),
+        *(_machine_warnings(recipe, plan, machine) if machine else ()),
     ]
     return plan.model_copy(update={"warnings": tuple(warnings)})
 
@@ -180,16 +179,16 @@ def _trained_parameters(recipe: Recipe, shape: Shape) -> int:
     return shape.parameters if recipe.train.method == "full" else shape.lora_parameters(recipe.train.lora.r)
 
 
-def _memory(recipe: Recipe, shape: Shape, cuda: bool) -> int:
+def _memory(recipe: Recipe, shape: Shape, machine: Machine) -> int:
     """Weights, the trained part with gradients and Adam, and the activations of one row; rough."""
     train = recipe.train
     bytes_per_linear = {"qlora": 0.516, "lora": 2.0, "full": 0.0}[train.method]  # NF4 with double quantization
     weights = shape.linear_parameters * bytes_per_linear + shape.embedding_parameters * 2 * (train.method != "full")
-    moments = 2 if cuda and "8bit" in train.optimizer else 8
+    moments = 2 if machine.device == "cuda" and "8bit" in train.optimizer else 8
     trained = _trained_parameters(recipe, shape) * (4 + 4 + moments)
     row = train.batch.per_device * train.max_tokens
-    row = row if cuda else min(row, max(CPU_ROW_TOKENS, train.max_tokens))
-    checkpointed = shape.parameters >= CHECKPOINTING_FROM_PARAMETERS
+    row = row if machine.row_tokens is None else min(row, max(machine.row_tokens, train.max_tokens))
+    checkpointed = shape.parameters >= machine.checkpointing_from
     layer = row * (34 * shape.hidden + 8 * shape.intermediate)
     activations = row * shape.hidden * 2 * shape.layers + layer if checkpointed else layer * shape.layers
     return int(weights + trained + activations)
@@ -281,13 +280,15 @@ def _preference_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
         yield from preference_warnings(recipe.preference, plan.preference, judged=judged)
 
 
-def _machine_warnings(recipe: Recipe, plan: Plan, cuda: bool, memory_bytes: int | None) -> Iterator[str]:
+def _machine_warnings(recipe: Recipe, plan: Plan, machine: Machine) -> Iterator[str]:
+    if refused := machine.refuses.get(recipe.train.method):
+        yield f"the round would be refused: {refused}"
     optimizer = recipe.train.optimizer
-    if optimizer != "adamw_torch" and not cuda:
+    if optimizer != "adamw_torch" and machine.device != "cuda":
         yield f"{optimizer} needs CUDA, which this machine does not have; adamw_torch takes its place"
-    if memory_bytes is not None and plan.memory_bytes is not None and plan.memory_bytes > memory_bytes:
+    if plan.memory_bytes is not None and plan.memory_bytes > machine.memory_bytes:
         yield (
-            f"training needs about {_bytes(plan.memory_bytes)} and this machine has {_bytes(memory_bytes)}: lower "
+            f"training needs about {_bytes(plan.memory_bytes)} and this machine has {_bytes(machine.memory_bytes)}: lower "
             "train.batch.per_device, train.max_tokens or train.lora.r, or use `method: qlora`"
         )
 

@@ -1,11 +1,5 @@
-"""Greedy answers of a served form to a list of questions, in a process of its own.
+"""Greedy answers of a served form to a list of questions, in a process of its own."""
 
-    echo '{"form": {...ServedForm...}, "prompts": ["What is the capital of Banoko?"], "max_tokens": 48}' \
-        | python -m pipelines.gguf.ask          ->  ["The capital of Banoko is Tilu."]
-"""
-
-import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,9 +28,3 @@ def answer_here(arguments: dict[str, Any]) -> dict[str, Any]:
     prompts = [[Turn.model_validate(turn) for turn in prompt] for prompt in arguments["prompts"]]
     form, whole = ServedForm.model_validate(arguments["form"]), arguments.get("whole", False)
     return {"answers": answers(form, prompts, arguments["max_tokens"], whole=whole)}
-
-
-if __name__ == "__main__":
-    request = json.load(sys.stdin)
-    request["prompts"] = [[{"role": "user", "content": prompt}] for prompt in request["prompts"]]
-    json.dump(answer_here(request)["answers"], sys.stdout, ensure_ascii=False)

@@ -8,7 +8,7 @@ from typing import Any
 import gguf
 
 from pipelines.artifacts import sha256_of
-from pipelines.errors import GGUFError
+from pipelines.errors import ChildCrashed, GGUFError
 from pipelines.isolated import run_in_child
 from pipelines.records import ServedForm
 
@@ -38,8 +38,9 @@ def smoke_test(form: ServedForm, *, timeout_seconds: float = _SMOKE_SECONDS) -> 
     """Load the form in a child process and have it answer a short chat.
 
     Raises:
-        GGUFError: changed files, a form that does not load or crashes, logits that are not finite, or an
-            end-of-sequence token that its own chat template never writes.
+        GGUFError: changed files, a form that does not load, logits that are not finite, or an end-of-sequence token that
+            its own chat template never writes.
+        ChildCrashed: llama.cpp crashed or hung on it.
     """
     verify_form(form)
     run_in_child("pipelines.gguf.check:smoke_in_this_process", form.model_dump(), timeout_seconds=timeout_seconds)
@@ -90,7 +91,7 @@ def check_adapter(base: Path, adapter: Path) -> None:
             {"base": str(base), "adapter": str(adapter)},
             timeout_seconds=_LOAD_SECONDS,
         )
-    except GGUFError as error:
+    except (GGUFError, ChildCrashed) as error:
         raise GGUFError(f"the adapter {adapter.name} cannot be used with {base.name}: {error}") from error
 
 

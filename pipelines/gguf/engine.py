@@ -13,7 +13,7 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvicorn
 from pydantic import ValidationError
@@ -224,6 +224,12 @@ def main(arguments: list[str] | None = None) -> None:
         asyncio.run(_serve(options))
     except PerennialError as error:
         sys.exit(str(error))
+
+
+def serve_here(arguments: dict[str, Any]) -> dict[str, Any]:
+    """`main` on a unix socket, for pipelines.isolated."""
+    main(["--socket", arguments["socket"]])
+    return {}
 
 
 async def _serve(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.launch import prefer
-from pipelines.errors import NothingToLearn, TrainingError
+from pipelines.errors import ChildCrashed, NothingToLearn, TrainingError
 from pipelines.feedback.cohort import Cohort, without_raters
 from pipelines.records import PreferenceItem, Record
 from pipelines.suites.probes import Probe
@@ -103,7 +103,7 @@ def check_cohort(
         return found.model_copy(update={"without": _trained(second, again, theirs)})
     except NothingToLearn as error:
         return found.model_copy(update={"problem": str(error), "empty": True})
-    except TrainingError as error:  # the round has its adapter; what fails here is only the comparison
+    except (TrainingError, ChildCrashed) as error:  # the round has its adapter; what fails here is only the comparison
         return found.model_copy(update={"problem": str(error)})
     finally:
         shutil.rmtree(again)

@@ -70,7 +70,8 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
 
     Raises:
         SuiteError: a suite is missing or malformed, or was edited while the round ran.
-        GGUFError: a form is missing, changed or crashes llama.cpp.
+        GGUFError: a form is missing or changed.
+        ChildCrashed: a form crashes llama.cpp.
     """
     started = time.monotonic()
     forms = {

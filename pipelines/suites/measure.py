@@ -56,7 +56,8 @@ def measure(request: JobRequest) -> ModelScores:
 
     Raises:
         SuiteError: a suite or its items cannot be used.
-        GGUFError: the form is missing, changed or unreadable, or llama.cpp crashed.
+        GGUFError: the form is missing, changed or unreadable.
+        ChildCrashed: llama.cpp crashed.
     """
     answer = run_in_child(
         "pipelines.suites.measure:measure_here", request.model_dump(mode="json"), timeout_seconds=TIMEOUT_SECONDS

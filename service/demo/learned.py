@@ -1,14 +1,11 @@
 """Did the rounds learn? Questions in phrasings that no training text used, and a style that people prefer."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import ArtifactError
 from pipelines.isolated import run_in_child
 from pipelines.records import PreferenceExample, Turn
 from service.store.tables import ServedForm
@@ -56,14 +53,9 @@ def share_preferred(home: Path, form: ServedForm, style: Sequence[PreferenceExam
 
 def ask(home: Path, form: ServedForm, prompts: Sequence[str]) -> list[str]:
     """Greedy answers of a served form of this home, from a child process."""
-    request = {"form": _record(home, form), "prompts": list(prompts), "max_tokens": _ANSWER_TOKENS}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.gguf.ask"], input=json.dumps(request), capture_output=True, text=True
-    )
-    if done.returncode:
-        raise ArtifactError(f"{form.path} could not be asked: {done.stderr.strip().splitlines()[-1]}")
-    answers: list[str] = json.loads(done.stdout)
-    return answers
+    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    request = {"form": _record(home, form), "prompts": turns, "max_tokens": _ANSWER_TOKENS}
+    return list(run_in_child("pipelines.gguf.ask:answer_here", request, timeout_seconds=_SECONDS)["answers"])
 
 
 def share_right(questions: Sequence[Question], answers: Sequence[str]) -> float:

@@ -11,7 +11,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from sqlalchemy.exc import OperationalError
 
 from pipelines.errors import Busy, PerennialError
 from pipelines.gguf.protocol import LoadRequest, Status, socket_path
-from pipelines.isolated import child_environment
+from pipelines.isolated import Child, ended_with
 from service.engine.client import engine_status, load_form
 from service.engine.state import WatchFile, watch_path, write_watch
 from service.settings import Settings
@@ -40,11 +39,7 @@ RETRY_LOAD_SECONDS = 10.0
 DEAF_SECONDS = 60.0
 STOP_SECONDS = 10.0
 MAX_LOG_BYTES = 5 << 20
-
-# `python -m pipelines.gguf.engine`, which on Linux dies with this process instead of lingering with its model: asked
-# for before the imports, which take a second in which this process may be killed.
-_ENGINE = "from pipelines import isolated; isolated.end_with_parent({parent}); from pipelines.gguf import engine; engine.main()"
-
+_ENGINE = "pipelines.gguf.engine:serve_here"
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -69,7 +64,7 @@ class Supervisor:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store, self._settings = store, settings
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._crashes, self._restarts = 0, -1
         self._started = self._heard = self._beat = 0.0
         self._next_start = 0.0
@@ -92,35 +87,33 @@ class Supervisor:
             self._converge(status, clock)
         elif self._child and clock - self._heard > DEAF_SECONDS:
             self._problem = f"the engine did not answer for {DEAF_SECONDS:.0f} s and was ended"
-            self._child.kill()
+            self._child.process.kill()
         self._tell(status, clock)
 
     def close(self) -> None:
         """Stop the engine, politely first."""
-        if self._child and self._child.poll() is None:
-            self._child.terminate()
-            try:
-                self._child.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-                self._child.wait()
+        if self._child:
+            self._child.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.process.wait(STOP_SECONDS)
+            self._child.close()
         self._loader.shutdown(wait=True)
         watch_path(self._settings.home).unlink(missing_ok=True)
 
     def _keep_alive(self, clock: float) -> None:
-        if self._child and self._child.poll() is not None:
-            self._note_crash(clock, self._child.returncode)
+        if self._child and (code := self._child.process.poll()) is not None:
+            self._child.close()
+            self._note_crash(clock, ended_with(code))
         if self._child is None and clock >= self._next_start:
             self._child = _start(self._settings)
             self._started = self._heard = clock
             self._restarts += 1
             self._retry_at = 0.0
-            _log.info("engine_started", pid=self._child.pid, restarts=self._restarts)
+            _log.info("engine_started", pid=self._child.process.pid, restarts=self._restarts)
 
-    def _note_crash(self, clock: float, code: int) -> None:
+    def _note_crash(self, clock: float, how: str) -> None:
         self._crashes = 0 if clock - self._started > QUIET_SECONDS else self._crashes + 1
         pause = PAUSES_SECONDS[min(self._crashes, len(PAUSES_SECONDS) - 1)]
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         self._problem = f"the engine ended with {how} and is started again"
         self._child, self._next_start = None, clock + pause
         _log.warning("engine_ended", how=how, pause_seconds=pause)
@@ -179,7 +172,7 @@ class Supervisor:
         """Write engine.json when something changed, and at least once a second."""
         watch = WatchFile(
             supervisor_pid=os.getpid(),
-            engine_pid=self._child.pid if self._child else None,
+            engine_pid=self._child.process.pid if self._child else None,
             model=status.model if status else None,
             sha256=status.form.sha256 if status and status.form else None,
             loading=self._wanted.model if self._loading and self._wanted else None,
@@ -202,25 +195,13 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _start(settings: Settings) -> subprocess.Popen[bytes]:
+def _start(settings: Settings) -> Child:
+    """The engine, which dies with this process instead of lingering with its model."""
     settings.logs.mkdir(parents=True, exist_ok=True)
     log = settings.logs / "engine.log"
-    fresh = log.exists() and log.stat().st_size > MAX_LOG_BYTES
-    with log.open("wb" if fresh else "ab") as output:
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-c",
-                _ENGINE.format(parent=os.getpid()),
-                "--socket",
-                str(socket_path(settings.home)),
-            ],
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        log.unlink()
+    return Child(_ENGINE, {"socket": str(socket_path(settings.home))}, log=log)
 
 
 def _end_orphan(home: Path) -> None:

@@ -1,16 +1,17 @@
 """`perennial plan`: what a round of a recipe would be with today's data. Reads, counts, starts nothing."""
 
-import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.backends.base import Machine
+from pipelines.backends.launch import look_at_machine
 from pipelines.chat import escape_markers
+from pipelines.errors import PerennialError
 from pipelines.forecast.preference import count_thumbs
 from pipelines.forecast.round import Plan, Stock, forecast
 from pipelines.mixture.anchors import AnchorPool, load_pools
-from pipelines.recipe import Recipe
+from pipelines.recipe import Recipe, Train
 from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
 from pipelines.tokenizer import ChatTokenizer
 from service.corpus import StoreCorpus
@@ -40,23 +41,21 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
     pools = load_pools(settings.project / "data" / "general")
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples
+    machine, refused = _machine(phase.train)
     plan = forecast(
         phase,
         new=new if missing <= 0 else _enough(phase, new, missing),
         replay=_stock(taken, "replay"),
         anchors={name: _pool_stock(pool, count) for name, pool in pools.items()},
         base=base,
-        cuda=shutil.which("nvidia-smi") is not None,
-        memory_bytes=_memory_bytes(),
+        machine=machine,
         thumbs=count_thumbs(corpus.candidates()) if phase.preference else None,
     )
-    if missing <= 0:
-        return plan
     short = (
         f"the round would be skipped now: {taken.examples} examples, and the recipe asks for {phase.min_examples}; "
         "everything above is for that number"
     )
-    return plan.model_copy(update={"warnings": (short, *plan.warnings)})
+    return plan.model_copy(update={"warnings": (*([short] if missing > 0 else []), *refused, *plan.warnings)})
 
 
 def _enough(recipe: Recipe, new: Stock, missing: int) -> Stock:
@@ -83,5 +82,9 @@ def _pool_stock(pool: AnchorPool, count: Callable[[str], int]) -> Stock:
     return Stock(examples=len(train), tokens=sum(count(answer) + 1 for answer in answers))
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _machine(train: Train) -> tuple[Machine | None, tuple[str, ...]]:
+    """What would train here, or why nothing can."""
+    try:
+        return look_at_machine(train), ()
+    except PerennialError as error:
+        return None, (f"the round would be refused: {error}",)

@@ -1,18 +1,16 @@
 """The worker: turns rounds as child processes, and goes on curating, keeping leases and deleting what is due.
 
-worker ──stdin pipe──> round_child (own process group) ──> training, scoring, llama.cpp in their own processes
+worker ──stdin pipe──> service.rounds.child (own process group) ──> training, scoring, llama.cpp in their own processes
    └── heartbeat thread: renews the lease; when it is lost or the round cancelled, kills the whole group
 """
 
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
@@ -20,7 +18,8 @@ from uuid import uuid4
 import structlog
 
 from pipelines.errors import Cancelled
-from service.rounds.child import NOT_OURS, write_settings
+from pipelines.isolated import Child, ended_with
+from service.rounds.child import settings_record
 from service.rounds.chores import Chore, open_chores
 from service.rounds.requests import Claim, claim_round, release_dead, sweep_leftovers
 from service.rounds.schedule import start_schedules
@@ -31,7 +30,6 @@ from service.vault import open_vault
 
 MAX_CRASHES = 3
 _IDLE_SECONDS = 0.5
-_CODE = Path(__file__).resolve().parents[2]
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -104,7 +102,7 @@ class RoundProcess:
     def __init__(self, settings: Settings, claim: Claim) -> None:
         self._settings, self._claim = settings, claim
         self._finished, self._lease_lost = threading.Event(), threading.Event()
-        self._process = _start(settings, claim)
+        self._child = _start(settings, claim)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
 
@@ -118,17 +116,17 @@ class RoundProcess:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.process.pid
 
     def ended(self) -> bool:
         """True once the child is gone and what it left behind is dealt with."""
-        code = self._process.poll()
+        code = self._child.process.poll()
         if code is None:
             return False
         self._end()
         if self._lease_lost.is_set():  # killed because the database was away too long: no fault of the round
             self._claim.release()
-        elif code not in (0, NOT_OURS):
+        elif code != 0:
             self._crashed(code)
         return True
 
@@ -139,12 +137,12 @@ class RoundProcess:
 
     def _end(self) -> None:
         self._finished.set()
-        self._kill()
+        self._child.close()
         self._heart.join(timeout=self._settings.lease_seconds)
 
     def _crashed(self, code: int) -> None:
         """A crash is tried again from the last finished stage; the third in a row on one stage ends the round."""
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        how = ended_with(code)
         _log.error("round_crashed", round=self._claim.round_id, how=how)
         try:
             crashes = self._claim.count_crash()
@@ -169,24 +167,15 @@ class RoundProcess:
                 if self._claim.ended_by_us():  # the child recorded the end, and may still promote its model
                     return
                 _log.warning("round_stopped", round=self._claim.round_id, why=str(error))
-                self._kill()
+                self._child.close()
                 self._claim.finish("cancelled", str(error), now())
                 return
             except Exception as error:
                 if not is_unavailable(error) or time.monotonic() > held_until - 1:
                     _log.error("lease_lost", round=self._claim.round_id, error=type(error).__name__)
                     self._lease_lost.set()
-                    self._kill()
+                    self._child.close()
                     return
-
-    def _kill(self) -> None:
-        """End the child and everything it started; harmless when they are gone."""
-        if self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 def log_path(settings: Settings, round_id: int) -> Path:
@@ -194,17 +183,8 @@ def log_path(settings: Settings, round_id: int) -> Path:
     return settings.logs / f"round-{round_id:04d}.log"
 
 
-def _start(settings: Settings, claim: Claim) -> subprocess.Popen[bytes]:
+def _start(settings: Settings, claim: Claim) -> Child:
     path = log_path(settings, claim.round_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-P", "-m", "service.rounds.child", str(claim.round_id), str(claim.fence)]
-    environment = {**os.environ, "PYTHONPATH": str(_CODE), "OMP_WAIT_POLICY": "passive"}
-    with path.open("ab") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
-        )
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):  # it is dead already; `ended` will say so
-        process.stdin.write(write_settings(settings))
-        process.stdin.flush()
-    return process
+    claimed = {"round": claim.round_id, "fence": claim.fence, "settings": settings_record(settings)}
+    return Child("service.rounds.child:turn", claimed, log=path, own_group=True)

@@ -1,6 +1,25 @@
-"""The torch backend as pipelines.backends.base.Backend has it."""
+"""The torch backend as pipelines.backends.base.Backend has it.
 
-from pipelines.backends.torch.prefer import prefer
-from pipelines.backends.torch.train import train
+What trains is imported when it trains (ten seconds); asking for the machine takes torch alone.
+"""
 
-__all__ = ["prefer", "train"]
+from pathlib import Path
+
+from pipelines.backends.base import PreferOutput, PreferRequest, TrainOutput, TrainRequest
+from pipelines.backends.torch.device import machine
+
+__all__ = ["machine", "prefer", "train"]
+
+
+def train(request: TrainRequest, out: Path) -> TrainOutput:
+    """See Backend."""
+    from pipelines.backends.torch import train as sft
+
+    return sft.train(request, out)
+
+
+def prefer(request: PreferRequest, out: Path) -> PreferOutput:
+    """See Backend."""
+    from pipelines.backends.torch import prefer as preference
+
+    return preference.prefer(request, out)

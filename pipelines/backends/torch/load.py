@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import bitsandbytes as bnb
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -117,9 +116,11 @@ def _load_weights(base: Path, train: Train, choices: Choices) -> PreTrainedModel
         model = AutoModelForCausalLM.from_pretrained(base, **settings)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"{base} cannot be loaded as a language model: {str(error).splitlines()[0]}") from error
-    mend_nf4(model)
     model.config.use_cache = False
-    return model if train.method == "qlora" else model.to(choices.device)
+    if train.method != "qlora":
+        return model.to(choices.device)
+    mend_nf4(model)
+    return model
 
 
 def mend_nf4(model: torch.nn.Module) -> None:
@@ -127,8 +128,10 @@ def mend_nf4(model: torch.nn.Module) -> None:
 
     There bitsandbytes repacks them at the first evaluation, and the next training step has silently wrong gradients.
     """
+    from bitsandbytes.nn import Linear4bit  # not installed everywhere, and only NF4 needs it
+
     for module in model.modules():
-        if isinstance(module, bnb.nn.Linear4bit):
+        if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
 
 

@@ -2,8 +2,9 @@
 
 import resource
 import sys
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -40,5 +41,9 @@ def peak_memory_bytes(device: Device) -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of the packages that a result depends on."""
-    return {name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}
+    """Of the packages that a result depends on and that are installed."""
+    found = {}
+    for name in ("torch", "transformers", "trl", "peft", "bitsandbytes"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -3,7 +3,6 @@
 What the processor claims is not read: a row is timed (pipelines/timing.py).
 """
 
-import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, set_seed
 
-from pipelines.backends.torch.device import Choices
+from pipelines.backends.torch.device import Choices, memory_bytes
 from pipelines.backends.torch.load import count_parameters, load_model
 from pipelines.recipe import Train
 from pipelines.timing import faster_precision
@@ -34,7 +33,7 @@ def with_measured_precision(base: Path, train: Train, choices: Choices, before: 
         return _take(choices, train.precision == "bfloat16", "as the recipe asks")
     if choices.device != "cpu":
         return choices
-    if (large := count_parameters(base) * 4) > _MEMORY_SHARE * _memory_bytes() and train.method != "qlora":
+    if (large := count_parameters(base) * 4) > _MEMORY_SHARE * memory_bytes() and train.method != "qlora":
         return _take(choices, True, f"float32 weights of {large / 1e9:.0f} GB would not fit into this machine's memory")
     try:
         bf16, why = _time_one_row(base, train, choices)
@@ -82,7 +81,3 @@ def _write_shortened(base: Path, out: Path) -> int:
     model.generation_config = GenerationConfig()  # the base's token ids lie outside the shortened vocabulary
     model.save_pretrained(out)
     return int(config.vocab_size)
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -31,7 +31,7 @@ from pipelines.backends.step_plan import Step, plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import StepCollator
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.data import Loaded, RowCollator, load_examples
-from pipelines.backends.torch.device import Choices, choose
+from pipelines.backends.torch.device import Choices, choose, machine
 from pipelines.backends.torch.load import count_parameters, load_adapted, load_padding
 from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
 from pipelines.backends.torch.objective import Objective, RewardShift
@@ -95,6 +95,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
             "preference training needs the adapter that SFT trained, and `train.method: full` leaves none; use "
             "`method: lora` or qlora, or `preference: {method: none}`"
         )
+    machine(request.train.backend).require(request.train)
     tokenizer = ChatTokenizer(request.base)
     plan = _plan(request, tokenizer)
     watch = gather_watch(request, tokenizer)

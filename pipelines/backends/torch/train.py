@@ -22,7 +22,7 @@ from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
 from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
 from pipelines.backends.torch.data import Loaded, RowCollator, as_dataset, load_examples
-from pipelines.backends.torch.device import Choices, choose
+from pipelines.backends.torch.device import Choices, choose, machine
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
 from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
@@ -45,6 +45,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     recipe = request.train
     if recipe.kl.weight and recipe.method == "full":
         raise RecipeError("train.kl needs an adapter to switch off; use `method: lora` or qlora, or `kl: {weight: 0}`")
+    machine(request.train.backend).require(request.train)
     tokenizer = ChatTokenizer(request.base)
     data = load_examples(request.train_file, tokenizer, recipe.max_tokens)
     dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else Loaded((), 0, 0)

@@ -1,21 +1,19 @@
 """The preference stage: the same watched child as SFT's, which goes on after a kill and reports in its own words."""
 
-import json
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pipelines.backends.base import Job, PreferRequest
+from pipelines.backends.base import Job, PreferJob, PreferRequest
 from pipelines.backends.launch import prefer
-from pipelines.errors import Cancelled, MissingDependency, RecipeError
+from pipelines.errors import Cancelled, ChildCrashed, MissingDependency, RecipeError
+from pipelines.isolated import run_in_child
 from pipelines.recipe import Preference, Train
 from tests.pipelines.backends.preferring import history, pair, write_adapter, write_lines
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +43,7 @@ def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
         return PreferRequest(
             base=tiny_base,
             base_name="models/random",
-            train=Train.model_validate({"max_tokens": 64, **settings}),
+            train=Train.model_validate({"max_tokens": 64, "precision": "float32", **settings}),
             preference=preference,
             method="kto",
             adapter=sft,
@@ -57,22 +55,20 @@ def request_for(tmp_path: Path, tiny_base: Path, sft: Path) -> Any:
     return build
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import pipelines.backends.torch.preference_trainer as trainer
-from pipelines.backends.child import main
+def die_at_step_8(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The body of a training job, killed while it works."""
+    import pipelines.backends.torch.preference_trainer as trainer
+    from pipelines.backends.child import run_here
 
-step = trainer.PreferenceTrainer.training_step
+    step = trainer.PreferenceTrainer.training_step
 
-def dies_at_step_8(self, *rest):
-    if self.state.global_step == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, *rest)
+    def step_or_die(self: Any, *rest: Any) -> Any:
+        if self.state.global_step == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return step(self, *rest)
 
-trainer.PreferenceTrainer.training_step = dies_at_step_8
-main(Path(sys.argv[1]))
-"""
+    trainer.PreferenceTrainer.training_step = step_or_die
+    return run_here(arguments)
 
 
 def test_a_run_killed_with_9_ends_with_the_very_history_and_weights_of_one_that_was_not(
@@ -82,11 +78,9 @@ def test_a_run_killed_with_9_ends_with_the_very_history_and_weights_of_one_that_
     for folder in (whole, cut):
         folder.mkdir()
     expected = prefer(request_for(), whole)
-    job = {"kind": "prefer", "request": request_for().model_dump(mode="json")}
-    (cut / "request.json").write_text(json.dumps(job))
-    command = [sys.executable, "-c", KILLED, str(cut / "request.json")]
-    with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.wait() == -9  # not subprocess.run, which closes stdin, and the child would end with it
+    job = PreferJob(request=request_for()).model_dump(mode="json")
+    with pytest.raises(ChildCrashed, match="SIGKILL"):
+        run_in_child(f"{__name__}:die_at_step_8", {"job": job, "out": str(cut)}, log=cut / "prefer.log")
     assert (cut / "checkpoints" / "checkpoint-5" / "complete.json").is_file()
     resumed = prefer(request_for(), cut)
     assert (cut / "preference_history.csv").read_bytes() == (whole / "preference_history.csv").read_bytes()
@@ -121,7 +115,7 @@ def test_what_goes_wrong_in_the_child_is_raised_here_in_its_own_words(tmp_path: 
 def test_mlx_is_refused_before_anything_starts(tmp_path: Path, request_for: Any) -> None:
     with pytest.raises(MissingDependency, match="no `mlx` backend"):
         prefer(request_for(backend="mlx"), tmp_path)
-    assert not (tmp_path / "request.json").exists()
+    assert not list(tmp_path.glob("*.log"))
 
 
 def test_a_request_without_its_kind_is_refused(tmp_path: Path, request_for: Any) -> None:

@@ -67,7 +67,7 @@ def test_a_model_that_cannot_be_shortened_trains_in_float32_and_says_why(tmp_pat
 
 
 def test_weights_too_large_for_float32_go_into_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.backends.torch.precision._memory_bytes", lambda: 1 << 20)
+    monkeypatch.setattr("pipelines.backends.torch.precision.memory_bytes", lambda: 1 << 20)
     choices = with_measured_precision(TINY, CPU, choose(CPU, 1, 1))
     assert choices.bf16 and "would not fit" in choices.why["precision"]
 
@@ -75,6 +75,7 @@ def test_weights_too_large_for_float32_go_into_bfloat16(monkeypatch: pytest.Monk
 def test_a_gpu_that_only_emulates_bfloat16_gets_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """A T4 says that it supports bfloat16, unless one asks without emulation."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1, 1))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     choices = choose(Train(backend="cuda"), 1, 1)
     assert not choices.bf16 and "no bfloat16 of its own" in choices.why["precision"]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.torch import train as backend
 from pipelines.backends.torch.data import IGNORED, RowCollator, as_dataset, load_examples
-from pipelines.backends.torch.device import choose
+from pipelines.backends.torch.device import choose, machine
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import ModelError, RecipeError, TrainingError
 from pipelines.recipe import Train
@@ -292,6 +292,16 @@ def test_a_base_without_weights_is_refused(tmp_path: Path, request_for: Any, tok
 def test_the_paged_optimizer_falls_back_off_cuda_and_says_so(tmp_path: Path) -> None:
     choices = choose(Train(optimizer="paged_adamw_8bit", backend="cpu"), 100, 1)
     assert choices.optimizer == "adamw_torch" and "needs CUDA" in choices.why["optimizer"]
+
+
+def test_qlora_on_mps_is_refused_before_anything_is_loaded(
+    tmp_path: Path, request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    missing = request_for(method="qlora", backend="mps").model_copy(update={"base": tmp_path, "train_file": tmp_path})
+    with pytest.raises(TrainingError, match="trains on CUDA or a CPU, and this is mps; use `method: lora`"):
+        run(missing, tmp_path / "out")
+    assert "qlora" in machine("mps").refuses and machine("mps").bf16 is False and not machine("cpu").refuses
 
 
 def test_the_architecture_of_qwen2_5_0_5b_loads_and_trains(

@@ -1,8 +1,9 @@
 """The killable child: a hang or a crash costs one conversation, nothing more."""
 
-import sys
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,23 +13,27 @@ from pipelines.errors import InputError
 from pipelines.records import CleanConversation, Quarantined, Rejected
 from tests.pipelines.curate.chats import CONFIG, KEY, SECRET, Chat
 
-# A child that speaks the protocol and hangs, dies or talks nonsense on command; killing it must be enough.
-ODD_CHILD = """
-import sys, time, json, os
-sys.stdin.readline(); print(json.dumps({"ready": True}), flush=True)
-for line in sys.stdin:
-    job = json.loads(line)["conversation"]
-    word = job["messages"][0]["content"]
-    if word == "hang": time.sleep(60)
-    if word == "die": os._exit(3)
-    if word == "babble": print('{"kind": "x"}', flush=True)
-    print(json.dumps({"kind": "rejected", "result": {"id": job["id"], "rule": str(os.getpid()), "detail": ""}}), flush=True)
-"""
+
+def open_odd(_config: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What hangs, dies or talks nonsense on command; killing it must be enough."""
+
+    def answer(job: dict[str, Any]) -> dict[str, Any]:
+        conversation = job["conversation"]
+        word = conversation["messages"][0]["content"]
+        if word == "hang":
+            time.sleep(60)
+        if word == "die":
+            os._exit(3)
+        if word == "babble":
+            return {"kind": "x"}
+        return {"kind": "rejected", "record": {"id": conversation["id"], "rule": str(os.getpid()), "detail": ""}}
+
+    return answer
 
 
 @pytest.fixture
 def odd() -> Iterator[CuratorProcess]:
-    with CuratorProcess(CONFIG, [sys.executable, "-c", ODD_CHILD]) as process:
+    with CuratorProcess(CONFIG, "tests.pipelines.curate.test_process:open_odd") as process:
         yield process
 
 

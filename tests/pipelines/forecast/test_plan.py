@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.backends.base import Machine
 from pipelines.errors import ModelError, RecipeError
 from pipelines.forecast.model_size import shape_of
 from pipelines.forecast.preference import Thumbs, count_thumbs
@@ -18,6 +19,8 @@ from pipelines.records import MessageKey, RatedConversation, RatedMessage
 
 RECIPES = Path(__file__).resolve().parents[3] / "data" / "recipes"
 NOTHING = Stock(examples=0, tokens=0)
+GPU = Machine(device="cuda", memory_bytes=10**12, bf16=True, row_tokens=None, checkpointing_from=10**9)
+CPU = Machine(device="cpu", memory_bytes=10**12, bf16=None, row_tokens=384, checkpointing_from=10**9)
 POOLS: dict[AnchorName, Stock] = {
     "general": Stock(examples=5000, tokens=1_000_000),
     "coding": Stock(examples=5000, tokens=1_000_000),
@@ -39,7 +42,7 @@ def recipe(model: str = "acme/chat-7b", **changes: Any) -> Recipe:
 
 def planned(given: Recipe, examples: int = 1000, **more: Any) -> Plan:
     new = Stock(examples=examples, tokens=examples * 200)
-    settings = {"new": new, "replay": NOTHING, "anchors": POOLS, "base": None, "cuda": True, **more}
+    settings = {"new": new, "replay": NOTHING, "anchors": POOLS, "base": None, "machine": GPU, **more}
     return forecast(given, **settings)
 
 
@@ -111,8 +114,17 @@ def test_near_misses_stay_silent(changes: dict[str, Any]) -> None:
         ({"mixture": {"user": 1.0}}, {}, "no anchors"),
         ({"lineage": "sequential"}, {}, "compounds drift"),
         ({"select": {"response_tokens": [50, 300]}}, {}, "answers over 300 tokens get no loss"),
-        ({"train": GOOD | {"optimizer": "paged_adamw_8bit"}}, {"cuda": False}, "needs CUDA"),
-        ({"train": GOOD | {"method": "qlora"}}, {"memory_bytes": 4 * 10**9}, "this machine has 4.0 GB"),
+        ({"train": GOOD | {"optimizer": "paged_adamw_8bit"}}, {"machine": CPU}, "needs CUDA"),
+        (
+            {"train": GOOD | {"method": "qlora"}},
+            {"machine": GPU.model_copy(update={"memory_bytes": 4 * 10**9})},
+            "this machine has 4.0 GB",
+        ),
+        (
+            {"train": GOOD | {"method": "qlora"}},
+            {"machine": CPU.model_copy(update={"refuses": {"qlora": "not on mps"}})},
+            "the round would be refused: not on mps",
+        ),
         ({"base": {"model": "acme/unnamed"}}, {}, "the size of acme/unnamed is unknown"),
     ],
 )
@@ -122,7 +134,7 @@ def test_data_and_machine_are_warned_about(changes: dict[str, Any], more: dict[s
 
 def test_the_guides_recipe_is_faithful_and_its_known_flaws_are_named() -> None:
     guide = load_recipe(RECIPES / "eden-qwen2.5-32b.yaml")
-    plan = planned(guide.phase(3), examples=400, cuda=False, memory_bytes=27 * 10**9)
+    plan = planned(guide.phase(3), examples=400, machine=CPU.model_copy(update={"memory_bytes": 27 * 10**9}))
     assert plan.trained_parameters == 536_870_912  # SCIENCE section 6: 537 M, not the guide's 320 M
     for said in (
         "is longer than the run",
@@ -139,7 +151,7 @@ def test_the_guides_recipe_is_faithful_and_its_known_flaws_are_named() -> None:
 
 
 def test_our_own_small_recipe_follows_the_evidence() -> None:
-    assert planned(load_recipe(RECIPES / "qwen2.5-0.5b.yaml"), cuda=False).warnings == ()
+    assert planned(load_recipe(RECIPES / "qwen2.5-0.5b.yaml"), machine=CPU).warnings == ()
 
 
 def test_sequential_shares_are_of_what_replay_leaves() -> None:

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from pipelines.errors import GGUFError, InputError
+from pipelines.errors import GGUFError
 from pipelines.gguf.adapter import convert_adapter
 from pipelines.gguf.check import check_adapter, smoke_test, verify
 from pipelines.gguf.convert import convert
 from pipelines.gguf.session import Session
-from pipelines.isolated import run_in_child
 from tests.pipelines.gguf.conftest import adapter_form, merged_form, write_adapter, write_model
 
 
@@ -132,22 +131,3 @@ def test_an_adapter_for_another_shape_is_refused(base_gguf: Path, tmp_path: Path
     converted = convert_adapter(other, write_adapter(tmp_path / "lora", other), tmp_path / "adapter.gguf")
     with pytest.raises(GGUFError, match="cannot be used with base.gguf"):
         check_adapter(base_gguf, converted.path)
-
-
-def test_a_crash_in_the_child_names_the_signal() -> None:
-    with pytest.raises(GGUFError, match="SIGSEGV"):
-        run_in_child("tests.pipelines.gguf.crash:segfault", {}, timeout_seconds=60)
-
-
-def test_a_child_that_hangs_is_stopped() -> None:
-    with pytest.raises(GGUFError, match="longer than 2 s"):
-        run_in_child("tests.pipelines.gguf.crash:hang", {}, timeout_seconds=2)
-
-
-def test_an_error_of_ours_comes_back_from_the_child_as_it_is() -> None:
-    with pytest.raises(InputError, match="^a clear sentence$"):
-        run_in_child("tests.pipelines.gguf.crash:refuse", {}, timeout_seconds=60)
-
-
-def test_noise_on_standard_output_does_not_disturb_the_answer() -> None:
-    assert run_in_child("tests.pipelines.gguf.crash:chatter", {"n": 3}, timeout_seconds=60) == {"n": 3}

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from pipelines import chat
 from pipelines.artifacts import sha256_of
-from pipelines.errors import GGUFError, ModelError
+from pipelines.errors import ChildCrashed, GGUFError, ModelError
 from pipelines.gguf.convert import convert
 from pipelines.gguf.merge import merge
 from pipelines.gguf.runtime import Runtime
@@ -295,7 +295,7 @@ def test_the_end_token_comes_from_the_tokenizer_before_the_generation_config(mod
 
 def test_a_converter_killed_half_way_leaves_no_gguf_and_the_next_run_cleans_up(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.gguf"
-    with pytest.raises(GGUFError, match="SIGKILL"):
+    with pytest.raises(ChildCrashed, match="SIGKILL"):
         run_in_child(
             "tests.pipelines.gguf.crash:convert_until_killed",
             {"model": str(model), "out": str(out)},

@@ -1,10 +1,15 @@
 """The forecast on what is here now."""
 
+import platform
+from contextlib import closing
+
+import pytest
+
 from pipelines.recipe_file import load_recipe
 from service.rounds.forecast import plan_recipe
 from service.settings import Settings
-from service.store.session import Store
-from service.vault import Vault
+from service.store.session import Store, open_store
+from service.vault import Vault, open_vault
 from tests.service.rated import add_person, add_rated
 
 
@@ -38,6 +43,25 @@ def test_a_model_that_is_not_here_is_planned_by_estimate(settings: Settings, sto
     plan = plan_recipe(settings, store, vault, elsewhere)
 
     assert plan.tokens["user"] == len("An answer that is long enough.") // 3 and plan.parameters is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "sentence"), [("mlx", "has no `mlx` backend"), ("mps", "which this machine does not have")]
+)
+def test_a_device_that_is_not_here_is_said_before_a_round_starts(
+    sqlite_settings: Settings, backend: str, sentence: str
+) -> None:
+    if backend == "mps" and platform.system() == "Darwin":
+        pytest.skip("it is here")
+    recipe = load_recipe(sqlite_settings.project / "data" / "recipes" / "tiny.yaml")
+    train = recipe.train.model_copy(update={"backend": backend})
+    with closing(open_store(sqlite_settings)) as store:
+        plan = plan_recipe(
+            sqlite_settings, store, open_vault(sqlite_settings, store), recipe.model_copy(update={"train": train})
+        )
+
+    assert any("the round would be refused: " in line and sentence in line for line in plan.warnings)
+    assert plan.memory_bytes is None and plan.disk_bytes
 
 
 def _train_cluster(vault: Vault) -> str:

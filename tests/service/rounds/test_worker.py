@@ -1,5 +1,6 @@
 """The worker and its children, with real processes: killed at any moment, nothing is lost and nothing runs twice."""
 
+import json
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,7 @@ from sqlmodel import select
 
 from pipelines import stages as spine
 from service.rounds import requests
-from service.rounds.child import read_settings, write_settings
+from service.rounds.child import read_settings, settings_record
 from service.rounds.requests import Claim, RoundView
 from service.rounds.worker import MAX_CRASHES, RoundProcess, run_worker
 from service.settings import Settings
@@ -65,7 +66,7 @@ def alive(pid: int) -> bool:
 def test_settings_reach_the_child_as_they_are(settings: Settings, with_settings: Callable[..., Settings]) -> None:
     given = with_settings(master_key="secret", allow_degraded_names=True)
 
-    assert read_settings(write_settings(given)) == given
+    assert read_settings(json.loads(json.dumps(settings_record(given)))) == given
 
 
 def test_a_round_with_too_few_examples_is_skipped_with_its_counts(
@@ -97,10 +98,10 @@ def test_a_scheduled_round_with_too_little_new_data_is_skipped_with_its_counts(s
 def test_a_child_ends_when_its_worker_is_gone(settings: Settings, store: Store) -> None:
     ask(store)
     with RoundProcess(settings, claim(store)) as running:
-        assert running._process.stdin is not None
-        running._process.stdin.close()  # what the system does when the worker is killed with -9
+        assert running._child.process.stdin is not None
+        running._child.process.stdin.close()  # what the system does when the worker is killed with -9
 
-        assert running._process.wait(300) == -signal.SIGKILL  # not the end of its work, which would be 0
+        assert running._child.process.wait(300) == -signal.SIGKILL  # not the end of its work, which would be 0
 
 
 def test_a_cancelled_round_is_killed_within_seconds(settings: Settings, store: Store) -> None:
@@ -169,7 +170,7 @@ def test_an_outage_of_the_database_is_not_counted_as_a_crash(settings: Settings,
     for _ in range(MAX_CRASHES):
         running = RoundProcess(settings, claim(store))
         running._lease_lost.set()  # what the heartbeat does when it could not renew for a whole lease
-        running._kill()
+        running._child.close()
         assert running.ended()
 
     row = requests.show_round(store, settings, round_id).round
@@ -194,7 +195,7 @@ STAGES = tuple(stage.name for stage in spine.STAGES)
 
 
 def child_of(process: psutil.Process) -> psutil.Process:
-    return next(one for one in process.children() if "service.rounds.child" in one.cmdline())
+    return next(one for one in process.children() if "service.rounds.child:turn" in one.cmdline())
 
 
 def finished(view: RoundView) -> dict[str, tuple[int, str]]:
