@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from pipelines.artifacts import Attempt, Manifest
-from pipelines.backends.base import fetch_base
 from pipelines.gate.decide import Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, Record, ServedForm
@@ -15,10 +14,14 @@ RoundOutcome = Literal["pass", "fail", "inconclusive", "skipped"]
 
 
 class Baseline(Record):
-    """A model that candidates are measured against: its id and its served form, with absolute paths."""
+    """A model that candidates are measured against: its id and its served form, with absolute paths.
+
+    `commit` is what an origin from the hub was fetched at.
+    """
 
     id: str
     form: ServedForm
+    commit: str | None = None
 
 
 class Adapter(Record):
@@ -99,8 +102,3 @@ class RunRound(Protocol):
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult: ...
-
-
-def base_folder(recipe: Recipe, project: Path) -> Path:
-    """The local folder of the recipe's base model. Raises ModelError as `fetch_base` does."""
-    return fetch_base(recipe.base, project)

@@ -35,7 +35,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     questions = Questions(evaluate=recipe.evaluate, suites=sources.suites, snapshot=taken)
     floors = tuple(rule for rule in recipe.gates if rule.floor is not None)
     asked = questions if floors else None
-    holding = origin.Input(base=base, quantize=recipe.export.quantize, floors=floors, questions=asked)
+    holding = origin.Input(base=sources.base_folder, quantize=recipe.export.quantize, floors=floors, questions=asked)
     beginning = run(origin, holding).output
     champion = context.champion or beginning
     first, rival = keyed_model(beginning), keyed_model(champion)

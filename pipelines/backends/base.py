@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from pipelines.errors import MissingDependency, ModelError, TrainingError
-from pipelines.recipe import Base, Preference, Train
+from pipelines.errors import TrainingError
+from pipelines.recipe import Preference, Train
 from pipelines.records import Record
 from pipelines.suites.probes import Probe
 
@@ -183,39 +183,3 @@ class Backend(Protocol):
     def train(self, request: TrainRequest, out: Path) -> TrainOutput: ...
 
     def prefer(self, request: PreferRequest, out: Path) -> PreferOutput: ...
-
-
-def fetch_base(base: Base, project: Path) -> Path:
-    """The local folder of a recipe's base model; downloads only when the recipe says `hub: true`.
-
-    Args:
-        project: the folder that a relative `base.model` is relative to.
-
-    Raises:
-        ModelError: no such folder, or the hub has no such model.
-        MissingDependency: `hub: true` without huggingface_hub.
-    """
-    folder = project / base.model
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ModelError(f"{base.model} is a folder without config.json, so it is no model")
-        return folder
-    if not base.hub:
-        raise ModelError(
-            f"there is no folder {base.model}; give a local model folder, or `hub: true` under `base` to download it"
-        )
-    return _download(base.model)
-
-
-def _download(name: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise MissingDependency("`hub: true` needs huggingface_hub: pip install 'perennial[train]'") from error
-    patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt", "LICENSE*"]
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"the hub did not give the model '{name}': {first}") from error

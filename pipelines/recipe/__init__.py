@@ -43,7 +43,7 @@ Quantization = Literal["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
 
 
 class Base(Section):
-    """The origin. `model` is a local folder, or a hub id when `hub` is true.
+    """The origin. `model` is a local folder, or a hub id when `hub` is true; then `revision` is a branch, tag or commit.
 
     `policy` says what it was taught: an `instruct` base needs a chat template, and a `base` that can chat is warned about.
     """
@@ -51,6 +51,15 @@ class Base(Section):
     model: str
     policy: Literal["base", "instruct"] = "instruct"
     hub: bool = False
+    revision: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def _has_revisions(self) -> "Base":
+        if self.revision and not self.hub:
+            raise ValueError(
+                "`revision` names a version of a model on the hub: add `hub: true`, or leave it out for a local folder"
+            )
+        return self
 
 
 class Language(Section):

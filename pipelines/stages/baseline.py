@@ -2,7 +2,7 @@
 
 var/models/tiny-origin-3f2a91bc/
 ├── model.gguf
-└── manifest.json     written last, as for every stage
+└── manifest.json     written last, as for every stage; for a base from the hub it holds the commit, which later rounds take
 """
 
 import os
@@ -11,27 +11,45 @@ import time
 from pathlib import Path
 
 from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync, verify_files, write_atomic
+from pipelines.backends.fetch import BaseFolder, Pin, asked_revision, fetch_base
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
-from pipelines.recipe import Export, Quantization
+from pipelines.recipe import Base, Export, Quantization
 from pipelines.stages.export.form import Exported, ExportRequest, run_export
 
+_ORIGIN = "-origin-"
 _MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
 
 
-def prepare_origin(base: Path, quantize: Quantization, models: Path) -> Baseline:
+class _Origin(Exported):
+    """What an origin's manifest keeps of its export, and of where the base came from."""
+
+    pin: Pin | None = None
+
+
+def find_base(base: Base, project: Path, models: Path) -> BaseFolder:
+    """The folder of a recipe's base model; one from the hub at the commit that an origin in `models` was made of.
+
+    Raises as `fetch_base` does.
+    """
+    return fetch_base(base, project, _pin_of(base, models) if base.hub else None)
+
+
+def prepare_origin(base: BaseFolder, quantize: Quantization, models: Path) -> Baseline:
     """The untouched base as a served form in `models`, exported now if it was not before.
 
     Raises:
         ModelError, GGUFError, ArtifactError: the base cannot be exported, or what was exported has been changed.
     """
-    read = digest_of({"base": base_digest(base), "quantize": quantize})
-    folder = models / f"{base.name.lower()}-origin-{read[:8]}"
+    pin = {"pin": base.pin.model_dump()} if base.pin else {}
+    read = digest_of({"base": base_digest(base.folder), "quantize": quantize, **pin})
+    folder = models / f"{base.name}{_ORIGIN}{read[:8]}"
     manifest = read_manifest(folder)
     if manifest is None:
         manifest = _export_origin(base, quantize, folder, read)
     verify_files(folder, manifest.files)
-    return Baseline(id=folder.name, form=Exported.model_validate(manifest.output).form_in(folder))
+    origin = _Origin.model_validate(manifest.output)
+    return Baseline(id=folder.name, form=origin.form_in(folder), commit=origin.pin.commit if origin.pin else None)
 
 
 def base_digest(base: Path) -> str:
@@ -42,18 +60,29 @@ def base_digest(base: Path) -> str:
     return digest_of({path.name: sha256_of(path) for path in files})
 
 
-def _export_origin(base: Path, quantize: Quantization, folder: Path, read: str) -> Manifest:
+def _pin_of(base: Base, models: Path) -> Pin | None:
+    """What the recipe's model and revision meant when their first origin was made."""
+    for manifest in filter(None, map(read_manifest, sorted(models.glob(f"*{_ORIGIN}*")))):
+        held = manifest.output.get("pin")
+        if held and (held["model"], held["asked"]) == (base.model, asked_revision(base)):
+            return Pin.model_validate(held)
+    return None
+
+
+def _export_origin(base: BaseFolder, quantize: Quantization, folder: Path, read: str) -> Manifest:
     """Export beside the final place and rename; of two rounds that race, the second keeps the first one's files."""
     started = time.monotonic()
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        output = run_export(ExportRequest(base=base, adapter=None, out=temporary, settings=Export(quantize=quantize)))
+        output = run_export(
+            ExportRequest(base=base.folder, adapter=None, out=temporary, settings=Export(quantize=quantize))
+        )
         manifest = Manifest(
             stage="origin",
             input=read,
-            output=output.model_dump(mode="json"),
+            output=_Origin(**output.model_dump(), pin=base.pin).model_dump(mode="json"),
             files={output.form.path: output.form.sha256},
             seconds=time.monotonic() - started,
             finished_at=time.time(),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipelines.backends.fetch import BaseFolder
 from pipelines.context import Baseline, StageContext
 from pipelines.gate.decide import check_floors
 from pipelines.recipe import GateRule, Quantization
@@ -17,7 +18,7 @@ Output = Baseline
 class Input(Record):
     """`floors` are the gates with an absolute floor; `questions` to measure them with, None where there are none."""
 
-    base: Keyed[Path]
+    base: Keyed[BaseFolder]
     quantize: Quantization
     floors: tuple[GateRule, ...]
     questions: Questions | None

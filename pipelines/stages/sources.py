@@ -8,11 +8,12 @@ from pathlib import Path
 import structlog
 
 from pipelines.artifacts import digest_of, sha256_of
-from pipelines.context import Baseline, RoundContext, base_folder
+from pipelines.backends.fetch import BaseFolder
+from pipelines.context import Baseline, RoundContext
 from pipelines.errors import RecipeError
 from pipelines.mixture.anchors import Pools, load_pools, without_contaminated
 from pipelines.recipe import GUARD_SUITE, Recipe
-from pipelines.stages.baseline import base_digest
+from pipelines.stages.baseline import base_digest, find_base
 from pipelines.stages.contract import Keyed
 from pipelines.stages.lineage import TrainingBase, keyed_adapter
 from pipelines.suites.folder import SuiteFolder, suite_digest
@@ -36,11 +37,17 @@ class Sources:
 
     @cached_property
     def base(self) -> Keyed[Path]:
-        """The folder of the base model."""
-        folder = base_folder(self.recipe, self.context.project)
+        """The folder of the base model; where the same files came from decides nothing that is learnt."""
+        folder = self._found.folder
         for warning in check_policy(self.recipe.base, folder):
             _log.warning("base_policy", recipe=self.recipe.name, why=warning)
         return Keyed[Path](digest=base_digest(folder), value=folder)
+
+    @cached_property
+    def base_folder(self) -> Keyed[BaseFolder]:
+        """The base model with the commit at which it was fetched, which the origin keeps."""
+        pin = self._found.pin.model_dump() if self._found.pin else None
+        return Keyed[BaseFolder](digest=digest_of({"base": self.base.digest, "pin": pin}), value=self._found)
 
     @cached_property
     def training_base(self) -> TrainingBase:
@@ -72,6 +79,10 @@ class Sources:
         """The wrong claims that a model must not agree with, if there is such a file."""
         path = self._suites / "sycophancy" / "claims.jsonl"
         return Keyed[Path](digest=sha256_of(path), value=path) if path.is_file() else None
+
+    @cached_property
+    def _found(self) -> BaseFolder:
+        return find_base(self.recipe.base, self.context.project, self.context.models)
 
     @property
     def _suites(self) -> Path:

@@ -10,11 +10,10 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.artifacts import write_atomic
-from pipelines.context import base_folder
 from pipelines.errors import Conflict, PerennialError, Refused
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import load_recipe
-from pipelines.stages.baseline import prepare_origin
+from pipelines.stages.baseline import find_base, prepare_origin
 from service.liveness import another_lives
 from service.models.promotion import promote
 from service.settings import Settings
@@ -68,7 +67,8 @@ def install_origin(settings: Settings, store: Store, recipe: Recipe, by: str) ->
     Raises:
         ModelError, GGUFError: the base cannot be exported.
     """
-    origin = prepare_origin(base_folder(recipe, settings.project), recipe.export.quantize, settings.models)
+    base = find_base(recipe.base, settings.project, settings.models)
+    origin = prepare_origin(base, recipe.export.quantize, settings.models)
     with store.begin() as session:
         models.add_model(session, settings.home, origin.id, origin.form, kind="origin", recipe_name=recipe.name)
         first = models.champion_id(session) is None

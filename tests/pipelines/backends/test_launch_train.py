@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines.backends.base import TrainRequest, fetch_base
+from pipelines.backends.base import TrainRequest
+from pipelines.backends.fetch import fetch_base
 from pipelines.backends.launch import train
 from pipelines.backends.open import check_backend, open_backend
 from pipelines.errors import Cancelled, ChildCrashed, MissingDependency, ModelError, TrainingError
@@ -154,4 +155,4 @@ def test_a_base_that_is_not_here_is_never_taken_for_a_hub_id(tmp_path: Path, bas
 
 
 def test_a_local_base_is_found_below_the_project(tiny_base: Path) -> None:
-    assert fetch_base(Base(model=tiny_base.name), tiny_base.parent) == tiny_base
+    assert fetch_base(Base(model=tiny_base.name), tiny_base.parent).folder == tiny_base

@@ -41,6 +41,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
     assert {key: found[key] for key in found.keys() - before.keys()}.keys() == {"people", "examples"}
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
     assert found["training"].pop("trained_on") == "full"
+    assert before.pop("recipe_digest") != found["recipe_digest"]  # of all keys that a recipe has: there are more now
     assert {key: found[key] for key in before} == before
 
 
