@@ -11,6 +11,9 @@ from pipelines.recipe import Preference, Train
 from pipelines.records import Record
 from pipelines.suites.probes import Probe
 
+BackendName = Literal["auto", "cuda", "mps", "mlx", "cpu"]
+Device = Literal["cuda", "mps", "mlx", "cpu"]
+
 
 class Machine(Record):
     """What a backend trains on here.
@@ -23,7 +26,7 @@ class Machine(Record):
         refuses: methods that cannot train here, each with the sentence that says why and what to do.
     """
 
-    device: Literal["cuda", "mps", "cpu"]
+    device: Device
     memory_bytes: int
     bf16: bool | None
     row_tokens: int | None
@@ -34,9 +37,6 @@ class Machine(Record):
         """Raise TrainingError if these settings cannot train here."""
         if train.method in self.refuses:
             raise TrainingError(self.refuses[train.method])
-
-
-BackendName = Literal["auto", "cuda", "mps", "mlx", "cpu"]
 
 
 class TrainRequest(Record):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.artifacts import read_records
-from pipelines.backends.torch.data import IGNORED
+from pipelines.backends.examples import IGNORED
 from pipelines.errors import DataError
 from pipelines.records import PreferenceExample, Turn
 from pipelines.tokenizer import ChatTokenizer, as_messages
@@ -75,7 +75,7 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
         DataError: a line is not a preference example.
     """
     left_out: Counter[str] = Counter()
-    kept: list[Item] = []
+    items: list[Item] = []
     for example in read_records(path, PreferenceExample):
         item = _item(example, tokenizer)
         for one in [item] if method in ("dpo", None) else _split(item):
@@ -84,15 +84,15 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
             elif method == "dpo" and not one.is_pair:
                 left_out["not_a_pair"] += 1
             else:
-                kept.append(one)
-    return Items(tuple(kept), dict(left_out))
+                items.append(one)
+    return Items(tuple(items), dict(left_out))
 
 
 def _item(example: PreferenceExample, tokenizer: ChatTokenizer) -> Item:
-    said = [text for text in (example.chosen, example.rejected) if text is not None]
-    if len(said) != (2 if example.kind == "pair" else 1):
-        raise DataError(f"preference example {example.id} is of kind {example.kind} and has {len(said)} answers")
-    answers = tuple(_answer(example.prompt, text, tokenizer) for text in said)
+    texts = [text for text in (example.chosen, example.rejected) if text is not None]
+    if len(texts) != (2 if example.kind == "pair" else 1):
+        raise DataError(f"preference example {example.id} is of kind {example.kind} and has {len(texts)} answers")
+    answers = tuple(_answer(example.prompt, text, tokenizer) for text in texts)
     return Item(example.id, answers, example.chosen is not None, example.weight)
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipelines.backends.examples import IGNORED, best_fit_decreasing
 from pipelines.backends.preference_items import Answer, Item
 from pipelines.backends.step_plan import Step
-from pipelines.backends.torch.data import IGNORED, RowCollator, best_fit_decreasing
+from pipelines.backends.torch.data import RowCollator
 from pipelines.backends.torch.trainer import answer_logits
 
 Row = dict[str, Any]
@@ -45,16 +46,16 @@ class StepCollator:
         steps: Sequence[Step],
         items: Sequence[Item],
         anchors: Sequence[Mapping[str, Any]],
-        told: ReferenceScores,
+        scores: ReferenceScores,
         anchor_rows: RowCollator,
         row_tokens: int,
     ) -> None:
-        self._steps, self._items, self._anchors, self._told = steps, items, anchors, told
+        self._steps, self._items, self._anchors, self._scores = steps, items, anchors, scores
         self._anchor_rows, self._row_tokens = anchor_rows, row_tokens
 
     def __call__(self, batch: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-        [asked] = batch
-        step = self._steps[asked["step"]]
+        [line] = batch
+        step = self._steps[line["step"]]
         groups = [self._items[place].answers for place in step.items]
         rows = [
             {**row, **self._facts([step.items[index] for index in indices])}
@@ -73,16 +74,16 @@ class StepCollator:
         """Per answer: the reference's log-probability and the token count. Per item: its label and its weight."""
         items = [self._items[place] for place in places]
         return {
-            "reference": torch.tensor([value for place in places for value in self._told.log_probs[place]]),
+            "reference": torch.tensor([value for place in places for value in self._scores.log_probs[place]]),
             "tokens": torch.tensor([float(answer.tokens) for item in items for answer in item.answers]),
             "good": torch.tensor([float(item.good) for item in items]),
-            "weight": torch.tensor([self._told.weights[place] for place in places]),
+            "weight": torch.tensor([self._scores.weights[place] for place in places]),
         }
 
     def _mismatched(self, places: Sequence[int]) -> list[Row]:
-        if self._told.mismatched is None:
+        if self._scores.mismatched is None:
             return []
-        crossed = [self._told.mismatched[place] for place in places]
+        crossed = [self._scores.mismatched[place] for place in places]
         return [
             {**row, "reference": torch.tensor([crossed[index][1] for index in indices])}
             for indices, row in pack([(answer,) for answer, _ in crossed], self._row_tokens)
@@ -125,10 +126,10 @@ def cross(items: Sequence[Item], max_tokens: int, seed: int) -> list[Answer]:
     return [_crossed(item.answers[0], items[partner[place]].answers[0], max_tokens) for place, item in enumerate(items)]
 
 
-def _crossed(asked: Answer, said: Answer, max_tokens: int) -> Answer:
-    prompt, answer = asked.prompt_ids, said.ids[len(said.prompt_ids) :]
+def _crossed(question: Answer, reply: Answer, max_tokens: int) -> Answer:
+    prompt, answer = question.prompt_ids, reply.ids[len(reply.prompt_ids) :]
     ids = (*prompt, *answer)[:max_tokens]
-    return Answer(asked.prompt, ids, (*(IGNORED for _ in prompt), *answer)[:max_tokens])
+    return Answer(question.prompt, ids, (*(IGNORED for _ in prompt), *answer)[:max_tokens])
 
 
 def _row(answers: Sequence[Answer]) -> Row:

@@ -25,14 +25,14 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         self.bf16: bool | None = None
 
     def state(self) -> dict[str, Any]:
-        kept = {
+        attributes = {
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
             "seconds_before": self.seconds,
             "threads": self.threads,
             "bf16": self.bf16,
         }
-        return {"args": {}, "attributes": kept}
+        return {"args": {}, "attributes": attributes}
 
     def restore(self, attributes: dict[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
@@ -82,7 +82,7 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
     """
 
     def __init__(self, rule: EarlyStopping, folder: Path) -> None:
-        self._rule, self._kept = rule, KeptWeights(folder)
+        self._rule, self._weights = rule, KeptWeights(folder)
         self.best_loss: float | None = None
         self.best_step: int | None = None
         self.without_improvement = 0
@@ -90,13 +90,13 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
         self._saved_steps: list[int | None] = []
 
     def state(self) -> dict[str, Any]:
-        kept = {
+        attributes = {
             "best_loss": self.best_loss,
             "best_step": self.best_step,
             "stopped_early": self.stopped_early,
             "without_improvement": self.without_improvement,
         }
-        return {"args": {}, "attributes": kept}
+        return {"args": {}, "attributes": attributes}
 
     def restore(self, attributes: dict[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
@@ -113,7 +113,7 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
         self.without_improvement = 0 if improved else self.without_improvement + 1
         if self.best_loss is None or loss < self.best_loss:
             self.best_loss, self.best_step = loss, state.global_step
-            self._kept.keep(rest["model"], state.global_step)
+            self._weights.keep(rest["model"], state.global_step)
         if self.without_improvement >= self._rule.patience and state.global_step < state.max_steps:
             self.stopped_early = True
             control.should_training_stop = True
@@ -121,11 +121,11 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Drop the weights that neither the run nor one of the last two checkpoints points to."""
         self._saved_steps = [*self._saved_steps, self.best_step][-2:]
-        self._kept.drop_all_but({*self._saved_steps, self.best_step})
+        self._weights.drop_all_but({*self._saved_steps, self.best_step})
 
     def weights_of(self, step: int | None) -> Path:
         """Where the weights that were best at a step are kept."""
-        return self._kept.at(step)
+        return self._weights.at(step)
 
 
 class KeptWeights:

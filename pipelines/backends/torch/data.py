@@ -1,77 +1,16 @@
-"""Examples -> token ids with labels, and ids -> packed rows. Only marked assistant turns ever carry a label.
-
-A line of the text file, and what becomes of it:
-    {"id": "9f..", "source": "new", "turns": [{"role": "user", "content": "hi", "trained": false}, ...]}
-    Encoded(id="9f..", ids=[1, 341, 198, 72, ...], labels=[-100, -100, ..., 503, 2, -100], anchor=False)
-"""
+"""Encoded examples -> what trl reads, and the packed rows of one optimizer step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from pipelines.artifacts import read_records
-from pipelines.errors import TrainingError
-from pipelines.records import Example
-from pipelines.tokenizer import ChatTokenizer, cut_to_whole_answers
-
-IGNORED = -100
-_ANCHOR_SOURCES = ("general", "coding", "reasoning")
+from pipelines.backends.examples import EncodedExample, best_fit_decreasing
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """One example as ids; `labels` hold IGNORED wherever there is no loss."""
-
-    id: str
-    ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    anchor: bool
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a text file gave; `truncated` counts those cut after their last whole answer that fits."""
-
-    examples: tuple[Encoded, ...]
-    truncated: int
-    left_out: int
-
-    @property
-    def tokens(self) -> int:
-        return sum(len(example.ids) for example in self.examples)
-
-
-def load_examples(path: Path, tokenizer: ChatTokenizer, max_tokens: int) -> Loaded:
-    """The examples of a JSONL file, tokenized; repeats of one id are tokenized once.
-
-    Raises:
-        DataError: a line is not an example.
-    """
-    known: dict[str, tuple[Encoded | None, bool]] = {}
-    results = []
-    for example in read_records(path, Example):
-        if example.id not in known:
-            known[example.id] = _encode(example, tokenizer, max_tokens)
-        results.append(known[example.id])
-    kept = tuple(encoded for encoded, _ in results if encoded is not None)
-    return Loaded(kept, sum(cut for encoded, cut in results if encoded), len(results) - len(kept))
-
-
-def as_dataset(examples: Sequence[Encoded], what: str) -> Dataset:
-    """The examples as trl reads them, in memory.
-
-    Raises:
-        TrainingError: no token of all of them would get loss, so training would be a waste.
-    """
-    if not any(label != IGNORED for example in examples for label in example.labels):
-        raise TrainingError(
-            f"no token of the {len(examples)} {what} examples would get loss: no assistant turn is marked as trained "
-            "and fits into train.max_tokens"
-        )
+def as_dataset(examples: Sequence[EncodedExample]) -> Dataset:
+    """The examples as trl reads them, in memory."""
     return Dataset.from_dict(
         {
             "input_ids": [list(example.ids) for example in examples],
@@ -100,32 +39,3 @@ class RowCollator:
                 row = self._flatten([{key: group[i][key] for key in ("input_ids", "labels")} for i in indices])
                 rows.append({**row, "anchor": anchor})
         return {"rows": rows}
-
-
-def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Indices grouped into bins of at most `capacity`: longest first, each into the fullest bin that still takes it.
-
-    A length above the capacity gets a bin of its own.
-    """
-    bins: list[list[int]] = []
-    room: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        fitting = [place for place in range(len(bins)) if room[place] >= lengths[index]]
-        if fitting:
-            best = min(fitting, key=lambda place: (room[place], place))
-            bins[best].append(index)
-            room[best] -= lengths[index]
-        else:
-            bins.append([index])
-            room.append(capacity - lengths[index])
-    return bins
-
-
-def _encode(example: Example, tokenizer: ChatTokenizer, max_tokens: int) -> tuple[Encoded | None, bool]:
-    """The example, if an answer of it fits, and whether it was cut."""
-    whole, whole_mask = tokenizer.encode_turns(example.turns)
-    ids, mask = cut_to_whole_answers(whole, whole_mask, max_tokens)
-    if not any(mask):
-        return None, False
-    labels = tuple(id if on else IGNORED for id, on in zip(ids, mask, strict=True))
-    return Encoded(example.id, tuple(ids), labels, example.source in _ANCHOR_SOURCES), len(ids) < len(whole)

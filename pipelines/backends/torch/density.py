@@ -29,9 +29,9 @@ def density_weights(states_BH: Tensor, good: Sequence[bool], groups: Sequence[in
     fold = torch.tensor([group % _FOLDS for group in groups])
     odds = torch.zeros_like(labels)
     for number in range(_FOLDS):
-        asked, rest = fold == number, fold != number
-        if asked.any() and 0 < labels[rest].sum() < rest.sum():
-            odds[asked] = _log_odds(features[rest], labels[rest], features[asked])
+        here, rest = fold == number, fold != number
+        if here.any() and 0 < labels[rest].sum() < rest.sum():
+            odds[here] = _log_odds(features[rest], labels[rest], features[here])
     ratio = odds.exp().clamp(_LOWEST, _HIGHEST)
     return torch.where(labels > 0, torch.ones_like(ratio), ratio).tolist()  # type: ignore[no-any-return]
 
@@ -42,8 +42,8 @@ def _standardized(states_BH: Tensor) -> Tensor:
     return centred / (centred.std(0, correction=0) + 1e-8) / states_BH.shape[1] ** 0.5
 
 
-def _log_odds(known_BH: Tensor, labels_B: Tensor, asked_AH: Tensor) -> Tensor:
-    """Ridge logistic regression by L-BFGS, both labels weighing the same in all; the log-odds of good for `asked`."""
+def _log_odds(known_BH: Tensor, labels_B: Tensor, new_AH: Tensor) -> Tensor:
+    """Ridge logistic regression by L-BFGS, both labels weighing the same in all; the log-odds of good for `new_AH`."""
     good = labels_B.sum()
     balance_B = torch.where(labels_B > 0, 0.5 / good, 0.5 / (len(labels_B) - good)) * len(labels_B)
     weights = torch.zeros(known_BH.shape[1] + 1, dtype=torch.float64, requires_grad=True)
@@ -59,4 +59,4 @@ def _log_odds(known_BH: Tensor, labels_B: Tensor, asked_AH: Tensor) -> Tensor:
 
     optimizer.step(loss)
     with torch.no_grad():
-        return asked_AH @ weights[:-1] + weights[-1]
+        return new_AH @ weights[:-1] + weights[-1]

@@ -7,11 +7,10 @@ from typing import Literal
 
 import torch
 
-from pipelines.backends.base import BackendName, Machine
+from pipelines.backends.base import BackendName, Device, Machine
 from pipelines.errors import TrainingError
 from pipelines.recipe import Train
 
-Device = Literal["cuda", "mps", "cpu"]
 _MOST_THREADS = 16
 # One forward off CUDA is fastest at a few hundred tokens: below, calls cost more than arithmetic; above, the
 # block-diagonal attention mask does (of 128 to 768 this was the fastest for models/tiny, by hand).

@@ -17,13 +17,13 @@ def kl_to_origin(logits_NV: Tensor, origin_logits_NV: Tensor, mask_N: Tensor | N
     return kl_N.sum() if mask_N is None else torch.where(mask_N, kl_N, 0.0).sum()
 
 
-def kept_distribution(logits_NV: Tensor, top: int) -> tuple[Tensor, Tensor]:
+def top_distribution(logits_NV: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """The `top` likeliest tokens at each position, (N, K) ids, and their log-probabilities, (N, K) in nats."""
     kept = functional.log_softmax(logits_NV.float(), dim=-1).topk(min(top, logits_NV.shape[-1]), dim=-1)
     return kept.indices, kept.values
 
 
-def kl_to_kept(logits_NV: Tensor, ids_NK: Tensor, log_probs_NK: Tensor) -> Tensor:
+def kl_to_top(logits_NV: Tensor, ids_NK: Tensor, log_probs_NK: Tensor) -> Tensor:
     """Sum over the positions of KL(kept || policy), in nats, with all tokens that were not kept counted as one.
 
     Lumping tokens together can only lower a KL, so this is a lower bound of `kl_to_origin`; a vocabulary's log-probabilities

@@ -1,20 +1,20 @@
-"""What a run measures of itself: the number of threads that suits it, its peak memory, the versions it ran with."""
+"""What a run measures of itself: the number of threads that suits it, and its peak memory."""
 
 import resource
 import sys
-from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
+from pipelines.backends.base import Device
 from pipelines.backends.torch.callbacks import Tally
-from pipelines.backends.torch.device import Choices, Device
+from pipelines.backends.torch.device import Choices
 from pipelines.backends.torch.load import count_parameters
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.timing import faster_threads
 
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes")  # what a result depends on
 _SMALL_MODEL_PARAMETERS = 100_000_000
 
 
@@ -38,12 +38,3 @@ def peak_memory_bytes(device: Device) -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that a result depends on and that are installed."""
-    found = {}
-    for name in ("torch", "transformers", "trl", "peft", "bitsandbytes"):
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found

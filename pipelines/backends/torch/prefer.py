@@ -8,7 +8,6 @@ out/
 └── checkpoints/, kept/, reference.npz    while it runs; a killed run goes on from there
 """
 
-import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -22,25 +21,27 @@ import torch
 from datasets import Dataset
 from transformers import PrinterCallback, TrainerState, set_seed
 
-from pipelines.artifacts import write_atomic
+from pipelines.backends import output
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
+from pipelines.backends.examples import ExampleSet, load_examples
 from pipelines.backends.label_weights import balanced_weights
 from pipelines.backends.preference_items import Item, Items, load_items
 from pipelines.backends.step_plan import Step, plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import StepCollator
 from pipelines.backends.torch.callbacks import Tally
-from pipelines.backends.torch.data import Loaded, RowCollator, load_examples
+from pipelines.backends.torch.data import RowCollator
 from pipelines.backends.torch.device import Choices, choose, machine
+from pipelines.backends.torch.last_good import LastGood
 from pipelines.backends.torch.load import count_parameters, load_adapted, load_padding
-from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
+from pipelines.backends.torch.measures import PACKAGES, peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.objective import Objective, RewardShift
 from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
 from pipelines.backends.torch.reference import consult_reference, forget_reference
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
-from pipelines.backends.torch.watch import LastGood, Measured, Watch, as_metrics, gather_watch, measure
+from pipelines.backends.watch import Look, Watch, gather_watch, look
 from pipelines.errors import NothingToLearn, RecipeError
 from pipelines.recipe import Train
 from pipelines.tokenizer import ChatTokenizer
@@ -48,21 +49,6 @@ from pipelines.tokenizer import ChatTokenizer
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "save_every")
 _LOOKS = 8
-_PROBES = ("chosen", "length", "preferred_length", "kl", "refusals", "agreement", "dev_accuracy")
-_DEV = ("id", "answer", "before", "after")
-_HISTORY = (
-    "step",
-    "loss",
-    "margin",
-    "chosen_reward",
-    "rejected_reward",
-    "accuracy",
-    "reference_point",
-    "anchor_loss",
-    "learning_rate",
-    "grad_norm",
-    *_PROBES,
-)
 
 
 @dataclass(frozen=True)
@@ -71,7 +57,7 @@ class Plan:
 
     train: Train
     data: Items
-    anchors: Loaded
+    anchors: ExampleSet
     steps: tuple[Step, ...]
     objective: Objective
     choices: Choices
@@ -122,23 +108,22 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
         plan.steps,
         plan.items,
         _anchor_rows(plan.anchors),
-        reference.told,
+        reference.scores,
         RowCollator(tokenizer.pad_id, plan.choices.row_tokens, anchors_apart=False),
         plan.choices.row_tokens,
     )
-    trainer.look = partial(measure, reader, watch, reference.kept, tokenizer)
+    trainer.look = partial(look, reader, watch, reference.distributions, tokenizer)
     _restore(checkpoint, (last_good,))
     choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
-    choices = replace(choices, why=choices.why | _said(request, plan, watch))
+    choices = replace(choices, why=choices.why | _words(request, plan, watch))
     for name, why in choices.why.items():
         _log.info("preference_choice", choice=name, why=why)
     if last_good.stopped_by is not None and checkpoint is not None:  # killed between the stop and the result
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    output = _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
-    _write_dev(out / output.dev, watch.dev, reference.before.dev, last_good.kept.dev)
-    return output
+    output.write_dev(out, watch.dev, reference.before.dev, last_good.look.dev)
+    return _finish(request, out, replace(plan, choices=choices), trainer, tally, last_good, reference.before)
 
 
 def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
@@ -150,7 +135,7 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
             f"no example is left for {request.method} (left out: {dict(data.left_out)}); use another "
             "preference.method, a larger train.max_tokens, or `preference: {method: none}`"
         )
-    anchors = Loaded((), 0, 0)
+    anchors = ExampleSet((), 0, 0)
     if request.anchors_file is not None:
         anchors = load_examples(request.anchors_file, tokenizer, train.max_tokens)
     size = train.batch.per_device * train.batch.accumulate
@@ -205,7 +190,7 @@ def _trainer(
     return trainer
 
 
-def _anchor_rows(anchors: Loaded) -> list[dict[str, Any]]:
+def _anchor_rows(anchors: ExampleSet) -> list[dict[str, Any]]:
     return [{"input_ids": list(one.ids), "labels": list(one.labels), "anchor": True} for one in anchors.examples]
 
 
@@ -217,11 +202,11 @@ def _restore(checkpoint: Path | None, callbacks: Sequence[Any]) -> None:
         callback.restore(state["stateful_callbacks"][type(callback).__name__]["attributes"])
 
 
-def _said(request: PreferRequest, plan: Plan, watch: Watch) -> dict[str, str]:
+def _words(request: PreferRequest, plan: Plan, watch: Watch) -> dict[str, str]:
     """What was decided about this run beyond device and precision, in words."""
     read = [plan.items[place] for step in plan.steps for place in step.items]
     anchors = sum(len(step.anchors) for step in plan.steps)
-    words = {
+    choices = {
         "steps": f"{len(plan.steps)} of exactly {len(plan.steps[0].items)} items, drawn up before the first",
         "anchors": f"{anchors} readings of {len(plan.anchors.examples)} anchors, {request.preference.anchors:g} tokens per answer token",
         "looks": _looks(request, plan),
@@ -230,15 +215,15 @@ def _said(request: PreferRequest, plan: Plan, watch: Watch) -> dict[str, str]:
     }
     if request.method != "dpo":
         good = sum(item.good for item in read)
-        words["weights"] = (
+        choices["weights"] = (
             f"desirable {plan.objective.desirable:.3g}, undesirable {plan.objective.undesirable:.3g}: "
             f"{good} good and {len(read) - good} bad answers are read"
         )
     if request.method == "bco":
-        words["prompt_density"] = (
+        choices["prompt_density"] = (
             "bad answers weighted by p(good | prompt) / p(bad | prompt) within 0.5 to 10, five-fold"
         )
-    return words
+    return choices
 
 
 def _looks(request: PreferRequest, plan: Plan) -> str:
@@ -257,7 +242,7 @@ def _finish(
     trainer: PreferenceTrainer,
     tally: Tally,
     last_good: LastGood,
-    before: Measured,
+    before: Look,
 ) -> PreferOutput:
     """Write the weights and figures, drop what only a running training needs."""
     seconds = tally.seconds
@@ -267,15 +252,15 @@ def _finish(
     else:
         shutil.copytree(last_good.weights, out / "adapter")
     history = trainer.state.log_history
-    _write_history(out / "preference_history.csv", before, history)
+    output.write_preference_history(out, before, history)
     losses = [entry["loss"] for entry in history if "loss" in entry]
     items = plan.items
-    output = PreferOutput(
+    result = PreferOutput(
         method=request.method,
         weights="adapter",
-        history="preference_history.csv",
-        metrics="preference_metrics.json",
-        dev="preference_dev.csv",
+        history=output.PREFERENCE_HISTORY,
+        metrics=output.PREFERENCE_METRICS,
+        dev=output.PREFERENCE_DEV,
         steps=trainer.state.global_step,
         planned_steps=len(plan.steps),
         kept_step=last_good.step,
@@ -292,60 +277,22 @@ def _finish(
         first_loss=losses[0],
         last_loss=losses[-1],
         dev_before=before.dev_accuracy,
-        dev_after=last_good.kept.dev_accuracy,
+        dev_after=last_good.look.dev_accuracy,
         probe_before=before.probe,
-        probe_after=last_good.kept.probe,
+        probe_after=last_good.look.probe,
         desirable=plan.objective.desirable,
         undesirable=plan.objective.undesirable,
         precision=plan.choices.precision,
         choices=plan.choices.why,
     )
-    _write_metrics(out / output.metrics, request, output)
+    output.write_preference_metrics(out, request, result, PACKAGES)
     for name in ("checkpoints", "kept"):
         shutil.rmtree(out / name, ignore_errors=True)
     forget_reference(out)
-    return output
+    return result
 
 
 def _copy_adapter(request: PreferRequest, target: Path) -> None:
     target.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.copyfile(request.adapter / name, target / name)
-
-
-def _write_history(path: Path, before: Measured, history: list[dict[str, Any]]) -> None:
-    """The reference at step 0, then one line per step and one per look of the stop rules, in order."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _HISTORY, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for entry in [{"step": 0, **as_metrics(before)}, *history]:
-            if "loss" in entry:
-                writer.writerow(entry)
-            elif "eval_dev_accuracy" in entry:
-                writer.writerow({"step": entry["step"], **{name: entry[f"eval_{name}"] for name in _PROBES}})
-
-
-def _write_dev(path: Path, items: Sequence[Item], before: Sequence[float], after: Sequence[float]) -> None:
-    """What reference and adapter say of every dev answer, in order: a pair has two lines, chosen and rejected."""
-    named = [(item.id, side) for item in items for side in _sides(item)]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_DEV)
-        writer.writerows((*name, *values) for name, values in zip(named, zip(before, after, strict=True), strict=True))
-
-
-def _sides(item: Item) -> Sequence[str]:
-    if item.is_pair:
-        return ("chosen", "rejected")
-    return ("chosen",) if item.good else ("rejected",)
-
-
-def _write_metrics(path: Path, request: PreferRequest, output: PreferOutput) -> None:
-    figures = {
-        "base": request.base_name,
-        "hyper_parameters": request.preference.model_dump(mode="json"),
-        "train": request.train.model_dump(mode="json"),
-        **output.model_dump(mode="json"),
-        "versions": versions(),
-    }
-    write_atomic(path, json.dumps(figures, indent=1, ensure_ascii=False))

@@ -12,7 +12,7 @@ from pipelines.backends.losses import kto_baseline, reward_shift
 from pipelines.backends.torch.answer_rows import Row, row_log_probs
 from pipelines.backends.torch.objective import Objective, RewardShift, rewards_of_step
 from pipelines.backends.torch.trainer import RowTrainer, with_last
-from pipelines.backends.torch.watch import Measured, as_metrics
+from pipelines.backends.watch import Look, as_metrics
 
 
 class PreferenceTrainer(RowTrainer):
@@ -23,7 +23,7 @@ class PreferenceTrainer(RowTrainer):
     """
 
     settings_key = "preference"
-    look: Callable[[], Measured]
+    look: Callable[[], Look]
 
     def __init__(self, *args: Any, objective: Objective, shift: RewardShift, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -62,13 +62,11 @@ class PreferenceTrainer(RowTrainer):
     ) -> dict[str, float]:
         """What the stop rules look at; a figure that was not measured is None. Broken weights are not looked at."""
         self.refuse_broken_weights()
-        measured = self.look()
-        metrics: Any = as_metrics(measured)
+        seen = self.look()
+        metrics: Any = as_metrics(seen)
         self.model.eval()  # so that trl logs this as an evaluation
         self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, {**metrics, "measured": measured}
-        )
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, {**metrics, "look": seen})
         return dict(metrics)
 
     def try_a_row(self) -> None:

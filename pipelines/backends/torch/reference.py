@@ -2,7 +2,7 @@
 
 A resumed run has other weights in memory than the reference's, so it reads the file:
 
-    out/reference.npz   facts (JSON: digest, what was measured at step 0), log_probs, weights, mismatched, kept_ids, ...
+    out/reference.npz   facts (JSON: digest, what was measured at step 0), log_probs, weights, mismatched, frozen_ids, ...
 """
 
 import hashlib
@@ -23,19 +23,20 @@ from pipelines.backends.preference_items import Item
 from pipelines.backends.torch.answer_rows import ReferenceScores, cross
 from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.scoring import Reader
-from pipelines.backends.torch.watch import Kept, Measured, Watch, measure
+from pipelines.backends.watch import Look, Watch, look
 from pipelines.tokenizer import ChatTokenizer
 
 _FILE = "reference.npz"
+Distributions = Sequence[tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`told` is for the steps, `kept` and `before` for the stop rules."""
+    """`scores` are for the steps, `distributions` (of the frozen examples) and `before` for the stop rules."""
 
-    told: ReferenceScores
-    kept: Kept
-    before: Measured
+    scores: ReferenceScores
+    distributions: Distributions
+    before: Look
 
 
 def consult_reference(
@@ -44,12 +45,12 @@ def consult_reference(
     """What an earlier run of the same request left in `out`, or else what the reader's model says now."""
     digest = _digest(request, bf16=reader.bf16)
     path = out / _FILE
-    found = _read(path, digest)
-    if found is None:
-        found = _compute(request, items, watch, reader, tokenizer)
-        _write(path, digest, found)
-    before, arrays = found
-    return Reference(_told(request, items, arrays), _kept(arrays), before)
+    facts = _read(path, digest)
+    if facts is None:
+        facts = _compute(request, items, watch, reader, tokenizer)
+        _write(path, digest, facts)
+    before, arrays = facts
+    return Reference(_scores(request, items, arrays), _distributions(arrays), before)
 
 
 def forget_reference(out: Path) -> None:
@@ -57,13 +58,13 @@ def forget_reference(out: Path) -> None:
     (out / _FILE).unlink(missing_ok=True)
 
 
-Found = tuple[Measured, dict[str, np.ndarray[Any, Any]]]
+Facts = tuple[Look, dict[str, np.ndarray[Any, Any]]]
 
 
 def _compute(
     request: PreferRequest, items: Sequence[Item], watch: Watch, reader: Reader, tokenizer: ChatTokenizer
-) -> Found:
-    kept = reader.kept_distributions(watch.frozen)
+) -> Facts:
+    distributions = reader.distributions(watch.frozen)
     weights = [item.weight for item in items]
     if request.method == "bco":
         density = _density(items, reader)
@@ -73,11 +74,11 @@ def _compute(
         "log_probs": np.array(reader.log_probs([answer for item in items for answer in item.answers])),
         "weights": np.array(weights),
         "mismatched": np.array(reader.log_probs(crossed)),
-        "kept_lengths": np.array([len(ids) for ids, _ in kept], dtype=np.int64),
-        "kept_ids": _joined([ids for ids, _ in kept]),
-        "kept_log_probs": _joined([log_probs for _, log_probs in kept]),
+        "frozen_lengths": np.array([len(ids) for ids, _ in distributions], dtype=np.int64),
+        "frozen_ids": _joined([ids for ids, _ in distributions]),
+        "frozen_log_probs": _joined([log_probs for _, log_probs in distributions]),
     }
-    return measure(reader, watch, kept, tokenizer), arrays
+    return look(reader, watch, distributions, tokenizer), arrays
 
 
 def _density(items: Sequence[Item], reader: Reader) -> list[float]:
@@ -86,7 +87,7 @@ def _density(items: Sequence[Item], reader: Reader) -> list[float]:
     return density_weights(reader.prompt_states(answers), [item.good for item in items], groups)
 
 
-def _told(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.ndarray[Any, Any]]) -> ReferenceScores:
+def _scores(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.ndarray[Any, Any]]) -> ReferenceScores:
     values = iter(arrays["log_probs"].tolist())
     log_probs = [[next(values) for _ in item.answers] for item in items]
     mismatched = None
@@ -96,11 +97,11 @@ def _told(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.nd
     return ReferenceScores(log_probs, arrays["weights"].tolist(), mismatched)
 
 
-def _kept(arrays: dict[str, np.ndarray[Any, Any]]) -> Kept:
-    lengths = arrays["kept_lengths"].tolist()
+def _distributions(arrays: dict[str, np.ndarray[Any, Any]]) -> Distributions:
+    lengths = arrays["frozen_lengths"].tolist()
     if not lengths:
         return []
-    ids, log_probs = (torch.from_numpy(arrays[name]).split(lengths) for name in ("kept_ids", "kept_log_probs"))
+    ids, log_probs = (torch.from_numpy(arrays[name]).split(lengths) for name in ("frozen_ids", "frozen_log_probs"))
     return list(zip(ids, log_probs, strict=True))
 
 
@@ -108,21 +109,21 @@ def _joined(parts: Sequence[Tensor]) -> np.ndarray[Any, Any]:
     return torch.cat(list(parts)).numpy() if parts else np.zeros(0)
 
 
-def _read(path: Path, digest: str) -> Found | None:
+def _read(path: Path, digest: str) -> Facts | None:
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as held:
-        arrays = dict(held)
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
     facts = json.loads(str(arrays.pop("facts")))
-    return (Measured.model_validate(facts["before"]), arrays) if facts["digest"] == digest else None
+    return (Look.model_validate(facts["before"]), arrays) if facts["digest"] == digest else None
 
 
-def _write(path: Path, digest: str, found: Found) -> None:
-    before, arrays = found
-    facts = json.dumps({"digest": digest, "before": before.model_dump()})
+def _write(path: Path, digest: str, facts: Facts) -> None:
+    before, arrays = facts
+    line = json.dumps({"digest": digest, "before": before.model_dump()})
     temporary = path.with_name(_FILE + ".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, facts=np.array(facts), **arrays)  # type: ignore[arg-type]
+        np.savez(file, facts=np.array(line), **arrays)  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

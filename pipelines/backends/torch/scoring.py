@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.backends.examples import EncodedExample
 from pipelines.backends.preference_items import Answer
 from pipelines.backends.torch.answer_rows import Row, pack, row_log_probs
-from pipelines.backends.torch.data import Encoded
-from pipelines.backends.torch.kl import kept_distribution, kl_to_kept
+from pipelines.backends.torch.kl import kl_to_top, top_distribution
 from pipelines.backends.torch.trainer import answer_logits
 
 _ANSWERS_AT_A_TIME = 32
@@ -41,21 +41,21 @@ class Reader:
                     values[index] = value
         return values
 
-    def kept_distributions(self, examples: Sequence[Encoded]) -> list[tuple[Tensor, Tensor]]:
+    def distributions(self, examples: Sequence[EncodedExample]) -> list[tuple[Tensor, Tensor]]:
         """Per example, the 128 likeliest tokens at its answers' positions and their log-probabilities, on the CPU."""
-        kept = []
+        top = []
         with self._reading():
             for example in examples:
-                ids, log_probs = kept_distribution(self._logits(example), _KEPT_TOKENS)
-                kept.append((ids.cpu(), log_probs.cpu()))
-        return kept
+                ids, log_probs = top_distribution(self._logits(example), _KEPT_TOKENS)
+                top.append((ids.cpu(), log_probs.cpu()))
+        return top
 
-    def kl(self, examples: Sequence[Encoded], kept: Sequence[tuple[Tensor, Tensor]]) -> float:
+    def kl(self, examples: Sequence[EncodedExample], distributions: Sequence[tuple[Tensor, Tensor]]) -> float:
         """Mean KL(kept || this model) per answer token, nats; at least 0, or NaN where the model gives no probabilities."""
         total, positions = 0.0, 0
         with self._reading():
-            for example, (ids, log_probs) in zip(examples, kept, strict=True):
-                sum_ = kl_to_kept(self._logits(example), ids.to(self._device), log_probs.to(self._device))
+            for example, (ids, log_probs) in zip(examples, distributions, strict=True):
+                sum_ = kl_to_top(self._logits(example), ids.to(self._device), log_probs.to(self._device))
                 total, positions = total + sum_.item(), positions + len(ids)
         mean = total / positions
         return mean if math.isnan(mean) else max(0.0, mean)  # max(0.0, nan) is 0.0: the best figure for the worst model
@@ -77,8 +77,8 @@ class Reader:
         with self._reading():
             for start in range(0, len(prompts), _ANSWERS_AT_A_TIME):
                 places = longest_first[start : start + _ANSWERS_AT_A_TIME]
-                said = self._generate([prompts[place] for place in places], new_tokens)
-                for place, answer in zip(places, said, strict=True):
+                replies = self._generate([prompts[place] for place in places], new_tokens)
+                for place, answer in zip(places, replies, strict=True):
                     answers[place] = answer
         return answers
 
@@ -86,7 +86,7 @@ class Reader:
         width = max(len(prompt) for prompt in prompts)
         ids = [[self._pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         seen = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        said = self._model.generate(
+        sequences = self._model.generate(
             input_ids=torch.tensor(ids, device=self._device),
             attention_mask=torch.tensor(seen, device=self._device),
             max_new_tokens=new_tokens,
@@ -95,12 +95,12 @@ class Reader:
             eos_token_id=self.end_id,
             pad_token_id=self._pad_id,
         )
-        return [self._until_end(answer) for answer in said[:, width:].tolist()]
+        return [self._until_end(answer) for answer in sequences[:, width:].tolist()]
 
     def _until_end(self, ids: list[int]) -> list[int]:
         return ids[: ids.index(self.end_id) + 1] if self.end_id in ids else ids
 
-    def _logits(self, example: Encoded) -> Tensor:
+    def _logits(self, example: EncodedExample) -> Tensor:
         row = {"input_ids": torch.tensor([example.ids], device=self._device)}
         logits, _ = answer_logits(self._model, row, torch.tensor([example.labels], device=self._device))
         return logits

@@ -7,24 +7,23 @@ out/
 └── checkpoints/, best/    while it runs; a killed run goes on from there
 """
 
-import csv
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import structlog
 import torch
 from transformers import PrinterCallback, set_seed
 
-from pipelines.artifacts import write_atomic
+from pipelines.backends import output
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
+from pipelines.backends.examples import ExampleSet, load_examples, require_trained
 from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
-from pipelines.backends.torch.data import Loaded, RowCollator, as_dataset, load_examples
+from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.device import Choices, choose, machine
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
-from pipelines.backends.torch.measures import peak_memory_bytes, versions, with_fitting_threads
+from pipelines.backends.torch.measures import PACKAGES, peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
@@ -32,7 +31,6 @@ from pipelines.errors import RecipeError, TrainingError
 from pipelines.tokenizer import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-_HISTORY = ("step", "epoch", "loss", "dev_loss", "learning_rate", "grad_norm")
 
 
 def train(request: TrainRequest, out: Path) -> TrainOutput:
@@ -48,7 +46,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     machine(request.train.backend).require(request.train)
     tokenizer = ChatTokenizer(request.base)
     data = load_examples(request.train_file, tokenizer, recipe.max_tokens)
-    dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else Loaded((), 0, 0)
+    dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else ExampleSet((), 0, 0)
     choices = choose(recipe, count_parameters(request.base), request.threads)
     torch.set_num_threads(choices.threads)
     tally = Tally(out)
@@ -69,20 +67,22 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
 def _trainer(
     request: TrainRequest,
     out: Path,
-    data: Loaded,
-    dev: Loaded,
+    data: ExampleSet,
+    dev: ExampleSet,
     tokenizer: ChatTokenizer,
     choices: Choices,
     tally: Tally,
     best: BestOnDev | None,
 ) -> RowTrainer:
     recipe = request.train
-    train_data = as_dataset(data.examples, "training")
-    dev_data = as_dataset(dev.examples, "dev") if dev.examples else None
+    require_trained(data.examples, "training")
+    if dev.examples:
+        require_trained(dev.examples, "dev")
+    dev_data = as_dataset(dev.examples) if dev.examples else None
     trainer = RowTrainer(
         model=load_model(request.base, request.base_name, recipe, choices),
         args=trainer_settings(recipe, choices, out, evaluates=dev_data is not None),
-        train_dataset=train_data,
+        train_dataset=as_dataset(data.examples),
         eval_dataset=dev_data,
         processing_class=load_padding(tokenizer, request.base),
         callbacks=[tally, best] if best else [tally],
@@ -99,17 +99,17 @@ def _restore(checkpoint: Path | None, tally: Tally, best: BestOnDev | None) -> N
     if checkpoint is None:
         return
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    kept = state["stateful_callbacks"]
-    tally.restore(kept["Tally"]["attributes"])
+    callbacks = state["stateful_callbacks"]
+    tally.restore(callbacks["Tally"]["attributes"])
     if best is not None:
-        best.restore(kept["BestOnDev"]["attributes"])
+        best.restore(callbacks["BestOnDev"]["attributes"])
 
 
 def _finish(
     request: TrainRequest,
     out: Path,
-    data: Loaded,
-    dev: Loaded,
+    data: ExampleSet,
+    dev: ExampleSet,
     choices: Choices,
     trainer: RowTrainer,
     tally: Tally,
@@ -125,16 +125,16 @@ def _finish(
     else:
         save_weights(trainer.model, out / weights)
     history = trainer.state.log_history
-    _write_history(out / "loss_history.csv", history)
+    output.write_loss_history(out, history)
     losses = [entry["loss"] for entry in history if "loss" in entry]
     if not losses:
         raise TrainingError("training ended without a single step; give more examples or more epochs")
-    output = TrainOutput(
+    result = TrainOutput(
         kind="full" if request.train.method == "full" else "adapter",
         trained_on="nf4" if request.train.method == "qlora" else "full",
         weights=weights,
-        loss_history="loss_history.csv",
-        metrics="training_metrics.json",
+        loss_history=output.LOSS_HISTORY,
+        metrics=output.TRAINING_METRICS,
         steps=trainer.state.global_step,
         planned_steps=trainer.state.max_steps,
         stopped_early=best is not None and best.stopped_early,
@@ -154,27 +154,7 @@ def _finish(
         precision=choices.precision,
         choices=choices.why,
     )
-    _write_metrics(out / output.metrics, request, output)
+    output.write_training_metrics(out, request, result, PACKAGES)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     shutil.rmtree(out / "best", ignore_errors=True)
-    return output
-
-
-def _write_history(path: Path, history: list[dict[str, Any]]) -> None:
-    """One line per step and one per evaluation, in order."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _HISTORY, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        for entry in history:
-            if "loss" in entry or "eval_loss" in entry:
-                writer.writerow(entry | {"dev_loss": entry.get("eval_loss")})
-
-
-def _write_metrics(path: Path, request: TrainRequest, output: TrainOutput) -> None:
-    figures = {
-        "base": request.base_name,
-        "hyper_parameters": request.train.model_dump(mode="json"),
-        **output.model_dump(mode="json"),
-        "versions": versions(),
-    }
-    write_atomic(path, json.dumps(figures, indent=1, ensure_ascii=False))
+    return result

@@ -19,8 +19,8 @@ from transformers import TrainerControl
 from trl import SFTTrainer
 
 from pipelines.backends.checkpoints import seal_checkpoint
+from pipelines.backends.examples import IGNORED
 from pipelines.backends.torch.callbacks import Tally
-from pipelines.backends.torch.data import IGNORED
 from pipelines.backends.torch.kl import kl_to_origin
 from pipelines.errors import TrainingError
 

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from pipelines.backends.base import PreferRequest
 from pipelines.backends.torch import prefer as backend
 from pipelines.backends.torch import reference
+from pipelines.backends.torch.last_good import LastGood
 from pipelines.backends.torch.objective import Objective
 from pipelines.backends.torch.prefer import look_every
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
-from pipelines.backends.torch.watch import LastGood, Measured
+from pipelines.backends.watch import Look
 from pipelines.errors import ModelError, RecipeError, TrainingError
 from pipelines.recipe import Preference, Stops, Train
 from pipelines.suites.probes import Probe
@@ -235,13 +236,13 @@ def test_a_rule_with_too_little_to_look_at_does_not_stop_the_run_and_that_is_sai
 
 
 def test_a_resumed_run_keeps_the_weights_that_its_older_checkpoint_points_to(tmp_path: Path) -> None:
-    before = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
+    before = LastGood(Look(probe=Probe()), Stops(), (), tmp_path)
     for step in (2, 4):
         before.step = step
         state = before.state()["attributes"]  # what the checkpoint of this step holds
         before.on_save(None, None, None)
         (tmp_path / f"step-{step}").mkdir()
-    resumed = LastGood(Measured(probe=Probe()), Stops(), (), tmp_path)
+    resumed = LastGood(Look(probe=Probe()), Stops(), (), tmp_path)
     resumed.restore(json.loads(json.dumps(state)))
     resumed.step = 6
     resumed.on_save(None, None, None)

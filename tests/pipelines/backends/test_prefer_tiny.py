@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipelines.backends.base import PreferOutput, PreferRequest
-from pipelines.backends.torch.data import IGNORED, load_examples
+from pipelines.backends.examples import IGNORED, load_examples
 from pipelines.recipe import Preference, Train
 from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.backends.conftest import CLOSING, TINY, general_pool

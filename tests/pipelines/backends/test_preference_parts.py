@@ -12,14 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.backends.examples import IGNORED
 from pipelines.backends.label_weights import balanced_weights
 from pipelines.backends.preference_items import Answer, Item, load_items
 from pipelines.backends.step_plan import plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import cross, pack, row_log_probs
-from pipelines.backends.torch.data import IGNORED
 from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.device import choose
-from pipelines.backends.torch.kl import kept_distribution, kl_to_kept, kl_to_origin
+from pipelines.backends.torch.kl import kl_to_origin, kl_to_top, top_distribution
 from pipelines.backends.torch.load import load_adapted
 from pipelines.backends.torch.objective import rewards_of_step
 from pipelines.errors import DataError, TrainingError
@@ -239,6 +239,6 @@ def test_kl_to_the_kept_tokens_is_a_lower_bound_that_is_exact_when_all_are_kept(
     torch.manual_seed(0)
     origin, policy = torch.randn(6, 50), torch.randn(6, 50)
     exact = kl_to_origin(policy, origin).item()
-    assert kl_to_kept(policy, *kept_distribution(origin, 50)).item() == pytest.approx(exact, abs=1e-3)
-    assert 0 < kl_to_kept(policy, *kept_distribution(origin, 10)).item() <= exact
-    assert kl_to_kept(origin, *kept_distribution(origin, 10)).item() == pytest.approx(0, abs=1e-5)
+    assert kl_to_top(policy, *top_distribution(origin, 50)).item() == pytest.approx(exact, abs=1e-3)
+    assert 0 < kl_to_top(policy, *top_distribution(origin, 10)).item() <= exact
+    assert kl_to_top(origin, *top_distribution(origin, 10)).item() == pytest.approx(0, abs=1e-5)

@@ -10,15 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.backends.torch.data import (
+from pipelines.backends.examples import (
     IGNORED,
-    Encoded,
-    Loaded,
-    RowCollator,
-    as_dataset,
+    EncodedExample,
+    ExampleSet,
     best_fit_decreasing,
     load_examples,
+    require_trained,
 )
+from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.kl import kl_to_origin
 from pipelines.errors import DataError, TrainingError
 from pipelines.tokenizer import ChatTokenizer
@@ -64,7 +64,7 @@ def tokenizer(tiny_base: Path) -> ChatTokenizer:
 
 
 @pytest.fixture
-def loaded(tmp_path: Path, tokenizer: ChatTokenizer) -> Loaded:
+def loaded(tmp_path: Path, tokenizer: ChatTokenizer) -> ExampleSet:
     path = tmp_path / "train.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in EXAMPLES), encoding="utf-8")
     return load_examples(path, tokenizer, max_tokens=256)
@@ -77,11 +77,11 @@ def model(tiny_base: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32).eval()
 
 
-def rows_of(examples: tuple[Encoded, ...], row_tokens: int, *, apart: bool = False) -> list[dict[str, Any]]:
-    return RowCollator(0, row_tokens, anchors_apart=apart)(list(as_dataset(examples, "training")))["rows"]
+def rows_of(examples: tuple[EncodedExample, ...], row_tokens: int, *, apart: bool = False) -> list[dict[str, Any]]:
+    return RowCollator(0, row_tokens, anchors_apart=apart)(list(as_dataset(examples)))["rows"]
 
 
-def test_labels_hold_the_trained_answers_and_nothing_else(loaded: Loaded, tokenizer: ChatTokenizer) -> None:
+def test_labels_hold_the_trained_answers_and_nothing_else(loaded: ExampleSet, tokenizer: ChatTokenizer) -> None:
     for one in loaded.examples:
         kept = [label for label in one.labels if label != IGNORED]
         assert tokenizer.text(kept, keep_control_tokens=True) == TRAINED[one.id]
@@ -89,7 +89,7 @@ def test_labels_hold_the_trained_answers_and_nothing_else(loaded: Loaded, tokeni
 
 @pytest.mark.parametrize("row_tokens", [1, 60, 1000])
 def test_labels_that_reach_the_model_equal_the_mask_however_rows_are_packed(
-    loaded: Loaded, tokenizer: ChatTokenizer, row_tokens: int
+    loaded: ExampleSet, tokenizer: ChatTokenizer, row_tokens: int
 ) -> None:
     rows = rows_of(loaded.examples, row_tokens)
     trained = sorted(int(label) for row in rows for label in row["labels"].flatten() if label != IGNORED)
@@ -100,7 +100,7 @@ def test_labels_that_reach_the_model_equal_the_mask_however_rows_are_packed(
         assert "attention_mask" not in row
 
 
-def test_no_example_in_a_row_sees_another(loaded: Loaded, model: Any) -> None:
+def test_no_example_in_a_row_sees_another(loaded: ExampleSet, model: Any) -> None:
     [row] = rows_of(loaded.examples, 1000)
     starts = [*(row["position_ids"][0] == 0).nonzero().flatten().tolist(), row["input_ids"].shape[1]]
     packed = model(input_ids=row["input_ids"], position_ids=row["position_ids"], use_cache=False).logits[0]
@@ -109,7 +109,7 @@ def test_no_example_in_a_row_sees_another(loaded: Loaded, model: Any) -> None:
         assert torch.allclose(packed[start:end], alone, atol=1e-4)
 
 
-def test_anchors_get_rows_of_their_own_for_the_kl_term(loaded: Loaded) -> None:
+def test_anchors_get_rows_of_their_own_for_the_kl_term(loaded: ExampleSet) -> None:
     rows = rows_of(loaded.examples, 1000, apart=True)
     assert [row["anchor"] for row in rows] == [False, True]
 
@@ -140,7 +140,7 @@ def test_a_data_set_without_one_trained_token_is_refused(tmp_path: Path, tokeniz
     path.write_text(json.dumps(example("a", ("user", "hi", False), ("assistant", "hello", False))) + "\n")
     loaded = load_examples(path, tokenizer, max_tokens=64)
     with pytest.raises(TrainingError, match="no token of the 0 training examples would get loss"):
-        as_dataset(loaded.examples, "training")
+        require_trained(loaded.examples, "training")
 
 
 def test_a_line_that_is_no_example_is_refused_without_its_text(tmp_path: Path, tokenizer: ChatTokenizer) -> None:

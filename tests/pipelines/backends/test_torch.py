@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from pipelines.backends.base import TrainOutput, TrainRequest
+from pipelines.backends.examples import IGNORED, load_examples
 from pipelines.backends.torch import train as backend
-from pipelines.backends.torch.data import IGNORED, RowCollator, as_dataset, load_examples
+from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.device import choose, machine
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import ModelError, RecipeError, TrainingError
@@ -198,7 +199,7 @@ def test_exactly_the_marked_tokens_get_loss(tmp_path: Path, request_for: Any) ->
     data = load_examples(request.train_file, tokenizer, request.train.max_tokens)
     expected = sorted((one.ids, one.labels) for one in data.examples)
     assert sorted(pair for kwargs in seen for pair in _unpacked(kwargs)) == expected
-    assert not any("attention_mask" in kwargs for kwargs in seen) and as_dataset(data.examples, "training")
+    assert not any("attention_mask" in kwargs for kwargs in seen) and as_dataset(data.examples)
 
 
 def _unpacked(kwargs: dict[str, Any]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -1,23 +1,15 @@
-"""What the stop rules look at while a preference run trains, and the weights that broke none of them."""
+"""What the stop rules look at while a preference run trains, the same for every backend."""
 
-import json
 import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from torch import Tensor
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_callback import ExportableState
+from itertools import islice
+from typing import Any, Protocol
 
 from pipelines.artifacts import read_records
 from pipelines.backends.base import PreferRequest
+from pipelines.backends.examples import EncodedExample, load_examples
 from pipelines.backends.preference_items import Answer, Item, load_items
-from pipelines.backends.torch.callbacks import KeptWeights
-from pipelines.backends.torch.data import Encoded, load_examples
-from pipelines.backends.torch.scoring import Reader
-from pipelines.errors import DataError
 from pipelines.recipe import Stops
 from pipelines.records import Example, Record
 from pipelines.suites.probes import FalseClaim, Probe, agrees, broken_rules, is_refusal
@@ -27,10 +19,18 @@ _OPENING_TOKENS = 64
 _FEWEST_TOKENS, _MOST_TOKENS = 32, 512
 _FEWEST_PROBES = 20  # of 19 answers one alone is five points, more than any rule allows
 
-Kept = Sequence[tuple[Tensor, Tensor]]
+
+class Reader(Protocol):
+    """A model that is read as it stands; `distributions` are what the reference said of the same examples."""
+
+    def greedy(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]: ...
+
+    def log_probs(self, answers: Sequence[Answer]) -> list[float]: ...
+
+    def kl(self, examples: Sequence[EncodedExample], distributions: Sequence[Any]) -> float: ...
 
 
-class Measured(Record):
+class Look(Record):
     """One look at the model. `dev_accuracy`: the share of dev pairs whose chosen answer is the likelier one, ties half.
 
     `dev` are the log-probabilities of all dev answers in their order, nats.
@@ -56,7 +56,7 @@ class Watch:
     prompts: tuple[Sequence[int], ...]
     preferred_length: float | None
     answer_tokens: int
-    frozen: tuple[Encoded, ...]
+    frozen: tuple[EncodedExample, ...]
     frozen_prompts: tuple[Sequence[int], ...]
     claims: tuple[FalseClaim, ...]
     claim_prompts: tuple[Sequence[int], ...]
@@ -103,15 +103,15 @@ def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
     limit = request.train.max_tokens
     dev = () if request.dev_file is None else load_items(request.dev_file, tokenizer, limit, None).items
     preferred = tuple(item.answers[0] for item in dev if item.good)
-    asked = _distinct_prompts(preferred)[: request.preference.probes]
+    distinct = _distinct_prompts(preferred)[: request.preference.probes]
     frozen, frozen_prompts = _frozen(request, tokenizer)
     claims = _claims(request)
     claim_prompts = tuple(tokenizer.ids([{"role": "user", "content": claim.prompt}]) for claim in claims)
     longest = max((answer.tokens for answer in preferred), default=0)
     return Watch(
         dev=tuple(dev),
-        prompts=tuple(tokenizer.ids(as_messages(answer.prompt)) for answer in asked),
-        preferred_length=sum(answer.tokens for answer in asked) / len(asked) if asked else None,
+        prompts=tuple(tokenizer.ids(as_messages(answer.prompt)) for answer in distinct),
+        preferred_length=sum(answer.tokens for answer in distinct) / len(distinct) if distinct else None,
         answer_tokens=min(max(2 * longest, _FEWEST_TOKENS), _MOST_TOKENS),
         frozen=frozen,
         frozen_prompts=frozen_prompts,
@@ -120,95 +120,47 @@ def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
     )
 
 
-def measure(reader: Reader, watch: Watch, kept: Kept, tokenizer: ChatTokenizer) -> Measured:
-    """The model as it stands; `kept` is what the reference said of the frozen examples."""
+def look(reader: Reader, watch: Watch, distributions: Sequence[Any], tokenizer: ChatTokenizer) -> Look:
+    """The model as it stands; `distributions` are what the reference said of the frozen examples."""
     lengths = [len(ids) for ids in reader.greedy(watch.prompts, watch.answer_tokens)]
     refused = [is_refusal(tokenizer.text(ids)) for ids in reader.greedy(watch.frozen_prompts, _OPENING_TOKENS)]
-    said = [tokenizer.text(ids) for ids in reader.greedy(watch.claim_prompts, _OPENING_TOKENS)]
-    agreed = [agrees(answer, claim) for answer, claim in zip(said, watch.claims, strict=True)]
+    replies = [tokenizer.text(ids) for ids in reader.greedy(watch.claim_prompts, _OPENING_TOKENS)]
+    agreed = [agrees(answer, claim) for answer, claim in zip(replies, watch.claims, strict=True)]
     tokens = sum(answer.tokens for answer in watch.preferred)
     dev = reader.log_probs([answer for item in watch.dev for answer in item.answers])
-    said_of = _by_item(watch.dev, dev)
-    liked = sum(values[0] for item, values in zip(watch.dev, said_of, strict=True) if item.good)
+    by_item = _by_item(watch.dev, dev)
+    liked = sum(values[0] for item, values in zip(watch.dev, by_item, strict=True) if item.good)
     probe = Probe(
         chosen=liked / tokens if tokens else None,
         length=_mean(lengths),
         preferred_length=watch.preferred_length,
-        kl=reader.kl(watch.frozen, kept) if watch.frozen else None,
+        kl=reader.kl(watch.frozen, distributions) if watch.frozen else None,
         refusals=_mean(refused),
         agreement=_mean(agreed),
     )
-    return Measured(
-        probe=probe, dev_accuracy=_accuracy([values for values in said_of if len(values) == 2]), dev=tuple(dev)
-    )
+    return Look(probe=probe, dev_accuracy=_accuracy([values for values in by_item if len(values) == 2]), dev=tuple(dev))
 
 
-class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
-    """Keeps the weights of the last evaluation that broke no stop rule, and ends the run at the first that breaks one.
+def faults(seen: Look, before: Look, limits: Stops, too_few: Collection[str]) -> list[str]:
+    """Which stop rules a look breaks, in words.
 
-    `step` is the step of these weights; 0 means the reference, whose weights are the SFT adapter's. `kept` is what was
-    measured of them. Figures in `too_few` stop a run only where they are no number: the gate judges what they say.
+    Figures in `too_few` break one only where they are no number: the gate judges what they say.
     """
-
-    def __init__(self, before: Measured, limits: Stops, too_few: Collection[str], folder: Path) -> None:
-        self._before, self._limits, self._too_few, self._kept = before, limits, too_few, KeptWeights(folder)
-        self.step = 0
-        self.kept = before
-        self.stopped_by: str | None = None
-        self._saved_steps: list[int] = []
-
-    def state(self) -> dict[str, Any]:
-        kept = {
-            "step": self.step,
-            "kept": self.kept.model_dump(mode="json"),
-            "stopped_by": self.stopped_by,
-            "saved_steps": [*self._saved_steps, self.step][-2:],  # asked for just before on_save
-        }
-        return {"args": {}, "attributes": kept}
-
-    def restore(self, attributes: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
-        self.step, self.stopped_by = attributes["step"], attributes["stopped_by"]
-        self._saved_steps = attributes["saved_steps"]
-        self.kept = Measured.model_validate(attributes["kept"])
-
-    @property
-    def weights(self) -> Path | None:
-        """Where the weights are; None for the reference's."""
-        return self._kept.at(self.step) if self.step else None
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        if state.global_step == state.max_steps:  # the last weights must answer for themselves too
-            control.should_evaluate = True
-
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        measured: Measured = rest["metrics"]["measured"]
-        broken = [
-            *_no_numbers(measured),
-            *broken_rules(self._before.probe, self._watched(measured.probe), self._limits),
-        ]
-        if broken:
-            self.stopped_by = f"step {state.global_step}: " + "; ".join(broken)
-            control.should_training_stop = True
-            return
-        self._kept.keep(rest["model"], state.global_step)
-        self.step, self.kept = state.global_step, measured
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Drop the weights that neither the run nor one of the last two checkpoints points to."""
-        self._saved_steps = [*self._saved_steps, self.step][-2:]
-        self._kept.drop_all_but({*self._saved_steps, self.step})
-
-    def _watched(self, probe: Probe) -> Probe:
-        unusable = [
-            name for name, value in probe.model_dump().items() if name in self._too_few or not _is_number(value)
-        ]
-        return probe.model_copy(update=dict.fromkeys(unusable))
+    figures = seen.probe.model_dump().items()
+    unusable = [name for name, value in figures if name in too_few or not _is_number(value)]
+    usable = seen.probe.model_copy(update=dict.fromkeys(unusable))
+    return [*_no_numbers(seen), *broken_rules(before.probe, usable, limits)]
 
 
-def _no_numbers(measured: Measured) -> Iterator[str]:
+def as_metrics(seen: Look) -> dict[str, float | None]:
+    """A look as a line of the trainer's log."""
+    numbers = {**seen.probe.model_dump(), "dev_accuracy": seen.dev_accuracy}
+    return {f"eval_{name}": value for name, value in numbers.items()}
+
+
+def _no_numbers(seen: Look) -> Iterator[str]:
     """What a destroyed model gives instead of a figure."""
-    named = [*measured.probe.model_dump().items(), *(("dev answers", value) for value in measured.dev)]
+    named = [*seen.probe.model_dump().items(), *(("dev answers", value) for value in seen.dev)]
     for name in dict.fromkeys(name for name, value in named if value is not None and not _is_number(value)):
         yield f"{name}: the model gives no probabilities any more"
 
@@ -217,13 +169,9 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def as_metrics(measured: Measured) -> dict[str, float | None]:
-    """A measurement as a line of the trainer's log."""
-    numbers = {**measured.probe.model_dump(), "dev_accuracy": measured.dev_accuracy}
-    return {f"eval_{name}": value for name, value in numbers.items()}
-
-
-def _frozen(request: PreferRequest, tokenizer: ChatTokenizer) -> tuple[tuple[Encoded, ...], tuple[Sequence[int], ...]]:
+def _frozen(
+    request: PreferRequest, tokenizer: ChatTokenizer
+) -> tuple[tuple[EncodedExample, ...], tuple[Sequence[int], ...]]:
     """The first examples of the frozen file that fit, and what is asked in them before their last trained answer."""
     if request.frozen_file is None:
         return (), ()
@@ -242,11 +190,7 @@ def _frozen(request: PreferRequest, tokenizer: ChatTokenizer) -> tuple[tuple[Enc
 def _claims(request: PreferRequest) -> tuple[FalseClaim, ...]:
     if request.claims_file is None:
         return ()
-    lines = request.claims_file.read_text(encoding="utf-8").splitlines()
-    try:
-        return tuple(FalseClaim(**json.loads(line)) for line in lines[: request.preference.probes])
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{request.claims_file.name} holds a line that is not a claim of this version") from error
+    return tuple(islice(read_records(request.claims_file, FalseClaim), request.preference.probes))
 
 
 def _distinct_prompts(answers: Sequence[Answer]) -> list[Answer]:
