@@ -60,6 +60,17 @@ def run_job(job: Job, result: type[Result], out: Path, still_ours: Callable[[], 
     )
 
 
+def check_machine(train: Train) -> None:
+    """Refuse settings that cannot train here. Only where that may be is the machine asked, which takes some seconds.
+
+    Raises:
+        TrainingError: the device is not here, or the method cannot train on it. MissingDependency: the backend is not.
+    """
+    check_backend(train.backend)
+    if train.method == "qlora" or train.backend not in ("auto", "cpu"):
+        look_at_machine(train).require(train)
+
+
 def look_at_machine(train: Train) -> Machine:
     """What would train with these settings here, asked in a child process: this one may do without torch.
 

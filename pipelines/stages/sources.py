@@ -9,6 +9,7 @@ import structlog
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.backends.fetch import BaseFolder
+from pipelines.backends.launch import check_machine
 from pipelines.context import Baseline, RoundContext
 from pipelines.errors import RecipeError
 from pipelines.mixture.anchors import Pools, load_pools, without_contaminated
@@ -92,11 +93,13 @@ class Sources:
 def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
     """The sources of a round of this recipe; nothing is read yet.
 
-    Raises:
-        RecipeError: the recipe has no gates, which must not be found out after hours of training.
+    Raises, since it must not be found out after hours of work:
+        RecipeError: the recipe has no gates.
+        TrainingError, MissingDependency: its settings cannot train here.
     """
     if not recipe.gates:
         raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
+    check_machine(recipe.train)
     return Sources(recipe, context)
 
 

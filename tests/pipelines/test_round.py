@@ -1,5 +1,6 @@
 """The spine's helper, its tools and remedies: resume, what each attempt changes, what measures, what is told."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import pytest
 
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.context import RoundContext
-from pipelines.errors import ArtifactError, Cancelled, RecipeError
+from pipelines.errors import ArtifactError, Cancelled, RecipeError, TrainingError
 from pipelines.gate.decide import Check
-from pipelines.recipe import Base, Preference, Recipe
+from pipelines.recipe import Base, Preference, Recipe, Train
 from pipelines.recipe_file import parse_recipe
 from pipelines.records import FeedbackFate, MessageKey, Record, SnapshotItem, TurnKey
 from pipelines.records import RatedConversation as Conversation
@@ -247,6 +248,14 @@ def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: 
 
     with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
         open_sources(recipe(gates=()), context)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="mps is there")
+def test_a_device_that_is_not_here_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path)
+
+    with pytest.raises(TrainingError, match="`backend: mps`, which this machine does not have; use auto"):
+        open_sources(recipe(train=Train(backend="mps", method="qlora")), context)
 
 
 def test_a_round_logs_that_its_base_is_not_what_the_policy_says(tiny_base: Path, tmp_path: Path) -> None:
