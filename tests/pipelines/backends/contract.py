@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
@@ -25,6 +26,7 @@ from tests.pipelines.backends.preferring import pair, write_lines
 from tests.pipelines.conftest import MakeBase
 
 EPOCHS = 20
+GPUS = ("cuda", "mps")
 SETTINGS: dict[str, Any] = {
     "learning_rate": 2e-3,
     "epochs": EPOCHS,
@@ -78,8 +80,17 @@ def run_whole(device: BackendName, base: Path, folder: Path, ending: str) -> Run
     return Run(request, out, train(request, out))
 
 
-def weights_of(out: Path) -> bytes:
-    return (out / "adapter" / "adapter_model.safetensors").read_bytes()
+def assert_same_weights(out: Path, other: Path, device: BackendName) -> None:
+    """To the last bit where sums have one order; a GPU adds in any order."""
+    ours, theirs = (load_file(folder / "adapter" / "adapter_model.safetensors") for folder in (out, other))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        np.testing.assert_allclose(tensor, theirs[name], rtol=0, atol=1e-4 if device in GPUS else 0, err_msg=name)
+
+
+def losses_of(out: Path) -> list[float]:
+    with (out / "loss_history.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
 def progress_of(out: Path) -> list[dict[str, Any]]:
@@ -166,20 +177,22 @@ def test_an_answer_without_a_mark_changes_no_loss_and_no_weight(
     device: BackendName, whole: Run, tmp_path: Path
 ) -> None:
     other = run_whole(device, whole.request.base, tmp_path, ending="4, 5, 6!")
-    assert (other.output.first_loss, other.output.last_loss) == (whole.output.first_loss, whole.output.last_loss)
-    assert weights_of(other.out) == weights_of(whole.out)
+    assert losses_of(other.out) == pytest.approx(losses_of(whole.out), rel=1e-4 if device in GPUS else 0, abs=0)
+    assert_same_weights(other.out, whole.out, device)
 
 
-def test_a_killed_run_goes_on_to_the_very_weights_of_one_that_was_not(whole: Run, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_very_weights_of_one_that_was_not(
+    device: BackendName, whole: Run, tmp_path: Path
+) -> None:
     with pytest.raises(Cancelled):
         train(whole.request, tmp_path, after_a_checkpoint(tmp_path))
     assert not (tmp_path / "adapter").exists()
     before = len(progress_of(tmp_path))
     resumed = train(whole.request, tmp_path)
     assert progress_of(tmp_path)[before]["done"] >= 10
-    assert weights_of(tmp_path) == weights_of(whole.out) and resumed.tokens == whole.output.tokens
-    history, expected = ((out / resumed.loss_history).read_bytes() for out in (tmp_path, whole.out))
-    assert history == expected
+    assert resumed.tokens == whole.output.tokens
+    assert losses_of(tmp_path) == pytest.approx(losses_of(whole.out), rel=1e-4 if device in GPUS else 0, abs=0)
+    assert_same_weights(tmp_path, whole.out, device)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(
