@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.backends.base import Machine
+from pipelines.feedback.reasons import CONVERSATION_REASONS
 from pipelines.forecast.model_size import Shape, shape_of
 from pipelines.forecast.preference import PreferencePlan, Thumbs, plan_preference, preference_warnings
 from pipelines.mixture.anchors import AnchorName
@@ -66,6 +67,7 @@ class Plan(Record):
     disk_bytes: int | None
     warnings: tuple[str, ...]
     preference: PreferencePlan | None = None
+    left_out: Mapping[str, int] = {}
 
     def lines(self) -> list[str]:
         """The forecast as a person reads it."""
@@ -86,6 +88,11 @@ class Plan(Record):
                 f"disk      about {_bytes(self.disk_bytes)} while it runs",
             ]
         lines += [self.preference.line()] if self.preference else []
+        if self.left_out:
+            lines.append(f"left out  {sum(self.left_out.values())} conversations cannot train now:")
+        for reason, count in sorted(self.left_out.items(), key=lambda pair: -pair[1]):
+            sentence = CONVERSATION_REASONS.get(reason)
+            lines.append(f"  {count} {reason}" + (f": {sentence}" if sentence else ""))
         return lines + [f"warning   {warning}" for warning in self.warnings]
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.errors import NotFound
+from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service import curation, erasure
 from service.cli.home import Home, console, open_home, whoami
 from service.ingest import DEFAULT_APP
@@ -33,10 +34,17 @@ def import_file(
     consent: Annotated[
         bool | None, typer.Option("--consent/--no-consent", help="may lines that do not say be trained on?")
     ] = None,
+    rating: Annotated[
+        str | None, typer.Option(help="how lines that hold no rating are rated: 1 to 5, up or down")
+    ] = None,
     url: Annotated[str | None, typer.Option(help="send to a running service instead of the database")] = None,
     key: Annotated[str | None, typer.Option(envvar="API_KEY", help="API key for --url")] = None,
 ) -> None:
-    """Import a file; run it again after an interruption and it goes on where it stopped."""
+    """Import a file; run it again after an interruption and it goes on where it stopped.
+
+    Import it again with --consent or --rating to add them to what is stored already.
+    """
+    rated = None if rating is None else ndjson.parse_rating(rating)
     home = open_home()
     with ExitStack() as stack:
         post = stack.enter_context(
@@ -49,19 +57,33 @@ def import_file(
             post,
             home.settings.home,
             consent=consent,
+            rating=rated,
             user=user,
             app=app,
             target=url or home.settings.database_url,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    _summarize(counts, updates=consent is not None or rated is not None)
+    if counts.conflict or counts.invalid:
+        raise typer.Exit(1)
+
+
+def _summarize(counts: ndjson.Counts, updates: bool) -> None:
+    """What became of the lines, and which of them no round can learn from, and why."""
     for line, sentence in counts.problems[:_SHOWN_PROBLEMS]:
-        console.print(f"line {line}: {sentence}", markup=False)
+        console.print(f"line {line}: {sentence}", markup=False, soft_wrap=True)
     if len(counts.problems) > _SHOWN_PROBLEMS:
         console.print(f"... and {len(counts.problems) - _SHOWN_PROBLEMS} more")
     shown = ("created", "appended", "unchanged", "conflict", "invalid")
-    console.print(", ".join(f"{getattr(counts, name)} {name}" for name in shown))
-    if counts.conflict or counts.invalid:
-        raise typer.Exit(1)
+    console.print(", ".join(f"{getattr(counts, name)} {name}" for name in shown), soft_wrap=True)
+    if updates and counts.unchanged:
+        console.print("Unchanged are the messages; consent and ratings count as given now.", soft_wrap=True)
+    if not counts.cannot_train:
+        return
+    console.print(f"{sum(counts.cannot_train.values())} rows cannot train as the file gives them:", soft_wrap=True)
+    for name, count in sorted(counts.cannot_train.items()):
+        console.print(f"  {count} {name}: {CONVERSATION_REASONS[name]}", markup=False, soft_wrap=True)
+    console.print("Consent and ratings are added by importing again with --consent or --rating.", soft_wrap=True)
 
 
 def curate(

@@ -113,5 +113,5 @@ def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")])
     parsed = load_recipe(recipe)
     forecast = plan_recipe(home.settings, home.store, home.vault, parsed)
     for line in forecast.lines():
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
     show_obstacles(find_obstacles(home.settings, home.store, parsed))

@@ -55,7 +55,8 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         f"the round would be skipped now: {taken.examples} examples, and the recipe asks for {phase.min_examples}; "
         "everything above is for that number"
     )
-    return plan.model_copy(update={"warnings": (*([short] if missing > 0 else []), *refused, *plan.warnings)})
+    warnings = (*([short] if missing > 0 else []), *refused, *plan.warnings)
+    return plan.model_copy(update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}})
 
 
 def _enough(recipe: Recipe, new: Stock, missing: int) -> Stock:

@@ -3,6 +3,9 @@
     {"id": "c-17", "user": "u-4", "messages": [...], ...}                  one conversation per line
     {"messages": [{"role": "user", "content": "Hi"}, ...]}                 ChatML: the id comes from the content
 
+Consent and a rating may be given for all lines that say nothing of them. They are updates: the same file again, now with
+consent or another rating, changes what is stored and nothing else.
+
 An import that broke off goes on where it stopped, from `imports/<digest>.json` under home; storing a line twice is
 harmless anyway.
 """
@@ -14,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import httpx
 import msgspec
@@ -24,6 +27,7 @@ from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from service.ingest import DEFAULT_APP, Writer, parse_conversation, prepare
 from service.ingest.prepare import Result
 from service.ingest.stream import BOM
+from service.ingest.wire import ConversationIn
 from service.store.session import Store
 from service.store.tables import now
 from service.vault import Vault
@@ -35,11 +39,16 @@ _HEAD_BYTES = 1 << 16
 
 Post = Callable[[Sequence[bytes]], Sequence[tuple[Result, str | None]]]
 Progress = Callable[[int, int], None]
+Thumb = Literal["up", "down"]
+Rating = int | Thumb
 
 
 @dataclass
 class Counts:
-    """What became of the lines; `problems` are (line number from 1, sentence), the first 1,000 of them."""
+    """What became of the lines; `problems` are (line number from 1, sentence), the first 1,000 of them.
+
+    `cannot_train` are the stored lines from which no round can learn as the file gives them, by selection's reason.
+    """
 
     created: int = 0
     unchanged: int = 0
@@ -47,11 +56,29 @@ class Counts:
     conflict: int = 0
     invalid: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
+    cannot_train: dict[str, int] = field(default_factory=dict)
+
+    def add_stored(self, line: int, result: Result, detail: str | None, lack: str | None) -> None:
+        """Count a line that could be read, with why no round can learn from it, if so."""
+        self.add(line, result, detail)
+        if lack is not None and result in ("created", "appended", "unchanged"):
+            self.cannot_train[lack] = self.cannot_train.get(lack, 0) + 1
 
     def add(self, line: int, result: Result, detail: str | None) -> None:
+        """Count a line."""
         setattr(self, result, getattr(self, result) + 1)
         if detail is not None and len(self.problems) < MAX_PROBLEMS:
             self.problems.append((line, detail))
+
+
+@dataclass(frozen=True)
+class _Unsaid:
+    """What holds for lines that do not say."""
+
+    consent: bool | None
+    rating: Rating | None
+    user: str
+    app: str | None
 
 
 @dataclass
@@ -69,6 +96,7 @@ def import_file(
     home: Path,
     *,
     consent: bool | None = None,
+    rating: Rating | None = None,
     user: str = "import",
     app: str | None = None,
     target: str = "",
@@ -80,6 +108,7 @@ def import_file(
         post: stores a batch of conversations (http_post or direct_post).
         home: where the position is remembered until the import is complete.
         consent: for lines that do not say.
+        rating: for lines that hold no rating: a satisfaction from 1 to 5, or a thumb of the line's user for each answer.
         user: whose conversations ChatML lines are.
         app: for lines that do not say; without it the key's own, or the default.
         target: where `post` stores (a URL): what one database took says nothing about another.
@@ -91,12 +120,12 @@ def import_file(
     """
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
-    total = path.stat().st_size
-    note = home / "imports" / f"{_identity(path, consent, user, app, target)}.json"
+    total, unsaid = path.stat().st_size, _Unsaid(consent, rating, user, app)
+    note = home / "imports" / f"{_identity(path, unsaid, target)}.json"
     position = _read_position(note)
-    for batch in _batches(path, position, lambda line: _row(line, consent, user, app)):
-        for line, (result, detail) in zip(batch.lines, _patiently(post, batch.rows), strict=True):
-            position.counts.add(line, result, detail)
+    for batch in _batches(path, position, lambda line: _row(line, unsaid)):
+        for line, lack, (result, detail) in zip(batch.lines, batch.lacks, _patiently(post, batch.rows), strict=True):
+            position.counts.add_stored(line, result, detail, lack)
         for line, sentence in batch.problems:
             position.counts.add(line, "invalid", sentence)
         position.offset, position.line = batch.end, batch.last_line
@@ -105,6 +134,32 @@ def import_file(
     note.unlink(missing_ok=True)
     position.counts.problems.sort()
     return position.counts
+
+
+def parse_rating(text: str) -> Rating:
+    """A rating as people type it: 1 to 5, up or down.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if text in get_args(Thumb):
+        return "up" if text == "up" else "down"
+    if text in ("1", "2", "3", "4", "5"):
+        return int(text)
+    raise InputError(f"the rating {text[:40]!r} is none of 1, 2, 3, 4, 5, up, down")
+
+
+def lack_of(row: ConversationIn) -> str | None:
+    """Why no round can learn from a conversation as it was sent, in the names of selection's rules; None if one can.
+
+    Selection asks more, of the answers' text and of a recipe's minimum; these are what whoever sends it can mend.
+    """
+    checks = (
+        ("no_consent", row.consent is not True),
+        ("no_answer", all(message.role != "assistant" for message in row.messages)),
+        ("unrated", row.satisfaction is None and not (row.votes or row.corrections or row.comparisons)),
+    )
+    return next((name for name, holds in checks if holds), None)
 
 
 @contextmanager
@@ -142,12 +197,13 @@ def http_post(url: str, key: str | None = None, transport: httpx.BaseTransport |
 
 @dataclass
 class _Batch:
-    """Lines on their way: rows that can be stored with their line numbers, and sentences about the others."""
+    """Lines on their way: rows that can be stored, with their line numbers and what they lack; sentences about the others."""
 
     end: int
     last_line: int
     rows: list[bytes] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    lacks: list[str | None] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     @property
@@ -168,19 +224,21 @@ def _batches(path: Path, start: _Position, read: Callable[[bytes], bytes]) -> It
                 continue
             try:
                 row = read(line.removeprefix(BOM).strip() if batch.last_line == 1 else line.strip())
-                prepare(parse_conversation(row), DEFAULT_APP, now())
+                sent = parse_conversation(row)
+                prepare(sent, DEFAULT_APP, now())
             except PerennialError as error:
                 batch.problems.append((batch.last_line, str(error)))
             else:
                 batch.rows.append(row)
                 batch.lines.append(batch.last_line)
+                batch.lacks.append(lack_of(sent))
             if batch.is_full:
                 yield batch
                 batch = _Batch(batch.end, batch.last_line)
     yield batch
 
 
-def _row(line: bytes, consent: bool | None, user: str, app: str | None) -> bytes:
+def _row(line: bytes, unsaid: _Unsaid) -> bytes:
     """The line in our own shape."""
     try:
         given = msgspec.json.decode(line)
@@ -190,10 +248,21 @@ def _row(line: bytes, consent: bool | None, user: str, app: str | None) -> bytes
         return line
     if "messages" in given and "id" not in given and "user" not in given:
         canonical = json.dumps(given["messages"], ensure_ascii=False, sort_keys=True)
-        given |= {"id": f"chatml-{sha256(canonical.encode()).hexdigest()[:32]}", "user": user}
-    unsaid = {"consent": consent, "app": app}
-    given |= {name: value for name, value in unsaid.items() if value is not None and given.get(name) is None}
+        given |= {"id": f"chatml-{sha256(canonical.encode()).hexdigest()[:32]}", "user": unsaid.user}
+    values = {"consent": unsaid.consent, "app": unsaid.app, **_rated(given, unsaid.rating)}
+    given |= {name: value for name, value in values.items() if value is not None and given.get(name) is None}
     return msgspec.json.encode(given)
+
+
+def _rated(given: dict[str, Any], rating: Rating | None) -> dict[str, Any]:
+    """The fields that rate a line which holds no rating."""
+    if rating is None or given.get("satisfaction") is not None or given.get("votes"):
+        return {}
+    if isinstance(rating, int):
+        return {"satisfaction": rating}
+    messages = given["messages"] if isinstance(given.get("messages"), list) else []
+    answers = [at for at, one in enumerate(messages) if isinstance(one, dict) and one.get("role") == "assistant"]
+    return {"votes": [{"message": at, "value": rating} for at in answers] or None}
 
 
 def _patiently(post: Post, rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
@@ -211,10 +280,10 @@ def _patiently(post: Post, rows: Sequence[bytes]) -> Sequence[tuple[Result, str 
             pause = min(5.0, pause * 2)
 
 
-def _identity(path: Path, consent: bool | None, user: str, app: str | None, target: str) -> str:
+def _identity(path: Path, unsaid: _Unsaid, target: str) -> str:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    known = f"{path.resolve()}|{path.stat().st_size}|{consent}|{user}|{app}|{target}|".encode()
+    known = f"{path.resolve()}|{path.stat().st_size}|{unsaid}|{target}|".encode()
     return sha256(known + head).hexdigest()[:32]
 
 

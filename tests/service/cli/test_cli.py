@@ -57,6 +57,24 @@ def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Pat
     assert "line 1" in done.output and "1 created" in done.output and "1 invalid" in done.output
 
 
+def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_words(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    messages = [
+        {"role": "user", "content": "Where is the river Sol?"},
+        {"role": "assistant", "content": "It is in the north."},
+    ]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
+    words = "1 no_consent: no consent to training was given"
+    told = perennial("import", str(tmp_path / "rows.jsonl")).output
+    assert "1 rows cannot train as the file gives them" in told and words in told
+    perennial("curate")
+    assert words in perennial("plan", "data/recipes/tiny.yaml").output
+    told = perennial("import", str(tmp_path / "rows.jsonl"), "--consent").output
+    assert "1 unrated: nobody rated it, or no rating of it counts" in told
+    told = perennial("import", str(tmp_path / "rows.jsonl"), "--consent", "--rating", "up").output
+    assert "cannot train" not in told and "consent and ratings count as given now" in told
+    assert "cannot train" not in perennial("plan", "data/recipes/tiny.yaml").output
+
+
 def test_a_key_is_made_shown_once_and_revoked(perennial) -> None:  # type: ignore[no-untyped-def]
     key = perennial("keys", "create", "shop", "--scopes", "ingest,read").output.split()[0]
     assert key.startswith("pk_") and key not in perennial("keys", "list").output

@@ -10,9 +10,10 @@ import pytest
 from sqlmodel import func, select
 
 from pipelines.errors import Busy, InputError, NotFound
+from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.api_keys import create_key
 from service.ingest import importers
-from service.ingest.importers.ndjson import Counts, direct_post, http_post, import_file
+from service.ingest.importers.ndjson import Counts, Rating, direct_post, http_post, import_file, parse_rating
 from service.settings import Settings
 from service.store import tables
 from service.store.session import Store
@@ -75,6 +76,78 @@ def test_the_flag_does_not_overrule_what_a_line_says(store: Store, vault: Vault,
         found = {row.client_hmac: row.consent for row in session.exec(select(tables.Conversation))}
         app = session.exec(select(tables.App.id)).one()
     assert found == {vault.conversation_hash(app, "no"): False, vault.conversation_hash(app, "unsaid"): True}
+
+
+def chats(*prompts: str, answer: str = "A number.") -> list[dict[str, Any]]:
+    return [{"messages": conversation(prompt, answer)["messages"]} for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    ("rating", "satisfactions", "votes"), [(4, [4, 4], []), ("up", [], [1, 1]), ("down", [], [-1, -1])]
+)
+def test_lines_of_messages_alone_are_rated_by_the_flag(
+    store: Store, vault: Vault, tmp_path: Path, rating: Rating, satisfactions: list[int], votes: list[int]
+) -> None:
+    path = write(tmp_path / "chat.jsonl", *chats("What is 1?", "What is 2?"))
+    with direct_post(store, vault) as post:
+        counts = import_file(path, post, tmp_path, consent=True, rating=rating)
+    assert (figures(counts), counts.cannot_train) == ((2, 0, 0, 0, 0), {})
+    with store.read() as session:
+        assert session.exec(select(tables.Satisfaction.value)).all() == satisfactions
+        assert session.exec(select(tables.Vote.value)).all() == votes
+
+
+def test_consent_and_ratings_are_added_and_changed_by_importing_again(
+    store: Store, vault: Vault, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "chat.jsonl", *chats("What is 1?"))
+    seen = []
+    with direct_post(store, vault) as post:
+        for consent, rating in ((None, None), (True, None), (True, 2), (True, "up"), (False, "down")):
+            counts = import_file(path, post, tmp_path, consent=consent, rating=rating)
+            assert counts.created + counts.unchanged == 1 and not counts.problems
+            with store.read() as session:
+                seen.append(
+                    (
+                        session.exec(select(tables.Conversation.consent)).one(),
+                        session.exec(select(tables.Satisfaction.value)).one_or_none(),
+                        session.exec(select(tables.Vote.value)).one_or_none(),
+                    )
+                )
+    assert seen == [(None, None, None), (True, None, None), (True, 2, None), (True, 2, 1), (False, 2, -1)]
+
+
+def test_the_flag_does_not_rate_what_a_line_rates(store: Store, vault: Vault, tmp_path: Path) -> None:
+    voted = conversation("Hi", "Hello!", votes=[{"message": 1, "value": "down"}])
+    path = write(tmp_path / "f.ndjson", voted, conversation("Ho", "Hello!", satisfaction=1))
+    with direct_post(store, vault) as post:
+        import_file(path, post, tmp_path, rating="up")
+    with store.read() as session:
+        assert session.exec(select(tables.Vote.value)).all() == [-1]
+        assert session.exec(select(tables.Satisfaction.value)).all() == [1]
+
+
+def test_rows_that_cannot_train_are_counted_by_the_reasons_of_selection(
+    store: Store, vault: Vault, tmp_path: Path
+) -> None:
+    rows = (
+        conversation("Hi", "Hello!", consent=True, satisfaction=5),
+        conversation("Hi", "Hello!", consent=True, satisfaction=None),
+        conversation("Hi", "Hello!", consent=None, satisfaction=5),
+        conversation("Hi", "Hello!", consent=False, satisfaction=None),
+        conversation("Hi", consent=True, satisfaction=5),
+        {"id": 1},
+    )
+    with direct_post(store, vault) as post:
+        counts = import_file(write(tmp_path / "f.ndjson", *rows), post, tmp_path)
+    assert counts.cannot_train == {"unrated": 1, "no_consent": 2, "no_answer": 1}
+    assert set(counts.cannot_train) <= set(CONVERSATION_REASONS)
+
+
+@pytest.mark.parametrize("wrong", ["0", "6", "good", "", "UP", "4.5"])
+def test_a_rating_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(InputError, match="is none of 1, 2, 3, 4, 5, up, down"):
+        parse_rating(wrong)
 
 
 def test_over_http_it_does_the_same_and_a_server_that_refuses_is_named(
