@@ -30,6 +30,34 @@ class Receipt:
     scrubbed: bool
 
 
+@dataclass(frozen=True)
+class Footprint:
+    """What a person left, and what learned from it: what `forget` would take and touch.
+
+    `ratings` are the votes and comparisons that they gave, on whosever messages.
+    """
+
+    conversations: int
+    ratings: int
+    corrections: int
+    rounds: tuple[int, ...]
+    models: tuple[str, ...]
+
+
+def footprint(store: Store, vault: Vault, app: str, user: str) -> Footprint:
+    """What would go if this user were forgotten now; changes nothing.
+
+    Raises:
+        NotFound: nothing is stored for this user.
+    """
+    with store.read() as session:
+        app_row = app_id(session, app)
+        found = None if app_row is None else _footprint(session, app_row, vault.person_hash(app_row, user))
+    if found is None:
+        raise _unknown(app)
+    return found
+
+
 def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") -> Receipt:
     """Makes everything that a user of an app ever sent unreadable, for good, and records it without their name.
 
@@ -44,8 +72,26 @@ def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") 
         app_row = app_id(session, app)
         found = None if app_row is None else _erase(session, app_row, vault.person_hash(app_row, user), actor)
         if found is None:
-            raise NotFound(f"nothing is stored for this user of the app {app!r}")
+            raise _unknown(app)
     return replace(found, scrubbed=_scrub(store))
+
+
+def _unknown(app: str) -> NotFound:
+    return NotFound(f"nothing is stored for this user of the app {app!r}")
+
+
+def _footprint(session: Session, app: str, hmac: str) -> Footprint | None:
+    person, ratings = erasure.find_person(session, app, hmac), erasure.count_ratings(session, app, hmac)
+    if person is None:
+        return Footprint(0, ratings, 0, (), ()) if ratings else None  # somebody who only voted
+    traces = erasure.traces_of(session, person.id, hmac)
+    return Footprint(
+        conversations=erasure.count_conversations(session, person.id),
+        ratings=ratings,
+        corrections=erasure.count_corrections(session, person.id),
+        rounds=tuple(traces.rounds),
+        models=tuple(traces.models),
+    )
 
 
 def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:

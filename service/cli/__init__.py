@@ -2,8 +2,14 @@
 
 import logging
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
+from sqlalchemy.exc import DBAPIError
+
+# typer brings its own click and shows a wrong word as a box of six lines; here it is one sentence
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
 from pipelines.errors import Cancelled, PerennialError
 from service.cli import admin, data, models, processes, rounds
@@ -20,16 +26,53 @@ for module in (processes, data, rounds, models, admin):
     module.register(app)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"perennial {version('perennial')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
+    """A continual-learning service: rated conversations in, a measured better model out."""
+
+
 def main() -> None:
-    """Run the command; a PerennialError ends in its one sentence and status 1."""
+    """Run the command; whatever a person can cause ends in one sentence and a status of its own."""
     set_up_logging(logging.WARNING)
     try:
-        app()
+        sys.exit(app(prog_name="perennial", standalone_mode=False))
+    except NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ClickException as error:
+        _end(f"error: {_sentence(error)}", error.exit_code)
     except Cancelled as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        sys.exit(3)
+        _end(f"stopped: {error}", 3)
     except PerennialError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(f"error: {error}", 1)
+    except typer.Abort:
+        _end("stopped: nothing was done", 1)
+    except OSError as error:
+        _end(f"error: {error.filename or 'the system'}: {error.strerror or error}", 1)
+    except DBAPIError as error:
+        _end(f"error: the database does not answer: {' '.join(str(error.orig).split())}", 1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _sentence(error: ClickException) -> str:
+    """What is wrong with the words that were typed, and whose help says what is right."""
+    said = " ".join(error.format_message().split()).rstrip(".")
+    if not isinstance(error, UsageError) or error.ctx is None:
+        return said
+    return f"{said[:1].lower()}{said[1:]}; see {error.ctx.command_path} --help"
+
+
+def _end(sentence: str, status: int) -> None:
+    print(sentence, file=sys.stderr)
+    sys.exit(status)

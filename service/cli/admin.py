@@ -8,9 +8,9 @@ from rich.table import Table
 
 from service import api_keys
 from service.backup import back_up
-from service.cli.home import console, open_home, whoami
+from service.cli.home import console, open_home, print_table, whoami, whole
 
-_keys = typer.Typer(help="API api_keys.", no_args_is_help=True)
+_keys = typer.Typer(help="API keys.", no_args_is_help=True)
 _db = typer.Typer(help="The database.", no_args_is_help=True)
 
 
@@ -35,7 +35,7 @@ def create(
 @_keys.command("list")
 def list_keys() -> None:
     """All keys, without the keys themselves."""
-    table = Table("id", "label", "app", "scopes", "made at", "revoked at")
+    table = Table(whole("id"), whole("label"), "app", "scopes", "made at", "revoked at")
     for info in api_keys.list_keys(open_home().store):
         revoked = f"{info.revoked_at:%Y-%m-%d %H:%M}" if info.revoked_at else ""
         table.add_row(
@@ -46,7 +46,7 @@ def list_keys() -> None:
             f"{info.created_at:%Y-%m-%d %H:%M}",
             revoked,
         )
-    console.print(table)
+    print_table(table)
 
 
 @_keys.command()

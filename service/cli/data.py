@@ -1,5 +1,6 @@
 """Commands about data: import, curate, forget."""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +8,13 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipelines.errors import NotFound
+from pipelines.errors import NotFound, Refused
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service import curation, erasure
 from service.cli.home import Home, console, open_home, whoami
 from service.ingest import DEFAULT_APP
 from service.ingest.importers import ndjson
+from service.models import promotion
 from service.store import conversations, people
 from service.store.tables import Conversation
 
@@ -104,15 +106,47 @@ def curate(
     console.print(", ".join(f"{count} {name}" for name, count in sorted(totals.items())) or "nothing waits")
 
 
-def forget(user: Annotated[str, typer.Argument(help="the app's id of the user")], app: App = DEFAULT_APP) -> None:
-    """Destroy a person's key, and with it all their text; say which rounds and models learned from them."""
+def forget(
+    user: Annotated[str, typer.Argument(help="the app's id of the user")],
+    app: App = DEFAULT_APP,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Destroy a person's key, and with it all their text, after showing what goes and asking; it cannot be undone."""
     home = open_home()
+    _show_footprint(erasure.footprint(home.store, home.vault, app, user))
+    if not yes and not _agrees():
+        console.print("Nothing was forgotten.")
+        raise typer.Exit(1)
     receipt = erasure.forget(home.store, home.vault, app, user, actor=whoami())
-    console.print(f"forgotten: {receipt.conversations} conversations can no longer be read (receipt {receipt.id})")
-    console.print(f"rounds that used them: {', '.join(map(str, receipt.rounds)) or 'none'}")
-    console.print(f"models that learned from them: {', '.join(receipt.models) or 'none'}")
+    console.print(
+        f"forgotten: {receipt.conversations} conversations can no longer be read (receipt {receipt.id})", soft_wrap=True
+    )
     if receipt.cancelled:
         console.print(f"rounds that were stopped: {', '.join(map(str, receipt.cancelled))}")
+
+
+def _show_footprint(found: erasure.Footprint) -> None:
+    """What would go, and what is marked because it learned from it."""
+    console.print(
+        f"goes for good: {found.conversations} conversations, {found.ratings} votes and comparisons, "
+        f"{found.corrections} corrections",
+        soft_wrap=True,
+    )
+    console.print(f"rounds that used them: {', '.join(map(str, found.rounds)) or 'none'}", soft_wrap=True)
+    console.print(f"models that learned from them: {', '.join(found.models) or 'none'}", markup=False, soft_wrap=True)
+    if found.models:
+        console.print(f"These models become {promotion.TAINTED}.", soft_wrap=True)
+
+
+def _agrees() -> bool:
+    """What whoever sits at the terminal answers.
+
+    Raises:
+        Refused: nobody sits there.
+    """
+    if not sys.stdin.isatty():
+        raise Refused("nothing was forgotten: this cannot be undone, so it is asked at a terminal; elsewhere add --yes")
+    return typer.confirm("Forget this person?", default=False)
 
 
 def _explain(home: Home, client_id: str, app: str) -> None:

@@ -4,7 +4,10 @@ import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Column, Table
 
 from service.obstacles import NOTHING, Obstacle
 from service.settings import Settings, load_settings
@@ -12,6 +15,7 @@ from service.store.session import Store, migrate, open_store
 from service.vault import Vault, open_vault
 
 console = Console(highlight=False)
+_WIDEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,24 @@ def open_home() -> Home:
 def whoami() -> str:
     """Who gives the command, for the audit."""
     return f"cli:{getpass.getuser()}"
+
+
+def whole(header: str) -> Column:
+    """A column whose cells are never cut or broken, however narrow the terminal: ids, which people copy."""
+    return Column(header, no_wrap=True)
+
+
+def print_table(table: Table) -> None:
+    """Print a table: fitted to a terminal that is wide enough for its words, elsewhere a row a line and nothing cut."""
+    for column in table.columns:
+        if column.no_wrap:
+            column.min_width = max(map(cell_len, map(str, (column.header, *column.cells))))
+    needed = Measurement.get(console, console.options.update(width=_WIDEST), table).minimum
+    if console.is_terminal and needed <= console.width:
+        console.print(table)
+        return
+    table.box = None
+    Console(file=console.file, width=_WIDEST, highlight=False).print(table)
 
 
 def show_obstacles(found: Sequence[Obstacle]) -> None:

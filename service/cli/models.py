@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service.cli.home import console, open_home, whoami
+from service.cli.home import console, open_home, print_table, whoami, whole
 from service.ingest import DEFAULT_APP
 from service.models import contributions, promotion
 from service.models.contributions import Contribution, Influence
@@ -26,13 +26,15 @@ def models() -> None:
     """Every model, newest first; the champion is marked."""
     with open_home().store.read() as session:
         champion, entries = champion_id(session), list_models(session)
-    table = Table("", "model", "kind", "verdict", "made at", "size")
+    table = Table("", whole("model"), "kind", "verdict", "made at", "size")
     for one in entries:
         size = f"{one.form.size_bytes / 1e6:.1f} MB" if one.form and not one.form.collected_at else "no file"
         mark = "*" if one.model.id == champion else ""
         verdict = (one.model.verdict or "") + (" tainted" if one.model.tainted_at else "")
         table.add_row(mark, one.model.id, one.model.kind, verdict, f"{one.model.created_at:%Y-%m-%d %H:%M}", size)
-    console.print(table)
+    print_table(table)
+    if any(one.model.tainted_at for one in entries):
+        console.print(promotion.TAINTED, soft_wrap=True)
 
 
 def why(
@@ -92,11 +94,11 @@ def _ranking(people: list[Influence], model_id: str) -> None:
     if not people:
         console.print(f"{model_id} has learned from nobody: no round made it")
         return
-    table = Table("person", "tokens", "share", "feedback weight", "share")
+    table = Table(whole("person"), "tokens", "share", "feedback weight", "share")
     for one in people:
         shares = f"{one.token_share:.1%}", f"{one.weight_share:.1%}"
         table.add_row(one.person, str(one.tokens), shares[0], f"{one.weight:.1f}", shares[1])
-    console.print(table)
+    print_table(table)
 
 
 def _contribution(found: Contribution, model_id: str) -> None:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from pipelines.errors import NotFound
 from pipelines.recipe_file import load_recipe
-from service.cli.home import console, open_home, show_obstacles, whoami
+from service.cli.home import console, open_home, print_table, show_obstacles, whoami, whole
 from service.obstacles import find_obstacles
 from service.rounds import requests, schedule
 from service.rounds.follow import follow_round
@@ -45,12 +45,12 @@ def run(
 @_round.command("list")
 def list_all() -> None:
     """All rounds, newest first."""
-    table = Table("round", "recipe", "state", "asked by", "asked at", "finished at", "message")
+    table = Table(whole("round"), whole("recipe"), "state", "asked by", whole("asked at"), "finished at", "message")
     for row in requests.list_rounds(open_home().store):
         finished = f"{row.finished_at:%Y-%m-%d %H:%M}" if row.finished_at else ""
         asked = f"{row.requested_at:%Y-%m-%d %H:%M}"
         table.add_row(str(row.id), row.recipe_name, row.state, row.requested_by, asked, finished, row.message[:120])
-    console.print(table)
+    print_table(table)
 
 
 @_round.command()

@@ -24,6 +24,10 @@ from service.store.models import StoredModel
 from service.store.session import Store
 from service.store.tables import Model, Promotion, ServedForm
 
+TAINTED = (
+    "tainted: learned from a person who was forgotten since; becomes champion only with a recorded reason, and its file "
+    "is deleted some days later, once an untainted model is champion"
+)
 MAX_REASON = 2000
 SMOKE_SECONDS = 600.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

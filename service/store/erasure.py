@@ -99,12 +99,23 @@ def erase_corrections(session: Session, person: str) -> int:
     return len(rows)
 
 
-def erase_ratings(session: Session, app: str, rater_hmac: str) -> int:
-    """Deletes every vote and comparison of the person, on whosever messages; returns how many stood."""
+def count_ratings(session: Session, app: str, rater_hmac: str) -> int:
+    """How many votes and comparisons of the person stand, on whosever messages."""
     count = 0
     for standing in (Vote, Comparison):
         mine = col(standing.app_id) == app, col(standing.rater_hmac) == rater_hmac
         count += session.exec(select(func.count()).select_from(standing).where(*mine)).one()
+    return count
+
+
+def count_corrections(session: Session, person: str) -> int:
+    """How many texts the person wrote in place of an answer."""
+    return session.exec(select(func.count()).select_from(Correction).where(Correction.person_id == person)).one()
+
+
+def erase_ratings(session: Session, app: str, rater_hmac: str) -> int:
+    """Deletes every vote and comparison of the person, on whosever messages; returns how many stood."""
+    count = count_ratings(session, app, rater_hmac)
     for table in (Vote, VoteEvent, Comparison, ComparisonEvent):
         session.execute(delete(table).where(col(table.app_id) == app, col(table.rater_hmac) == rater_hmac))
     return count

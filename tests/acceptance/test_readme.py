@@ -45,10 +45,10 @@ class Reader:
         self.wait_until_shown("Chat is answered by tiny-origin-")
 
     def type(self, command: str) -> str:
-        """What a command shows; it must succeed. Questions are answered with yes."""
+        """What a command shows; it must succeed, with nobody there to answer questions."""
         done = subprocess.run(
             ["bash", "-c", self._here(command)], cwd=self.folder, env=self._environment(),
-            input="y\n", capture_output=True, text=True, timeout=900,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}\n{self.shown()[-4000:]}"
         return done.stdout

@@ -9,7 +9,7 @@ from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError, NotFound
 from service.curation import curate_due
-from service.erasure import forget
+from service.erasure import Footprint, footprint, forget
 from service.settings import Settings
 from service.store import tables
 from service.store.session import Store, open_store
@@ -56,6 +56,32 @@ def test_forgetting_names_what_learned_stops_what_learns_and_taints_it(store: St
         tainted = {m.id for m in session.exec(select(tables.Model)) if m.tainted_at is not None}
         assert tainted == {"m1", "child"} and session.get_one(tables.Round, 2).cancel_requested
         assert session.exec(select(tables.ErasureReceipt.models)).one() == ["child", "m1"]
+
+
+def test_a_footprint_says_beforehand_what_forgetting_then_does_and_changes_nothing(store: Store, vault: Vault) -> None:
+    votes = [{"message": 1, "value": "up", "rater": "u"}]
+    corrections = [{"message": 1, "content": "Better!", "rater": "u"}]
+    put(
+        store, vault, conversation(user="u"), conversation("Hi", "Yes.", user="v", votes=votes, corrections=corrections)
+    )
+    mine = ids(store)[0]
+    learn(store, mine.id, mine.person_id)
+    before = footprint(store, vault, "default", "u")
+    assert before == footprint(store, vault, "default", "u")
+    assert before == Footprint(1, 1, 1, (1, 2), ("child", "m1"))
+    receipt = forget(store, vault, "default", "u")
+    assert (before.conversations, before.rounds, before.models) == (
+        receipt.conversations,
+        receipt.rounds,
+        receipt.models,
+    )
+
+
+def test_a_footprint_of_who_only_voted_and_of_a_stranger(store: Store, vault: Vault) -> None:
+    put(store, vault, conversation(user="u", votes=[{"message": 1, "value": "up", "rater": "critic"}]))
+    assert footprint(store, vault, "default", "critic") == Footprint(0, 1, 0, (), ())
+    with pytest.raises(NotFound, match="nothing is stored for this user"):
+        footprint(store, vault, "default", "nobody")
 
 
 def test_nothing_of_the_person_is_left_and_others_are_untouched(store: Store, vault: Vault) -> None:

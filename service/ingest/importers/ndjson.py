@@ -116,8 +116,11 @@ def import_file(
 
     Raises:
         NotFound: there is no such file.
+        InputError: it is a folder, or the server refused.
         Busy: the server did not answer for a minute; call again to go on.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name one file")
     if not path.is_file():
         raise NotFound(f"there is no file {path}")
     total, unsaid = path.stat().st_size, _Unsaid(consent, rating, user, app)
@@ -177,7 +180,9 @@ def direct_post(store: Store, vault: Vault) -> Iterator[Post]:
 
 @contextmanager
 def http_post(url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> Iterator[Post]:
-    """Stores through a running server at `url`."""
+    """Stores through a running server at `url`; raises InputError if that is no web address."""
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url[:80]!r} is no web address; write e.g. http://127.0.0.1:8600")
 
     def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import Session
 
 from service.engine.state import EngineView, engine_view
-from service.models.promotion import objections
+from service.models.promotion import TAINTED, objections
 from service.obstacles import SILENT_SECONDS, Obstacle
 from service.settings import Settings
 from service.store import models
@@ -79,7 +79,13 @@ def models_view(session: Session, settings: Settings) -> dict[str, Any]:
     champion = history[-1].model_id if history else None
     engine = engine_of(session, settings)
     rows = [_model_row(session, entry, champion, engine) for entry in models.list_models(session)]
-    return {"models": rows, "history": history[::-1], "rollback_to": models.rollback_target(session)}
+    tainted = TAINTED if any(row.model.tainted_at for row in rows) else None
+    return {
+        "models": rows,
+        "history": history[::-1],
+        "rollback_to": models.rollback_target(session),
+        "tainted": tainted,
+    }
 
 
 def engine_of(session: Session, settings: Settings) -> EngineView:

@@ -1,16 +1,22 @@
 """The command line: what people type, and the one sentence they get when it cannot be done."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.errors import PerennialError
-from service.cli import app
+from pipelines.errors import PerennialError, Refused
+from service.cli import app, main
 from service.settings import Settings
+from service.store import tables
+from service.store.session import migrate, open_store
+from tests.factories import conversation, ndjson
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -45,7 +51,7 @@ def test_a_file_is_imported_curated_explained_and_its_person_forgotten(perennial
     assert "1 clean" in perennial("curate").output
     told = perennial("curate", "--explain", "c-1").output
     assert "EMAIL_ADDRESS" in told and "kim@" not in told
-    assert "1 conversations can no longer be read" in perennial("forget", "ana").output
+    assert "1 conversations can no longer be read" in perennial("forget", "ana", "--yes").output
 
 
 def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -94,7 +100,7 @@ def test_a_plan_forecasts_and_warns_without_starting_anything(perennial) -> None
         (("promote", "nobody"), "no model is called 'nobody'"),
         (("round", "show", "7"), "no round has the number 7"),
         (("plan", "nowhere.yaml"), "cannot read the recipe nowhere.yaml"),
-        (("forget", "stranger"), "nothing is stored for this user"),
+        (("forget", "stranger", "--yes"), "nothing is stored for this user"),
         (("rollback",), "there is no earlier champion"),
     ],
 )
@@ -110,3 +116,161 @@ def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: unknown setting PERENNIAL_PROT") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ("nonsense", 2, "no such command 'nonsense'; see perennial --help"),
+        ("import", 2, "missing argument 'file'; see perennial import --help"),
+        ("import nowhere.ndjson", 1, "there is no file nowhere.ndjson"),
+        ("import data", 1, "data is a folder; name one file"),
+        ("import data/samples/month-1.ndjson --rating 9", 1, "the rating '9' is none of 1, 2, 3, 4, 5, up, down"),
+        ("import data/samples/month-1.ndjson --url here", 1, "'here' is no web address; write e.g. http://127.0.0.1:8600"),
+        ("curate --explain nobody", 1, "the app 'default' has no conversation with the id 'nobody'"),
+        ("forget", 2, "missing argument 'user'; see perennial forget --help"),
+        ("plan data", 1, "cannot read the recipe data: Is a directory"),
+        ("round show x", 2, "invalid value for 'round_id': Input should be a valid integer"),
+        ("round cancel 9", 1, "no round has the number 9"),
+        ("round run --recipe nowhere.yaml", 1, "cannot read the recipe nowhere.yaml"),
+        ("schedule add nowhere.yaml", 1, "cannot read the recipe nowhere.yaml"),
+        ("schedule remove nobody", 1, "no schedule is called 'nobody'"),
+        ("why nobody", 1, "no model is called 'nobody'"),
+        ("gc --keep 0", 1, "gc must keep at least 1 model, not 0"),
+        ("keys create shop --scopes everything", 1, "unknown scope 'everything'"),
+        ("keys revoke nobody", 1, "no active key has the id or label 'nobody'"),
+        ("serve --port 99999999", 2, "invalid value for '--port'"),
+        ("demo --months 9", 2, "invalid value for '--months'"),
+        ("up --names nonsense", 1, "ner_model 'nonsense' is neither"),
+        ("worker --twice", 2, "no such option: --twice"),
+    ],
+)  # fmt: skip
+def test_whatever_is_typed_wrong_ends_in_one_sentence(
+    perennial,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    status: int,
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["perennial", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr().err
+    assert ended.value.code == status and told.count("\n") == 1
+    assert told.startswith(f"error: {sentence}")
+
+
+def test_a_home_that_is_a_file_and_a_database_that_is_none_are_said_in_a_sentence(
+    perennial,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("no database, and no folder: " * 100)
+    monkeypatch.setattr(sys, "argv", ["perennial", "models"])
+    for name, value, sentence in (
+        ("PERENNIAL_DATABASE_URL", f"sqlite:///{tmp_path}/file", "error: the database does not answer: file is not a"),
+        ("PERENNIAL_HOME", f"{tmp_path}/file", f"error: {tmp_path}/file: File exists"),
+    ):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main()
+        told = capsys.readouterr().err
+        assert told.startswith(sentence) and told.count("\n") == 1
+
+
+def test_the_version_is_that_of_the_package(perennial) -> None:  # type: ignore[no-untyped-def]
+    assert perennial("--version").output == f"perennial {version('perennial')}\n"
+
+
+LONG = "a-recipe-with-a-long-name-as-people-give-them-r0001-a1"
+
+
+@pytest.fixture
+def two_models(sqlite_settings: Settings) -> None:
+    """A home with a model and a round whose names are longer than a narrow terminal; the model is tainted."""
+    migrate(sqlite_settings)
+    store = open_store(sqlite_settings)
+    with store.begin() as session:
+        session.add(
+            tables.Round(
+                id=1, recipe_name=LONG, recipe="", recipe_digest="", requested_by="t", state="passed", message="m" * 90
+            )
+        )
+        session.flush()
+        session.add(
+            tables.Model(
+                id=LONG, kind="candidate", recipe_name=LONG, parents=[], verdict="pass", tainted_at=tables.now()
+            )
+        )
+        session.add(tables.Model(id="origin", kind="origin", recipe_name=LONG, parents=[]))
+    store.close()
+
+
+@pytest.mark.parametrize("words", ["models", "round list"])
+def test_ids_are_never_cut_neither_in_a_pipe_nor_on_a_narrow_terminal(
+    two_models: None, sqlite_settings: Settings, words: str
+) -> None:
+    piped = subprocess.run(
+        [*CLI, *words.split()], cwd=PROJECT, env=narrow(sqlite_settings), capture_output=True, text=True
+    )
+    (row,) = [line for line in piped.stdout.splitlines() if LONG in line]
+    assert {"pass", "passed"} & set(row.split())  # a row is one line
+    assert LONG in at_a_terminal(sqlite_settings, words.split())
+
+
+def test_models_say_what_tainted_means(two_models: None, perennial) -> None:  # type: ignore[no-untyped-def]
+    assert "tainted: learned from a person who was forgotten since" in perennial("models").output
+
+
+def test_forgetting_shows_what_goes_and_asks(sqlite_settings: Settings, tmp_path: Path, perennial) -> None:  # type: ignore[no-untyped-def]
+    put_row(perennial, tmp_path)
+    told = at_a_terminal(sqlite_settings, ["forget", "ana"], typed=b"n\n")
+    assert "goes for good: 1 conversations, 1 votes and comparisons, 0 corrections" in told
+    assert "Forget this person? [y/N]" in told and "Nothing was forgotten." in told
+    told = at_a_terminal(sqlite_settings, ["forget", "ana"], typed=b"y\n")
+    assert "forgotten: 1 conversations can no longer be read" in told
+
+
+def test_forgetting_in_a_pipe_is_refused_without_yes(sqlite_settings: Settings, tmp_path: Path, perennial) -> None:  # type: ignore[no-untyped-def]
+    put_row(perennial, tmp_path)
+    refused = perennial("forget", "ana")
+    assert isinstance(refused.exception, Refused) and "elsewhere add --yes" in str(refused.exception)
+    assert "forgotten: 1 conversations" in perennial("forget", "ana", "--yes").output
+
+
+CLI = [sys.executable, "-m", "service.cli"]
+
+
+def put_row(perennial, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    row = conversation("Hi", "Hello!", user="ana", votes=[{"message": 1, "value": "up"}])
+    (folder / "rows.ndjson").write_bytes(ndjson(row))
+    perennial("import", str(folder / "rows.ndjson"))
+
+
+def narrow(settings: Settings) -> dict[str, str]:
+    own = {"PERENNIAL_HOME": str(settings.home), "PATH": "/usr/bin:/bin", "COLUMNS": "40", "TERM": "xterm"}
+    return own | {"PYTHONPATH": str(PROJECT)}
+
+
+def at_a_terminal(settings: Settings, words: list[str], typed: bytes = b"") -> str:
+    """What a terminal of 40 columns shows of a command, and what is typed there."""
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [*CLI, *words], cwd=PROJECT, env=narrow(settings), stdin=its, stdout=its, stderr=its, start_new_session=True
+    ) as child:
+        os.close(its)
+        os.write(ours, typed)
+        shown = b""
+        while True:
+            try:
+                part = os.read(ours, 4096)
+            except OSError:  # Linux says so at the end, macOS gives nothing
+                break
+            if not part:
+                break
+            shown += part
+        child.wait(60)
+    os.close(ours)
+    return shown.decode()

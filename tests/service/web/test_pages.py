@@ -217,6 +217,13 @@ def test_promotion_is_offered_only_to_what_passed(browser: httpx.Client) -> None
     assert 'aria-disabled="true"' in bad and ">override" in bad and "answers now" in _row(text, "origin")
 
 
+def test_what_tainted_means_is_said_where_a_model_is_called_so(live: Live, browser: httpx.Client) -> None:
+    add_model(live.store, live.settings, "forgotten", tainted_at=now())
+    shown = browser.get("/models").text
+    sentence = "tainted: learned from a person who was forgotten since"
+    assert f'<span title="{sentence}' in shown and shown.count(sentence) == 2
+
+
 def test_a_form_without_its_token_or_from_another_page_is_refused(live: Live, browser: httpx.Client) -> None:
     token = _token(browser.get("/models/good/promote").text)
     assert browser.post("/models/good/promote", data={"csrf": "guess"}).status_code == 403
