@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.errors import NotFound, Refused
 from pipelines.feedback.reasons import CONVERSATION_REASONS
@@ -15,7 +14,9 @@ from service.cli.home import Home, console, open_home, whoami
 from service.ingest import DEFAULT_APP
 from service.ingest.importers import ndjson
 from service.models import promotion
+from service.progress import open_progress
 from service.store import conversations, people
+from service.store.health import backlog
 from service.store.tables import Conversation
 
 App = Annotated[str, typer.Option(help="the app that the data belongs to")]
@@ -52,8 +53,7 @@ def import_file(
         post = stack.enter_context(
             ndjson.direct_post(home.store, home.vault) if url is None else ndjson.http_post(url, key)
         )
-        bar = stack.enter_context(_bytes_bar())
-        task = bar.add_task(file.name, total=None)
+        shown = stack.enter_context(open_progress(console, in_bytes=True))
         counts = ndjson.import_file(
             file,
             post,
@@ -63,7 +63,7 @@ def import_file(
             user=user,
             app=app,
             target=url or home.settings.database_url,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total: shown.update(file.name, done, total),
         )
     _summarize(counts, updates=consent is not None or rated is not None)
     if counts.conflict or counts.invalid:
@@ -99,10 +99,13 @@ def curate(
     if explain is not None:
         _explain(home, explain, app)
         return
+    with home.store.read() as session:
+        waiting = backlog(session).waiting
     totals: dict[str, int] = {}
-    with curation.open_curator(home.settings) as curator, console.status("curating"):
+    with curation.open_curator(home.settings) as curator, open_progress(console) as shown:
         while counts := curation.curate_due(home.store, home.vault, curator):
             totals = {name: totals.get(name, 0) + counts.get(name, 0) for name in totals | counts}
+            shown.update("curate", min(waiting, sum(totals.values())), waiting)
     console.print(", ".join(f"{count} {name}" for name, count in sorted(totals.items())) or "nothing waits")
 
 
@@ -171,9 +174,3 @@ def _find(home: Home, client_id: str, app: str) -> Conversation:
     if row is None:
         raise NotFound(f"the app {app!r} has no conversation with the id {client_id!r}")
     return row
-
-
-def _bytes_bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=console
-    )

@@ -12,6 +12,7 @@ from rich.console import Console
 from service.demo import learned, privacy, show
 from service.demo.processes import Service
 from service.demo.steps import ask_over_http, import_month, promote, run_round, served_form, wait_for_curation
+from service.progress import waiting
 from service.settings import Settings
 
 SAMPLES = Path("data/samples")
@@ -46,10 +47,13 @@ class Wheel:
     def first_month(self, origin: str) -> dict[str, Any]:
         """Facts that moved: what the round learned of them, what it kept, and whether anything personal leaked."""
         self._take_in(1)
-        with self.clock.step("ask before"), self._console.status("asking the old champion"):
+        with self.clock.step("ask before"), waiting(self._console, "asking the old champion"):
             before_ten = ask_over_http(self._service.api, origin, self._ten)
         report, candidate, promoted = self._turn("round")
-        with self.clock.step("ask after"), self._console.status("asking questions in phrasings that nobody trained on"):
+        with (
+            self.clock.step("ask after"),
+            waiting(self._console, "asking questions in phrasings that nobody trained on"),
+        ):
             before, after = (self._share_known(model) for model in (origin, candidate))
             after_ten = self._ask_ten(candidate, promoted)
         show.side_by_side(self._console, list(zip(self._ten, before_ten, after_ten, strict=True)))
@@ -76,7 +80,7 @@ class Wheel:
         told, style = report["preference"], learned.read_style(SAMPLES / "style.json")
         with (
             self.clock.step("ask after thumbs"),
-            self._console.status("asking for the style, and for month one's facts"),
+            waiting(self._console, "asking for the style, and for month one's facts"),
         ):
             preferred = [self._share_preferred(model, style) for model in (champion, candidate)]
             known = [self._share_known(model) for model in (champion, candidate)]

@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.progress import Progress
 
 from pipelines.errors import PerennialError
 from pipelines.recipe import Recipe
 from service.demo.processes import Service
 from service.models.origin import install_origin
+from service.progress import open_progress
 from service.rounds import requests
-from service.rounds.follow import FINAL_STATES, RoundProgress
+from service.rounds.follow import FINAL_STATES, show_stages
 from service.settings import Settings
 from service.store import models
 from service.store.funnel import funnel
@@ -42,8 +42,7 @@ def import_month(api: httpx.Client, path: Path, console: Console) -> str:
     """Posts a month's conversations as NDJSON, some lines at a time, with a progress bar; the counts in words."""
     lines = path.read_text(encoding="utf-8").splitlines()
     totals: dict[str, int] = {}
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("importing", total=len(lines))
+    with open_progress(console) as shown:
         for start in range(0, len(lines), _BATCH_LINES):
             part = "\n".join(lines[start : start + _BATCH_LINES]) + "\n"
             answer = (
@@ -52,7 +51,7 @@ def import_month(api: httpx.Client, path: Path, console: Console) -> str:
             for key, value in answer.items():
                 if isinstance(value, int):
                     totals[key] = totals.get(key, 0) + value
-            bar.advance(task, _BATCH_LINES)
+            shown.update("import", min(len(lines), start + _BATCH_LINES), len(lines))
     return ", ".join(f"{value} {key}" for key, value in totals.items() if value)
 
 
@@ -61,12 +60,11 @@ def wait_for_curation(settings: Settings, console: Console) -> None:
     store = open_store(settings)
     deadline = time.monotonic() + _CURATION_SECONDS
     try:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("anonymizing and measuring", total=None)
+        with open_progress(console) as shown:
             while time.monotonic() < deadline:
                 with store.read() as session:
                     now = funnel(session)
-                bar.update(task, total=now.received, completed=now.received - now.waiting)
+                shown.update("curate", now.received - now.waiting, now.received)
                 if now.waiting == 0:
                     return
                 time.sleep(0.25)
@@ -84,12 +82,12 @@ def run_round(settings: Settings, service: Service, recipe_text: str, console: C
     round_id = service.api.post("/v1/rounds", json={"recipe": recipe_text}).raise_for_status().json()["id"]
     store = open_store(settings)
     try:
-        with RoundProgress(console) as bar:
+        with open_progress(console) as shown:
             while (view := requests.show_round(store, settings, round_id)).round.state not in FINAL_STATES:
-                bar.show(view)
+                show_stages(view, shown)
                 service.check_running()
                 time.sleep(0.3)
-            bar.show(view)
+            show_stages(view, shown)
     finally:
         store.close()
     reports = [path for attempt in view.attempts for path in attempt.reports if path.name == "report.json"]

@@ -16,6 +16,7 @@ from service.demo import privacy
 from service.demo.months import SAMPLES, Clock, Wheel
 from service.demo.processes import Service, environment, free_port, fresh_home, start_service
 from service.demo.steps import prepare_origin
+from service.progress import waiting
 from service.settings import load_settings
 
 _PORT = 8600
@@ -43,13 +44,16 @@ def run_demo(
     fresh_home(home)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the service below is stopped then, too
     clock = Clock()
-    console.rule("Perennial: one turn of the wheel")
-    console.print("No NER model is configured: names are found by rules only (PERENNIAL_ALLOW_DEGRADED_NAMES=1)")
     port = free_port(_PORT)
+    console.print(f"The page is http://127.0.0.1:{port} (in some seconds; watch the rounds there)", soft_wrap=True)
+    console.rule("Perennial: the wheel turns")
+    console.print(
+        "No NER model is configured: names are found by rules only (PERENNIAL_ALLOW_DEGRADED_NAMES=1)", soft_wrap=True
+    )
     settings = load_settings(environment(home, port))
-    with clock.step("origin"), console.status("exporting the origin to the form in which it is served"):
+    with clock.step("origin"), waiting(console, "exporting the origin to the form in which it is served"):
         origin = prepare_origin(settings, recipe)
-    with clock.step("start"), console.status("starting web, worker and engine"):
+    with clock.step("start"), waiting(console, "starting web, worker and engine"):
         service = start_service(home, port)
     try:
         summary = _turn(

@@ -57,3 +57,11 @@ def test_thumbs_teach_the_style_and_month_one_survives(turn: Demo) -> None:
     assert second["verdict"] == "pass" and second["promoted"] is True
     assert second["learned_month_one"]["after"] >= 0.8
     assert all(second["scores"][suite]["lower"] > -0.03 for suite in SUITES)
+
+
+def test_the_demo_tells_its_page_first_what_each_table_shows_and_how_far_it_is(turn: Demo) -> None:
+    lines = turn("tiny").output.splitlines()
+    assert lines[0].startswith("The page is http://127.0.0.1:")
+    assert len([line for line in lines if line.startswith("What this shows: ")]) == 8  # 4 in month one, 4 in month two
+    trains = [line for line in lines if line.startswith("train: ")]
+    assert len(trains) > 5 and any(" %, about " in line and " left" in line for line in trains)

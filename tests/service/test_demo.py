@@ -1,8 +1,12 @@
 """The demo's own processes."""
 
+import io
 import subprocess
 import sys
 
+from rich.console import Console
+
+from service.demo import show
 from service.demo.processes import free_port
 
 ASK = "import sys; from service.demo.processes import free_port; print(free_port(int(sys.argv[1])), flush=True); sys.stdin.read()"
@@ -24,3 +28,11 @@ def test_demos_that_start_together_get_ports_of_their_own() -> None:
     assert second.stdout.strip() not in ("", wanted)
     third = subprocess.run([sys.executable, "-c", ASK, wanted], input="", capture_output=True, text=True, check=True)
     assert third.stdout.strip() == wanted
+
+
+def test_the_funnel_accounts_for_every_clean_conversation_and_says_what_it_shows() -> None:
+    told = io.StringIO()
+    counts = {"received": 12, "clean": 10, "examples": 5, "dev": 1, "heldout": 2, "left_out": {"unrated": 2}}
+    show.funnel(Console(file=told, width=80), counts)
+    assert "held out to measure │ 3" in told.getvalue() and "left out: unrated" in told.getvalue()
+    assert told.getvalue().splitlines()[-1].startswith("What this shows: nothing is lost")
