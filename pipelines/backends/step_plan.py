@@ -25,7 +25,8 @@ def plan_steps(items: Sequence[Item], size: int, epochs: float, seed: int) -> li
     """Steps of exactly `size` items (all items if there are fewer), reading each about `epochs` times in seeded order.
 
     The last step is filled from the next epoch's order. Labelled answers are interleaved: good and bad ones in
-    proportion to their numbers, and at least one of each in every step, so that a rare label is read more often.
+    proportion to their numbers, and at least one of each in every step, so that a rare label is read more often;
+    `balanced_weights` bounds what that makes of one answer.
 
     Raises:
         NothingToLearn: no items, or labelled answers that are all good or all bad.

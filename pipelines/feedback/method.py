@@ -40,17 +40,24 @@ def as_labelled(items: Iterable[_Item]) -> list[_Item]:
 
 
 def choose_method(items: Sequence[PreferenceItem], rule: Preference) -> Choice:
-    """The method for these items. `auto` follows the recipe's thresholds; a named one is obeyed where it is possible.
+    """The method for these items.
 
     Real pairs are those that people made: a resampled one does not count towards `min_pairs`.
     """
     train = [item for item in items if item.part == "train"]
     pairs = [item for item in train if item.kind == "pair"]
-    real = sum(item.source != "resample" for item in pairs)
     halves = as_labelled(train)
     good, bad = ([item for item in halves if item.good is side] for side in (True, False))
-    counts = {"pairs": len(pairs), "real_pairs": real, "good": len(good), "bad": len(bad)}
-    shift = topic_shift(good, bad)
+    real = sum(item.source != "resample" for item in pairs)
+    return choose(rule, pairs=len(pairs), real_pairs=real, good=len(good), bad=len(bad), shift=topic_shift(good, bad))
+
+
+def choose(rule: Preference, *, pairs: int, real_pairs: int, good: int, bad: int, shift: float = 0.0) -> Choice:
+    """The method for so many pairs and answers, those of pairs among them: the one chooser of forecast and round.
+
+    `auto` follows the recipe's thresholds; a named method is obeyed where it has something to read.
+    """
+    counts = {"pairs": pairs, "real_pairs": real_pairs, "good": good, "bad": bad}
     method, why = _auto(counts, shift, rule) if rule.method == "auto" else _named(counts, rule.method)
     return Choice(method=method, why=why, counts=counts, topic_shift=round(shift, 6))
 
@@ -59,7 +66,9 @@ def deciding(preference: Preference | None) -> Preference | None:
     """What of a recipe's section decides on the method, the rest at its defaults: a change there needs no new snapshot."""
     if preference is None:
         return None
-    return Preference(**preference.model_dump(include={"method", "min_pairs", "min_downs", "max_topic_shift"}))
+    return Preference(
+        **preference.model_dump(include={"method", "min_pairs", "min_downs", "min_ups", "max_topic_shift"})
+    )
 
 
 def settle_fates(
@@ -121,15 +130,20 @@ def _auto(counts: Mapping[str, int], shift: float, rule: Preference) -> tuple[Me
     if bad < rule.min_downs:
         return (
             "none",
-            f"none: {bad} bad answers are left after filtering, and the recipe asks for {rule.min_downs} ({real} real pairs)",
+            f"none: {bad} bad answers, and the recipe asks for {rule.min_downs} (preference.min_downs; {real} real pairs)",
+        )
+    if good < rule.min_ups:
+        return (
+            "none",
+            f"none: {good} good answers, and the recipe asks for {rule.min_ups} (preference.min_ups; {real} real pairs)",
         )
     if not good or not bad:
         return "none", f"none: {good} good and {bad} bad answers, and it takes both"
-    given = f"{good} good and {bad} bad answers, {real} real pairs of the {rule.min_pairs} that DPO needs"
+    found = f"{good} good and {bad} bad answers, {real} real pairs of the {rule.min_pairs} that DPO needs"
     moved = f"their topics differ by {shift:.2f}, {rule.max_topic_shift:g} is the limit"
     if shift > rule.max_topic_shift:
-        return "bco", f"BCO: {given}; good and bad answers come from different topics ({moved})"
-    return "kto", f"KTO: {given}; {moved}"
+        return "bco", f"BCO: {found}; good and bad answers come from different topics ({moved})"
+    return "kto", f"KTO: {found}; {moved}"
 
 
 def _named(counts: Mapping[str, int], method: Method) -> tuple[Method, str]:

@@ -5,12 +5,11 @@ Limits are those of SCIENCE section 2 (TRL's KTO page, zephyr's DPO-QLoRA cards,
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
 
+from pipelines.feedback.method import Method, choose
 from pipelines.recipe import Preference
 from pipelines.records import RatedConversation, RatedMessage, Record
 
-Method = Literal["dpo", "kto", "bco", "none"]
 _LEARNING_RATES: Mapping[str, tuple[float, float]] = {"dpo": (2.5e-6, 1e-5), "kto": (5e-7, 1e-5), "bco": (5e-7, 1e-5)}
 _SMALLEST_STEP = 4
 _BATCHES: Mapping[str, tuple[int, int]] = {"dpo": (32, 256), "kto": (16, 128), "bco": (16, 128)}
@@ -26,9 +25,10 @@ class Thumbs(Record):
 
 
 class PreferencePlan(Record):
-    """What a preference stage would be; `method` "none" means that it would be left out."""
+    """What a preference stage would be, and `why`; `method` "none" means that it would be left out."""
 
     method: Method
+    why: str
     thumbs: Thumbs
     batch: int
     steps: int
@@ -55,19 +55,21 @@ def count_thumbs(candidates: Iterable[RatedConversation]) -> Thumbs:
 
 def plan_preference(rule: Preference, thumbs: Thumbs) -> PreferencePlan:
     """The stage that this feedback would give. Topics are not looked at, so `auto` says kto where it may become bco."""
-    method = _method(rule, thumbs)
-    examples = {"dpo": thumbs.pairs, "none": 0}.get(method, thumbs.good + thumbs.bad)
+    choice = choose(rule, pairs=thumbs.pairs, real_pairs=thumbs.pairs, good=thumbs.good, bad=thumbs.bad)
+    examples = {"dpo": thumbs.pairs, "none": 0}.get(choice.method, thumbs.good + thumbs.bad)
     batch = rule.batch.per_device * rule.batch.accumulate
     steps = math.ceil(math.ceil(examples / batch) * rule.epochs)
     warmup = math.ceil(rule.warmup * steps) if rule.warmup < 1 else int(rule.warmup)
-    return PreferencePlan(method=method, thumbs=thumbs, batch=batch, steps=steps, warmup_steps=warmup)
+    return PreferencePlan(
+        method=choice.method, why=choice.why, thumbs=thumbs, batch=batch, steps=steps, warmup_steps=warmup
+    )
 
 
 def preference_warnings(rule: Preference, plan: PreferencePlan, *, judged: bool) -> Iterator[str]:
     """Sentences on what is skipped, cannot work, or leaves the evidence; `judged` is False for models too small for it."""
     if plan.method == "none":
         if rule.method != "none":
-            yield f"preferences would be left out: {_shortage(rule, plan.thumbs)}"
+            yield f"preferences would be left out: {plan.why.removeprefix('none: ')}"
         return
     if plan.steps and plan.warmup_steps >= plan.steps:
         yield (
@@ -88,6 +90,8 @@ def preference_warnings(rule: Preference, plan: PreferencePlan, *, judged: bool)
         yield "no anchors go along with preferences: general skill falls (SCIENCE section 8, E4)"
     if plan.method == "dpo":
         yield from _dpo_warnings(rule, plan.thumbs)
+    else:
+        yield from _label_warnings(rule, plan)
     if judged:
         yield from _evidence(rule, plan)
 
@@ -97,24 +101,26 @@ def _parents(messages: Iterable[RatedMessage], sign: int) -> list[str | None]:
     return [one.parent for one in messages if one.role == "assistant" and sign * (one.up - one.down) > 0]
 
 
-def _method(rule: Preference, thumbs: Thumbs) -> Method:
-    """As the snapshot will choose, but for topics."""
-    if rule.method != "auto":
-        return rule.method
-    if thumbs.pairs >= rule.min_pairs:
-        return "dpo"
-    return "none" if thumbs.bad < rule.min_downs else "kto"
-
-
-def _shortage(rule: Preference, thumbs: Thumbs) -> str:
-    return f"{thumbs.bad} answers were voted down, and the recipe asks for {rule.min_downs} (preference.min_downs)"
-
-
 def _dpo_warnings(rule: Preference, thumbs: Thumbs) -> Iterator[str]:
     if thumbs.pairs < _ENOUGH_PAIRS:
         yield f"dpo on {thumbs.pairs} pairs: the evidence for it begins at {_ENOUGH_PAIRS:,}; kto learns from single answers too"
     if rule.nll_weight == 0:
         yield "dpo without an SFT term (nll_weight: 0) may make both answers less likely (trl issue 800)"
+
+
+def _label_warnings(rule: Preference, plan: PreferencePlan) -> Iterator[str]:
+    """What a named method does with labels that `auto` would find too rare, or too uneven."""
+    few, many = sorted((plan.thumbs.good, plan.thumbs.bad))
+    if plan.thumbs.good < rule.min_ups or plan.thumbs.bad < rule.min_downs:
+        yield (
+            f"{plan.method} on {plan.thumbs.good} good and {plan.thumbs.bad} bad answers, because the recipe names it: "
+            f"`method: auto` asks for {rule.min_ups} and {rule.min_downs} (preference.min_ups, min_downs)"
+        )
+    if many > rule.max_boost * few:
+        yield (
+            f"{few} answers of one label against {many} of the other are not balanced: one counts at most "
+            f"{rule.max_boost:g} times as much as one of the other (preference.max_boost)"
+        )
 
 
 def _evidence(rule: Preference, plan: PreferencePlan) -> Iterator[str]:

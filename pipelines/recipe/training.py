@@ -87,13 +87,16 @@ class Preference(Section):
     """Learning from thumbs after SFT; SCIENCE section 2 has the defaults' sources.
 
     Attributes:
-        method: auto takes DPO from `min_pairs` real pairs on, nothing below `min_downs` bad answers, else KTO, or BCO
-            where good and bad answers come from different topics (total variation above `max_topic_shift`).
+        method: auto takes DPO from `min_pairs` real pairs on, nothing below `min_downs` bad or `min_ups` good answers,
+            else KTO, or BCO where good and bad answers come from different topics (total variation above
+            `max_topic_shift`). A named method is taken wherever there is something for it to read.
         beta: strength of the tie to the SFT result.
         nll_weight: weight of the SFT term on chosen and good answers (RPO); without it KTO left 0 to 47 % of preferred
             answers word for word where 70 % were before (docs/decisions/preference-trainer.md).
         anchors: anchor tokens per answer token that go along; every anchor family of the mixture takes part.
         desirable, undesirable: weights of good and bad answers; auto balances them by count.
+        max_boost: how many times as much one answer of the rarer label may count as one of the other, readings times
+            weight, whatever the balance asks; figures given for both weights stay (docs/decisions/rare-labels.md).
         evaluate_every: how many steps apart the stop rules look; auto looks at least eight times a run.
         probes: how many frozen prompts of each kind the stop rules look at.
     """
@@ -101,12 +104,14 @@ class Preference(Section):
     method: Literal["auto", "dpo", "kto", "bco", "none"] = "auto"
     min_pairs: int = Field(1000, ge=1)
     min_downs: int = Field(200, ge=0)
+    min_ups: int = Field(100, ge=0)
     max_topic_shift: Share = 0.25
     beta: float = Field(0.1, gt=0)
     nll_weight: float = Field(1.0, ge=0)
     anchors: float = Field(1.0, ge=0)
     desirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     undesirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    max_boost: float = Field(10.0, ge=1)
     learning_rate: float = Field(5e-6, gt=0)
     scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
     warmup: float = Field(0.1, ge=0)

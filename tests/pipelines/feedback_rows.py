@@ -6,7 +6,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipelines.records import Comparison, Correction, MessageKey, RatedConversation, RatedMessage, Rating
+from pipelines.records import (
+    Comparison,
+    Correction,
+    MessageKey,
+    PreferenceItem,
+    RatedConversation,
+    RatedMessage,
+    Rating,
+)
 
 START = datetime(2026, 9, 1, tzinfo=UTC)
 NOW = START + timedelta(days=100)
@@ -87,6 +95,32 @@ def asked(
         for place, (text, ratings) in enumerate(answers)
     ]
     return conversation(name, message(f"{name}.q", "user", question, None), *given, day=day, **more)
+
+
+def preference_item(name: str, kind: str, **more: Any) -> PreferenceItem:
+    key = MessageKey(message=name, revision=1)
+    sides = {"pair": (key, key), "good": (key, None), "bad": (None, key)}[kind]
+    return PreferenceItem.model_validate(
+        {
+            "id": name,
+            "kind": "pair" if kind == "pair" else "labelled",
+            "source": "siblings" if kind == "pair" else "lone",
+            "part": "train",
+            "conversations": ("c",),
+            "raters": ("r",),
+            "topic": "t",
+            "month": "2026-09",
+            "prompt": (),
+            "chosen": sides[0],
+            "rejected": sides[1],
+            **more,
+        }
+    )
+
+
+def preference_items(pairs: int = 0, good: int = 0, bad: int = 0, **more: Any) -> list[PreferenceItem]:
+    counts = {"pair": pairs, "good": good, "bad": bad}
+    return [preference_item(f"{kind}{n}", kind, **more) for kind, count in counts.items() for n in range(count)]
 
 
 PROMPTS = ("Where is Vell?", "where is  vell", "Who rules Orm?", "Say something nice", "무엇을 먹을까요?")

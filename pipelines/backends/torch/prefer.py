@@ -25,7 +25,7 @@ from pipelines.backends import output
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
 from pipelines.backends.examples import ExampleSet, load_examples
-from pipelines.backends.label_weights import balanced_weights
+from pipelines.backends.label_weights import balanced_weights, readings_of
 from pipelines.backends.preference_items import Item, Items, load_items
 from pipelines.backends.step_plan import Step, plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import StepCollator
@@ -144,8 +144,10 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
     steps = with_anchors(steps, data.items, anchor_tokens, preference.anchors, train.seed)
     desirable, undesirable = 1.0, 1.0
     if request.method != "dpo":
-        good, bad = (_read_weight(steps, data.items, good=mark) for mark in (True, False))
-        desirable, undesirable = balanced_weights(good, bad, preference.desirable, preference.undesirable)
+        good, bad = (readings_of(steps, data.items, good=mark) for mark in (True, False))
+        desirable, undesirable = balanced_weights(
+            good, bad, preference.desirable, preference.undesirable, preference.max_boost
+        )
     objective = Objective(request.method, preference.beta, preference.nll_weight, desirable, undesirable)
     choices = choose(train, count_parameters(request.base), request.threads)
     train = train.model_copy(update={"evaluate_every": look_every(preference.evaluate_every, len(steps))})
@@ -155,12 +157,6 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
 def look_every(asked: Literal["auto"] | int, steps: int) -> int:
     """How many steps lie between two looks of the stop rules; auto: at least eight looks, or one after every step."""
     return max(1, steps // _LOOKS) if asked == "auto" else asked
-
-
-def _read_weight(steps: Sequence[Step], items: Sequence[Item], *, good: bool) -> float:
-    """The summed weights of the good (or bad) answers that all steps read."""
-    read = (items[place] for step in steps for place in step.items)
-    return sum(item.weight for item in read if item.good == good)
 
 
 def _trainer(
@@ -217,7 +213,8 @@ def _words(request: PreferRequest, plan: Plan, watch: Watch) -> dict[str, str]:
         good = sum(item.good for item in read)
         choices["weights"] = (
             f"desirable {plan.objective.desirable:.3g}, undesirable {plan.objective.undesirable:.3g}: "
-            f"{good} good and {len(read) - good} bad answers are read"
+            f"{good} good and {len(read) - good} bad answers are read, and one counts at most "
+            f"{request.preference.max_boost:g} times as much as one of the other label"
         )
     if request.method == "bco":
         choices["prompt_density"] = (

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.backends.examples import IGNORED
-from pipelines.backends.label_weights import balanced_weights
+from pipelines.backends.label_weights import Readings, balanced_weights, readings_of
 from pipelines.backends.preference_items import Answer, Item, load_items
 from pipelines.backends.step_plan import plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import cross, pack, row_log_probs
@@ -172,13 +172,50 @@ def test_few_anchors_are_never_read_twice_in_a_step() -> None:
 def test_labels_are_balanced_within_1_to_1_and_4_to_3(
     good: float, bad: float, given: tuple[Any, Any], expected: tuple[float, float]
 ) -> None:
-    assert balanced_weights(good, bad, *given) == pytest.approx(expected)
+    assert balanced_weights(Readings(good, good), Readings(bad, bad), *given, 10) == pytest.approx(expected)
 
 
 @given(st.floats(0.5, 1e4), st.floats(0.5, 1e4))
-def test_auto_always_ends_inside_the_range(good: float, bad: float) -> None:
-    desirable, undesirable = balanced_weights(good, bad, "auto", "auto")
-    assert 1 - 1e-9 <= desirable * good / (undesirable * bad) <= 4 / 3 + 1e-9
+def test_auto_always_ends_inside_the_range_where_no_cap_holds(good: float, bad: float) -> None:
+    weights = balanced_weights(Readings(good, good), Readings(bad, bad), "auto", "auto", 1e9)
+    assert 1 - 1e-9 <= weights[0] * good / (weights[1] * bad) <= 4 / 3 + 1e-9
+
+
+def influence(good: int, bad: int, given: tuple[Any, Any] = ("auto", "auto"), cap: float = 10) -> tuple[float, float]:
+    """Readings times weight of one good and of one bad answer, on average, in steps of 32."""
+    items = labelled(good, bad)
+    steps = plan_steps(items, 32, 1, 0)
+    sides = [readings_of(steps, items, good=side) for side in (True, False)]
+    weights = balanced_weights(sides[0], sides[1], *given, cap)
+    return weights[0] * sides[0].repeats, weights[1] * sides[1].repeats
+
+
+@pytest.mark.parametrize(("good", "bad"), [(1, 2000), (2000, 1), (3, 500), (40, 900)])
+def test_one_answer_of_a_rare_label_never_outweighs_ten_of_the_other(good: int, bad: int) -> None:
+    one_good, one_bad = influence(good, bad)
+    assert max(one_good / one_bad, one_bad / one_good) == pytest.approx(10)
+
+
+def test_labels_within_the_cap_are_balanced_whatever_the_repeats() -> None:
+    one_good, one_bad = influence(100, 900)
+    assert 100 * one_good == pytest.approx(900 * one_bad, rel=0.01)
+
+
+@pytest.mark.parametrize(("given", "kept"), [((31.0, "auto"), 0), (("auto", 0.5), 1), ((31.0, 1.0), None)])
+def test_a_weight_that_the_recipe_gives_stays_and_the_other_holds_the_cap(given: Any, kept: int | None) -> None:
+    weights = balanced_weights(Readings(1, 63), Readings(2000, 1953), *given, 10)
+    if kept is None:
+        assert weights == given
+    else:
+        boost = weights[0] * 63 / (weights[1] * 1953 / 2000)
+        assert weights[kept] == given[kept] and boost == pytest.approx(10)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.floats(1, 20))
+@settings(max_examples=60, deadline=None)
+def test_no_answer_counts_more_than_the_cap_allows(good: int, bad: int, cap: float) -> None:
+    one_good, one_bad = influence(good, bad, cap=cap)
+    assert 1 / cap - 1e-9 <= one_good / one_bad <= cap + 1e-9
 
 
 @pytest.mark.parametrize("row_tokens", [1, 40, 1000])

@@ -6,36 +6,10 @@ import pytest
 
 from pipelines.feedback.method import as_labelled, choose_method, settle_fates, topic_shift
 from pipelines.recipe import Preference
-from pipelines.records import FeedbackFate, MessageKey, PreferenceItem, SnapshotItem, TurnKey
+from pipelines.records import FeedbackFate, MessageKey, SnapshotItem, TurnKey
+from tests.pipelines.feedback_rows import preference_items as items
 
-
-def item(name: str, kind: str, **more: Any) -> PreferenceItem:
-    key = MessageKey(message=name, revision=1)
-    sides = {"pair": (key, key), "good": (key, None), "bad": (None, key)}[kind]
-    return PreferenceItem.model_validate(
-        {
-            "id": name,
-            "kind": "pair" if kind == "pair" else "labelled",
-            "source": "siblings" if kind == "pair" else "lone",
-            "part": "train",
-            "conversations": ("c",),
-            "raters": ("r",),
-            "topic": "t",
-            "month": "2026-09",
-            "prompt": (),
-            "chosen": sides[0],
-            "rejected": sides[1],
-            **more,
-        }
-    )
-
-
-def items(pairs: int = 0, good: int = 0, bad: int = 0, **more: Any) -> list[PreferenceItem]:
-    counts = {"pair": pairs, "good": good, "bad": bad}
-    return [item(f"{kind}{n}", kind, **more) for kind, count in counts.items() for n in range(count)]
-
-
-SMALL = {"min_pairs": 5, "min_downs": 3}
+SMALL = {"min_pairs": 5, "min_downs": 3, "min_ups": 3}
 
 
 @pytest.mark.parametrize(
@@ -44,8 +18,13 @@ SMALL = {"min_pairs": 5, "min_downs": 3}
         (items(pairs=5), SMALL, "dpo", "5 real pairs, and it needs 5"),
         (items(pairs=4), SMALL, "kto", "4 good and 4 bad answers, 4 real pairs of the 5"),
         (items(pairs=5, source="resample"), SMALL, "kto", "0 real pairs"),
-        (items(good=9, bad=2), SMALL, "none", "2 bad answers are left after filtering, and the recipe asks for 3"),
-        (items(bad=9), SMALL, "none", "0 good and 9 bad answers"),
+        (items(good=9, bad=2), SMALL, "none", "2 bad answers, and the recipe asks for 3 (preference.min_downs"),
+        (items(bad=9), SMALL, "none", "0 good answers, and the recipe asks for 3 (preference.min_ups"),
+        (items(bad=9), {"min_downs": 0, "min_ups": 0}, "none", "0 good and 9 bad answers, and it takes both"),
+        (items(good=1, bad=2000), {}, "none", "1 good answers, and the recipe asks for 100"),
+        (items(good=99, bad=200), {}, "none", "99 good answers, and the recipe asks for 100"),
+        (items(good=100, bad=200), {}, "kto", "100 good and 200 bad answers"),
+        (items(good=1, bad=2000), {"method": "kto"}, "kto", "the recipe says so; 1 good and 2000 bad"),
         (items(good=9, bad=3), SMALL, "kto", "their topics differ by 0.00"),
         (
             items(good=9, topic="a") + items(bad=3),
@@ -60,7 +39,7 @@ SMALL = {"min_pairs": 5, "min_downs": 3}
         (items(good=2), {"method": "kto"}, "none", "asks for KTO, which takes good and bad answers; there are 2 and 0"),
         (items(good=2, bad=1), {"method": "bco"}, "bco", "the recipe says so"),
         (items(pairs=9), {"method": "none"}, "none", "the recipe says so"),
-        ([], {}, "none", "0 bad answers are left after filtering, and the recipe asks for 200"),
+        ([], {}, "none", "0 bad answers, and the recipe asks for 200"),
     ],
 )
 def test_the_method_follows_the_counts_and_says_why(given: Any, rule: Any, method: str, said: str) -> None:

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.backends.base import Machine
 from pipelines.errors import ModelError, RecipeError
+from pipelines.feedback.method import choose_method
 from pipelines.forecast.model_size import shape_of
-from pipelines.forecast.preference import Thumbs, count_thumbs
+from pipelines.forecast.preference import Thumbs, count_thumbs, plan_preference
 from pipelines.forecast.round import Plan, Stock, forecast
 from pipelines.mixture.anchors import AnchorName
-from pipelines.recipe import Recipe
+from pipelines.recipe import Preference, Recipe
 from pipelines.recipe_file import load_recipe, parse_recipe
 from pipelines.records import MessageKey, RatedConversation, RatedMessage
+from tests.pipelines.feedback_rows import preference_items as items
 
 RECIPES = Path(__file__).resolve().parents[3] / "data" / "recipes"
 NOTHING = Stock(examples=0, tokens=0)
@@ -239,7 +243,15 @@ def test_enough_pairs_are_learnt_as_pairs() -> None:
         (
             Thumbs(pairs=9, good=500, bad=199),
             {},
-            "preferences would be left out: 199 answers were voted down, and the recipe asks for 200",
+            "preferences would be left out: 199 bad answers, and the recipe asks for 200 (preference.min_downs",
+        ),
+        (Thumbs(pairs=0, good=1, bad=2000), {}, "left out: 1 good answers, and the recipe asks for 100"),
+        (Thumbs(pairs=0, good=0, bad=2000), {"method": "kto"}, "asks for KTO, which takes good and bad answers"),
+        (Thumbs(pairs=0, good=1, bad=2000), {"method": "kto"}, "kto on 1 good and 2000 bad answers, because"),
+        (
+            Thumbs(pairs=0, good=100, bad=1001),
+            {},
+            "100 answers of one label against 1001 of the other are not balanced",
         ),
         (
             PLENTY,
@@ -267,6 +279,7 @@ def test_preferences_that_leave_the_evidence_are_warned_about(
     ("thumbs", "changes"),
     [
         (Thumbs(pairs=9, good=500, bad=200), {}),
+        (Thumbs(pairs=0, good=100, bad=1000), {}),
         (PLENTY, {"learning_rate": 1e-5}),
         (PLENTY, {"learning_rate": 5e-7}),
         (PLENTY, {"warmup": 49}),
@@ -277,6 +290,26 @@ def test_preferences_that_leave_the_evidence_are_warned_about(
 )
 def test_preferences_just_inside_the_evidence_stay_silent(thumbs: Thumbs, changes: dict[str, Any]) -> None:
     assert thumbed(thumbs, **changes).warnings == ()
+
+
+@given(
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.sampled_from(["auto", "dpo", "kto", "bco", "none"]),
+    st.integers(0, 30),
+    st.integers(0, 30),
+)
+def test_the_forecast_chooses_as_the_round_does(
+    pairs: int, good: int, bad: int, method: str, downs: int, ups: int
+) -> None:
+    rule = Preference.model_validate({"method": method, "min_pairs": 20, "min_downs": downs, "min_ups": ups})
+    made = items(pairs=pairs, good=good, bad=bad)
+
+    choice = choose_method(made, rule)
+    plan = plan_preference(rule, Thumbs(pairs=pairs, good=pairs + good, bad=pairs + bad))
+
+    assert (plan.method, plan.why) == (choice.method, choice.why)
 
 
 def test_a_recipe_without_preferences_says_nothing_of_thumbs() -> None:

@@ -84,7 +84,7 @@ def test_a_method_without_enough_to_read_is_left_out_with_its_sentence(
     done = run(tmp_path, tiny_base, sft, prefer(tmp_path / "scratch", chosen_items(CHATS), method="auto"))
 
     assert done.trained is None and not list((tmp_path / "out").iterdir())
-    assert done.choice.why.startswith("none: 7 bad answers are left after filtering, and the recipe asks for 200")
+    assert done.choice.why.startswith("none: 7 bad answers, and the recipe asks for 200 (preference.min_downs")
 
 
 def test_a_wrong_sum_voted_down_becomes_a_pair_with_the_champions_right_one(
