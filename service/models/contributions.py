@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from sqlmodel import Session
 
 from pipelines.errors import NotFound
-from service.store import fates, models
-from service.store import erasure
-from service.store.fates import FeedbackUses, ConversationUses
+from service.store import erasure, fates, models
+from service.store.fates import ConversationUses, FeedbackUses
 from service.store.people import app_id
 from service.store.session import Store
 from service.vault import Vault
@@ -56,8 +55,11 @@ def contribution(store: Store, vault: Vault, model_id: str, app: str, user: str)
         ranked = {one.person: one for one in _ranked(session, rounds)}
         mine = [ranked[name] for name in sorted({person, *raters}) if name in ranked]
         return Contribution(
-            person=person, rounds=tuple(sorted(rounds)), conversations=tuple(fates.uses_by(session, person, rounds)),
-            feedback=tuple(heard), token_share=sum(one.token_share for one in mine),
+            person=person,
+            rounds=tuple(sorted(rounds)),
+            conversations=tuple(fates.uses_by(session, person, rounds)),
+            feedback=tuple(heard),
+            token_share=sum(one.token_share for one in mine),
             weight_share=sum(one.weight_share for one in mine),
         )
 
@@ -84,7 +86,9 @@ def _ranked(session: Session, rounds: Collection[int]) -> list[Influence]:
     all_tokens, all_weight = sum(tokens.values()), sum(weights.values())
     everybody = [
         Influence(
-            person=person, tokens=tokens.get(person, 0), weight=weights.get(person, 0.0),
+            person=person,
+            tokens=tokens.get(person, 0),
+            weight=weights.get(person, 0.0),
             token_share=tokens.get(person, 0) / all_tokens if all_tokens else 0.0,
             weight_share=weights.get(person, 0.0) / all_weight if all_weight else 0.0,
         )

@@ -15,8 +15,7 @@ from sqlmodel import Session
 
 from pipelines.errors import InputError
 from service.settings import Settings
-from service.store import audit
-from service.store import models
+from service.store import audit, models
 from service.store.models import StoredModel
 from service.store.session import Store
 from service.store.tables import ServedForm, now
@@ -34,7 +33,9 @@ class CollectedFile:
     reason: str
 
 
-def collect(store: Store, settings: Settings, keep: int = 3, dry_run: bool = False, *, by: str = "gc") -> list[CollectedFile]:
+def collect(
+    store: Store, settings: Settings, keep: int = 3, dry_run: bool = False, *, by: str = "gc"
+) -> list[CollectedFile]:
     """Delete the GGUFs that nothing needs any more and give what went; `dry_run` only tells.
 
     The row is marked first, in one transaction with the choice, so a promotion at the same time either comes before

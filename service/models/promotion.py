@@ -18,8 +18,7 @@ from pipelines.artifacts import sha256_of
 from pipelines.errors import ArtifactError, Conflict, InputError, Refused
 from pipelines.isolated import run_in_child
 from service.settings import Settings
-from service.store import audit
-from service.store import files, models
+from service.store import audit, files, models
 from service.store.models import StoredModel
 from service.store.session import Store
 from service.store.tables import Model, Promotion, ServedForm
@@ -34,7 +33,12 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def promote(
-    store: Store, settings: Settings, model_id: str, by: str, override_reason: str | None = None, *,
+    store: Store,
+    settings: Settings,
+    model_id: str,
+    by: str,
+    override_reason: str | None = None,
+    *,
     automatic: bool = False,
 ) -> Promotion:
     """Make a model the champion and give the committed row.
@@ -143,7 +147,9 @@ def _staleness(session: Session, model: Model, champion: str | None) -> list[str
     judged = models.judged_against(session, model)
     if model.verdict is None or champion is None or judged == champion:
         return []
-    return [f"its gate compared it with '{judged or 'no champion'}', but the champion is now '{champion}'; run a new round"]
+    return [
+        f"its gate compared it with '{judged or 'no champion'}', but the champion is now '{champion}'; run a new round"
+    ]
 
 
 def taint(model: Model) -> list[str]:
@@ -161,7 +167,9 @@ def _commit(
         models.lock_promotions(session)
         last = models.last_promotion(session)
         if (last.id if last else None) != (seen.id if seen else None):
-            raise Conflict(f"'{last.model_id if last else None}' became the champion meanwhile; look again before promoting")
+            raise Conflict(
+                f"'{last.model_id if last else None}' became the champion meanwhile; look again before promoting"
+            )
         entry = models.get_model(session, model_id)
         if entry.form is None or entry.form.collected_at is not None:
             raise ArtifactError(f"the file of '{model_id}' was deleted by gc meanwhile")

@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
-from pipelines.context import Baseline, Journal, RoundResult, RoundContext
+from pipelines.context import Baseline, Journal, RoundContext, RoundResult
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
-from pipelines.feedback.reasons import FEEDBACK_REASONS, LOST as LOST_REASONS
+from pipelines.feedback.reasons import LOST as LOST_REASONS
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus, FeedbackFate, Record, ServedForm
@@ -53,14 +53,20 @@ class Told:
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
     ) -> RoundResult:
         step = runner_of(attempt, corpus, journal)
-        taken = run_stage(step, "snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self), recipe.select)
+        taken = run_stage(
+            step, "snapshot", SnapshotOutput, lambda out: _snapshot(corpus, recipe, out, self), recipe.select
+        )
         if self.stop_at == "snapshot":
             raise SystemExit("killed")
         check = Check(suite="tiny_math", criterion="margin", outcome="pass", reason="tiny_math: pass")
         return RoundResult(
-            outcome="pass", reasons=(check.reason,), counts=taken.sizes, adapter=str(attempt.folder / "train"),
+            outcome="pass",
+            reasons=(check.reason,),
+            counts=taken.sizes,
+            adapter=str(attempt.folder / "train"),
             origin=Baseline(id="tiny-origin-1", form=_form(context.models / "tiny-origin-1" / "model.gguf")),
-            candidate=_form(attempt.folder / "export" / "model.gguf"), verdict=Verdict(outcome="pass", checks=(check,)),
+            candidate=_form(attempt.folder / "export" / "model.gguf"),
+            verdict=Verdict(outcome="pass", checks=(check,)),
         )
 
 
@@ -77,17 +83,31 @@ def _snapshot(corpus: Corpus, recipe: Recipe, out: Path, told: Told) -> Snapshot
 def _fates(one: Any, down_rule: str) -> list[FeedbackFate]:
     def fate(message: str, rater: str, kind: Any, value: Any, outcome: Any, rule: str, weight: float) -> FeedbackFate:
         return FeedbackFate(
-            conversation=one.conversation, message=message, rater=rater, kind=kind, value=value, outcome=outcome,
-            rule=rule, weight=weight,
+            conversation=one.conversation,
+            message=message,
+            rater=rater,
+            kind=kind,
+            value=value,
+            outcome=outcome,
+            rule=rule,
+            weight=weight,
         )
 
     ratings = [
-        fate(m.key.message, r.rater, "vote", r.value, *(("used", "siblings", 0.5) if r.value > 0 else ("dropped", down_rule, 0.0)))
+        fate(
+            m.key.message,
+            r.rater,
+            "vote",
+            r.value,
+            *(("used", "siblings", 0.5) if r.value > 0 else ("dropped", down_rule, 0.0)),
+        )
         for m in one.messages
         for r in m.ratings
     ]
     written = [
-        fate(m.corrects.of, m.corrects.rater, "correction", 1, "used", "correction", 1.0) for m in one.messages if m.corrects
+        fate(m.corrects.of, m.corrects.rater, "correction", 1, "used", "correction", 1.0)
+        for m in one.messages
+        if m.corrects
     ]
     compared = [fate(c.chosen, c.rater, "comparison", 1, "held_out", "comparison", 1.0) for c in one.comparisons]
     return ratings + written + compared
@@ -128,8 +148,10 @@ def test_a_rounds_fates_are_recorded_once_though_it_was_killed(settings: Setting
     assert go_on(settings, store, vault, Told()) == "passed"
     told = sorted((fate.kind, fate.value, fate.outcome, fate.rule, fate.weight) for fate in fates(store))
     assert told == [
-        ("comparison", 1, "held_out", "comparison", 1.0), ("correction", 1, "used", "correction", 1.0),
-        ("vote", -1, "dropped", "echo", 0.0), ("vote", 1, "used", "siblings", 0.5),
+        ("comparison", 1, "held_out", "comparison", 1.0),
+        ("correction", 1, "used", "correction", 1.0),
+        ("vote", -1, "dropped", "echo", 0.0),
+        ("vote", 1, "used", "siblings", 0.5),
     ]
 
 
@@ -157,8 +179,10 @@ def test_votes_on_answers_that_fresh_ones_replaced_are_recorded_as_used(
     learn(settings, store, vault, Resampling(down_rule="pairs_only"))
     told = sorted((fate.kind, fate.value, fate.outcome, fate.rule) for fate in fates(store))
     assert told == [
-        ("comparison", 1, "held_out", "comparison"), ("correction", 1, "used", "correction"),
-        ("vote", -1, "used", "resample"), ("vote", 1, "used", "siblings"),
+        ("comparison", 1, "held_out", "comparison"),
+        ("correction", 1, "used", "correction"),
+        ("vote", -1, "used", "resample"),
+        ("vote", 1, "used", "siblings"),
     ]
 
 
@@ -175,7 +199,9 @@ def test_an_app_can_look_up_what_became_of_every_piece(settings: Settings, store
     assert (by_position[3]["corrects"], by_position[3]["state"]) == (2, "stands")
     told = {(one["position"], one["kind"], one["outcome"], one["rule"]) for one in found["rounds"][0]["feedback"]}
     assert told == {
-        (1, "vote", "used", "siblings"), (2, "vote", "dropped", "echo"), (2, "correction", "used", "correction"),
+        (1, "vote", "used", "siblings"),
+        (2, "vote", "dropped", "echo"),
+        (2, "correction", "used", "correction"),
         (1, "comparison", "held_out", "comparison"),
     }
     assert not any(name in answer.text for name in people)
@@ -183,7 +209,13 @@ def test_an_app_can_look_up_what_became_of_every_piece(settings: Settings, store
 
 def test_corrections_that_do_not_count_say_why(settings: Settings, store: Store, vault: Vault) -> None:
     put(store, vault, conversation(id="c", messages=CHAT))
-    for text, user in (("One.", "u-2"), ("Two.", "u-2"), ("qwz xkcv bnmp sdfg " * 20, "u-3"), ("Three.", "u-4"), (None, "u-4")):
+    for text, user in (
+        ("One.", "u-2"),
+        ("Two.", "u-2"),
+        ("qwz xkcv bnmp sdfg " * 20, "u-3"),
+        ("Three.", "u-4"),
+        (None, "u-4"),
+    ):
         correct(store, vault, "a", text, user)
     compare(store, vault, "a", "unheard of")
     curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
@@ -214,7 +246,9 @@ def test_forgetting_somebody_taints_what_used_them_and_keeps_the_fates(
         assert hmac not in set(session.exec(select(tables.Person.hmac)))
 
 
-def test_forgetting_who_only_voted_stops_a_round_that_uses_the_vote(settings: Settings, store: Store, vault: Vault) -> None:
+def test_forgetting_who_only_voted_stops_a_round_that_uses_the_vote(
+    settings: Settings, store: Store, vault: Vault
+) -> None:
     with pytest.raises(SystemExit):
         learn(settings, store, vault, Told(stop_at="snapshot"))
     assert forget(store, vault, "default", "u-2").cancelled == (1,)
@@ -228,8 +262,19 @@ def test_a_fate_of_a_rater_from_before_raters_were_people_loses_its_hash(
         app_id = session.exec(select(tables.App.id)).one()
         hmac = vault.person_hash(app_id, "old")
         session.add(tables.Vote(app_id=app_id, message_hmac="m", rater_hmac=hmac, value=1))
-        session.add(tables.FeedbackFate(round_id=1, conversation_id="c", message_id="m", rater=hmac, kind="vote",
-                                        value=1, outcome="used", rule="lone", weight=1.0))
+        session.add(
+            tables.FeedbackFate(
+                round_id=1,
+                conversation_id="c",
+                message_id="m",
+                rater=hmac,
+                kind="vote",
+                value=1,
+                outcome="used",
+                rule="lone",
+                weight=1.0,
+            )
+        )
     assert contributions.contribution(store, vault, "small-r0001-a1", "default", "old").weight_share == 0.4
     assert forget(store, vault, "default", "old").rounds == (1,)
     assert hmac not in {fate.rater for fate in fates(store)}
@@ -269,8 +314,14 @@ def test_a_vote_that_made_sft_learn_is_used_and_forgetting_its_rater_taints(
     vote(store, vault, "Aa", 1, "ra")
     turn(settings, store, vault)
 
-    assert sorted((fate.outcome, fate.rule) for fate in fates(store)) == [("dropped", "no_preference_stage"), ("used", "rating")]
-    assert [contributions.contribution(store, vault, "small-r0001-a1", "default", name).weight_share for name in ("ra", "rb")] == [0.0, 1.0]
+    assert sorted((fate.outcome, fate.rule) for fate in fates(store)) == [
+        ("dropped", "no_preference_stage"),
+        ("used", "rating"),
+    ]
+    assert [
+        contributions.contribution(store, vault, "small-r0001-a1", "default", name).weight_share
+        for name in ("ra", "rb")
+    ] == [0.0, 1.0]
     assert forget(store, vault, "default", "rb").models == ("small-r0001-a1",)
 
 
@@ -295,9 +346,15 @@ def given(store: Store, vault: Vault) -> None:
 
 
 LOST = [
-    ("X1", "comparison", "message_unknown"), ("", "vote", "message_unknown"), ("G", "vote", "conversation_rejected"),
-    ("G", "vote", "conversation_rejected"), ("W", "vote", "not_curated_yet"), ("X1", "comparison", "other_prompt"),
-    ("X1", "comparison", "replaced"), ("X1", "vote", "replaced"), ("X2", "correction", "correction_refused"),
+    ("X1", "comparison", "message_unknown"),
+    ("", "vote", "message_unknown"),
+    ("G", "vote", "conversation_rejected"),
+    ("G", "vote", "conversation_rejected"),
+    ("W", "vote", "not_curated_yet"),
+    ("X1", "comparison", "other_prompt"),
+    ("X1", "comparison", "replaced"),
+    ("X1", "vote", "replaced"),
+    ("X2", "correction", "correction_refused"),
     ("X2", "vote", "correction_refused"),
 ]
 
@@ -312,8 +369,12 @@ def test_whatever_stands_is_counted_with_a_reason(settings: Settings, store: Sto
     go_on(settings, store, vault, Told(really=True))
 
     with store.read() as session:
-        named = {row.id: id for row in session.exec(select(tables.Conversation)) for id in ("G", "W", "X1", "X2")
-                 if row.client_hmac == vault.conversation_hash(row.app_id, id)}
+        named = {
+            row.id: id
+            for row in session.exec(select(tables.Conversation))
+            for id in ("G", "W", "X1", "X2")
+            if row.client_hmac == vault.conversation_hash(row.app_id, id)
+        }
         feedback = session.exec(select(tables.Snapshot)).one().counts["feedback"]
     told = sorted((named.get(fate.conversation_id, ""), fate.kind, fate.rule) for fate in fates(store))
     assert told == sorted([*LOST, ("X1", "correction", "rating")])
@@ -330,10 +391,13 @@ def test_an_app_can_look_up_feedback_on_what_no_round_read(settings: Settings, s
 
     assert [(one["round"], one["outcome"], one["reason"]) for one in rejected] == [(1, "left_out", "not_clean")]
     assert [(one["position"], one["value"], one["rule"]) for one in rejected[0]["feedback"]] == [
-        (1, 1, "conversation_rejected"), (1, -1, "conversation_rejected"),
+        (1, 1, "conversation_rejected"),
+        (1, -1, "conversation_rejected"),
     ]
     assert {one["rule"] for one in clean[0]["feedback"]} == {"rating", "replaced", "other_prompt", "message_unknown"}
-    assert [one.rule for one in contributions.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback] == ["message_unknown"]
+    assert [
+        one.rule for one in contributions.contribution(store, vault, "small-r0001-a1", "default", "r3").feedback
+    ] == ["message_unknown"]
 
 
 @pytest.mark.usefixtures("all_train")
@@ -364,23 +428,42 @@ def test_every_reason_for_lost_feedback_has_its_words() -> None:
 def test_why_tells_what_a_user_contributed_to_a_model(settings: Settings, store: Store, vault: Vault) -> None:
     learn(settings, store, vault)
     author, voter, critic, stranger = (
-        contributions.contribution(store, vault, "small-r0001-a1", "default", user) for user in ("u-1", "u-2", "u-3", "u-5")
+        contributions.contribution(store, vault, "small-r0001-a1", "default", user)
+        for user in ("u-1", "u-2", "u-3", "u-5")
     )
     assert [(use.outcome, use.conversations) for use in author.conversations] in ([("used", 1)], [("held_out", 1)])
-    assert [(one.kind, one.outcome, one.rule, one.count, one.weight) for one in voter.feedback] == [("vote", "used", "siblings", 1, 0.5)]
+    assert [(one.kind, one.outcome, one.rule, one.count, one.weight) for one in voter.feedback] == [
+        ("vote", "used", "siblings", 1, 0.5)
+    ]
     assert (round(voter.weight_share, 2), voter.conversations, critic.weight_share) == (0.33, (), 0.0)
-    assert [one.rule for one in critic.feedback] == ["echo"] and [one.outcome for one in stranger.feedback] == ["held_out"]
+    assert [one.rule for one in critic.feedback] == ["echo"] and [one.outcome for one in stranger.feedback] == [
+        "held_out"
+    ]
 
 
 @pytest.mark.usefixtures("all_train")
 def test_the_tokens_of_a_correction_are_its_writers(settings: Settings, store: Store, vault: Vault) -> None:
-    put(store, vault, asked("X", "2026-01-01T00:00:00Z"), asked("Y", "2026-01-02T00:00:00Z", messages=[
-        {"role": "user", "content": "Who rules the town of Orm?"}, {"role": "assistant", "content": "Nobody at all."}
-    ], satisfaction=5))
+    put(
+        store,
+        vault,
+        asked("X", "2026-01-01T00:00:00Z"),
+        asked(
+            "Y",
+            "2026-01-02T00:00:00Z",
+            messages=[
+                {"role": "user", "content": "Who rules the town of Orm?"},
+                {"role": "assistant", "content": "Nobody at all."},
+            ],
+            satisfaction=5,
+        ),
+    )
     correct(store, vault, "Xa", "It is Kolm, by the river.", "writer")
     turn(settings, store, vault)
 
-    shares = {name: contributions.contribution(store, vault, "small-r0001-a1", "default", name).token_share for name in ("p-X", "p-Y", "writer")}
+    shares = {
+        name: contributions.contribution(store, vault, "small-r0001-a1", "default", name).token_share
+        for name in ("p-X", "p-Y", "writer")
+    }
     # `len` counts tokens in this round: characters of the two answers that are learnt
     assert shares == {"p-X": 0.0, "p-Y": 14 / 39, "writer": 25 / 39}
 
@@ -415,5 +498,9 @@ def test_why_speaks_on_the_command_line(sqlite_settings: Settings, monkeypatch: 
         return " ".join(CliRunner().invoke(app, ["why", *words]).output.split())
 
     assert "round 1: 1 votes used (siblings), weight 0.50" in told("small-r0001-a1", "--user", "u-2")
-    assert "learned from nobody" in told("tiny-origin-1") and "1 votes dropped (echo)" in told("small-r0001-a1", "--user", "u-3")
-    assert "feedback weight" in told("small-r0001-a1") and "contributed nothing" in told("tiny-origin-1", "--user", "u-2")
+    assert "learned from nobody" in told("tiny-origin-1") and "1 votes dropped (echo)" in told(
+        "small-r0001-a1", "--user", "u-3"
+    )
+    assert "feedback weight" in told("small-r0001-a1") and "contributed nothing" in told(
+        "tiny-origin-1", "--user", "u-2"
+    )

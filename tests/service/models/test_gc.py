@@ -37,7 +37,9 @@ def left(settings: Settings) -> set[str]:
     return {path.parent.name for path in settings.models.glob("*/model.gguf")}
 
 
-def test_the_newest_three_the_champion_the_one_before_and_the_origin_stay(store: Store, settings: Settings, add: Add) -> None:
+def test_the_newest_three_the_champion_the_one_before_and_the_origin_stay(
+    store: Store, settings: Settings, add: Add
+) -> None:
     add("origin", kind="origin", verdict=None)
     for name in "abcdefgh":
         add(name, verdict="fail")
@@ -53,11 +55,16 @@ def test_a_dry_run_tells_the_same_and_deletes_nothing(store: Store, settings: Se
         add(name, verdict="fail")
     told = collect(store, settings, keep=1, dry_run=True)
     assert left(settings) == set("abcd")
-    assert collect(store, settings, keep=1) == told and [one.reason for one in told] == ["it is not among the newest 1"] * 3
+    assert (
+        collect(store, settings, keep=1) == told
+        and [one.reason for one in told] == ["it is not among the newest 1"] * 3
+    )
     assert left(settings) == {"d"} and collect(store, settings, keep=1) == []
 
 
-def test_a_candidate_that_waits_for_its_click_stays_and_a_stale_one_goes(store: Store, settings: Settings, add: Add) -> None:
+def test_a_candidate_that_waits_for_its_click_stays_and_a_stale_one_goes(
+    store: Store, settings: Settings, add: Add
+) -> None:
     add("origin", kind="origin", verdict=None)
     crown(store, "origin")
     add("waiting", round_id=1)
@@ -90,10 +97,15 @@ def test_a_tainted_file_goes_once_a_clean_champion_answers_and_its_days_are_over
     crown(store, "tainted")
     if champion:
         crown(store, champion, "tainted")
-    assert (("tainted" in {one.model_id for one in collect(store, settings)}), "tainted" not in left(settings)) == (goes, goes)
+    assert (("tainted" in {one.model_id for one in collect(store, settings)}), "tainted" not in left(settings)) == (
+        goes,
+        goes,
+    )
 
 
-def test_what_went_is_marked_and_a_file_left_by_a_crash_goes_next_time(store: Store, settings: Settings, add: Add) -> None:
+def test_what_went_is_marked_and_a_file_left_by_a_crash_goes_next_time(
+    store: Store, settings: Settings, add: Add
+) -> None:
     path = add("old", verdict="fail")
     add("newest", verdict="fail")
     collect(store, settings, keep=1)

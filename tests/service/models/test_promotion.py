@@ -47,7 +47,10 @@ def test_a_candidate_that_passed_becomes_champion_and_the_link_follows(store: St
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"verdict": "fail", "reasons": ["tiny_math: 4 points lost: fail"]}, "its gate said fail; tiny_math: 4 points lost"),
+        (
+            {"verdict": "fail", "reasons": ["tiny_math: 4 points lost: fail"]},
+            "its gate said fail; tiny_math: 4 points lost",
+        ),
         ({"verdict": "inconclusive"}, "its gate said inconclusive"),
         ({"verdict": None}, "no gate has judged it yet"),
         ({"tainted_at": datetime(2026, 11, 1, tzinfo=UTC)}, "learned from a person who was erased on 2026-11-01"),
@@ -106,7 +109,9 @@ def test_the_first_candidate_promoted_leaves_its_origin_to_roll_back_to(store: S
 
 
 @pytest.mark.usefixtures("home")
-def test_the_champion_cannot_be_promoted_again_nor_a_model_that_does_not_exist(store: Store, settings: Settings) -> None:
+def test_the_champion_cannot_be_promoted_again_nor_a_model_that_does_not_exist(
+    store: Store, settings: Settings
+) -> None:
     with pytest.raises(Refused, match="the champion already"):
         promote(store, settings, "origin", "test", override_reason="again")
     with pytest.raises(NotFound, match="no model is called 'nobody'; the newest are origin"):
@@ -128,7 +133,9 @@ def test_rollback_walks_back_through_the_champions_one_by_one(store: Store, sett
 
 
 @on_sqlite
-def test_rollback_to_a_model_that_learned_from_an_erased_person_needs_a_reason(store: Store, settings: Settings) -> None:
+def test_rollback_to_a_model_that_learned_from_an_erased_person_needs_a_reason(
+    store: Store, settings: Settings
+) -> None:
     add_model(store, settings, "old", tainted_at=datetime(2026, 11, 1, tzinfo=UTC))
     add_model(store, settings, "new")
     crown(store, "old")
@@ -205,7 +212,9 @@ def test_a_champion_that_changed_during_the_check_is_a_conflict(
         promote(store, settings, "slow", "test")
 
 
-def test_the_judging_champion_is_found_by_time_when_the_round_does_not_name_it(store: Store, settings: Settings) -> None:
+def test_the_judging_champion_is_found_by_time_when_the_round_does_not_name_it(
+    store: Store, settings: Settings
+) -> None:
     add_model(store, settings, "origin", kind="origin")
     crown(store, "origin")
     add_round(store, started_at=datetime.now(UTC))
