@@ -117,6 +117,25 @@ class ChatTokenizer:
         """How many tokens get loss: answers marked `trained` that fit, with their end-of-turn markers."""
         return sum(self.encode_turns(turns, max_tokens)[1])
 
+    def can_render(self, turns: Sequence[Turn]) -> bool:
+        """Whether the template takes this chat and lets its trained answers be told from the rest."""
+        try:
+            render_masked(self.template, as_messages(turns), [turn.trained for turn in turns], **self.named)
+        except ModelError:
+            return False
+        return True
+
+    def check_template(self) -> None:
+        """Raise ModelError where no chat can be rendered: then it is the template that is wrong, not one of many chats."""
+        turns = (Turn(role="user", content="Hello!"), Turn(role="assistant", content="Hello.", trained=True))
+        try:
+            self.encode_turns(turns)
+        except ModelError as error:
+            raise ModelError(
+                f"the base model's chat template cannot render even one question with its answer: {error}; put a working "
+                "template into its chat_template.jinja, or use another base"
+            ) from error
+
     def ids(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> list[int]:
         """The ids of a prompt; `generate` appends the header that asks for the assistant's next turn."""
         return self.text_ids(render(self.template, messages, generate=generate, **self.named))

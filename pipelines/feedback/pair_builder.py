@@ -48,10 +48,10 @@ class PairBuilder:
             newest, original = self._answers[last.other], self._answers[name]
             for piece in older:
                 self._drop([piece], "duplicate" if self._answers[piece.other].text == newest.text else "superseded")
-            flaw = "same_text" if newest.text == original.text else newest.flaw or self._answers.too_long(newest)
+            flaw = "same_text" if newest.text == original.text else newest.flaw or self._answers.unreadable(newest)
             if flaw:
                 self._drop([last], flaw)
-            elif self._answers.too_long(original):
+            elif self._answers.unreadable(original):
                 drafts.append(Draft("lone", newest, None, self._weights[last.key], (last,)))
             else:
                 drafts.append(Draft("correction", newest, original, self._weights[last.key], (last,)))
@@ -70,7 +70,7 @@ class PairBuilder:
                 continue
             won, good, weight = decided
             answer = self._answers[name]
-            flaw = (good and answer.flaw) or self._answers.too_long(answer)
+            flaw = (good and answer.flaw) or self._answers.unreadable(answer)
             if flaw:
                 self._drop(won, flaw)
             else:
@@ -91,7 +91,9 @@ class PairBuilder:
             won, is_first, weight = decided
             chosen, rejected = (self._answers[name] for name in ((first, second) if is_first else (second, first)))
             flaw = (
-                "same_text" if chosen.text == rejected.text else chosen.flaw or self._answers.too_long(chosen, rejected)
+                "same_text"
+                if chosen.text == rejected.text
+                else chosen.flaw or self._answers.unreadable(chosen, rejected)
             )
             if flaw:
                 self._drop(won, flaw)
@@ -127,7 +129,7 @@ class PairBuilder:
 
         def may_pair(good: Label, bad: Label) -> bool:
             alike = self._answers.intents.alike(good.answer.prompt, bad.answer.prompt)
-            return alike and self._answers.too_long(replace(bad.answer, before=good.answer.before)) is None
+            return alike and self._answers.unreadable(replace(bad.answer, before=good.answer.before)) is None
 
         return [
             draft

@@ -17,6 +17,7 @@ from pipelines.feedback.drafts import Draft, with_agreeing
 from pipelines.feedback.pair_builder import FindContaminated, PairBuilder
 from pipelines.feedback.pieces import fate_order
 from pipelines.feedback.rated_answers import Fits, RatedAnswers, fits_always
+from pipelines.feedback.select import Renders, renders_always
 from pipelines.feedback.weigh import WeighedFeedback
 from pipelines.recipe import Select
 from pipelines.records import FeedbackFate, PreferenceItem, TurnKey
@@ -36,13 +37,15 @@ def build_preferences(
     *,
     count_tokens: Callable[[str], int],
     find_contaminated: FindContaminated,
+    renders: Renders = renders_always,
     fits: Fits = fits_always,
 ) -> Preferences:
     """The preference items of what counts. `rules` bound what may be chosen: language, mixing, length.
 
-    What does not fit is no training item, chosen or rejected; what is kept apart is not trained on.
+    What cannot be rendered is no item at all; what does not fit is no training item, chosen or rejected, while what is
+    kept apart is not trained on.
     """
-    builder = PairBuilder(weighed, RatedAnswers(weighed.candidates, rules, count_tokens, fits))
+    builder = PairBuilder(weighed, RatedAnswers(weighed.candidates, rules, count_tokens, renders, fits))
     corrections = builder.corrections()
     labels = builder.labels()
     comparisons = builder.comparisons(labels)

@@ -11,6 +11,7 @@ from pipelines.feedback.lesson import FORM_FLAWS, INCOMPLETE, Flaw, TurnCase
 from pipelines.feedback.pieces import Feedback, pieces_of
 from pipelines.feedback.rules import Rule, first_against
 from pipelines.feedback.same_prompt import Intents, prompt_of
+from pipelines.feedback.select import Renders
 from pipelines.feedback.tree import originals_of, path_before
 from pipelines.recipe import Select
 from pipelines.records import RatedConversation, RatedMessage, Turn
@@ -59,9 +60,14 @@ class RatedAnswers:
     """All answers that feedback in these conversations names, by message id, with the intents of their prompts."""
 
     def __init__(
-        self, candidates: Sequence[RatedConversation], select: Select, count_tokens: Callable[[str], int], fits: Fits
+        self,
+        candidates: Sequence[RatedConversation],
+        select: Select,
+        count_tokens: Callable[[str], int],
+        renders: Renders,
+        fits: Fits,
     ) -> None:
-        self._select, self._count_tokens, self._fits = select, count_tokens, fits
+        self._select, self._count_tokens, self._renders, self._fits = select, count_tokens, renders, fits
         self._originals: dict[str, str] = {}
         homes = {candidate.conversation: candidate for candidate in candidates if any(pieces_of(candidate))}
         paths = {name: _paths(candidate, self._names(candidate)) for name, candidate in homes.items()}
@@ -85,10 +91,12 @@ class RatedAnswers:
         there = tuple(self._answers[name] for name in names if name in self._answers)
         return first_against(RULES, NamedAnswers(candidate, len(names), there, self._select))
 
-    def too_long(self, *answers: Answer) -> str | None:
-        """The rule, if one of these is for training and does not fit with its prompt."""
+    def unreadable(self, *answers: Answer) -> str | None:
+        """The rule by which one of these cannot be read with its prompt: by nobody, or not whole by training."""
         for answer in answers:
             prompt = [Turn(role=message.role, content=message.text) for message in answer.before]
+            if not self._renders([*prompt, Turn(role="assistant", content=answer.message.text, trained=True)]):
+                return "cannot_be_rendered"
             if answer.candidate.part == "train" and not self._fits(prompt, answer.message.text):
                 return "too_long"
         return None

@@ -45,6 +45,7 @@ SOURCES: Mapping[str, str] = {
 }
 # What the steps of pair building (pipelines/feedback/pair_builder.py) find of several pieces together.
 PAIRING: Mapping[str, str] = {
+    "cannot_be_rendered": "the base model's chat template cannot render the answer it speaks for behind its prompt",
     "too_long": "the answer it speaks for and its prompt are longer than training reads (train.max_tokens)",
     "same_text": "both answers say the same",
     "tied": "as much speaks for the answer as against it",

@@ -19,11 +19,18 @@ from pipelines.feedback.lesson import NAMED_FLAWS, Flaw, Lesson, lesson_of
 from pipelines.feedback.rules import Rule
 from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Select
-from pipelines.records import Outcome, RatedConversation, Record, SnapshotItem, TurnKey
+from pipelines.records import Outcome, RatedConversation, Record, SnapshotItem, Turn, TurnKey
 from pipelines.text import fold
 
 # For each text of the whole pool, the name of the suite item that stands in it, or None.
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
+# Whether the base model's chat template takes these turns.
+Renders = Callable[[Sequence[Turn]], bool]
+
+
+def renders_always(turns: Sequence[Turn]) -> bool:
+    """For where no model is asked."""
+    return True
 
 
 class UserCap(Record):
@@ -41,6 +48,7 @@ class SelectionPool:
     lessons: tuple[Lesson, ...]
     select: Select
     find_contaminated: FindContaminated
+    renders: Renders
     reasons: Mapping[str, str] = field(default_factory=dict)
     cap: UserCap | None = None
 
@@ -65,6 +73,7 @@ def select(
     *,
     count_tokens: Callable[[str], int],
     find_contaminated: FindContaminated,
+    renders: Renders = renders_always,
 ) -> tuple[list[SnapshotItem], UserCap | None]:
     """One item per candidate, oldest first, and the per-person cap that held (None: too few people for one).
 
@@ -75,7 +84,7 @@ def select(
     """
     lessons = [lesson_of(candidate, rules, count_tokens) for candidate in candidates]
     _refuse_split_clusters(lessons)
-    pool = SelectionPool(tuple(sorted(lessons, key=lambda one: one.newest_first)), rules, find_contaminated)
+    pool = SelectionPool(tuple(sorted(lessons, key=lambda one: one.newest_first)), rules, find_contaminated, renders)
     for rule in RULES:
         rejection = rule.rejects(pool)
         pool = replace(
@@ -113,27 +122,31 @@ def _refuse_split_clusters(lessons: Sequence[Lesson]) -> None:
 # ---- the rules ----------------------------------------------------------------------------------------------
 
 
-def _each(rejects: Callable[[Lesson, Select], bool]) -> Callable[[SelectionPool], Rejection]:
+def _each(rejects: Callable[[Lesson, SelectionPool], bool]) -> Callable[[SelectionPool], Rejection]:
     """A rule that looks at one conversation at a time."""
-    return lambda pool: Rejection({lesson.name for lesson in pool.left if rejects(lesson, pool.select)})
+    return lambda pool: Rejection({lesson.name for lesson in pool.left if rejects(lesson, pool)})
 
 
-def _is_foreign(lesson: Lesson, select: Select) -> bool:
-    return select.language.primary is not None and lesson.candidate.language != select.language.primary
+def _is_foreign(lesson: Lesson, pool: SelectionPool) -> bool:
+    return pool.select.language.primary not in (None, lesson.candidate.language)
 
 
-def _is_unrated(lesson: Lesson, select: Select) -> bool:
+def _is_unrated(lesson: Lesson, pool: SelectionPool) -> bool:
     return lesson.candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in lesson.answers)
 
 
-def _is_disliked(lesson: Lesson, select: Select) -> bool:
+def _is_disliked(lesson: Lesson, pool: SelectionPool) -> bool:
     return not lesson.liked and not any(net_votes(message) > 0 for message in lesson.answers)
 
 
+def _is_unrendered(lesson: Lesson, pool: SelectionPool) -> bool:
+    """Later rules train fewer of its answers, which no template minds."""
+    marked = zip(lesson.path, lesson.trained, strict=True)
+    return not pool.renders([Turn(role=turn.role, content=turn.text, trained=good) for turn, good in marked])
+
+
 def _all_share(flaw: Flaw) -> Rule[SelectionPool, Rejection]:
-    return Rule(
-        flaw.name, f"every answer {flaw.sentence}", _each(lambda lesson, select: lesson.common_flaw == flaw.name)
-    )
+    return Rule(flaw.name, f"every answer {flaw.sentence}", _each(lambda lesson, pool: lesson.common_flaw == flaw.name))
 
 
 def _duplicates(pool: SelectionPool) -> Rejection:
@@ -232,18 +245,19 @@ RULES: tuple[Rule[SelectionPool, Rejection], ...] = (
     Rule(
         "no_consent",
         "no consent to training was given",
-        _each(lambda lesson, select: lesson.candidate.consent is not True),
+        _each(lambda lesson, pool: lesson.candidate.consent is not True),
     ),
     Rule("other_language", "not in the recipe's primary language", _each(_is_foreign)),
-    Rule("no_answer", "holds no answer of the assistant", _each(lambda lesson, select: not lesson.path)),
+    Rule("no_answer", "holds no answer of the assistant", _each(lambda lesson, pool: not lesson.path)),
     Rule("unrated", "nobody rated it, or no rating of it counts", _each(_is_unrated)),
     Rule("low_satisfaction", "rated below the minimum, and no answer was voted up", _each(_is_disliked)),
     *(_all_share(flaw) for flaw in NAMED_FLAWS),
     Rule(
         "all_turns_flawed",
         "no answer is good enough to learn from",
-        _each(lambda lesson, select: not any(lesson.trained)),
+        _each(lambda lesson, pool: not any(lesson.trained)),
     ),
+    Rule("cannot_be_rendered", "the base model's chat template cannot render it", _each(_is_unrendered)),
     Rule("duplicate", "a newer copy of the same prompt and answer is used", _duplicates),
     Rule("superseded", "a newer answer to the same prompt is used", _superseded),
     Rule("contaminated", "repeats an item of the recipe's suites", _contaminated),

@@ -43,11 +43,15 @@ class Anchor(Record):
 
 
 class AnchorPool(Record):
-    """The anchors of one kind, ids unique. `contaminated` counts those that were taken out for repeating a suite."""
+    """The anchors of one kind, ids unique, and how many were taken out.
+
+    `contaminated` repeat a suite's item, `unrendered` the base model's chat template refuses.
+    """
 
     name: AnchorName
     anchors: tuple[Anchor, ...]
     contaminated: int = 0
+    unrendered: int = 0
 
     def split(self) -> tuple[list[Anchor], list[Anchor]]:
         """(train, dev): about one anchor in twenty of every family of ten or more is kept for dev, for good.
@@ -103,6 +107,19 @@ def without_contaminated(
     clean = {name: tuple(anchor for anchor in pool.anchors if next(found) is None) for name, pool in pools.items()}
     return {
         name: AnchorPool(name=name, anchors=clean[name], contaminated=len(pool.anchors) - len(clean[name]))
+        for name, pool in pools.items()
+    }
+
+
+def without_unrendered(
+    pools: Mapping[AnchorName, AnchorPool], renders: Callable[[Sequence[Turn]], bool]
+) -> Mapping[AnchorName, AnchorPool]:
+    """The pools without the anchors that the base model's chat template cannot render."""
+    clean = {
+        name: tuple(anchor for anchor in pool.anchors if renders(anchor.trained_turns)) for name, pool in pools.items()
+    }
+    return {
+        name: pool.model_copy(update={"anchors": clean[name], "unrendered": len(pool.anchors) - len(clean[name])})
         for name, pool in pools.items()
     }
 

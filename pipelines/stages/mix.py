@@ -48,7 +48,8 @@ class ShareLine(Record):
 class MixOutput(Record):
     """The plan and its report. `text_sha256` is of the text that the plan stands for, wherever it is rebuilt.
 
-    `contaminated_anchors` counts what was taken out of each pool because it repeats an item of the recipe's suites.
+    `contaminated_anchors` counts what was taken out of each pool because it repeats an item of the recipe's suites,
+    `unrendered_anchors` what the base model's chat template cannot render.
     """
 
     plan: str
@@ -63,6 +64,7 @@ class MixOutput(Record):
     dev_examples: Mapping[str, int]
     dev_tokens: int
     contaminated_anchors: Mapping[str, int] = {}
+    unrendered_anchors: Mapping[str, int] = {}
 
 
 Output = MixOutput
@@ -147,6 +149,7 @@ def mix(
         dev_examples=_by_source(dev),
         dev_tokens=sum(line.tokens for line in dev),
         contaminated_anchors={name: pool.contaminated for name, pool in pools.items() if pool.contaminated},
+        unrendered_anchors={name: pool.unrendered for name, pool in pools.items() if pool.unrendered},
     )
 
 

@@ -24,7 +24,7 @@ from pipelines.feedback.method import choose_method, resample_fates, settle_fate
 from pipelines.feedback.pairs import Preferences, build_preferences
 from pipelines.feedback.pieces import fate_order
 from pipelines.feedback.rated_answers import Fits, fits_always
-from pipelines.feedback.select import FindContaminated, UserCap, select
+from pipelines.feedback.select import FindContaminated, Renders, UserCap, renders_always, select
 from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
 from pipelines.recipe import Preference, Select
 from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem, Turn
@@ -125,9 +125,11 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         ModelError, SuiteError: the base model or a suite is missing or malformed.
     """
     tokenizer = ChatTokenizer(input.base.value)
+    tokenizer.check_template()
     selector = Selector(
         count_tokens=lambda text: len(tokenizer.text_ids(escape_markers(text))),
         find_contaminated=input.suites.value.contamination.check_pool,
+        renders=tokenizer.can_render,
         fits=partial(_fits, tokenizer, input.max_tokens) if input.method else fits_always,
     )
     return snapshot(context.corpus, input.select, out, selector, now=datetime.now(UTC), rule=input.method)
@@ -135,10 +137,11 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
 
 @dataclass(frozen=True)
 class Selector:
-    """How selection judges a text: its tokens, whether it repeats a suite's item, whether training can read it whole."""
+    """How selection judges a text: its tokens, whether it repeats a suite's item, whether a model can read it (whole)."""
 
     count_tokens: Callable[[str], int]
     find_contaminated: FindContaminated
+    renders: Renders = renders_always
     fits: Fits = fits_always
 
 
@@ -193,10 +196,12 @@ def as_resampled(taken: SnapshotOutput, folder: Path, answers: Container[str]) -
 
 def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule: Preference | None) -> _Taken:
     """Feedback is weighed first: what does not count teaches nothing in SFT either."""
-    count, find = selector.count_tokens, selector.find_contaminated
+    count, find, renders = selector.count_tokens, selector.find_contaminated, selector.renders
     weighed = weigh(corpus.candidates(), rules, now)
-    items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find)
-    made = build_preferences(weighed, rules, count_tokens=count, find_contaminated=find, fits=selector.fits)
+    items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find, renders=renders)
+    made = build_preferences(
+        weighed, rules, count_tokens=count, find_contaminated=find, renders=renders, fits=selector.fits
+    )
     method = choose_method(made.items, rule).method if rule else "none"
     fates = (*settle_fates(made.fates, method, items), *corpus.lost())
     preferences = replace(made, fates=tuple(sorted(fates, key=fate_order)))

@@ -12,7 +12,7 @@ from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import check_machine
 from pipelines.context import Baseline, RoundContext
 from pipelines.errors import RecipeError
-from pipelines.mixture.anchors import Pools, load_pools, without_contaminated
+from pipelines.mixture.anchors import Pools, load_pools, without_contaminated, without_unrendered
 from pipelines.recipe import GUARD_SUITE, Recipe
 from pipelines.stages.baseline import base_digest, find_base
 from pipelines.stages.contract import Keyed
@@ -20,7 +20,7 @@ from pipelines.stages.lineage import TrainingBase, keyed_adapter
 from pipelines.suites.folder import SuiteFolder, suite_digest
 from pipelines.suites.run import form_digest
 from pipelines.suites.scores import HELDOUT
-from pipelines.tokenizer import check_policy
+from pipelines.tokenizer import ChatTokenizer, check_policy
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -68,9 +68,10 @@ class Sources:
 
     @cached_property
     def pools(self) -> Keyed[Pools]:
-        """The anchor pools without what repeats an item of the suites."""
+        """The anchor pools without what repeats an item of the suites, or what the base's template cannot render."""
         found = load_pools(self.context.project / "data" / "general")
-        pools = without_contaminated(found, self.tasks.value.contamination.check_pool)
+        found = without_contaminated(found, self.tasks.value.contamination.check_pool)
+        pools = without_unrendered(found, ChatTokenizer(self.base.value).can_render)
         return Keyed[Pools](
             digest=digest_of({name: pool.model_dump(mode="json") for name, pool in pools.items()}), value=pools
         )

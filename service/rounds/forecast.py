@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pipelines.backends.base import Machine
 from pipelines.backends.launch import look_at_machine
 from pipelines.chat import escape_markers
 from pipelines.errors import PerennialError
+from pipelines.feedback.select import renders_always
 from pipelines.forecast.preference import count_thumbs
 from pipelines.forecast.round import Plan, Stock, forecast
 from pipelines.mixture.anchors import AnchorPool, load_pools
@@ -30,12 +30,17 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
     """
     folder = settings.project / recipe.base.model
     base = folder if (folder / "config.json").is_file() else None
-    count = _counter(base)
+    tokenizer = ChatTokenizer(base) if base else None
+    count = _counter(tokenizer)
     with store.read() as session:
         phase = recipe.phase(rounds.promoted_rounds(session, recipe.name))
         _, lineage = rounds.champion_lineage(session)
         seen = frozenset(rounds.seen_conversations(session, lineage))
-    selector = Selector(count_tokens=count, find_contaminated=lambda texts: [None] * len(texts))
+    selector = Selector(
+        count_tokens=count,
+        find_contaminated=lambda texts: [None] * len(texts),
+        renders=tokenizer.can_render if tokenizer else renders_always,
+    )
     corpus = StoreCorpus(store, vault, seen)
     taken = preview(corpus, phase.select, selector, now=datetime.now(UTC), rule=phase.preference)
     pools = load_pools(settings.project / "data" / "general")
@@ -66,10 +71,9 @@ def _enough(recipe: Recipe, new: Stock, missing: int) -> Stock:
     return Stock(examples=new.examples + missing, tokens=new.tokens + round(missing * mean))
 
 
-def _counter(base: Path | None) -> Callable[[str], int]:
-    if base is None:
+def _counter(tokenizer: ChatTokenizer | None) -> Callable[[str], int]:
+    if tokenizer is None:
         return lambda text: max(1, len(text) // _CHARACTERS_PER_TOKEN)
-    tokenizer = ChatTokenizer(base)
     return lambda text: len(tokenizer.text_ids(escape_markers(text)))
 
 

@@ -128,6 +128,7 @@ class ReportFacts(Record):
     examples: Mapping[str, int]
     tokens: Mapping[str, int]
     contaminated_anchors: Mapping[str, int]
+    unrendered_anchors: Mapping[str, int] = {}
     families: Mapping[str, Mapping[str, int]]
     training: TrainOutput
     loss: tuple[LossPoint, ...]

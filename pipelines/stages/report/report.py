@@ -80,6 +80,7 @@ def gather(input: Input) -> ReportFacts:
         examples=mixture.examples,
         tokens=mixture.tokens,
         contaminated_anchors=mixture.contaminated_anchors,
+        unrendered_anchors=mixture.unrendered_anchors,
         families=mixture.families,
         training=input.trained.output,
         loss=tuple(read_losses(input.trained.folder / input.trained.output.loss_history)),

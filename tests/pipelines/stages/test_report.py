@@ -38,11 +38,22 @@ def test_people_read_what_they_always_read(name: str, tmp_path: Path) -> None:
 def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path) -> None:
     facts = report.gather(made.report_input(tmp_path, **ROUNDS[name]))
     found, before = facts.model_dump(mode="json"), json.loads((REPORTS / f"{name}.json").read_text())
-    assert {key: found[key] for key in found.keys() - before.keys()}.keys() == {"people", "examples"}
+    assert {key: found[key] for key in found.keys() - before.keys()}.keys() == {
+        "people",
+        "examples",
+        "unrendered_anchors",
+    }
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
     assert found["training"].pop("trained_on") == "full"
     assert before.pop("recipe_digest") != found["recipe_digest"]  # of all keys that a recipe has: there are more now
     assert {key: found[key] for key in before} == before
+
+
+def test_anchors_that_the_template_refused_are_named(tmp_path: Path) -> None:
+    mixture = made.mixture(contaminated_anchors={}, unrendered_anchors={"coding": 7})
+    output = report.run(made.report_input(tmp_path, mixture=mixture), tmp_path, CONTEXT)
+    said = "Anchors that the chat template cannot render and that were not used: coding 7."
+    assert said in (tmp_path / output.markdown).read_text()
 
 
 def test_the_report_of_a_round_is_read_back_as_it_was_written(tmp_path: Path) -> None:
