@@ -12,7 +12,7 @@ Form = Literal["NFC", "NFKC", "NFKC_casefold"]
 
 
 def fold(text: str, form: Form) -> str:
-    """The text in this form, white space as single spaces and none at the ends; `fold` of it changes nothing more."""
+    """The text in this form, white space as single spaces and none at the ends."""
     if form == "NFC":
         return " ".join(unicodedata.normalize("NFC", text).split())
     wide = unicodedata.normalize("NFKC", text)

@@ -11,18 +11,16 @@ Words are compared, so something is missed, and stays in training. The other err
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from pipelines.curate.words import words
+from pipelines import languages
 from pipelines.feedback.echo import content_words, is_claim, is_question, sentences_of
+from pipelines.languages.language import Language
 from pipelines.records import RatedMessage
 from pipelines.text import fold
 
 _INSIDE = re.compile(r"(?<=[\w,;)]\s)\w+")  # words that begin no sentence
-_HANGUL = re.compile("[가-힣]")
-_GREETINGS = content_words(" ".join(words("greetings")))
-_DISAGREES = re.compile(r"^\W*(?:(?:no|nope|not|wrong|incorrect)\b|아니|아뇨|틀)", re.IGNORECASE)
-_LEAST_WORDS = 3
-_LEAST_KOREAN_WORDS = 2  # particles and endings make longer words, and no capital shows a name
+_LEAST_WORDS = 3  # where no language is told by its letters
 _MOST_OTHER_WORDS = 1
 
 
@@ -89,21 +87,23 @@ def _stands_alone(question: str, answer: str, opens: bool) -> bool:
     answer takes up counts.
     """
     asked_words = content_words(question)
-    content = asked_words - _GREETINGS
+    content = asked_words - _greetings(languages.known())
     if len(content) < 2 and (content != asked_words or not is_question(question)):
         return False
     if content & (_names(question) | _names(answer)):
         return True
     if not opens:
         return len(_taken_up(content, answer)) >= 2
-    return len(content) >= (_LEAST_KOREAN_WORDS if _HANGUL.search(question) else _LEAST_WORDS)
+    spoken = [language.least_words for language in languages.known() if language.is_in(question)]
+    return len(content) >= min(spoken, default=_LEAST_WORDS)
 
 
 def _taken_up(content: frozenset[str], answer: str) -> set[str]:
-    """The words that the answer says too; Korean ones by two syllables, for particles pile up (`바노코라는 나라`)."""
+    """The words that the answer says too; by their heads where particles pile up on them (`바노코라는 나라`)."""
     said = content_words(answer)
-    heads = {word[:2] for word in answer.split() if _HANGUL.match(word)}
-    return {word for word in content if word in said or word[:2] in heads}
+    piling = [language for language in languages.known() if language.head]
+    heads = {word[: one.head] for one in piling for word in answer.split() if one.is_in(word[:1])}
+    return {word for word in content if word in said or any(word[: one.head] in heads for one in piling)}
 
 
 def _sets_right(question: str, wrong: str, turn: str, right: str) -> bool:
@@ -120,10 +120,17 @@ def _asks_anew(sentence: str, known: frozenset[str], right: frozenset[str]) -> b
     """Questions and requests with a word of their own do; so does a statement of more than one, or with a name, that
     the answer does not take up."""
     own = content_words(sentence) - known
-    if is_question(sentence) or not (is_claim(sentence) or _DISAGREES.search(sentence)):
+    disagrees = languages.joined(r"^\W*(?:%s)", lambda one: one.disagrees)
+    if is_question(sentence) or not (is_claim(sentence) or disagrees.search(sentence)):
         return bool(own)
     other = own - right
     return len(other) > _MOST_OTHER_WORDS or bool(other & _names(sentence))
+
+
+@cache
+def _greetings(known: tuple[Language, ...]) -> frozenset[str]:
+    """The words of greetings in these languages, as `content_words` leaves them."""
+    return content_words(" ".join(word for language in known for word in language.greetings))
 
 
 def _names(text: str) -> set[str]:

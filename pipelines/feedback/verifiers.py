@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 
+from pipelines import languages
 from pipelines.records import PreferenceExample, Turn
 from pipelines.text import fold
 
@@ -23,13 +24,7 @@ Verify = Callable[[Sequence[Turn], str], bool | None]
 _EXPRESSION = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:\s*[-+*/×x÷−]\s*\(?-?\d+(?:\.\d+)?\)?)+(?![\w.]*\w)")
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)*(?:\s*/\s*\d+)?")
 _FENCE = re.compile(r"```[\w+-]*\n(.*?)```", re.DOTALL)
-_ASKS_FOR_JSON = re.compile(
-    r"\b(?:as|in|into|give|return|write|output|produce|make|valid)\b.{0,40}\bjson\b|json\s*(?:으로|로|을|를|형식)|\bjson\s*:",
-    re.IGNORECASE,
-)
-_ASKS_FOR_PYTHON = re.compile(
-    r"\b(?:in|write|give|make|a)\b.{0,60}\bpython\b|(?:파이썬|python)\s*(?:으로|로|함수|코드)", re.IGNORECASE
-)
+_JSON_FOLLOWS = re.compile(r"\bjson\s*:", re.IGNORECASE)
 _CODE = re.compile(r"^\s*(?:def|class|import|from|for|while|print|return|if|with|@|\w+\s*=)", re.MULTILINE)
 _OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 _LONGEST_EXPRESSION = 200
@@ -54,7 +49,7 @@ def computes(prompt: Sequence[Turn], answer: str) -> bool | None:
 
 def is_json(prompt: Sequence[Turn], answer: str) -> bool | None:
     """Whether the answer, or the code block in it, is JSON; None if none was asked for."""
-    if not _ASKS_FOR_JSON.search(_asked(prompt)) or _ASKS_FOR_PYTHON.search(_asked(prompt)):
+    if not _asks_for_json(_asked(prompt)) or _asks_for_python(_asked(prompt)):
         return None
     try:
         json.loads(_code(answer))
@@ -65,7 +60,7 @@ def is_json(prompt: Sequence[Turn], answer: str) -> bool | None:
 
 def is_python(prompt: Sequence[Turn], answer: str) -> bool | None:
     """Whether the answer, or the code block in it, is Python; None if none was asked for."""
-    if not _ASKS_FOR_PYTHON.search(_asked(prompt)):
+    if not _asks_for_python(_asked(prompt)):
         return None
     code = _code(answer)
     try:
@@ -104,6 +99,14 @@ def resampled_pairs(
 
 def _asked(prompt: Sequence[Turn]) -> str:
     return next((turn.content for turn in reversed(prompt) if turn.role == "user"), "")
+
+
+def _asks_for_json(text: str) -> bool:
+    return _JSON_FOLLOWS.search(text) is not None or languages.any_matches(text, lambda one: one.asks_for_json)
+
+
+def _asks_for_python(text: str) -> bool:
+    return languages.any_matches(text, lambda one: one.asks_for_python)
 
 
 def _value(expression: str) -> Fraction | None:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from pipelines.languages import all_letters, compiled
 from pipelines.suites.load import SPLITS, Item, Suite
 
 NGRAM_WORDS = 13
@@ -81,7 +82,7 @@ class Contamination:
         words = _WORD.findall(masked)
         if len(words) < NGRAM_WORDS:
             return
-        if _is_korean(masked):
+        if _is_of_characters(masked):
             for part in _windows_of_characters(masked):
                 self._characters.setdefault(part, item.name)
             return
@@ -104,7 +105,7 @@ class Contamination:
         for ngram in self._windows_of_words(masked):
             if ngram in self._words:
                 found[ngram] = self._words[ngram]
-        if self._characters and _holds_hangul(masked):  # Korean may be pasted into a long English text
+        if self._characters and _characters_in(masked):  # Korean may be pasted into a long English text
             found |= {
                 part: self._characters[part] for part in _windows_of_characters(masked) if part in self._characters
             }
@@ -166,13 +167,14 @@ def _plain(tokens: Sequence[str]) -> list[str]:
     return kept
 
 
-def _is_korean(text: str) -> bool:
-    hangul = sum("가" <= letter <= "힣" for letter in text)
-    return hangul * 2 > sum(letter.isalpha() for letter in text)
+def _is_of_characters(text: str) -> bool:
+    """Whether it is written mostly in a language whose units are characters, not words."""
+    return _characters_in(text) * 2 > sum(letter.isalpha() for letter in text)
 
 
-def _holds_hangul(text: str) -> bool:
-    return any("가" <= letter <= "힣" for letter in text)
+def _characters_in(text: str) -> int:
+    apart = all_letters(lambda language: language.units == "characters")
+    return len(compiled(f"[{apart}]").findall(text)) if apart else 0
 
 
 def _windows_of_characters(masked: str) -> Iterator[str]:

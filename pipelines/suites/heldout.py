@@ -4,21 +4,20 @@ ROUGE with tokens for Korean too: Latin words and numbers are tokens, and so is 
 and endings would otherwise hide every shared stem.
 """
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from pipelines import chat
 from pipelines.errors import DataError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.languages import all_letters, compiled
 from pipelines.recipe import Metric
 from pipelines.records import Example, Record, Turn
 from pipelines.suites.prompts import prompt_ids, template_of
 from pipelines.suites.scores import HELDOUT, HELDOUT_METRICS, ItemScore, SuiteScores
+from pipelines.text import fold
 
 MAX_ANSWER_TOKENS = 256
-_TOKEN = re.compile(r"[가-힣]|[^\W가-힣]+")
 
 
 class HeldoutItem(Record):
@@ -112,8 +111,10 @@ def rouge(reference: str, written: str) -> dict[str, float]:
 
 
 def rouge_tokens(text: str) -> list[str]:
-    """Lower-case words and numbers; Hangul falls into syllables."""
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+    """Lower-case words and numbers; texts of a language whose units are characters fall into those (Hangul: syllables)."""
+    apart = all_letters(lambda language: language.units == "characters")
+    token = compiled(rf"[{apart}]|[^\W{apart}]+" if apart else r"\w+")
+    return token.findall(fold(text, "NFKC_casefold"))
 
 
 def _f1(shared: int, wanted: int, given: int) -> float:

@@ -8,15 +8,16 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+
+from pydantic import field_validator
 
 from pipelines.artifacts import read_records
 from pipelines.curate import quality
 from pipelines.errors import DataError, SuiteError
+from pipelines.languages import known
 from pipelines.records import Record
 from pipelines.suites.scores import LanguageMeasure
 
-Script = Literal["Hang", "Latn"]
 MIN_TARGET = 0.9
 MAX_THIRD = 0.01
 MAX_GIBBERISH = 0.02
@@ -35,7 +36,15 @@ class LanguagePrompt(Record):
 
     id: str
     prompt: str
-    script: Script
+    script: str
+
+    @field_validator("script")
+    @classmethod
+    def _is_known(cls, script: str) -> str:
+        scripts = sorted({language.script for language in known()})
+        if script not in scripts:
+            raise ValueError(f"the script '{script}' is none of {', '.join(scripts)}")
+        return script
 
 
 def load_prompts(path: Path) -> tuple[LanguagePrompt, ...]:
@@ -105,7 +114,7 @@ def is_gibberish(text: str) -> bool:
 
 
 def count_scripts(text: str) -> Counter[str]:
-    """Letters of a text by script: Hang, Latn, other. Marks, digits and punctuation have none."""
+    """Letters of a text by script, `other` for those of no known language. Marks, digits and punctuation have none."""
     return Counter(_script(letter) for letter in unicodedata.normalize("NFC", text) if letter.isalpha())
 
 
@@ -113,9 +122,7 @@ def _script(letter: str) -> str:
     if letter.isascii():
         return "Latn"
     name = unicodedata.name(letter, "")
-    if "HANGUL" in name:
-        return "Hang"
-    return "Latn" if "LATIN" in name else "other"
+    return next((language.script for language in known() if language.script_name in name), "other")
 
 
 def _problem(name: str, missed: float, origin_missed: float, limit: float, inverted: bool) -> str:
