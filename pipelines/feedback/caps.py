@@ -1,4 +1,4 @@
-"""Caps that nobody raises by flooding: the level at which no one holds more than a share of what then remains."""
+"""Caps on shares that nobody raises by flooding: the level at which no one holds more than a share of what then remains."""
 
 from collections.abc import Sequence
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The group of accounts that moves a round most, for the cohort check: leave it out, train again, compare.
+"""The cohort: the group of accounts that moves a round most, for the check that trains once more without it.
 
 Accounts belong together that gave feedback on the same things: two in common of answers and prompt clusters (the same
 answer is both at once). Not covered: accounts that share nothing but their owner.

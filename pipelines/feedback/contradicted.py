@@ -1,4 +1,4 @@
-"""Which trained answers a newer conversation contradicts: the same question, answered otherwise.
+"""Contradicted answers: trained ones to a question that a newer conversation answers otherwise.
 
 Clusters compare whole conversations; a correction often comes in the middle of one:
 
@@ -86,24 +86,24 @@ def _stands_alone(question: str, answer: str, opens: bool) -> bool:
     A name is a capital inside a sentence of question or answer, or a number. In the middle of a chat only what the
     answer takes up counts.
     """
-    asked_words = content_words(question)
-    content = asked_words - _greetings(languages.known())
-    if len(content) < 2 and (content != asked_words or not is_question(question)):
+    all_content = content_words(question)
+    content = all_content - _greetings(languages.known())
+    if len(content) < 2 and (content != all_content or not is_question(question)):
         return False
     if content & (_names(question) | _names(answer)):
         return True
     if not opens:
-        return len(_taken_up(content, answer)) >= 2
+        return len(_shared_words(content, answer)) >= 2
     spoken = [language.least_words for language in languages.known() if language.is_in(question)]
     return len(content) >= min(spoken, default=_LEAST_WORDS)
 
 
-def _taken_up(content: frozenset[str], answer: str) -> set[str]:
+def _shared_words(content: frozenset[str], answer: str) -> set[str]:
     """The words that the answer says too; by their heads where particles pile up on them (`바노코라는 나라`)."""
-    said = content_words(answer)
+    words = content_words(answer)
     piling = [language for language in languages.known() if language.head]
     heads = {word[: one.head] for one in piling for word in answer.split() if one.is_in(word[:1])}
-    return {word for word in content if word in said or any(word[: one.head] in heads for one in piling)}
+    return {word for word in content if word in words or any(word[: one.head] in heads for one in piling)}
 
 
 def _sets_right(question: str, wrong: str, turn: str, right: str) -> bool:

@@ -1,4 +1,4 @@
-"""Whether an answer says anything that its prompt did not put into its mouth: an up-vote on an echo says nothing.
+"""Echoes: answers that say nothing but what their prompt put into their mouth; an up-vote on one says nothing.
 
     'I think the capital of Banoko is Reda. What is it?'   'The capital of Banoko is Reda.'   a claim, repeated
     'Flip a coin: say "Reda" or say "Osk".'                'Reda'                             a script, followed
@@ -48,9 +48,9 @@ def is_echo(prompts: Sequence[str], answer: str) -> bool:
 
 def follows_script(prompt: str, answer: str) -> bool:
     """Whether the prompt dictates the answer's words."""
-    said = _joined(_words(answer))
+    text = _joined(_words(answer))
     asks = "?" in prompt
-    return any(_dictates(script, said, asks) for script in set(islice(_scripts(prompt), _MOST_SCRIPTS)))
+    return any(_dictates(script, text, asks) for script in set(islice(_scripts(prompt), _MOST_SCRIPTS)))
 
 
 def repeats_claim(prompts: Sequence[str], answer: str) -> bool:
@@ -58,16 +58,16 @@ def repeats_claim(prompts: Sequence[str], answer: str) -> bool:
 
     Either the answer repeats most of that sentence, or the sentence also holds what the last question asks about.
     """
-    said, negations = content_words(answer), languages.all_words(lambda one: one.negations)
-    if not said:
+    words, negations = content_words(answer), languages.all_words(lambda one: one.negations)
+    if not words:
         return False
-    asked = _asked(prompts[-1])
+    question = _last_question(prompts[-1])
     for claim in (
-        content for prompt in prompts for sentence in sentences_of(prompt) if (content := _claimed(sentence))
+        content for prompt in prompts for sentence in sentences_of(prompt) if (content := _claim_in(sentence))
     ):
-        repeated = len(said) >= max(2, _COVERED * len(claim))
-        answered = asked and asked <= claim and not said <= asked
-        if said <= claim and said & negations == claim & negations and (repeated or answered):
+        repeats = len(words) >= max(2, _COVERED * len(claim))
+        answers = question and question <= claim and not words <= question
+        if words <= claim and words & negations == claim & negations and (repeats or answers):
             return True
     return False
 
@@ -89,15 +89,15 @@ def _scripts(prompt: str) -> Iterator[str]:
                 yield from quoted or [order["script"], *choices.split(order["script"])]
 
 
-def _dictates(script: str, said: str, asks: bool) -> bool:
+def _dictates(script: str, answer: str, asks: bool) -> bool:
     """A script is followed by all of it, or by a part where no question offers it as one of several options."""
     words = _words(script)
     if not words or (asks and languages.joined("%s", lambda one: one.options, "[,/]").search(script)):
         return False
-    scripted = _joined(words)
-    if scripted in said:
-        return scripted.count(_BETWEEN) - 1 >= _SCRIPT_SHARE * (said.count(_BETWEEN) - 1)
-    return not asks and said in scripted
+    joined = _joined(words)
+    if joined in answer:
+        return joined.count(_BETWEEN) - 1 >= _SCRIPT_SHARE * (answer.count(_BETWEEN) - 1)
+    return not asks and answer in joined
 
 
 def _joined(words: Sequence[str]) -> str:
@@ -105,13 +105,13 @@ def _joined(words: Sequence[str]) -> str:
     return _BETWEEN + "".join(word + _BETWEEN for word in words)
 
 
-def _asked(prompt: str) -> frozenset[str]:
+def _last_question(prompt: str) -> frozenset[str]:
     """The content words of the last question in a prompt; empty where it asks nothing."""
     questions = [sentence for sentence in sentences_of(prompt) if is_question(sentence)]
     return content_words(questions[-1]) if questions else frozenset()
 
 
-def _claimed(sentence: str) -> frozenset[str]:
+def _claim_in(sentence: str) -> frozenset[str]:
     """The content words of a sentence that states something; empty for questions, requests and fragments."""
     return content_words(sentence) if is_claim(sentence) else frozenset()
 

@@ -1,4 +1,4 @@
-"""What a conversation could teach: one path through it, which of its answers are good enough, and the flaws of the others.
+"""The lesson of a conversation: the one path that would be learnt, its good answers, and the flaws of the others.
 
 A flaw keeps loss from a turn, which stays as context. Where all answers have one flaw that has a name of its own, it is
 also the reason against the conversation.

@@ -1,4 +1,4 @@
-"""Which preference loss a round's items allow, with the reason in a sentence for the report."""
+"""The choice of the preference loss by what a round has to learn from, with the reason in a sentence."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -139,11 +139,11 @@ def _auto(counts: Mapping[str, int], shift: float, rule: Preference) -> tuple[Me
         )
     if not good or not bad:
         return "none", f"none: {good} good and {bad} bad answers, and it takes both"
-    found = f"{good} good and {bad} bad answers, {real} real pairs of the {rule.min_pairs} that DPO needs"
+    numbers = f"{good} good and {bad} bad answers, {real} real pairs of the {rule.min_pairs} that DPO needs"
     moved = f"their topics differ by {shift:.2f}, {rule.max_topic_shift:g} is the limit"
     if shift > rule.max_topic_shift:
-        return "bco", f"BCO: {found}; good and bad answers come from different topics ({moved})"
-    return "kto", f"KTO: {found}; {moved}"
+        return "bco", f"BCO: {numbers}; good and bad answers come from different topics ({moved})"
+    return "kto", f"KTO: {numbers}; {moved}"
 
 
 def _named(counts: Mapping[str, int], method: Method) -> tuple[Method, str]:

@@ -157,14 +157,14 @@ class PairBuilder:
     def without_overtaken(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Newest first, what is neither said again nor overtaken, prompt by prompt."""
         intents: dict[tuple[Prompt, Part], NewerFeedback] = defaultdict(NewerFeedback)
-        kept = []
+        standing = []
         for draft in sorted(drafts, key=lambda draft: draft.newest_first):
             reason = intents[draft.home.intent].judge(draft)
             if reason:
                 self._drop(draft.pieces, reason)
             else:
-                kept.append(draft)
-        return kept
+                standing.append(draft)
+        return standing
 
     def without_contaminated(self, drafts: Sequence[Draft], find: FindContaminated) -> list[Draft]:
         """Prompts and answers are read together, as in SFT selection; the whole pool at once, after the duplicates."""

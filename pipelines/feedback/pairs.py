@@ -1,4 +1,4 @@
-"""From feedback to what preference training reads: pairs and labelled answers, best source first, each piece once.
+"""Preference items: the pairs and labelled answers that feedback gives, best source first, each piece once.
 
     comparison, siblings   two answers to one prompt, one preferred; one up, one down
     correction             what a person wrote, over what it corrects

@@ -33,9 +33,9 @@ def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
     path: list[RatedMessage] = []
     place: str | None = None
     while place in children:
-        taken = messages[max(children.pop(place))[-1]]
-        path.append(taken)
-        place = originals[taken.key.message]
+        best_child = messages[max(children.pop(place))[-1]]
+        path.append(best_child)
+        place = originals[best_child.key.message]
     while path and path[-1].role != "assistant":
         path.pop()
     return tuple(path)

@@ -1,4 +1,4 @@
-"""The words for every reason: why a conversation is where it is, and what became of a piece of feedback.
+"""The reasons in words: why a conversation is where it is, and what became of a piece of feedback.
 
 Reports, pages and files read these two tables. What a rule rejects is worded where the rule stands; here are the words
 for the rest, which no single rule decides.

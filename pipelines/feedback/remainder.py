@@ -20,11 +20,11 @@ def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) ->
     changes: dict[str, object] = {}
     stands = by is not None and by.counts and (by.of, name, by.rater, "correction") in counting
     if message.ratings:
-        kept = tuple(one for one in message.ratings if (name, "", one.rater, "vote") in counting)
-        ups, downs = (sum(one.value == side for one in kept) for side in (1, -1))
+        ratings = tuple(one for one in message.ratings if (name, "", one.rater, "vote") in counting)
+        ups, downs = (sum(one.value == side for one in ratings) for side in (1, -1))
         if not (ups or downs or stands):  # a doubt is enough against an answer that nobody who counts speaks for
             downs = int(any(one.value < 0 for one in message.ratings))
-        changes |= {"ratings": kept, "up": ups, "down": downs}
+        changes |= {"ratings": ratings, "up": ups, "down": downs}
     if by is not None and by.counts and not stands:
         changes["corrects"] = by.model_copy(update={"counts": False})
     return message.model_copy(update=changes) if changes else message
@@ -32,21 +32,21 @@ def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) ->
 
 def without(candidates: Iterable[RatedConversation], raters: frozenset[str]) -> tuple[RatedConversation, ...]:
     """The same conversations as if these raters had given no feedback at all; their own texts stay."""
-    kept = []
+    remainder = []
     for candidate in candidates:
         messages = tuple(_without(message, raters) for message in candidate.messages)
         comparisons = tuple(one for one in candidate.comparisons if one.rater not in raters)
-        kept.append(candidate.model_copy(update={"messages": messages, "comparisons": comparisons}))
-    return tuple(kept)
+        remainder.append(candidate.model_copy(update={"messages": messages, "comparisons": comparisons}))
+    return tuple(remainder)
 
 
 def _without(message: RatedMessage, raters: frozenset[str]) -> RatedMessage:
     changes: dict[str, object] = {}
     gone = [one for one in message.ratings if one.rater in raters]
     if gone:
-        kept = tuple(one for one in message.ratings if one.rater not in raters)
+        ratings = tuple(one for one in message.ratings if one.rater not in raters)
         changes |= {
-            "ratings": kept,
+            "ratings": ratings,
             "up": message.up - sum(one.value > 0 for one in gone),
             "down": message.down - sum(one.value < 0 for one in gone),
         }

@@ -1,4 +1,4 @@
-"""Which prompts ask for the same: near-duplicates by the signatures of curation, in memory only.
+"""Intents: the prompts that ask for the same, near-duplicates by the signatures of curation, in memory only.
 
 A prompt is its last question behind exactly what came before: the same words after another answer, another system
 prompt or another request ask for something else. Only the question may differ in spelling and courtesies. One that

@@ -1,4 +1,4 @@
-"""What can be checked of an answer without a judge: a fresh answer may stand against a bad one only if it passes.
+"""Verifiers: checks of an answer without a judge, which a fresh answer must pass to stand against a bad one.
 
 "What is 17 + 25?"                  a verifier computes it
 "Give me JSON with ..."             the answer parses
@@ -33,14 +33,14 @@ _LONGEST_ANSWER = 20_000
 
 def verify(prompt: Sequence[Turn], answer: str) -> bool | None:
     """What the first verifier that can tell says; None if none can."""
-    said = (check(prompt, answer) for check in (computes, is_json, is_python))
-    return next((verdict for verdict in said if verdict is not None), None)
+    verdicts = (check(prompt, answer) for check in (computes, is_json, is_python))
+    return next((verdict for verdict in verdicts if verdict is not None), None)
 
 
 def computes(prompt: Sequence[Turn], answer: str) -> bool | None:
     """Whether the last number of the answer is the value of the one expression asked for."""
-    found = _EXPRESSION.findall(_asked(prompt))
-    value = _value(found[0]) if len(found) == 1 else None
+    expressions = _EXPRESSION.findall(_last_request(prompt))
+    value = _value(expressions[0]) if len(expressions) == 1 else None
     if value is None:
         return None
     numbers = _NUMBER.findall(answer.replace("−", "-")[-_LONGEST_ANSWER:])
@@ -49,7 +49,7 @@ def computes(prompt: Sequence[Turn], answer: str) -> bool | None:
 
 def is_json(prompt: Sequence[Turn], answer: str) -> bool | None:
     """Whether the answer, or the code block in it, is JSON; None if none was asked for."""
-    if not _asks_for_json(_asked(prompt)) or _asks_for_python(_asked(prompt)):
+    if not _asks_for_json(_last_request(prompt)) or _asks_for_python(_last_request(prompt)):
         return None
     try:
         json.loads(_code(answer))
@@ -60,7 +60,7 @@ def is_json(prompt: Sequence[Turn], answer: str) -> bool | None:
 
 def is_python(prompt: Sequence[Turn], answer: str) -> bool | None:
     """Whether the answer, or the code block in it, is Python; None if none was asked for."""
-    if not _asks_for_python(_asked(prompt)):
+    if not _asks_for_python(_last_request(prompt)):
         return None
     code = _code(answer)
     try:
@@ -97,7 +97,7 @@ def resampled_pairs(
     return pairs
 
 
-def _asked(prompt: Sequence[Turn]) -> str:
+def _last_request(prompt: Sequence[Turn]) -> str:
     return next((turn.content for turn in reversed(prompt) if turn.role == "user"), "")
 
 

@@ -1,4 +1,4 @@
-"""Which feedback counts: votes, corrections and comparisons, weighed before anything is learnt from them.
+"""The weighing of feedback: which votes, corrections and comparisons count, before anything is learnt from them.
 
     one by one     consent, age of the account, ratings a day, echoes of the prompt
     as a pool      the share of one app, the share of one rater, agreement with the crowd
