@@ -1,10 +1,12 @@
 """Commands about models: models, why, promote, rollback, gc."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from service.cli.home import console, open_home, print_table, whoami, whole
 from service.ingest import DEFAULT_APP
 from service.models import contributions, promotion
@@ -110,8 +112,13 @@ def _contribution(found: Contribution, model_id: str) -> None:
     )
     for use in found.conversations:
         tokens = f", {use.tokens} tokens" if use.outcome == "used" else ""
-        what = f"{use.conversations} conversations {use.outcome} ({use.reason}){tokens}"
+        what = f"{use.conversations} conversations {use.outcome} ({_worded(use.reason, CONVERSATION_REASONS)}){tokens}"
         console.print(f"round {use.round_id}: {what}", markup=False)
     for one in found.feedback:
-        what = f"{one.count} {one.kind}s {one.outcome} ({one.rule}), weight {one.weight:.2f}"
+        what = f"{one.count} {one.kind}s {one.outcome} ({_worded(one.rule, FEEDBACK_REASONS)}), weight {one.weight:.2f}"
         console.print(f"round {one.round_id}: {what}", markup=False)
+
+
+def _worded(reason: str, words: Mapping[str, str]) -> str:
+    """A reason with its sentence; one of another version stands alone."""
+    return f"{reason}: {words[reason]}" if reason in words else reason

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import TAINTED, objections
 from service.obstacles import SILENT_SECONDS, Obstacle
@@ -62,6 +63,7 @@ def overview_view(
         "last_curated": counts.last_curated,
         "worker": _worker_sentence(last_beat(session)),
         "left_out": counts.left_out,
+        "why_left_out": CONVERSATION_REASONS,
         "latest": latest,
         "latest_stages": latest_stages(session, settings, latest),
     }

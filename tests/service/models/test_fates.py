@@ -14,6 +14,7 @@ from pipelines.context import Baseline, Journal, RoundContext, RoundResult
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
+from pipelines.feedback.reasons import FEEDBACK_REASONS
 from pipelines.feedback.reasons import LOST as LOST_REASONS
 from pipelines.gate.decide import Check, Verdict
 from pipelines.recipe import Recipe
@@ -497,8 +498,10 @@ def test_why_speaks_on_the_command_line(sqlite_settings: Settings, monkeypatch: 
     def told(*words: str) -> str:
         return " ".join(CliRunner().invoke(app, ["why", *words]).output.split())
 
-    assert "round 1: 1 votes used (siblings), weight 0.50" in told("small-r0001-a1", "--user", "u-2")
-    assert "learned from nobody" in told("tiny-origin-1") and "1 votes dropped (echo)" in told(
+    assert f"round 1: 1 votes used (siblings: {FEEDBACK_REASONS['siblings']}), weight 0.50" in told(
+        "small-r0001-a1", "--user", "u-2"
+    )
+    assert "learned from nobody" in told("tiny-origin-1") and "1 votes dropped (echo: the answer only repeats" in told(
         "small-r0001-a1", "--user", "u-3"
     )
     assert "feedback weight" in told("small-r0001-a1") and "contributed nothing" in told(

@@ -14,12 +14,13 @@ import httpx
 import pytest
 from sqlmodel import Session
 
+from pipelines.feedback.reasons import CONVERSATION_REASONS
 from pipelines.stages import STAGES
 from service.api_keys import create_key
 from service.settings import Settings
 from service.store import health, models
 from service.store.session import open_store
-from service.store.tables import App, Attempt, Conversation, Person, Rejection, Stage, now
+from service.store.tables import App, Attempt, Conversation, Person, Rejection, Snapshot, SnapshotItem, Stage, now
 from service.web.pages import charts, rounds, routes
 from service.web.pages.preferences import preference_view
 from tests.conftest import make_settings
@@ -68,6 +69,7 @@ def test_the_overview_shows_funnel_champion_and_what_was_left_out(browser: httpx
         "origin",
         "Received",
         "too_short",
+        CONVERSATION_REASONS["cannot_be_rendered"].replace("'", "&#39;"),
         'start <span class="mono">perennial engine</span>',
         "round 2",
         "Waiting",
@@ -389,6 +391,9 @@ def _conversations(session: Session) -> None:
         session.flush()
         if state == "rejected":
             session.add(Rejection(conversation_id=conversation.id, rule="too_short", detail="3 characters"))
+    item = {"round_id": 1, "conversation_id": "c", "person_id": person.id, "part": "train"}
+    session.add(Snapshot(round_id=1, digest="d"))
+    session.add(SnapshotItem(**item, outcome="left_out", reason="cannot_be_rendered"))
 
 
 def _finished_attempt(folder: Path) -> None:
