@@ -6,6 +6,7 @@ from typing import Any
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.context import Adapter, StageContext
+from pipelines.errors import RecipeError
 from pipelines.isolated import run_in_child
 from pipelines.records import Record
 from pipelines.stages.contract import Keyed
@@ -32,7 +33,16 @@ class TrainingBase(Record):
 
 
 def keyed_adapter(adapter: Adapter) -> Keyed[Adapter]:
-    """An adapter by the digest of its files and of how its export merged it."""
+    """An adapter by the digest of its files and of how its export merged it.
+
+    Raises:
+        RecipeError: the folder holds none: its round trained with `method: full`, or somebody removed it.
+    """
+    if not (Path(adapter.folder) / "adapter_config.json").is_file():
+        raise RecipeError(
+            f"`lineage: sequential` folds the champion's adapters into the base, and there is no adapter in {adapter.folder}"
+            " (`method: full` leaves none); use `lineage: from_origin`, or promote a model that was trained as an adapter"
+        )
     files = {path.name: sha256_of(path) for path in sorted(Path(adapter.folder).glob("adapter*")) if path.is_file()}
     return Keyed[Adapter](digest=digest_of({"files": files, **adapter.model_dump(exclude={"folder"})}), value=adapter)
 

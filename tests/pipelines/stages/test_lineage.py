@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipelines.context import Adapter, StageContext
+from pipelines.errors import RecipeError
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.nf4 import nf4_roundtrip
 from pipelines.gguf.tensors import Checkpoint
@@ -65,3 +66,10 @@ def test_how_an_adapter_was_merged_is_part_of_the_key(tiny_base: Path, tmp_path:
     digests = [keyed_adapter(Adapter(folder=folder, merged_onto=onto)).digest for onto in ("full", "nf4")]
 
     assert digests[0] != digests[1]
+
+
+def test_a_champion_without_an_adapter_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """`method: full` leaves a whole model, which nothing can fold into a base."""
+    (tmp_path / "model.safetensors").write_bytes(b"whole")
+    with pytest.raises(RecipeError, match="no adapter.*`lineage: from_origin`"):
+        keyed_adapter(Adapter(folder=str(tmp_path)))

@@ -84,6 +84,7 @@ def test_fresh_answers_are_the_samplers_else_the_origins_and_not_the_champions(
 def test_every_stage_that_reads_the_weights_reads_those_of_the_recipes_lineage(
     monkeypatch: pytest.MonkeyPatch, tiny_base: Path, tmp_path: Path, rule: str, adapters: int
 ) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
     adapter = Adapter(folder=str(tmp_path), scale=0.5, merged_onto="nf4")
 
     given = inputs_of(monkeypatch, tiny_base, tmp_path, rule, champion=baseline("champion"), lineage=(adapter,))
