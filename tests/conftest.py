@@ -1,5 +1,6 @@
 """Databases for tests: SQLite and a real PostgreSQL 18, both made by the migrations and emptied after each test."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from starlette.testclient import TestClient
@@ -32,6 +34,15 @@ def make_settings(home: Path, database_url: str | None = None) -> Settings:
 
 
 _PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def logging_of_its_own() -> Iterator[None]:
+    """What a test sets up of logging ends with it: the stream that it wrote to is closed by then."""
+    configured, handlers = structlog.get_config(), list(logging.getLogger().handlers)
+    yield
+    structlog.configure(**configured)
+    logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")
