@@ -50,6 +50,7 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
+        """What later stages are keyed by: the output and the digests of the files."""
         return digest_of({"output": self.output, "files": self.files})
 
 
@@ -71,6 +72,7 @@ class Attempt:
         return path
 
     def clear_scratch(self) -> None:
+        """Delete what only this run needed, texts among it."""
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
 
     def finished(self, stage: str, read: str, output: type[Output]) -> Output | None:

@@ -89,7 +89,9 @@ class RoundResult(Record):
 class Journal(Protocol):
     """Hears of every stage; may raise Cancelled to stop the round."""
 
-    def started(self, stage: str) -> None: ...
+    def started(self, stage: str) -> None:
+        """A stage begins, or is looked for."""
+        ...
 
     def finished(self, stage: str, manifest: Manifest, *, ran: bool) -> None:
         """A stage is complete; `ran` is False if it had finished in an earlier run of the same attempt."""
@@ -101,4 +103,6 @@ class RunRound(Protocol):
 
     def __call__(
         self, recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundContext, journal: Journal
-    ) -> RoundResult: ...
+    ) -> RoundResult:
+        """One attempt at a round, as in pipelines/round.py."""
+        ...

@@ -32,6 +32,7 @@ class Caller:
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
+        """Whether the caller holds this scope; admin holds all."""
         return scope in self.scopes or "admin" in self.scopes
 
 
@@ -148,6 +149,7 @@ class KeyRing:
 
     @property
     def is_stale(self) -> bool:
+        """Whether the keys were read too long ago."""
         return time.monotonic() - self._read_at > self._max_age_seconds
 
     @property

@@ -42,7 +42,9 @@ MAX_CORRECTIONS = 50  # of one conversation, the newest: each may cost a curatio
 class Curator(Protocol):
     """What makes a conversation clean: pipelines.curate.curate.Curator, or one in a killable process (open_curator)."""
 
-    def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated: ...
+    def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
+        """The conversation without what identifies anybody, or the rule that rejects it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +308,9 @@ class Explanation:
 class ExplainingCurator(Protocol):
     """pipelines.curate.curate.Curator."""
 
-    def explain(self, conversation: Conversation, secret: bytes, key: bytes) -> Sequence[Any]: ...
+    def explain(self, conversation: Conversation, secret: bytes, key: bytes) -> Sequence[Any]:
+        """What each step of curation did with this conversation."""
+        ...
 
 
 def explain(store: Store, vault: Vault, curator: ExplainingCurator, row: tables.Conversation) -> Explanation:

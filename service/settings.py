@@ -57,22 +57,27 @@ class Settings:
 
     @property
     def keys(self) -> Path:
+        """Where the master key lies."""
         return self.home / "keys"
 
     @property
     def rounds(self) -> Path:
+        """Where rounds keep their stages."""
         return self.home / "rounds"
 
     @property
     def models(self) -> Path:
+        """Where served forms lie."""
         return self.home / "models"
 
     @property
     def scores(self) -> Path:
+        """Where scores are kept between rounds."""
         return self.home / "scores"
 
     @property
     def logs(self) -> Path:
+        """Where processes write their logs."""
         return self.home / "logs"
 
 

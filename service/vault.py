@@ -129,6 +129,7 @@ class Vault:
         return self._hash("person", app_id, user)
 
     def conversation_hash(self, app_id: str, client_id: str) -> str:
+        """How a conversation is known: by its app and the app's own id for it."""
         return self._hash("conversation", app_id, client_id)
 
     def message_hash(self, app_id: str, message_id: str) -> str:
@@ -161,10 +162,12 @@ class Vault:
         return key
 
     def seal_check(self) -> bytes:
+        """A known text sealed under the master key, kept to recognize that key."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._wrap.encrypt(nonce, _CHECK, b"check")
 
     def opens_check(self, sealed: bytes) -> bool:
+        """Whether this was sealed under the same master key."""
         try:
             return self._wrap.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"check") == _CHECK
         except InvalidTag:

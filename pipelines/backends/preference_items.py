@@ -36,6 +36,7 @@ class Answer:
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
+        """The ids before the answer."""
         return self.ids[: self.labels.count(IGNORED)]
 
 
@@ -50,10 +51,12 @@ class Item:
 
     @property
     def is_pair(self) -> bool:
+        """Whether this is (chosen, rejected) rather than one labelled answer."""
         return len(self.answers) == 2
 
     @property
     def tokens(self) -> int:
+        """The answers' tokens, without their prompts."""
         return sum(answer.tokens for answer in self.answers)
 
 

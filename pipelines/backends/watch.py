@@ -23,11 +23,17 @@ _FEWEST_PROBES = 20  # of 19 answers one alone is five points, more than any rul
 class Reader(Protocol):
     """A model that is read as it stands; `distributions` are what the reference said of the same examples."""
 
-    def greedy(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]: ...
+    def greedy(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
+        """The likeliest continuation of each prompt, at most `new_tokens` ids."""
+        ...
 
-    def log_probs(self, answers: Sequence[Answer]) -> list[float]: ...
+    def log_probs(self, answers: Sequence[Answer]) -> list[float]:
+        """The log-probability of each answer given its prompt, summed over its tokens, nats."""
+        ...
 
-    def kl(self, examples: Sequence[EncodedExample], distributions: Sequence[Any]) -> float: ...
+    def kl(self, examples: Sequence[EncodedExample], distributions: Sequence[Any]) -> float:
+        """Mean KL from these distributions to the model's, per answer token, nats."""
+        ...
 
 
 class Look(Record):

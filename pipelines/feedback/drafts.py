@@ -31,6 +31,7 @@ class Answer:
 
     @property
     def name(self) -> str:
+        """The hash of its message."""
         return self.message.key.message
 
 
@@ -45,6 +46,7 @@ class Label:
 
     @property
     def newest_first(self) -> tuple[float, str]:
+        """A sorting key: by the newest piece, then by name."""
         return _newest_first(self.pieces), self.answer.name
 
 
@@ -60,18 +62,22 @@ class Draft:
 
     @property
     def answers(self) -> tuple[Answer, ...]:
+        """The answers that are there, the chosen one first."""
         return tuple(answer for answer in (self.chosen, self.rejected) if answer is not None)
 
     @property
     def home(self) -> Answer:
+        """The answer whose conversation the draft belongs to."""
         return self.answers[0]
 
     @property
     def texts(self) -> tuple[str | None, str | None]:
+        """The chosen and the rejected text."""
         return (self.chosen.text if self.chosen else None, self.rejected.text if self.rejected else None)
 
     @property
     def newest_first(self) -> tuple[float, int, list[str]]:
+        """A sorting key: by the newest piece, then by the source's rank, then by names."""
         return _newest_first(self.pieces), _SOURCES.index(self.source), [answer.name for answer in self.answers]
 
 

@@ -67,14 +67,17 @@ class Lesson:
 
     @property
     def name(self) -> str:
+        """The hash of its conversation."""
         return self.candidate.conversation
 
     @property
     def tokens(self) -> int:
+        """The tokens with loss."""
         return sum(count for count, good in zip(self.counts, self.trained, strict=True) if good)
 
     @property
     def answers(self) -> tuple[RatedMessage, ...]:
+        """The assistant's messages on the path."""
         return tuple(message for message in self.path if message.role == "assistant")
 
     @property
@@ -94,6 +97,7 @@ class Lesson:
 
     @property
     def writers(self) -> tuple[str, ...]:
+        """Who taught each message: its corrector, else the conversation's person."""
         return tuple(message.corrects.rater if message.corrects else self.candidate.person for message in self.path)
 
     @property

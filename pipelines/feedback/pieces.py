@@ -31,13 +31,16 @@ class Feedback:
 
     @property
     def key(self) -> FeedbackKey:
+        """What makes it one piece: message, other message, rater, kind."""
         return (self.message, self.other, self.rater, self.kind)
 
     @property
     def newest_first(self) -> tuple[float, FeedbackKey]:
+        """A sorting key: the newest first, then by key."""
         return (-self.at.timestamp(), self.key)
 
     def dropped(self, rule: str, weight: float = 1.0) -> FeedbackFate:
+        """The fate of this piece where a rule drops it."""
         return FeedbackFate(
             conversation=self.conversation,
             message=self.message,

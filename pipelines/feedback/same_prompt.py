@@ -29,6 +29,7 @@ class Prompt:
 
     @property
     def asks(self) -> bool:
+        """Whether there is a question at all."""
         return self.question != ""
 
 

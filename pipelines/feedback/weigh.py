@@ -40,6 +40,7 @@ class VoteCap(Record):
 
     @property
     def active(self) -> bool:
+        """Whether a cap holds in this round."""
         return self.count is not None
 
 
@@ -72,6 +73,7 @@ class FeedbackPool:
     rater_weights: Mapping[str, float] = field(default_factory=dict)
 
     def weight(self, piece: Feedback) -> float:
+        """What this piece weighs, by its rater; 1 unless a rule lowers it."""
         return self.rater_weights.get(piece.rater, 1.0)
 
 

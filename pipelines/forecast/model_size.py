@@ -32,14 +32,17 @@ class Shape(Record):
 
     @property
     def linear_parameters(self) -> int:
+        """Weights of all linear maps in the layers."""
         return self.layers * sum(rows * columns for rows, columns in self.linears)
 
     @property
     def embedding_parameters(self) -> int:
+        """Weights of the vocabulary, twice where input and output are not tied."""
         return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
     @property
     def parameters(self) -> int:
+        """All weights, norms left out."""
         return self.linear_parameters + self.embedding_parameters
 
     def lora_parameters(self, rank: int) -> int:

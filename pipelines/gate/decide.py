@@ -71,6 +71,7 @@ class Verdict(Record):
 
     @property
     def failed_suites(self) -> tuple[str, ...]:
+        """The suites with a failed check, each once."""
         return tuple(dict.fromkeys(check.suite for check in self.checks if check.outcome == "fail"))
 
 

@@ -55,10 +55,12 @@ class GGUFScorer:
 
     @property
     def chat_template(self) -> str | None:
+        """The template in the file, None if it has none."""
         return self._session.chat_template
 
     @property
     def end_token(self) -> int:
+        """The id that ends an answer."""
         return self._session.end_token
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
@@ -151,6 +153,7 @@ class GGUFScorer:
         return {"scorer": 1, **fingerprint(self._session.runtime)}
 
     def close(self) -> None:
+        """Free the model and its context."""
         self._session.close()
 
     def __enter__(self) -> "GGUFScorer":

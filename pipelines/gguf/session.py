@@ -58,6 +58,7 @@ class Session:
 
     @property
     def end_token(self) -> int:
+        """The id that ends an answer."""
         return int(self._library.llama_vocab_eos(self._vocab))
 
     def ends(self, token: int) -> bool:
@@ -65,6 +66,7 @@ class Session:
         return bool(self._library.llama_vocab_is_eog(self._vocab, token))
 
     def is_control(self, token: int) -> bool:
+        """Whether the vocabulary calls this token a control token."""
         return bool(self._library.llama_vocab_is_control(self._vocab, token))
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:

@@ -119,6 +119,7 @@ class Speaker:
 
     @property
     def alive(self) -> bool:
+        """Whether its thread still runs."""
         return self._thread.is_alive()
 
     def retire(self) -> None:
@@ -128,6 +129,7 @@ class Speaker:
             self._changed.notify()
 
     def join(self, timeout_seconds: float) -> None:
+        """Wait for the thread to end, at most so long."""
         self._thread.join(timeout_seconds)
 
     def _require_open(self) -> None:

@@ -34,6 +34,7 @@ class TensorInfo:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one row, the unit in which tensors are read and written."""
         return self.size_bytes // max(1, self.shape[0]) if self.shape else self.size_bytes
 
 

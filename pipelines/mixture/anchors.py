@@ -37,6 +37,7 @@ class Anchor(Record):
 
     @property
     def trained_turns(self) -> tuple[Turn, ...]:
+        """The turns, the assistant's with loss."""
         return tuple(
             Turn(role=turn.role, content=turn.content, trained=turn.role == "assistant") for turn in self.turns
         )

@@ -138,6 +138,7 @@ class Mixture(Section):
 
     @property
     def anchors(self) -> dict[Literal["general", "coding", "reasoning"], float]:
+        """The share of each pool of anchors."""
         return {"general": self.general, "coding": self.coding, "reasoning": self.reasoning}
 
 

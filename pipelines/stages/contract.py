@@ -41,9 +41,13 @@ class Stage(Protocol[Given, MadeBy]):
     __name__: str
 
     @property
-    def Output(self) -> type[MadeBy]: ...  # noqa: N802
+    def Output(self) -> type[MadeBy]:  # noqa: N802
+        """The record that `run` makes, kept in the manifest."""
+        ...
 
-    def run(self, input: Given, out: Path, context: StageContext) -> MadeBy: ...
+    def run(self, input: Given, out: Path, context: StageContext) -> MadeBy:
+        """Do the stage's work into the folder `out`, and nowhere else."""
+        ...
 
 
 def key_of(given: BaseModel) -> str:

@@ -35,6 +35,7 @@ class ServedModel(LM):  # type: ignore[misc]
 
     @property
     def tokenizer_name(self) -> str:
+        """A name for the harness's cache of rendered requests."""
         return "gguf"
 
     def apply_chat_template(self, chat_history: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> str:
@@ -45,9 +46,11 @@ class ServedModel(LM):  # type: ignore[misc]
         return opened + chat.escape_markers(chat_history[-1]["content"])
 
     def chat_template(self, chat_template: bool | str = False) -> str:
+        """The GGUF's own template; tasks cannot choose another."""
         return self._template
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+        """Per request the log-probability of the continuation, nats, and whether it is the greedy one."""
         results = []
         for request in requests:
             context, continuation = request.args
@@ -57,6 +60,7 @@ class ServedModel(LM):  # type: ignore[misc]
         return results
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
+        """Per request the log-probability of the whole text, nats, in windows that do not overlap."""
         results = []
         for request in requests:
             ids = self._scorer.tokenize(request.args[0], special=False)
@@ -67,6 +71,7 @@ class ServedModel(LM):  # type: ignore[misc]
         return results
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
+        """Per request the greedy answer, cut at the task's stop texts."""
         return [self._generate(*request.args) for request in requests]
 
     def _generate(self, context: str, settings: dict[str, Any]) -> str:

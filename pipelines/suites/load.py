@@ -37,6 +37,7 @@ class Item:
 
     @property
     def digest(self) -> str:
+        """The digest of the item's fields."""
         return digest_of(dict(self.fields))
 
 

@@ -143,6 +143,7 @@ class GateInput(Record):
     max_attempts: int = 1
 
     def baseline(self, name: BaselineName) -> ModelScores:
+        """The scores of the champion or of the origin."""
         return self.champion if name == "champion" else self.origin
 
 

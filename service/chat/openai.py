@@ -43,10 +43,12 @@ class ChatMessage(BaseModel):
 
     @property
     def text(self) -> str:
+        """The content as one text."""
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
     @property
     def plain_role(self) -> Literal["system", "user", "assistant"]:
+        """The role as templates know it: a developer is a system."""
         return "system" if self.role == "developer" else self.role
 
 
@@ -100,14 +102,17 @@ class ChatRequest(BaseModel):
 
     @property
     def token_limit(self) -> int | None:
+        """How many tokens the answer may have, None if the client does not say."""
         return self.max_completion_tokens or self.max_tokens
 
     @property
     def stops(self) -> list[str]:
+        """The texts that end an answer."""
         return [self.stop] if isinstance(self.stop, str) else [text for text in self.stop or [] if text]
 
     @property
     def with_usage(self) -> bool:
+        """Whether a stream ends with the token counts."""
         return self.stream_options is not None and self.stream_options.include_usage
 
     def chat(self) -> list[dict[str, str]]:

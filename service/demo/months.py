@@ -27,11 +27,13 @@ class Clock:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
+        """Times the block under this name."""
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 1)
 
     def all(self) -> dict[str, float]:
+        """Seconds by step, and in all so far."""
         return self.seconds | {"total": round(time.monotonic() - self._start, 1)}
 
 

@@ -106,6 +106,7 @@ class Outcome:
 
     @property
     def status(self) -> int:
+        """The HTTP status of this outcome."""
         return _STATUS[self.result]
 
 

@@ -40,12 +40,15 @@ class Work:
         return None
 
     def outcome(self, result: Result, detail: str | None = None) -> Outcome:
+        """The answer to the sender."""
         return Outcome(self.given.id, result, detail)
 
     def votes(self, vault: Vault) -> dict[VoteKey, int]:
+        """The votes in it, by their key: -1 or 1."""
         return {vote_key(vault, self.app, vote): vote.value for vote in self.given.votes}
 
     def conversation_row(self, id: str, person_id: str, key: PersonKey, digest: str, now: datetime) -> dict[str, Any]:
+        """The row of the table of conversations, its text sealed."""
         return {
             "id": id,
             "app_id": self.app,

@@ -26,6 +26,7 @@ class Summary:
     problems: list[tuple[int, int, str]] = field(default_factory=list)
 
     def add(self, line: int, outcome: Outcome) -> None:
+        """Counts a line, and keeps its problem while there are few."""
         self.counts[outcome.result] = self.counts.get(outcome.result, 0) + 1
         if outcome.detail is not None and len(self.problems) < MAX_PROBLEMS:
             self.problems.append((line, outcome.status, outcome.detail))

@@ -73,6 +73,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
 
     def start(self) -> Self:
+        """Itself, with its thread running."""
         self._thread.start()
         return self
 
@@ -94,6 +95,7 @@ class Writer:
 
     @property
     def is_alive(self) -> bool:
+        """Whether the thread that commits still runs."""
         return self._thread.is_alive()
 
     @property

@@ -116,6 +116,7 @@ class RoundProcess:
 
     @property
     def pid(self) -> int:
+        """The id of the child's process."""
         return self._child.process.pid
 
     def ended(self) -> bool:

@@ -57,6 +57,7 @@ class FunnelWatch:
         self._due = 0.0
 
     def __call__(self) -> Funnel:
+        """The funnel, counted again once its last count is old for what counting takes."""
         with self._lock:
             if self._seen is None or time.monotonic() >= self._due:
                 started = time.monotonic()

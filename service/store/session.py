@@ -36,6 +36,7 @@ class Store:
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether this is SQLite, with one writer at a time."""
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
@@ -75,6 +76,7 @@ class Store:
         return True
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
 

@@ -30,6 +30,7 @@ class TrainableWatch:
         self._due = 0.0
 
     def __call__(self, enough: int) -> Trainable:
+        """What can train, counted again once its last count is old for what counting takes."""
         with self._lock:
             if enough not in self._seen or time.monotonic() >= self._due:
                 started = time.monotonic()

@@ -17,6 +17,7 @@ class Guard:
         self._app, self._max_body_bytes, self._unbounded = app, max_body_bytes, frozenset(unbounded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, bounded and logged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

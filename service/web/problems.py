@@ -103,6 +103,7 @@ class OpenAIRoute(APIRoute):
     """A route that answers every PerennialError as OpenAI would: its problems hold OpenAI's error object too."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """The handler, with errors in OpenAI's shape."""
         handle = super().get_route_handler()
 
         async def handle_in_shape(request: Request) -> Response:

@@ -54,6 +54,7 @@ class StepCollator:
         self._anchor_rows, self._row_tokens = anchor_rows, row_tokens
 
     def __call__(self, batch: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+        """The rows of the one step that a batch names."""
         [line] = batch
         step = self._steps[line["step"]]
         groups = [self._items[place].answers for place in step.items]

@@ -25,6 +25,7 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         self.bf16: bool | None = None
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the count."""
         attributes = {
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
@@ -48,11 +49,13 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
+        """Starts the clock, and the progress at the step that a checkpoint left."""
         self._resumed_at = time.monotonic()
         if self._out is not None:
             report_progress(self._out, self._stage, state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Writes a loss to the history and the progress, the one on dev items under its own name."""
         logs = rest.get("logs") or {}
         name = "dev_loss" if "eval_loss" in logs else "loss"
         value = logs.get("eval_loss", logs.get("loss"))
@@ -90,6 +93,7 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
         self._saved_steps: list[int | None] = []
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the best step so far."""
         attributes = {
             "best_loss": self.best_loss,
             "best_step": self.best_step,
@@ -104,10 +108,12 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
             setattr(self, name, value)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Asks for a look after the last step."""
         if state.global_step == state.max_steps:  # the last weights must compete too
             control.should_evaluate = True
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Keeps the weights if they are the best, and stops where patience ends."""
         loss = rest["metrics"]["eval_loss"]
         improved = self.best_loss is None or loss < self.best_loss - self._rule.threshold
         self.without_improvement = 0 if improved else self.without_improvement + 1

@@ -32,6 +32,7 @@ class RowCollator:
         self._row_tokens, self._anchors_apart = row_tokens, anchors_apart
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """The batch as rows without padding, anchors apart where they have a loss of their own."""
         rows = []
         for anchor in (False, True):
             group = [one for one in examples if (self._anchors_apart and one["anchor"]) == anchor]

@@ -32,6 +32,7 @@ class Choices:
 
     @property
     def precision(self) -> Literal["float32", "bfloat16"]:
+        """The dtype of a training step."""
         return "bfloat16" if self.bf16 else "float32"
 
 

@@ -27,6 +27,7 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
         self._saved_steps: list[int] = []
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the last good look."""
         attributes = {
             "step": self.step,
             "look": self.look.model_dump(mode="json"),
@@ -47,10 +48,12 @@ class LastGood(TrainerCallback, ExportableState):  # type: ignore[misc]  # trans
         return self._weights.at(self.step) if self.step else None
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Asks for a look after the last step."""
         if state.global_step == state.max_steps:  # the last weights must answer for themselves too
             control.should_evaluate = True
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
+        """Keeps the weights of a good look, and stops at the first that breaks a rule."""
         seen: Look = rest["metrics"]["look"]
         broken = faults(seen, self._before, self._limits, self._too_few)
         if broken:

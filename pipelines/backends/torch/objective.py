@@ -48,6 +48,7 @@ class RewardShift(TrainerCallback, ExportableState):  # type: ignore[misc]  # tr
         self.value = 0.0
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the running mean."""
         return {"args": {}, "attributes": {"value": self.value}}
 
     def restore(self, attributes: dict[str, Any]) -> None:

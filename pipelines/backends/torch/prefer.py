@@ -64,6 +64,7 @@ class Plan:
 
     @property
     def items(self) -> Sequence[Item]:
+        """The items of all steps."""
         return self.data.items
 
 

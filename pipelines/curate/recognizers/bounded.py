@@ -30,6 +30,7 @@ class BoundedRegex:
         self._overlapped = overlapped
 
     def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
+        """The matches; DetectionTimedOut once the time is over, whatever the caller asks for."""
         try:
             yield from self._compiled.finditer(text, overlapped=self._overlapped, timeout=self._timeout_seconds)
         except TimeoutError:

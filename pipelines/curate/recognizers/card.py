@@ -51,6 +51,7 @@ class Card(CreditCardRecognizer):  # type: ignore[misc]
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:
+        """True for a card's checksum and issuer, None where words must decide, False for no card."""
         digits = [character for character in pattern_text if character.isdigit()]
         if not _ISSUED.fullmatch("".join(digits)) or len(set(digits)) == 1:
             return False

@@ -25,6 +25,7 @@ class WindowContext(ContextAwareEnhancer):  # type: ignore[misc]
         recognizers: list[EntityRecognizer],
         context: list[str] | None = None,
     ) -> list[RecognizerResult]:
+        """The results, raised where a word that names them stands near."""
         words = {recognizer.id: recognizer.context or [] for recognizer in recognizers}
         key = RecognizerResult.RECOGNIZER_IDENTIFIER_KEY
         for result in raw_results:

@@ -26,7 +26,9 @@ class OfflineEmail(EmailRecognizer):  # type: ignore[misc]
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:
+        """Always None: the pattern's own score stands, and no list of top-level domains is fetched."""
         return None
 
     def invalidate_result(self, pattern_text: str) -> bool:
+        """Whether this is the host of a repository."""
         return pattern_text.lower().startswith("git@")  # the host of a repository, nobody's address

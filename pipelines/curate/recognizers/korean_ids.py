@@ -31,6 +31,7 @@ class BusinessNumber(KrBrnRecognizer):  # type: ignore[misc]
         super().__init__(supported_language=PSEUDO_LANGUAGE)
 
     def validate_result(self, pattern_text: str) -> bool | None:
+        """True for a right checksum with hyphens; else words must decide."""
         return True if "-" in pattern_text and super().validate_result(pattern_text) else None
 
 
@@ -41,6 +42,7 @@ class DriverLicence(KrDriverLicenseRecognizer):  # type: ignore[misc]
         super().__init__(supported_language=PSEUDO_LANGUAGE, context=["면허", "licence", "license"])
 
     def validate_result(self, pattern_text: str) -> bool | None:
+        """True with all its hyphens, None where words must decide, False for another number."""
         if not super().validate_result(pattern_text):
             return False
         return True if pattern_text.count("-") == 3 else None

@@ -23,6 +23,7 @@ class PersonalIp(IpRecognizer):  # type: ignore[misc]
         )
 
     def invalidate_result(self, pattern_text: str) -> bool:
+        """Whether this is no address, or nobody's own."""
         try:
             address = ipaddress.ip_interface(pattern_text)
         except ValueError:

@@ -90,9 +90,11 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         )
 
     def load(self) -> None:
+        """Nothing to load: libphonenumber has its tables."""
         return None
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        """The spans that are phone numbers somewhere in the world."""
         candidates = [match for match in _CANDIDATE.finditer(text) if _can_count(text, match)]
         if not candidates:
             return []

@@ -33,6 +33,7 @@ class Ssn(UsSsnRecognizer):  # type: ignore[misc]
         super().__init__(supported_language=PSEUDO_LANGUAGE)
 
     def invalidate_result(self, pattern_text: str) -> bool:
+        """Whether the separators are mixed."""
         separators = {character for character in pattern_text if not character.isdigit()}
         return len(separators) > 1
 
@@ -74,6 +75,7 @@ class Iban(PatternRecognizer):  # type: ignore[misc]
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:
+        """Whether length and checksum are an IBAN's (ISO 13616, mod 97)."""
         plain = pattern_text.replace(" ", "").replace("-", "").upper()
         if not (15 <= len(plain) <= 34 and plain.isascii() and plain.isalnum()):
             return False

@@ -54,6 +54,7 @@ class Visit:
 
     @property
     def by(self) -> str:
+        """Who this is, for the audit log."""
         return f"key:{self.caller.label}" if self.caller and self.session.key else "page:localhost"
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -74,6 +75,7 @@ class PageRoute(APIRoute):
     """A route that answers errors as a page, and a missing key with the way to sign in."""
 
     def get_route_handler(self) -> Callable[[Request], Any]:
+        """The handler, with errors shown as pages."""
         handle = super().get_route_handler()
 
         async def handle_as_page(request: Request) -> Response:

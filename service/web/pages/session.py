@@ -77,6 +77,7 @@ class Cookies:
         return hmac.digest(self._token_key, b"csrf " + session.cookie.encode(), "sha256").hex()
 
     def is_token(self, session: BrowserSession, token: str) -> bool:
+        """Whether a form's token is this session's."""
         return not session.is_new and hmac.compare_digest(self.token(session), token)
 
 
