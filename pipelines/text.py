@@ -1,14 +1,17 @@
-"""Forms in which texts are compared: what counts as the same although it was typed otherwise.
+"""Forms in which texts are compared, and how what somebody typed is quoted in a sentence.
 
 fold("Ｖｅｌｌ  is far", "NFC")               "Ｖｅｌｌ is far"    spacing alone may differ
 fold("Ｖｅｌｌ  is far", "NFKC")              "Vell is far"      and the width of letters
 fold("Ｖｅｌｌ  is far", "NFKC_casefold")     "vell is far"      and their case
 """
 
+import difflib
 import unicodedata
+from collections.abc import Collection
 from typing import Literal
 
 Form = Literal["NFC", "NFKC", "NFKC_casefold"]
+_MAX_TYPO = 64  # difflib's time grows with the square of the length, and nobody mistypes a key by so much
 
 
 def fold(text: str, form: Form) -> str:
@@ -17,3 +20,14 @@ def fold(text: str, form: Form) -> str:
         return " ".join(unicodedata.normalize("NFC", text).split())
     wide = unicodedata.normalize("NFKC", text)
     return " ".join((wide.casefold() if form == "NFKC_casefold" else wide).split())
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """The text, cut with three dots where it is longer: what somebody sent never fills a sentence or a log."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def find_nearest(name: str, known: Collection[str]) -> str | None:
+    """The known name that was probably meant; None for one that is like none of them, or too long to be a typing error."""
+    near = difflib.get_close_matches(name, known, n=1) if len(name) <= _MAX_TYPO else []
+    return near[0] if near else None

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-import yaml
-
 from pipelines.artifacts import digest_of
-from pipelines.errors import SuiteError
+from pipelines.errors import DataError, SuiteError
+from pipelines.plain_yaml import parse_plain_yaml, read_plain_yaml
 from pipelines.recipe import Metric
 
 Split = Literal["dev", "gate"]
@@ -118,11 +117,9 @@ def _task(path: Path, name: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise SuiteError(f"suite '{name}' is missing: there is no {path}")
     try:
-        task = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.constructor.ConstructorError as error:
-        raise SuiteError(f"suite '{name}': {path} holds a tag such as !function; suites are data, not code") from error
-    except yaml.YAMLError as error:
-        raise SuiteError(f"suite '{name}': {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        task = parse_plain_yaml(read_plain_yaml(path, str(path)), str(path))
+    except DataError as error:
+        raise SuiteError(f"suite '{name}': {error}") from error
     if not isinstance(task, dict) or task.get("task") != name:
         raise SuiteError(f"suite '{name}': {path} must be a task named {name}")
     if "include" in task:

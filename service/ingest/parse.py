@@ -4,7 +4,6 @@
 ->  DataError("messages.0.role: 'usr' is not one of system, user, assistant, tool")
 """
 
-import difflib
 import re
 import unicodedata
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from pipelines.errors import DataError
+from pipelines.text import find_nearest, shorten
 from service.ingest.wire import (
     MAX_BATCH,
     AnswerIn,
@@ -147,13 +147,13 @@ def _sentence(message: str, kind: type, body: bytes | msgspec.Raw) -> str:
     if unknown:
         name, path = unknown.group(1), _path(unknown.group(2))
         known = _known_fields(kind, path)
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
+        near = find_nearest(name, known)
+        hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(known))}"
         where = f" in {path}" if path else ""
-        return f"unknown field {name[:80]!r}{where}; {hint}"
+        return f"unknown field {shorten(name)!r}{where}; {hint}"
     text, _, at = message.partition(" - at ")
-    path = _path(at.strip("`"))
-    text += _length(text, path, body)
+    path = shorten(_path(at.strip("`")))
+    text = shorten(text, 200) + _length(text, path, body)
     return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
 
 
@@ -184,8 +184,7 @@ def checked_id(name: str) -> str:
         DataError: it is empty, too long, or holds a NUL.
     """
     if not 1 <= len(name) <= 256 or "\0" in name:
-        shown = name if len(name) <= 40 else f"{name[:40]}..."
-        raise DataError(f"ids have 1 to 256 characters and no NUL; this one has {len(name)}: {shown!r}")
+        raise DataError(f"ids have 1 to 256 characters and no NUL; this one has {len(name)}: {shorten(name, 40)!r}")
     return name
 
 

@@ -70,8 +70,19 @@ def test_a_missing_suite_or_file_is_named(suites: Path) -> None:
 def test_code_in_a_suite_is_refused(suites: Path) -> None:
     path = suites / "sums" / "sums.yaml"
     path.write_text(path.read_text() + "process_results: !function utils.score\n")
-    with pytest.raises(SuiteError, match="suites are data, not code"):
+    with pytest.raises(SuiteError, match="the tag `!function`: plain data has none"):
         load_suite(suites / "sums")
+
+
+@pytest.mark.parametrize("line", ["day: 2026-99-99", "number: !!float zz", "number: 0x_", "same: 1\nsame: 2"])
+def test_a_task_that_yaml_itself_would_stumble_over_is_read_or_refused_in_a_sentence(suites: Path, line: str) -> None:
+    path = suites / "sums" / "sums.yaml"
+    path.write_text(f"{path.read_text()}{line}\n")
+    if line == "day: 2026-99-99":
+        assert load_suite(suites / "sums").task["day"] == "2026-99-99"
+    else:
+        with pytest.raises(SuiteError, match="sums.yaml is not valid YAML: "):
+            load_suite(suites / "sums")
 
 
 def test_the_digest_covers_task_and_items(suites: Path) -> None:
