@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from sqlmodel import Session
 
-from pipelines.errors import Conflict
+from pipelines.errors import ArtifactError, Conflict
 from service.ingest import NewMessage, read_meta
 from service.store import conversations, people
 from service.store.conversations import StoredMessage
@@ -86,7 +86,10 @@ class _Person:
         for opening in conversations.with_first_message(self._session, self._id, digest):
             if last_reply is None and now - opening.received_at > REGENERATION_WINDOW:
                 return None
-            name = read_meta(self._key.unseal(opening.sealed_meta, meta_place(opening.id))).id
+            try:
+                name = read_meta(self._key.unseal(opening.sealed_meta, meta_place(opening.id))).id
+            except ArtifactError:  # damaged: it cannot be gone on with, and the person's others can
+                continue
             found = self._tree(name, opening.id).placement(chat)
             known = len(chat) - len(found.new)
             if known > last_reply if last_reply is not None else not found.new:

@@ -1,5 +1,6 @@
 """Commands about data: import, curate, forget."""
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ from service import curation, erasure
 from service.cli.home import Home, console, open_home, whoami
 from service.ingest import DEFAULT_APP
 from service.ingest.importers import ndjson
+from service.ingest.importers.post import direct_post, http_post
 from service.models import promotion
 from service.progress import open_progress
 from service.store import conversations, people
@@ -48,11 +50,9 @@ def import_file(
     Import it again with --consent or --rating to add them to what is stored already.
     """
     rated = None if rating is None else ndjson.parse_rating(rating)
-    home = open_home()
+    home, name = open_home(), os.fsencode(file.name).decode(errors="replace")
     with ExitStack() as stack:
-        post = stack.enter_context(
-            ndjson.direct_post(home.store, home.vault) if url is None else ndjson.http_post(url, key)
-        )
+        post = stack.enter_context(direct_post(home.store, home.vault) if url is None else http_post(url, key))
         shown = stack.enter_context(open_progress(console, in_bytes=True))
         counts = ndjson.import_file(
             file,
@@ -63,10 +63,10 @@ def import_file(
             user=user,
             app=app,
             target=url or home.settings.database_url,
-            progress=lambda done, total: shown.update(file.name, done, total),
+            progress=lambda done, total: shown.update(name, done, total),
         )
     _summarize(counts, updates=consent is not None or rated is not None)
-    if counts.conflict or counts.invalid:
+    if counts.conflict or counts.invalid or counts.failed:
         raise typer.Exit(1)
 
 
@@ -76,7 +76,7 @@ def _summarize(counts: ndjson.Counts, updates: bool) -> None:
         console.print(f"line {line}: {sentence}", markup=False, soft_wrap=True)
     if len(counts.problems) > _SHOWN_PROBLEMS:
         console.print(f"... and {len(counts.problems) - _SHOWN_PROBLEMS} more")
-    shown = ("created", "appended", "unchanged", "conflict", "invalid")
+    shown = ["created", "appended", "unchanged", "conflict", "invalid", *(["failed"] if counts.failed else [])]
     console.print(", ".join(f"{getattr(counts, name)} {name}" for name in shown), soft_wrap=True)
     if updates and counts.unchanged:
         console.print("Unchanged are the messages; consent and ratings count as given now.", soft_wrap=True)

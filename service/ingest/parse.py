@@ -12,6 +12,7 @@ import msgspec
 
 from pipelines.errors import DataError
 from pipelines.text import find_nearest, shorten
+from service.ingest.nesting import refuse_deep, rows_of, strings_in
 from service.ingest.wire import (
     MAX_BATCH,
     AnswerIn,
@@ -44,7 +45,7 @@ _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def parse_conversation(body: bytes | msgspec.Raw) -> ConversationIn:
+def parse_conversation(body: bytes) -> ConversationIn:
     """One conversation from JSON.
 
     Raises:
@@ -106,14 +107,19 @@ def refuse_blank(text: str, place: str) -> None:
         raise DataError(f"{place}: there is no visible character in it; write the text that people would read")
 
 
-def split_list(body: bytes) -> list[msgspec.Raw]:
-    """The rows of a JSON list, each still to be parsed, so that one bad row does not fail the others.
+def split_list(body: bytes) -> list[bytes]:
+    """The rows of a JSON list, each still to be parsed: whatever is wrong with one is not the others' fault.
 
     Raises:
-        Malformed: not JSON.
+        Malformed: not a list of JSON rows.
         DataError: more than 1,000 rows.
     """
-    rows: list[msgspec.Raw] = _parse(_rows, body, list)
+    try:
+        rows = [bytes(row) for row in _rows.decode(body)]
+    except (msgspec.DecodeError, RecursionError) as error:  # of one row, perhaps: half a character, or far too deep
+        rows = rows_of(body) or []
+        if not rows:
+            raise _malformed(error, body) from None
     if len(rows) > MAX_BATCH:
         raise DataError(
             f"a list of {len(rows)} conversations is too long: send at most {MAX_BATCH} at a time, "
@@ -122,25 +128,30 @@ def split_list(body: bytes) -> list[msgspec.Raw]:
     return rows
 
 
-def _parse(decoder: msgspec.json.Decoder[Any], body: bytes | msgspec.Raw, kind: type) -> Any:
+def _parse(decoder: msgspec.json.Decoder[Any], body: bytes, kind: type) -> Any:
+    refuse_deep(body)
     try:
         found = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise DataError(_sentence(str(error), kind, body)) from None
     except UnicodeDecodeError:
-        raise Malformed(f"this is not valid JSON: {_where_not_utf8(bytes(body))}") from None
+        raise Malformed(f"this is not valid JSON: {_where_not_utf8(body)}") from None
     except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        raise Malformed(f"this is not valid JSON: {_lower_first(reason)} (of {len(bytes(body))} bytes)") from None
-    except RecursionError:
-        raise DataError("the JSON is nested too deeply") from None
+        raise _malformed(error, body) from None
     # the decoders accept escaped NULs, which PostgreSQL cannot store; the raw bytes show cheaply whether to look
-    if b"\\u0000" in bytes(body) and _has_nul(msgspec.json.decode(body)):
+    if b"\\u0000" in body and any("\0" in text for text in strings_in(msgspec.json.decode(body))):
         raise DataError("the text holds a NUL character (\\u0000), which cannot be stored; remove it")
     return found
 
 
-def _sentence(message: str, kind: type, body: bytes | msgspec.Raw) -> str:
+def _malformed(error: Exception, body: bytes) -> DataError:
+    if isinstance(error, RecursionError):
+        return DataError(f"the JSON is nested too deeply, and does not end ({len(body)} bytes)")
+    reason = _lower_first(str(error).removeprefix("JSON is malformed: "))
+    return Malformed(f"this is not valid JSON: {reason} (of {len(body)} bytes)")
+
+
+def _sentence(message: str, kind: type, body: bytes) -> str:
     """msgspec's complaint with the path in plain words, the length of what is too long or too short, and for an unknown
     field the nearest known one."""
     unknown = re.match(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", message, re.DOTALL)
@@ -157,10 +168,13 @@ def _sentence(message: str, kind: type, body: bytes | msgspec.Raw) -> str:
     return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
 
 
-def _length(text: str, path: str, body: bytes | msgspec.Raw) -> str:
+def _length(text: str, path: str, body: bytes) -> str:
     """How long a value of the wrong length is, and what to do about it; nothing about other complaints."""
     wrong = re.match(r"Expected `(str|array)` of length (<=|>=)", text)
-    found = _value_at(msgspec.json.decode(body), path) if wrong else None
+    try:
+        found = _value_at(msgspec.json.decode(body), path) if wrong else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # what stands behind the value is wrong as well
+        return ""
     if wrong is None or not isinstance(found, str | list):
         return ""
     has = f"{len(found)} {'characters' if isinstance(found, str) else 'entries'}"
@@ -217,13 +231,3 @@ def _path(at: str | None) -> str:
 
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, list):
-        return any(_has_nul(item) for item in value)
-    if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-    return False

@@ -1,5 +1,6 @@
 """What ingest stores: a checked conversation, vote, correction or comparison, whether it came over HTTP, from a file or from our own chat."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -7,11 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from pipelines.errors import DataError
+from pipelines.errors import ArtifactError, DataError
 from service.ingest.parse import refuse_blank
 from service.ingest.wire import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn
 
-Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found"]
+Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found", "failed"]
 DEFAULT_APP = "default"
 _STATUS: dict[Result, int] = {
     "created": 201,
@@ -20,6 +21,7 @@ _STATUS: dict[Result, int] = {
     "conflict": 409,
     "invalid": 422,
     "not_found": 404,
+    "failed": 500,
 }
 _FUTURE = timedelta(days=1)  # clocks of phones are wrong by hours, not by days
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -189,27 +191,35 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def read_meta(plain: bytes) -> Meta:
-    """A conversation's unsealed metadata."""
-    return msgspec.json.decode(plain, type=Meta)
+    """A conversation's unsealed metadata.
+
+    Raises:
+        ArtifactError: it is none, or nested deeper than can be read (metadata had no limit once).
+    """
+    try:
+        return msgspec.json.decode(plain, type=Meta)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtifactError(f"the metadata of a conversation cannot be read ({type(error).__name__})") from None
 
 
 def _link(given: ConversationIn, is_list: bool) -> tuple[NewMessage, ...]:
     names = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.messages)]
-    if len(set(names)) < len(names):
-        twice = next(name for position, name in enumerate(names) if name in names[:position])
-        raise DataError(f"messages: the id {twice[:80]!r} is used twice in this conversation")
+    positions: dict[str, int] = {}
+    for position, name in enumerate(names):
+        if positions.setdefault(name, position) != position:
+            raise DataError(f"messages: the id {name[:80]!r} is used twice in this conversation")
     linked = []
     for position, (name, message) in enumerate(zip(names, given.messages, strict=True)):
         if is_list:
             parent = names[position - 1] if position else None
         else:
-            parent = _checked_parent(message, position, names)
+            parent = _checked_parent(message, position, positions)
         linked.append(NewMessage(name, message.role, message.content, parent))
     return tuple(linked)
 
 
-def _checked_parent(message: MessageIn, position: int, names: list[str]) -> str | None:
-    if message.parent is not None and message.parent in names[position:]:
+def _checked_parent(message: MessageIn, position: int, positions: Mapping[str, int]) -> str | None:
+    if message.parent is not None and positions.get(message.parent, -1) >= position:
         raise DataError(
             f"messages[{position}].parent: {message.parent[:80]!r} does not come before it; send parents before children"
         )
@@ -228,22 +238,28 @@ def _votes(given: ConversationIn, app: str, messages: tuple[NewMessage, ...], ro
     return found
 
 
-def _corrections(given: ConversationIn, app: str, messages: tuple[NewMessage, ...]) -> list[NewCorrection]:
+def _corrections(given: ConversationIn, app: str, messages: Sequence[NewMessage]) -> list[NewCorrection]:
     """The last one of each person for each answer, so that the same row again changes nothing."""
-    found = {}
+    found, by_name = {}, {message.id: message for message in messages}
     for number, correction in enumerate(given.corrections):
-        answer = _answer(correction.message, messages, f"corrections[{number}].message")
+        name = _named(correction.message, messages, f"corrections[{number}].message")
+        answer = _answer(name, by_name, f"corrections[{number}].message")
         refuse_blank(correction.content, f"corrections[{number}].content")
         rater = correction.rater or given.user
         found[answer.id, rater] = NewCorrection(app, answer.id, rater, correction.content)
     return list(found.values())
 
 
-def _comparisons(given: ConversationIn, app: str, messages: tuple[NewMessage, ...]) -> list[NewComparison]:
-    found = []
+def _comparisons(given: ConversationIn, app: str, messages: Sequence[NewMessage]) -> list[NewComparison]:
+    found, by_name = [], {message.id: message for message in messages}
     for number, comparison in enumerate(given.comparisons):
-        chosen = _answer(comparison.chosen, messages, f"comparisons[{number}].chosen")
-        rejected = _answer(comparison.rejected, messages, f"comparisons[{number}].rejected")
+        chosen, rejected = (
+            _answer(_named(side, messages, place), by_name, place)
+            for side, place in (
+                (comparison.chosen, f"comparisons[{number}].chosen"),
+                (comparison.rejected, f"comparisons[{number}].rejected"),
+            )
+        )
         if chosen is rejected or chosen.parent != rejected.parent or chosen.parent is None:
             raise DataError(
                 f"comparisons[{number}]: {chosen.id[:80]!r} and {rejected.id[:80]!r} are not two answers to one message"
@@ -252,9 +268,8 @@ def _comparisons(given: ConversationIn, app: str, messages: tuple[NewMessage, ..
     return found
 
 
-def _answer(given: str | int, messages: tuple[NewMessage, ...], place: str) -> NewMessage:
-    name = _named(given, messages, place)
-    found = next((message for message in messages if message.id == name), None)
+def _answer(name: str, by_name: Mapping[str, NewMessage], place: str) -> NewMessage:
+    found = by_name.get(name)
     if found is None:
         raise DataError(f"{place}: {name[:80]!r} is not a message of this conversation; send that message along")
     if found.role != "assistant":
@@ -262,7 +277,7 @@ def _answer(given: str | int, messages: tuple[NewMessage, ...], place: str) -> N
     return found
 
 
-def _named(given: str | int, messages: tuple[NewMessage, ...], place: str) -> str:
+def _named(given: str | int, messages: Sequence[NewMessage], place: str) -> str:
     """The message's id, where its position may be given instead."""
     if isinstance(given, str):
         return given

@@ -3,9 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipelines.errors import Busy, PerennialError
+import structlog
+
+from pipelines.errors import Busy, DataError, PerennialError
 from service.ingest.parse import parse_conversation
 from service.ingest.prepare import Incoming, Outcome, prepare
 from service.ingest.writer import Writer
@@ -15,6 +18,7 @@ BATCH_ROWS, BATCH_BYTES = 200, 2 << 20
 BATCHES_IN_FLIGHT = 3
 MAX_PROBLEMS = 1_000
 BOM = b"\xef\xbb\xbf"  # editors on Windows begin a file with it
+_log = structlog.get_logger(__name__)
 
 
 @dataclass
@@ -75,13 +79,33 @@ Read = Callable[[bytes], Incoming]
 
 
 def reader(app_of: Callable[[str | None], str]) -> Read:
-    """Turns one line into a conversation; `app_of` says which app it belongs to and may refuse."""
+    """Turns one row into a conversation; `app_of` says which app it belongs to and may refuse.
 
-    def read(line: bytes) -> Incoming:
-        given = parse_conversation(line)
-        return prepare(given, app_of(given.app), now())
+    Raises PerennialError and nothing else, whatever is wrong with the row.
+    """
+
+    def read(row: bytes) -> Incoming:
+        with faults_of_its_own(row):
+            given = parse_conversation(row)
+            return prepare(given, app_of(given.app), now())
 
     return read
+
+
+@contextmanager
+def faults_of_its_own(row: bytes) -> Iterator[None]:
+    """Whatever the block raises is an error of this row, which must not fail the others of its batch.
+
+    Raises:
+        PerennialError: the block raised it, or (DataError) something that nobody thought of.
+    """
+    try:
+        yield
+    except PerennialError:
+        raise
+    except Exception as error:
+        _log.error("row_not_read", error=type(error).__name__, bytes=len(row))
+        raise DataError(f"this row cannot be read ({type(error).__name__})") from None
 
 
 async def store_stream(chunks: AsyncIterator[bytes], read: Read, writer: Writer, max_line_bytes: int) -> Summary:

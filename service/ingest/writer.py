@@ -18,10 +18,10 @@ from sqlalchemy import update
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session
 
-from pipelines.errors import Busy
+from pipelines.errors import Busy, PerennialError
 from service.ingest.conversations import apply_conversations, apply_votes
 from service.ingest.feedback import apply_comparisons, apply_corrections
-from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
+from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome, Result
 from service.store.session import Store, is_unavailable
 from service.store.tables import KeyCheck, now
 from service.vault import Vault
@@ -184,20 +184,27 @@ class Writer:
                 self._commit([job])
         elif group[0].size > 1:
             self._commit_apart(group[0])
-        elif isinstance(error, DataError | IntegrityError):
-            group[0].done.set_result([_refused(group[0])])
+        elif isinstance(error, _FAULTS_OF_A_ROW):
+            group[0].done.set_result([_refused(group[0], "invalid", _UNSTORABLE)])
         else:
             group[0].done.set_exception(error)
 
     def _commit_apart(self, job: _Job) -> None:
+        """Each row by itself: one that fails has that as its outcome, unless the database went away meanwhile."""
         parts = job.parts()
         for part in parts:
             self._commit([part])
-        failures = [failure for part in parts if (failure := part.done.exception()) is not None]
-        if failures:
-            job.done.set_exception(failures[0])
-        else:
-            job.done.set_result([outcome for part in parts for outcome in part.done.result()])
+        failures = [part.done.exception() for part in parts]
+        away = next((failure for failure in failures if isinstance(failure, Busy)), None)
+        if away is not None:
+            job.done.set_exception(away)
+            return
+        job.done.set_result(
+            [
+                _refused(part, "failed", _failure_sentence(failure)) if failure else part.done.result()[0]
+                for part, failure in zip(parts, failures, strict=True)
+            ]
+        )
 
     def _try(self, group: Sequence[_Job]) -> list[list[Outcome]]:
         with self._store.begin() as session:
@@ -227,7 +234,17 @@ def apply_jobs(session: Session, vault: Vault, group: Sequence[_Job], at: dateti
     ]
 
 
-def _refused(job: _Job) -> Outcome:
+_FAULTS_OF_A_ROW = (DataError, IntegrityError, UnicodeError, RecursionError, OverflowError)
+_UNSTORABLE = "the database refused this; a text or number in it cannot be stored"
+
+
+def _refused(job: _Job, result: Result, sentence: str) -> Outcome:
     about = [*(c.id for c in job.conversations), *(v.message for v in job.votes), *(c.message for c in job.corrections)]
-    name = about[0] if about else job.comparisons[0].chosen
-    return Outcome(name, "invalid", "the database refused this; a text or number in it cannot be stored")
+    return Outcome(about[0] if about else job.comparisons[0].chosen, result, sentence)
+
+
+def _failure_sentence(failure: BaseException) -> str:
+    """Why a row could not be stored that nothing is wrong with; an error of our own tree says it itself."""
+    if isinstance(failure, PerennialError):
+        return str(failure)
+    return f"this could not be stored ({type(failure).__name__}); the log has more, and the other rows are stored"

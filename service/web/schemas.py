@@ -16,11 +16,12 @@ class Problem(BaseModel):
 
 
 class ItemStatus(BaseModel):
-    """What became of one conversation: 201 stored, 200 known or appended to, 409 changed, 422 malformed."""
+    """What became of one conversation: 201 stored, 200 known or appended to, 409 changed, 422 malformed, 500 for the one
+    of a list that could not be stored through no fault of its own."""
 
     id: str | None
     status: int
-    result: Literal["created", "appended", "unchanged", "conflict", "invalid"]
+    result: Literal["created", "appended", "unchanged", "conflict", "invalid", "failed"]
     detail: str | None = None
 
 
@@ -40,6 +41,7 @@ class ImportSummary(BaseModel):
     unchanged: int = 0
     conflict: int = 0
     invalid: int = 0
+    failed: int = 0
     lines: int = 0
     problems: list[LineProblem] = []
 

@@ -11,33 +11,32 @@ harmless anyway.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import httpx
 import msgspec
 
 from pipelines.artifacts import write_atomic
-from pipelines.errors import Busy, InputError, NotFound, PerennialError
-from service.ingest import DEFAULT_APP, Writer, parse_conversation, prepare
+from pipelines.errors import Busy, DataError, InputError, PerennialError
+from service.ingest import DEFAULT_APP, parse_conversation, prepare
+from service.ingest.importers.lines import MAX_LINE_BYTES, check_file, read_lines
+from service.ingest.importers.post import Post, Stored
+from service.ingest.nesting import refuse_deep
 from service.ingest.prepare import Result
-from service.ingest.stream import BOM
+from service.ingest.stream import BOM, faults_of_its_own
 from service.ingest.wire import ConversationIn
-from service.store.session import Store
 from service.store.tables import now
-from service.vault import Vault
 
 BATCH_ROWS, BATCH_BYTES = 500, 4 << 20
 MAX_PROBLEMS = 1_000
 RETRY_SECONDS = 60.0
 _HEAD_BYTES = 1 << 16
 
-Post = Callable[[Sequence[bytes]], Sequence[tuple[Result, str | None]]]
 Progress = Callable[[int, int], None]
 Thumb = Literal["up", "down"]
 Rating = int | Thumb
@@ -55,6 +54,7 @@ class Counts:
     appended: int = 0
     conflict: int = 0
     invalid: int = 0
+    failed: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
     cannot_train: dict[str, int] = field(default_factory=dict)
 
@@ -116,13 +116,13 @@ def import_file(
 
     Raises:
         NotFound: there is no such file.
-        InputError: it is a folder, or the server refused.
+        InputError: it is no file of lines (lines.check_file), or the server refused.
         Busy: the server did not answer for a minute; call again to go on.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name one file")
-    if not path.is_file():
-        raise NotFound(f"there is no file {path}")
+    check_file(path)
+    for name, value in (("user", user), ("app", app or "")):
+        if not value.isprintable():
+            raise InputError(f"the {name} {value[:40]!r} holds characters that no id has")
     total, unsaid = path.stat().st_size, _Unsaid(consent, rating, user, app)
     note = home / "imports" / f"{_identity(path, unsaid, target)}.json"
     position = _read_position(note)
@@ -165,47 +165,13 @@ def lack_of(row: ConversationIn) -> str | None:
     return next((name for name, holds in checks if holds), None)
 
 
-@contextmanager
-def direct_post(store: Store, vault: Vault) -> Iterator[Post]:
-    """Stores straight into the database."""
-
-    def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
-        given = [parse_conversation(row) for row in rows]
-        ready = [prepare(one, one.app or DEFAULT_APP, now()) for one in given]
-        return [(outcome.result, outcome.detail) for outcome in writer.submit(ready).result()]
-
-    with Writer(store, vault) as writer:
-        yield post
-
-
-@contextmanager
-def http_post(url: str, key: str | None = None, transport: httpx.BaseTransport | None = None) -> Iterator[Post]:
-    """Stores through a running server at `url`; raises InputError if that is no web address."""
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"{url[:80]!r} is no web address; write e.g. http://127.0.0.1:8600")
-
-    def post(rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
-        try:
-            answer = client.post("/v1/conversations", content=b"[" + b",".join(rows) + b"]")
-        except httpx.TransportError as error:
-            raise Busy(f"{url} does not answer; start it with `perennial serve`") from error
-        if answer.status_code == 503:
-            raise Busy(_detail(answer))
-        if answer.status_code != 200:
-            raise InputError(f"{url} refused the import: {_detail(answer)}")
-        return [(row["result"], row.get("detail")) for row in answer.json()]
-
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=120, transport=transport, trust_env=False) as client:
-        yield post
-
-
 @dataclass
 class _Batch:
     """Lines on their way: rows that can be stored, with their line numbers and what they lack; sentences about the others."""
 
     end: int
     last_line: int
+    size: int = 0
     rows: list[bytes] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     lacks: list[str | None] = field(default_factory=list)
@@ -213,41 +179,51 @@ class _Batch:
 
     @property
     def is_full(self) -> bool:
-        return (
-            len(self.rows) >= BATCH_ROWS or sum(map(len, self.rows)) >= BATCH_BYTES or len(self.problems) >= BATCH_ROWS
-        )
+        return len(self.rows) >= BATCH_ROWS or self.size >= BATCH_BYTES or len(self.problems) >= BATCH_ROWS
 
 
-def _batches(path: Path, start: _Position, read: Callable[[bytes], bytes]) -> Iterator[_Batch]:
+def _batches(path: Path, start: _Position, shape: Callable[[bytes], bytes]) -> Iterator[_Batch]:
     batch = _Batch(start.offset, start.line)
-    with path.open("rb") as file:
-        file.seek(start.offset)
-        for line in file:
-            batch.end += len(line)
-            batch.last_line += 1
-            if not line.strip():
-                continue
-            try:
-                row = read(line.removeprefix(BOM).strip() if batch.last_line == 1 else line.strip())
-                sent = parse_conversation(row)
-                prepare(sent, DEFAULT_APP, now())
-            except PerennialError as error:
-                batch.problems.append((batch.last_line, str(error)))
-            else:
-                batch.rows.append(row)
-                batch.lines.append(batch.last_line)
-                batch.lacks.append(lack_of(sent))
-            if batch.is_full:
-                yield batch
-                batch = _Batch(batch.end, batch.last_line)
+    for end, line in read_lines(path, start.offset):
+        if batch.is_full or (batch.rows and batch.size + len(line or b"") > BATCH_BYTES):
+            yield batch
+            batch = _Batch(batch.end, batch.last_line)
+        batch.end = end
+        batch.last_line += 1
+        try:
+            _take(batch, line, shape)
+        except PerennialError as error:
+            batch.problems.append((batch.last_line, str(error)))
     yield batch
+
+
+def _take(batch: _Batch, line: bytes | None, shape: Callable[[bytes], bytes]) -> None:
+    """Adds a line to the batch, if anything stands in it.
+
+    Raises:
+        PerennialError: it cannot be stored.
+    """
+    if line is None:
+        raise DataError(f"the line is longer than {MAX_LINE_BYTES} bytes")
+    line = (line.removeprefix(BOM) if batch.last_line == 1 else line).strip()
+    if not line:
+        return
+    with faults_of_its_own(line):
+        row = shape(line)
+        sent = parse_conversation(row)
+        prepare(sent, DEFAULT_APP, now())
+    batch.rows.append(row)
+    batch.size += len(row)
+    batch.lines.append(batch.last_line)
+    batch.lacks.append(lack_of(sent))
 
 
 def _row(line: bytes, unsaid: _Unsaid) -> bytes:
     """The line in our own shape."""
+    refuse_deep(line)
     try:
         given = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return line  # parse_conversation words it
     if not isinstance(given, dict):
         return line
@@ -270,7 +246,7 @@ def _rated(given: dict[str, Any], rating: Rating | None) -> dict[str, Any]:
     return {"votes": [{"message": at, "value": rating} for at in answers] or None}
 
 
-def _patiently(post: Post, rows: Sequence[bytes]) -> Sequence[tuple[Result, str | None]]:
+def _patiently(post: Post, rows: Sequence[bytes]) -> Stored:
     """Posts until it is taken; a full queue or a restart of the server passes within the minute."""
     if not rows:
         return []
@@ -288,7 +264,7 @@ def _patiently(post: Post, rows: Sequence[bytes]) -> Sequence[tuple[Result, str 
 def _identity(path: Path, unsaid: _Unsaid, target: str) -> str:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    known = f"{path.resolve()}|{path.stat().st_size}|{unsaid}|{target}|".encode()
+    known = os.fsencode(f"{path.resolve()}|{path.stat().st_size}|{unsaid}|{target}|")
     return sha256(known + head).hexdigest()[:32]
 
 
@@ -308,10 +284,3 @@ def _write_position(note: Path, position: _Position) -> None:
     refused = [line for line, _ in counts.pop("problems")]
     kept = {"offset": position.offset, "line": position.line, "counts": counts, "refused": refused}
     write_atomic(note, json.dumps(kept))
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"status {answer.status_code}"

@@ -11,14 +11,13 @@ from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import NotFound, PerennialError
-from service.api_keys import Caller
-from service.ingest import Incoming, Outcome, Writer, parse_conversation, prepare, split_list
-from service.ingest.stream import Summary, reader, store_stream
+from service.ingest import Incoming, Outcome, Writer, split_list
+from service.ingest.stream import Read, Summary, reader, store_stream
 from service.store import comparisons, conversations, corrections, curation, fates, votes
 from service.store.comparisons import StandingComparison
 from service.store.corrections import StoredCorrection
 from service.store.people import app_id
-from service.store.tables import Conversation, FeedbackFate, Message, now
+from service.store.tables import Conversation, FeedbackFate, Message
 from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
 from service.web.openapi import CONVERSATIONS_BODY, NDJSON_BODY, PROBLEMS, SECURITY
@@ -51,9 +50,10 @@ async def store_conversations(request: Request) -> Response:
     caller = await authenticate_ingest(request)
     writer: Writer = request.app.state.writer
     body = await request.body()
+    read = reader(lambda named: app_of(caller, named))
     if body.lstrip()[:1] == b"[":
-        return await _store_list(body, caller, writer)
-    given = await run_in_threadpool(_read_one, body, caller) if len(body) > _LARGE_BYTES else _read_one(body, caller)
+        return await _store_list(body, read, writer)
+    given = await run_in_threadpool(read, body) if len(body) > _LARGE_BYTES else read(body)
     outcome = (await asyncio.wrap_future(writer.submit([given])))[0]
     return _json(_item(outcome), outcome.status) if outcome.status < 400 else _refusal(outcome)
 
@@ -190,31 +190,26 @@ def _correction(
     }
 
 
-async def _store_list(body: bytes, caller: Caller, writer: Writer) -> Response:
-    read = await run_in_threadpool(_read_list, body, caller)
-    good = [given for given in read if isinstance(given, Incoming)]
+async def _store_list(body: bytes, read: Read, writer: Writer) -> Response:
+    rows = await run_in_threadpool(_read_list, body, read)
+    good = [given for given in rows if isinstance(given, Incoming)]
     outcomes = await asyncio.wrap_future(writer.submit(good)) if good else []
     stored = iter(outcomes)
-    return _json([_item(next(stored)) if isinstance(given, Incoming) else given for given in read], 200)
+    return _json([_item(next(stored)) if isinstance(given, Incoming) else given for given in rows], 200)
 
 
-def _read_one(body: bytes | msgspec.Raw, caller: Caller) -> Incoming:
-    given = parse_conversation(body)
-    return prepare(given, app_of(caller, given.app), now())
-
-
-def _read_list(body: bytes, caller: Caller) -> list[Incoming | dict[str, Any]]:
+def _read_list(body: bytes, read: Read) -> list[Incoming | dict[str, Any]]:
     """Each row, or the answer to it if it is refused."""
-    read: list[Incoming | dict[str, Any]] = []
-    for raw in split_list(body):
+    rows: list[Incoming | dict[str, Any]] = []
+    for row in split_list(body):
         try:
-            read.append(_read_one(raw, caller))
+            rows.append(read(row))
         except PerennialError as error:
-            read.append({"id": _id_of(raw), "status": status_of(error), "result": "invalid", "detail": str(error)})
-    return read
+            rows.append({"id": _id_of(row), "status": status_of(error), "result": "invalid", "detail": str(error)})
+    return rows
 
 
-def _id_of(raw: msgspec.Raw) -> str | None:
+def _id_of(raw: bytes) -> str | None:
     """The id of a row that could not be read, if it at least has one."""
     try:
         id = msgspec.json.decode(raw, type=dict[str, Any]).get("id")

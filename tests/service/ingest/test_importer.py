@@ -13,7 +13,8 @@ from pipelines.errors import Busy, InputError, NotFound
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.api_keys import create_key
 from service.ingest import importers
-from service.ingest.importers.ndjson import Counts, Rating, direct_post, http_post, import_file, parse_rating
+from service.ingest.importers.ndjson import Counts, Rating, import_file, parse_rating
+from service.ingest.importers.post import direct_post, http_post
 from service.settings import Settings
 from service.store import tables
 from service.store.session import Store

@@ -1,0 +1,80 @@
+"""How deep JSON is nested and where the rows of a list end, from its bytes alone: no recursion, one pass.
+
+    depth_of(b'{"a": [1, {"b": "[["}]}')   -> 3
+    rows_of(b'[{"a": 1}, "x", []]')        -> [b'{"a": 1}', b'"x"', b'[]']
+
+A decoder that follows the nesting itself ends with RecursionError, at a depth that depends on who called it: what one
+process still reads, the next one cannot. So the limit is ours, and nothing reads a text before it was held against it.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any
+
+from pipelines.errors import DataError
+
+MAX_DEPTH = 32  # levels of objects and lists in metadata, the only field that may hold any
+_BODY_DEPTH = MAX_DEPTH + 1  # and the object that holds it
+# Possessive, and content with an end that is missing: a text full of quotation marks is read once.
+_STRING = rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)'
+_STRINGS = re.compile(_STRING, re.DOTALL)
+_MARKS = re.compile(_STRING + rb"|[\[\]{},]", re.DOTALL)
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_OTHERS = bytes(set(range(256)) - set(_STEPS))
+
+
+def refuse_deep(body: bytes) -> None:
+    """Refuses a row that is nested deeper than anything here reads.
+
+    Raises:
+        DataError: it is; the sentence says how deep.
+    """
+    if body.count(b"{") + body.count(b"[") <= _BODY_DEPTH:  # the usual row: it cannot be
+        return
+    depth = depth_of(body)
+    if depth > _BODY_DEPTH:
+        raise DataError(
+            f"the JSON is nested too deeply: metadata may have {MAX_DEPTH} levels, and this has {depth - 1}; send it flatter"
+        )
+
+
+def depth_of(body: bytes) -> int:
+    """How many objects and lists lie within one another at the deepest place."""
+    marks = _STRINGS.sub(b"", body).translate(None, _OTHERS)
+    return max(accumulate(map(_STEPS.__getitem__, marks), initial=0))
+
+
+def rows_of(body: bytes) -> list[bytes] | None:
+    """The rows of a JSON list, right or wrong in themselves; None if it is no list, or its brackets do not close."""
+    rows: list[bytes] = []
+    depth, start = 0, 0
+    for mark in _MARKS.finditer(body):
+        sign = mark[0]
+        if sign in (b"[", b"{"):
+            if depth == 0 and (rows or sign == b"{" or body[: mark.start()].strip()):
+                return None
+            depth += 1
+            start = mark.end() if depth == 1 else start
+        elif sign in (b"]", b"}"):
+            depth -= 1
+        if depth == 0 or (depth == 1 and sign == b","):
+            rows.append(body[start : mark.start()].strip())
+            start = mark.end()
+        if depth == 0:
+            whole = sign == b"]" and not body[mark.end() :].strip()
+            return (rows if rows != [b""] else []) if whole else None
+    return None
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Every text in a decoded JSON value, keys too, however deep."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list):
+            waiting += one
