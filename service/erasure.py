@@ -1,18 +1,21 @@
 """Forgets a person: destroys the key of all their text, and says what has learned from it."""
 
+import random
 import time
 from dataclasses import dataclass, replace
 
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from pipelines.errors import NotFound
+from pipelines.errors import Busy, NotFound
 from service.store import audit, erasure, fates
 from service.store.people import app_id
-from service.store.session import Store
+from service.store.session import Store, is_collision
 from service.store.tables import ErasureReceipt, Person, now
 from service.vault import Vault
 
 _SCRUB_SECONDS = 5.0
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,29 @@ def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") 
 
     Raises:
         NotFound: nothing is stored for this user.
+        Busy: others were in the way each time; nothing was forgotten.
     """
+    for attempt in range(1, _TRIES + 1):
+        try:
+            receipt = _forget_once(store, vault, app, user, actor)
+        except DBAPIError as error:
+            if not is_collision(error):
+                raise
+            time.sleep(random.uniform(0, 0.05 * 2**attempt))
+        else:
+            return replace(receipt, scrubbed=_scrub(store))
+    raise Busy(f"nothing was forgotten: the database ended this {_TRIES} times in favour of others; try again")
+
+
+def _forget_once(store: Store, vault: Vault, app: str, user: str, actor: str) -> Receipt:
     with store.begin() as session:
-        store.lock(session, "ingest")
+        for lock in ("erasure", "clusters", "ingest"):
+            store.lock(session, lock)
         app_row = app_id(session, app)
         found = None if app_row is None else _erase(session, app_row, vault.person_hash(app_row, user), actor)
         if found is None:
             raise _unknown(app)
-    return replace(found, scrubbed=_scrub(store))
+    return found
 
 
 def _unknown(app: str) -> NotFound:
@@ -103,6 +121,7 @@ def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:
         person = Person(app_id=app, hmac=hmac)  # somebody who only voted
         session.add(person)
         session.flush()
+    erasure.lock_conversations(session, person.id)
     conversations = erasure.count_conversations(session, person.id)
     traces = erasure.traces_of(session, person.id, hmac)
     corrections = erasure.erase_corrections(session, person.id)

@@ -218,7 +218,7 @@ class _Attempt:
 
     def finished(self, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
         """Record a stage once, or once more if it ran again: after an update, or an edit, it reads something else."""
-        with self._claim.writing() as session:
+        with self._claim.writing(lock="erasure") as session:
             if ran or rounds.find_stage(session, self._id, stage) is None:
                 rounds.put_stage(session, self._id, stage, manifest.digest, self._claim.fence, manifest.seconds)
             self._record_selection(session, stage, manifest)
@@ -317,6 +317,7 @@ class _Attempt:
         items = list(artifacts.read_records(folder / "items.jsonl", SnapshotItem))
         rounds.put_snapshot(session, self._claim.round_id, manifest.digest, manifest.output, items)
         fates.put_fates(session, self._claim.round_id, _read_fates(folder / "feedback.jsonl"))
+        rounds.refuse_erased(session, self._claim.round_id)
 
     def _share_snapshot(self) -> None:
         """Every attempt of a round reads the same snapshot."""

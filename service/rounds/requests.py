@@ -70,13 +70,15 @@ class Claim:
             rounds.check_claim(session, self.round_id, self.fence)
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """A write transaction in which the claim is known to hold.
+    def writing(self, lock: str | None = None) -> Iterator[Session]:
+        """A write transaction in which the claim is known to hold, under a named lock of the store if one is given.
 
         Raises:
             Cancelled: it does not; nothing is written.
         """
         with self.store.begin() as session:
+            if lock is not None:
+                self.store.lock(session, lock)
             rounds.check_claim(session, self.round_id, self.fence, lock=True)
             yield session
 

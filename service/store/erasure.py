@@ -49,6 +49,19 @@ def count_conversations(session: Session, person: str) -> int:
     return session.exec(select(func.count()).select_from(Conversation).where(Conversation.person_id == person)).one()
 
 
+def lock_conversations(session: Session, person: str) -> None:
+    """Keeps everybody else from changing the conversations of a person, and those that the person corrected, till the end.
+
+    By id and before their messages, as curation and retention take them.
+    """
+    corrected = select(Message.conversation_id).join(Correction, col(Correction.message_id) == col(Message.id))
+    theirs = or_(
+        col(Conversation.person_id) == person, col(Conversation.id).in_(corrected.where(Correction.person_id == person))
+    )
+    query = select(Conversation.id).where(theirs).order_by(col(Conversation.id))
+    session.exec(query.with_for_update(key_share=True)).all()
+
+
 def erase_text(session: Session, person: str) -> None:
     """Deletes every sealed text, hash and measure of the person's conversations; their rows stay as erased."""
     ids = select(Conversation.id).where(Conversation.person_id == person)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, or_, update
+from sqlalchemy import and_, delete, func, insert, or_, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -13,7 +13,9 @@ from service.store import models
 from service.store.tables import (
     Attempt,
     ErasureReceipt,
+    FeedbackFate,
     Model,
+    Person,
     Promotion,
     Round,
     Snapshot,
@@ -216,6 +218,24 @@ def put_snapshot(
         session.execute(insert(SnapshotItem), rows)
     if writers:
         session.execute(insert(SnapshotWriter), writers)
+
+
+def refuse_erased(session: Session, round_id: int) -> None:
+    """Raise Cancelled if a snapshot counts on somebody who was erased after it was taken and before it was stored.
+
+    Erasure could not find it then; whoever is erased later is found by its rows.
+    """
+    held = ("used", "held_out")
+    erased = select(Person.id).where(col(Person.erased_at).is_not(None))
+    by_id = (
+        (SnapshotItem, col(SnapshotItem.person_id), col(SnapshotItem.outcome).in_(held)),
+        (SnapshotWriter, col(SnapshotWriter.person_id), true()),
+        (FeedbackFate, col(FeedbackFate.rater), col(FeedbackFate.outcome).in_(held)),
+    )
+    for table, person, counts in by_id:
+        query = select(person).where(col(table.round_id) == round_id, counts, person.in_(erased)).limit(1)
+        if session.exec(query).first() is not None:
+            raise Cancelled(f"a person was forgotten while round {round_id} took its snapshot; ask for a new round")
 
 
 def leave_out(session: Session, round_id: int, reasons: Mapping[str, str]) -> None:

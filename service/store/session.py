@@ -25,7 +25,18 @@ from service.settings import Settings
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 16 << 10
 CHECKPOINT_PAGES = 8_000  # 32 MB: pages that many commits touch are copied into the database once
-_LOCKS = {"migrations": 0x7065_0000, "ingest": 0x7065_0001, "clusters": 0x7065_0002, "rounds": 0x7065_0003}
+# Whoever takes several takes them in this order: erasure, clusters, ingest; after them rows of rounds, of conversations
+# by id, of their messages. Two that wait for each other are a deadlock, of which PostgreSQL ends one.
+_LOCKS = {
+    "migrations": 0x7065_0000,
+    "ingest": 0x7065_0001,
+    "clusters": 0x7065_0002,
+    "rounds": 0x7065_0003,
+    "erasure": 0x7065_0004,
+}
+# PostgreSQL's codes of what goes well when it is tried again: serialization failure, deadlock, and a row that somebody
+# else's new row began to refer to
+_PASSING = ("40001", "40P01", "23503")
 
 
 @dataclass(frozen=True)
@@ -173,6 +184,11 @@ def _retry_while_busy(connection: sqlite3.Connection, statement: str, seconds: f
 def _begin_sqlite(connection: Connection) -> None:
     write = connection.get_execution_options().get("perennial_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def is_collision(error: BaseException) -> bool:
+    """True for a transaction that another one got in the way of, and that can be tried again at once."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _PASSING
 
 
 def is_unavailable(error: BaseException) -> bool:

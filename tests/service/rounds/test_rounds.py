@@ -25,6 +25,7 @@ from pipelines.records import Corpus, ServedForm
 from pipelines.stages import STAGES
 from pipelines.stages.mix import MixOutput
 from pipelines.stages.snapshot import Selector, SnapshotOutput, snapshot
+from service.erasure import forget
 from service.rounds import requests
 from service.rounds.execution import execute
 from service.settings import Settings
@@ -718,6 +719,48 @@ def test_an_erased_person_ends_the_round_as_cancelled(store: Store, vault: Vault
 
     assert turn(erased) == "cancelled"
     assert row_of(store, round_id).message == "a person whom this round used was forgotten"
+
+
+@pytest.mark.parametrize("only_voted", [False, True])
+def test_who_is_forgotten_while_the_snapshot_reads_is_not_learned_from(
+    store: Store, vault: Vault, turn: Turn, only_voted: bool
+) -> None:
+    doomed = add_person(store, vault, vault.person_hash("app", "ann"))
+    other = add_person(store, vault, "bob")
+    cluster = next(name for name in map(str, range(60)) if vault.part_of(name) == "train")
+    message = _rated_answer(store, add_rated(store, vault, other if only_voted else doomed, "q", "a", cluster=cluster))
+    with store.begin() as session:
+        rater = vault.person_hash("app", "ann")
+        session.add(tables.Vote(app_id="app", message_hmac=message, rater_hmac=rater, value=1))
+    round_id = ask(store)
+
+    class Forgetful(Quick):
+        """Its snapshot is taken, and not yet recorded, when somebody in it is forgotten."""
+
+        def __call__(self, *given: Any) -> RoundResult:
+            *others, journal = given
+
+            class Late:
+                started = journal.started
+
+                def finished(self, stage: str, manifest: Any, *, ran: bool) -> None:
+                    if stage == "snapshot":
+                        forget(store, vault, "app", "ann")
+                    journal.finished(stage, manifest, ran=ran)
+
+            return super().__call__(*others, Late())
+
+    assert turn(Forgetful("pass")) == "cancelled"
+    assert "was forgotten while round 1 took its snapshot" in row_of(store, round_id).message
+    with store.read() as session:
+        assert session.exec(select(SnapshotItem)).all() == [] and session.exec(select(tables.Model)).all() == []
+
+
+def _rated_answer(store: Store, conversation: str) -> str:
+    """The keyed client id of a conversation's answer."""
+    with store.read() as session:
+        query = select(tables.Message.client_hmac).where(tables.Message.conversation_id == conversation)
+        return session.exec(query.where(tables.Message.role == "assistant")).one()
 
 
 # ---- over HTTP --------------------------------------------------------------------------------------------
