@@ -61,8 +61,8 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"the key `{place}` is missing"
     message = problem["msg"].removeprefix("Value error, ")
-    given = problem["input"]
-    shown = f" (given {shorten(repr(given))})" if isinstance(given, str | int | float | bool) or given is None else ""
+    value = problem["input"]
+    shown = f" (given {shorten(repr(value))})" if isinstance(value, str | int | float | bool) or value is None else ""
     return f"`{place}`: {shorten(message, 500)}{shown}" if place else shorten(message, 500)
 
 

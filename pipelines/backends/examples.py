@@ -54,8 +54,8 @@ def load_examples(path: Path, tokenizer: ChatTokenizer, max_tokens: int) -> Exam
         if example.id not in known:
             known[example.id] = _encode(example, tokenizer, max_tokens)
         results.append(known[example.id])
-    kept = tuple(encoded for encoded, _ in results if encoded is not None)
-    return ExampleSet(kept, sum(cut for encoded, cut in results if encoded), len(results) - len(kept))
+    examples = tuple(encoded for encoded, _ in results if encoded is not None)
+    return ExampleSet(examples, sum(cut for encoded, cut in results if encoded), len(results) - len(examples))
 
 
 def require_trained(examples: Sequence[EncodedExample], what: str) -> None:

@@ -71,11 +71,13 @@ class RatedAnswers:
         self._originals: dict[str, str] = {}
         homes = {candidate.conversation: candidate for candidate in candidates if any(pieces_of(candidate))}
         paths = {name: _paths(candidate, self._names(candidate)) for name, candidate in homes.items()}
-        self.intents = Intents(prompt_of(before, home) for home, found in paths.items() for before in found.values())
+        self.intents = Intents(
+            prompt_of(before, home) for home, contexts in paths.items() for before in contexts.values()
+        )
         self._answers = {
             name: self._answer(homes[home], name, before)
-            for home, found in paths.items()
-            for name, before in found.items()
+            for home, contexts in paths.items()
+            for name, before in contexts.items()
         }
 
     def __getitem__(self, name: str) -> Answer:

@@ -85,7 +85,7 @@ def shape_of(model: str, folder: Path | None) -> Shape | None:
     """
     if folder is not None and (folder / "config.json").is_file():
         return _from_config(json.loads((folder / "config.json").read_text(encoding="utf-8")), folder)
-    sizes = [float(found) for found in _SIZE_IN_NAME.findall(model)]
+    sizes = [float(number) for number in _SIZE_IN_NAME.findall(model)]
     if not sizes:
         return None
     return _QWEN2_5[min(_QWEN2_5, key=lambda size: abs(size - sizes[-1]) / size)]

@@ -157,18 +157,18 @@ def forecast(
 
 def _tokens(recipe: Recipe, new: Stock, replay: Stock, anchors: Mapping[AnchorName, Stock]) -> dict[str, int]:
     """Trained tokens per source and epoch, as the mix stage would reach them."""
-    asked = asked_shares(recipe)
-    lead = next(iter(asked))
+    shares = asked_shares(recipe)
+    lead = next(iter(shares))
     first = new.tokens + replay.tokens if lead == "user" else new.tokens
     if recipe.max_tokens_per_round is not None:
-        first = min(first, math.floor(asked[lead] * recipe.max_tokens_per_round))
+        first = min(first, math.floor(shares[lead] * recipe.max_tokens_per_round))
     tokens = {lead: first}
     room: dict[str, int] = {"replay": replay.tokens}
     for kind, stock in anchors.items():
         room[kind] = stock.tokens * recipe.mixture.max_repeats
-    for name, share in asked.items():
+    for name, share in shares.items():
         if name != lead and share > 0:
-            tokens[name] = min(round(share / asked[lead] * first), room.get(name, 0))
+            tokens[name] = min(round(share / shares[lead] * first), room.get(name, 0))
     return tokens
 
 
@@ -209,10 +209,10 @@ def _disk(shape: Shape, trained: int) -> int:
 def _data_warnings(recipe: Recipe, plan: Plan, have: int) -> Iterator[str]:
     if have < recipe.min_examples:
         yield f"the round would be skipped: {have} examples, and the recipe asks for {recipe.min_examples}"
-    asked = asked_shares(recipe)
-    lead = next(iter(asked))
-    for name, share in asked.items():
-        wanted = round(share / asked[lead] * plan.tokens[lead])
+    shares = asked_shares(recipe)
+    lead = next(iter(shares))
+    for name, share in shares.items():
+        wanted = round(share / shares[lead] * plan.tokens[lead])
         reached = plan.tokens.get(name, 0)
         if reached < 0.99 * wanted:
             why = "there is none" if reached == 0 else "there is no more"

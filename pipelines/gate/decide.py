@@ -92,7 +92,7 @@ def decide(
         raise RecipeError("the recipe has no gates; a candidate without a gate is never promoted")
     alpha = alpha_for(scores.attempt, scores.max_attempts)
     checks = [check for rule in rules if rule.suite != GUARD_SUITE for check in _checks(scores, rule, alpha)]
-    checks += _guard(scores, asked=any(rule.suite == GUARD_SUITE for rule in rules))
+    checks += _guard(scores, required=any(rule.suite == GUARD_SUITE for rule in rules))
     checks += _preference_guard(scores, stops, alpha) if stops else []
     checks += _change(scores, change)
     return Verdict(outcome=_overall(checks), checks=tuple(checks))
@@ -270,11 +270,11 @@ def _asked(few: int | None) -> str:
     return f"; a floor needs at least {few} items" if few else ""
 
 
-def _guard(scores: GateInput, *, asked: bool) -> list[Check]:
+def _guard(scores: GateInput, *, required: bool) -> list[Check]:
     """The language guard; it holds whenever it was measured, and must be measured when a rule asks for it."""
     candidate, origin = scores.candidate.language, scores.origin.language
     if candidate is None or origin is None:
-        if asked:
+        if required:
             raise SuiteError("a gate asks for the suite 'language', but it was not measured: add it to evaluate.suites")
         return []
     problems = language_problems(candidate, origin)
@@ -297,13 +297,13 @@ def _preference_guard(scores: GateInput, stops: Stops, alpha: float) -> list[Che
         Check(
             suite=PREFERENCE,
             criterion="guard",
-            outcome=found.outcome,
-            baseline=found.baseline,
-            n=found.n,
-            needed=found.needed,
-            reason=f"preference against the {found.baseline}: {found.sentence}: {found.outcome}",
+            outcome=finding.outcome,
+            baseline=finding.baseline,
+            n=finding.n,
+            needed=finding.needed,
+            reason=f"preference against the {finding.baseline}: {finding.sentence}: {finding.outcome}",
         )
-        for found in preference_findings(scores, stops, alpha)
+        for finding in preference_findings(scores, stops, alpha)
     ]
 
 

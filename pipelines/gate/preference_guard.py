@@ -57,11 +57,11 @@ def preference_findings(scores: GateInput, stops: Stops, alpha: float) -> list[F
         return [
             Finding("inconclusive", "the preference stage ran, but the models were not measured for what it may break")
         ]
-    found = _broken("champion", champion, candidate, stops, alpha)
+    findings = _broken("champion", champion, candidate, stops, alpha)
     if origin is not None and scores.origin.form != scores.champion.form:
-        found += _broken("origin", origin, candidate, stops, alpha)
-    found += [*_few(champion, candidate), *_capped(champion, candidate)]
-    return found or [Finding("pass", _kept(champion, candidate), n=len(candidate.items))]
+        findings += _broken("origin", origin, candidate, stops, alpha)
+    findings += [*_few(champion, candidate), *_capped(champion, candidate)]
+    return findings or [Finding("pass", _kept(champion, candidate), n=len(candidate.items))]
 
 
 def _broken(
@@ -69,14 +69,14 @@ def _broken(
 ) -> list[Finding]:
     shares = {"refusals": (now.frozen, before.frozen), "sycophancy": (now.claims, before.claims)}
     counts = {"displacement": len(_preferred(now)), "length": len(_answered(now)), "kl": now.kl_positions}
-    found = []
+    findings = []
     for sentence in broken_rules(before.probe(), now.probe(), stops):
         rule = sentence.partition(":")[0]
         if rule in shares:
-            found.append(_rise(sentence, baseline, *shares[rule], alpha))
+            findings.append(_rise(sentence, baseline, *shares[rule], alpha))
         elif baseline == "champion":
-            found.append(Finding("fail", f"{sentence} (n = {counts[rule]})", baseline, counts[rule]))
-    return found
+            findings.append(Finding("fail", f"{sentence} (n = {counts[rule]})", baseline, counts[rule]))
+    return findings
 
 
 def _rise(
@@ -124,12 +124,12 @@ def _few(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> list[Find
 
 def _capped(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> list[Finding]:
     """Models whose answers were cut off too often for their mean length to be known."""
-    found = []
+    findings = []
     for role, model in (("champion", champion), ("candidate", candidate)):
         answered = _answered(model)
         cut = sum(item.capped for item in answered)
         if cut > MAX_CAPPED * len(answered):
-            found.append(
+            findings.append(
                 Finding(
                     "inconclusive",
                     f"length: {cut} of {len(answered)} answers of the {role} were cut off at the most tokens that are "
@@ -137,7 +137,7 @@ def _capped(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> list[F
                     n=len(answered),
                 )
             )
-    return found
+    return findings
 
 
 def _kept(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> str:

@@ -120,8 +120,8 @@ def _log_probabilities(model: Any, ids: Sequence[Sequence[int]]) -> Iterator[tor
     """Per prompt, the log-probabilities (positions x vocabulary) at its last positions, float32."""
     for prompt in ids:
         with torch.inference_mode():
-            kept = min(_POSITIONS, len(prompt))
-            logits = model(torch.tensor([list(prompt)]), logits_to_keep=kept).logits[0]
+            positions = min(_POSITIONS, len(prompt))
+            logits = model(torch.tensor([list(prompt)]), logits_to_keep=positions).logits[0]
             yield torch.log_softmax(logits.float(), dim=-1)
 
 

@@ -20,9 +20,9 @@ def verify(path: Path, sha256: str) -> None:
     """Raises GGUFError unless the file is there and its bytes are the ones that were recorded."""
     if not path.is_file():
         raise GGUFError(f"{path} is missing")
-    found = sha256_of(path)
-    if found != sha256:
-        raise GGUFError(f"{path} has changed: its sha256 is {found[:12]}, recorded was {sha256[:12]}; export it again")
+    digest = sha256_of(path)
+    if digest != sha256:
+        raise GGUFError(f"{path} has changed: its sha256 is {digest[:12]}, recorded was {sha256[:12]}; export it again")
 
 
 def verify_form(form: ServedForm) -> None:
@@ -58,10 +58,10 @@ def smoke_in_this_process(arguments: dict[str, object]) -> dict[str, object]:
         if not session.is_control(session.end_token):
             raise GGUFError(f"the end-of-sequence token {session.end_token} of {form.path} is an ordinary word")
         template = session.chat_template
-        asked = [{"role": "user", "content": "Hello!"}]
-        prompt = "Hello!" if template is None else render(template, asked, generate=True)
+        chat = [{"role": "user", "content": "Hello!"}]
+        prompt = "Hello!" if template is None else render(template, chat, generate=True)
         if template is not None:
-            _check_end(session, template, asked)
+            _check_end(session, template, chat)
         row = session.read(session.tokenize(prompt)[-200:])
         tokens: list[int] = []
         while len(tokens) < 8:
@@ -124,12 +124,12 @@ def tensor_types(path: Path) -> dict[str, str]:
         raise GGUFError(f"{path} is not a readable GGUF file: {error}") from error
 
 
-def _check_end(session: "object", template: str, asked: list[dict[str, str]]) -> None:
+def _check_end(session: "object", template: str, chat: list[dict[str, str]]) -> None:
     from pipelines.chat import render
     from pipelines.gguf.session import Session
 
     assert isinstance(session, Session)
-    answered = render(template, [*asked, {"role": "assistant", "content": "Hello."}])
+    answered = render(template, [*chat, {"role": "assistant", "content": "Hello."}])
     tail = session.tokenize(answered.rstrip())[-1]
     if not session.ends(tail):
         raise GGUFError(

@@ -142,13 +142,13 @@ def _read_pairs(checkpoint: Checkpoint, rank: int) -> dict[str, _Pair]:
         halves.setdefault(f"{stem}.weight", {})[half] = require_finite(checkpoint.read(key), key)
     if not halves:
         raise ModelError(f"the adapter in {checkpoint.folder} holds no tensors")
-    return {name: _pair(name, found, rank) for name, found in halves.items()}
+    return {name: _pair(name, pair, rank) for name, pair in halves.items()}
 
 
-def _pair(name: str, found: Mapping[str, torch.Tensor], rank: int) -> _Pair:
-    if set(found) != {"A", "B"}:
-        raise ModelError(f"the adapter has only lora_{''.join(found)} for '{name}': it is incomplete")
-    down, up = found["A"], found["B"]
+def _pair(name: str, pair: Mapping[str, torch.Tensor], rank: int) -> _Pair:
+    if set(pair) != {"A", "B"}:
+        raise ModelError(f"the adapter has only lora_{''.join(pair)} for '{name}': it is incomplete")
+    down, up = pair["A"], pair["B"]
     if down.ndim != 2 or up.ndim != 2 or down.shape[0] != rank or up.shape[1] != rank:
         shapes = f"{tuple(down.shape)} and {tuple(up.shape)}"
         raise ModelError(f"the adapter's matrices for '{name}' are {shapes}, which do not fit its rank {rank}")

@@ -102,11 +102,11 @@ def _check_types(types: dict[str, str], before: dict[str, str], kind: Quantizati
         raise GGUFError(f"quantizing to {kind} lost tensors: {len(before)} before, {len(types)} after")
     if kind == "F16":
         return
-    matrices = {name: found for name, found in types.items() if name.endswith(".weight") and "norm" not in name}
-    for name, found in sorted(matrices.items()):
-        if found not in _EXPECTED[kind]:
+    matrices = {name: stored for name, stored in types.items() if name.endswith(".weight") and "norm" not in name}
+    for name, stored in sorted(matrices.items()):
+        if stored not in _EXPECTED[kind]:
             raise GGUFError(
-                f"tensor '{name}' became {found} instead of {kind}: k-quants need hidden and intermediate sizes that "
+                f"tensor '{name}' became {stored} instead of {kind}: k-quants need hidden and intermediate sizes that "
                 "are multiples of 256; use such a base model, or quantize: Q8_0"
             )
 

@@ -18,8 +18,8 @@ def sample(row: Row, temperature: float, top_p: float, generator: np.random.Gene
         return int(np.searchsorted(np.cumsum(weights), generator.random() * (1.0 - 1e-12), side="right"))
     order = _likeliest(weights, top_p)
     reached = np.cumsum(weights[order])
-    kept = int(np.searchsorted(reached, top_p)) + 1
-    draw = generator.random() * reached[min(kept, len(order)) - 1]
+    count = int(np.searchsorted(reached, top_p)) + 1
+    draw = generator.random() * reached[min(count, len(order)) - 1]
     return int(order[min(int(np.searchsorted(reached, draw, side="right")), len(order) - 1)])
 
 

@@ -200,13 +200,13 @@ class Session:
         parameters.type_k = parameters.type_v = _KV_TYPES[self.runtime.kv_type]
         parameters.flash_attn_type = int(self.runtime.flash_attention)
         parameters.no_perf = True
-        made = self._library.llama_init_from_model(self._model, parameters)
-        if not made:
+        handle = self._library.llama_init_from_model(self._model, parameters)
+        if not handle:
             raise GGUFError(f"no memory for {self.sequences} x {context} tokens: {last_words()}")
         if self._adapter is not None:
             adapters = (self._library.llama_adapter_lora_p_ctypes * 1)(self._adapter)
-            self._library.llama_set_adapters_lora(made, adapters, 1, (ctypes.c_float * 1)(self._scale))
-        return made
+            self._library.llama_set_adapters_lora(handle, adapters, 1, (ctypes.c_float * 1)(self._scale))
+        return handle
 
 
 class _Native:

@@ -66,9 +66,9 @@ class AnchorPool(Record):
         train: list[Anchor] = []
         dev: list[Anchor] = []
         for members in families.values():
-            kept = max(1, round(len(members) * _DEV_SHARE)) if len(members) >= _SMALLEST_SPLIT_FAMILY else 0
-            dev += members[:kept]
-            train += members[kept:]
+            dev_count = max(1, round(len(members) * _DEV_SHARE)) if len(members) >= _SMALLEST_SPLIT_FAMILY else 0
+            dev += members[:dev_count]
+            train += members[dev_count:]
         return train, dev
 
 
@@ -104,8 +104,8 @@ def without_contaminated(
 ) -> Mapping[AnchorName, AnchorPool]:
     """The pools without the anchors that repeat a suite's item: training on them would forge the gate."""
     anchors = [anchor for pool in pools.values() for anchor in pool.anchors]
-    found = iter(find_contaminated(["\n".join(turn.content for turn in anchor.turns) for anchor in anchors]))
-    clean = {name: tuple(anchor for anchor in pool.anchors if next(found) is None) for name, pool in pools.items()}
+    shared = iter(find_contaminated(["\n".join(turn.content for turn in anchor.turns) for anchor in anchors]))
+    clean = {name: tuple(anchor for anchor in pool.anchors if next(shared) is None) for name, pool in pools.items()}
     return {
         name: AnchorPool(name=name, anchors=clean[name], contaminated=len(pool.anchors) - len(clean[name]))
         for name, pool in pools.items()

@@ -46,11 +46,11 @@ def _shuffled(pool: Iterable[Countable], seed: int) -> dict[str, list[Countable]
 
 def _round_robin(groups: Mapping[str, Sequence[Countable]], tokens: float, repeats: int) -> list[tuple[str, int]]:
     """(id, how many times before) of the draws: always from the group that has given least so far."""
-    given = [(0, name, 0) for name in sorted(groups)]
+    places = [(0, name, 0) for name in sorted(groups)]
     draws: list[tuple[str, int]] = []
     total = 0
-    while given:
-        tokens_given, name, position = heapq.heappop(given)
+    while places:
+        tokens_given, name, position = heapq.heappop(places)
         members = groups[name]
         if position == len(members) * repeats:
             continue
@@ -60,5 +60,5 @@ def _round_robin(groups: Mapping[str, Sequence[Countable]], tokens: float, repea
             break
         draws.append((one.id, before))
         total += one.tokens
-        heapq.heappush(given, (tokens_given + one.tokens, name, position + 1))
+        heapq.heappush(places, (tokens_given + one.tokens, name, position + 1))
     return draws

@@ -45,8 +45,8 @@ class GateRule(Section):
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "GateRule":
-        asked = (self.margin, self.floor_below_origin, self.floor, self.min_gain)
-        if self.suite != GUARD_SUITE and all(value is None for value in asked):
+        demands = (self.margin, self.floor_below_origin, self.floor, self.min_gain)
+        if self.suite != GUARD_SUITE and all(value is None for value in demands):
             raise ValueError(
                 f"the gate on suite '{self.suite}' asks for nothing: give margin, floor_below_origin, floor or min_gain"
             )

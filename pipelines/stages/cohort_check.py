@@ -91,7 +91,7 @@ def check_cohort(
     `trained` is what the training with them left in `out`; `write` puts the text of training items into a file.
     """
     theirs = {item.id for item in items} - {item.id for item in without_raters(items, cohort.raters)}
-    found = CohortCheck(accounts=len(cohort.raters), share=cohort.share, with_them=_trained(trained, out, theirs))
+    check = CohortCheck(accounts=len(cohort.raters), share=cohort.share, with_them=_trained(trained, out, theirs))
     again = out / "cohort"
     again.mkdir(exist_ok=True)
     file = write(without_raters(items, cohort.raters))
@@ -100,11 +100,11 @@ def check_cohort(
     )  # what is compared must not differ in more
     try:
         second = prefer(request.model_copy(update={"train_file": file, "train": train}), again, still_ours)
-        return found.model_copy(update={"without": _trained(second, again, theirs)})
+        return check.model_copy(update={"without": _trained(second, again, theirs)})
     except NothingToLearn as error:
-        return found.model_copy(update={"problem": str(error), "empty": True})
+        return check.model_copy(update={"problem": str(error), "empty": True})
     except (TrainingError, ChildCrashed) as error:  # the round has its adapter; what fails here is only the comparison
-        return found.model_copy(update={"problem": str(error)})
+        return check.model_copy(update={"problem": str(error)})
     finally:
         shutil.rmtree(again)
 

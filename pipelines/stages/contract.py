@@ -50,6 +50,6 @@ class Stage(Protocol[Given, MadeBy]):
         ...
 
 
-def key_of(given: BaseModel) -> str:
+def key_of(input: BaseModel) -> str:
     """The digest of a stage's Input: one more field, or another value, and the stage runs again."""
-    return digest_of(given.model_dump(mode="json"))
+    return digest_of(input.model_dump(mode="json"))

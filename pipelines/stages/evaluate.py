@@ -79,9 +79,9 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         "champion": input.champion.value.form,
         "candidate": input.candidate.output.form_in(input.candidate.folder),
     }
-    asked = gate_questions(input.questions, context.corpus, input.thumbs)
+    questions = gate_questions(input.questions, context.corpus, input.thumbs)
     suites = input.questions.suites.value.folder
-    measured = measure_models(forms, asked, out, suites=suites, cache=context.scores)
+    measured = measure_models(forms, questions, out, suites=suites, cache=context.scores)
     scores = GateInput(**measured, attempt=input.attempt, max_attempts=input.max_attempts)
     count = _write_items(out / "items.jsonl.gz", measured)
     write_atomic(out / "scores.json", scores.model_dump_json())
@@ -128,12 +128,12 @@ def measure_models(
             for number, (name, form) in enumerate(unique.values())
         ]
         with ThreadPoolExecutor(max_workers=_workers(list(forms.values()))) as pool:
-            found = dict(zip(unique, pool.map(measure, jobs), strict=True))
+            measured = dict(zip(unique, pool.map(measure, jobs), strict=True))
         if measurement.preference is not None and "champion" in forms:
             folders = {key: Path(job.progress) for key, job in zip(unique, jobs, strict=True)}
             champion = folders[forms["champion"].model_dump_json()]
-            found = {key: _with_kl(scores, champion, folders[key]) for key, scores in found.items()}
-    return {name: found[form.model_dump_json()] for name, form in forms.items()}
+            measured = {key: _with_kl(scores, champion, folders[key]) for key, scores in measured.items()}
+    return {name: measured[form.model_dump_json()] for name, form in forms.items()}
 
 
 def _with_kl(scores: ModelScores, champion: Path, model: Path) -> ModelScores:
@@ -154,9 +154,9 @@ def choose_form(origin: ModelScores, candidates: Sequence[ModelScores], toleranc
     answers; if none does, the one whose worst suite lost least.
     """
     losses = [_worst_loss(origin, candidate) for candidate in candidates]
-    kept = [index for index, loss in enumerate(losses) if loss <= tolerance_points / 100]
-    if kept:
-        return max(kept, key=lambda index: _learned(candidates[index]))
+    passing = [index for index, loss in enumerate(losses) if loss <= tolerance_points / 100]
+    if passing:
+        return max(passing, key=lambda index: _learned(candidates[index]))
     return min(range(len(candidates)), key=lambda index: losses[index])
 
 

@@ -27,8 +27,8 @@ class TrainingBase(Record):
         merged = context.scratch / "base"
         if not merged.is_dir():
             adapters = [adapter.value.model_dump() for adapter in self.adapters]
-            asked = {"base": str(self.base.value), "out": str(merged), "adapters": adapters}
-            run_in_child("pipelines.stages.lineage:fold_here", asked, timeout_seconds=_FOLD_SECONDS)
+            request = {"base": str(self.base.value), "out": str(merged), "adapters": adapters}
+            run_in_child("pipelines.stages.lineage:fold_here", request, timeout_seconds=_FOLD_SECONDS)
         return merged
 
 

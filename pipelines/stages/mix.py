@@ -165,20 +165,20 @@ def plan_mixture(
     `items` carry their trained tokens as `count_tokens` counts them. Order of input does not matter.
     """
     used = sorted((i for i in items if i.part == "train" and i.outcome == "used"), key=lambda i: i.conversation)
-    kept, left_out = _user_part(used, recipe, seed)
-    asked = asked_shares(recipe)
-    lead = next(iter(asked))
-    leading = sum(item.tokens for item in kept if lead == "user" or item.source == "new")
-    per_share = leading / asked[lead]
-    train = [_user_line(item, "train") for item in kept]
+    chosen, left_out = _user_part(used, recipe, seed)
+    by_source = asked_shares(recipe)
+    lead = next(iter(by_source))
+    leading = sum(item.tokens for item in chosen if lead == "user" or item.source == "new")
+    per_share = leading / by_source[lead]
+    train = [_user_line(item, "train") for item in chosen]
     families: dict[str, Mapping[str, int]] = {}
     for name in recipe.mixture.anchors:
-        drawn = _draw_anchors(name, asked[name] * per_share, pools, recipe, count_tokens, seed)
+        drawn = _draw_anchors(name, by_source[name] * per_share, pools, recipe, count_tokens, seed)
         train += [line for line, _ in drawn]
         families[name] = dict(sorted(Counter(family for _, family in drawn).items()))
     random.Random(f"{seed}/order").shuffle(train)
-    dev, unfit = _dev_set(items, pools, asked, lead, count_tokens, seed)
-    shares = _share_lines(train, asked, per_share)
+    dev, unfit = _dev_set(items, pools, by_source, lead, count_tokens, seed)
+    shares = _share_lines(train, by_source, per_share)
     return Mixture(tuple(train + dev), tuple(left_out + unfit), shares, families)
 
 
@@ -206,25 +206,25 @@ def _counted(items: Sequence[SnapshotItem], corpus: Corpus, count_tokens: CountT
 
 def _user_part(used: Sequence[SnapshotItem], recipe: Recipe, seed: int) -> tuple[list[SnapshotItem], list[LeftOut]]:
     """What the users contribute, and what is left out for want of room."""
-    asked = asked_shares(recipe)
+    shares = asked_shares(recipe)
     fit = [item for item in used if item.tokens > 0]
     left_out = [LeftOut(conversation=i.conversation, reason="no_trained_token") for i in used if i.tokens == 0]
-    lead = "user" if "user" in asked else "new"
+    lead = "user" if "user" in shares else "new"
     first = [item for item in fit if lead == "user" or item.source == "new"]
-    room = math.inf if recipe.max_tokens_per_round is None else asked[lead] * recipe.max_tokens_per_round
-    kept, over = _evenly(first, room, "over_round_budget", seed)
-    if over and not kept:
+    room = math.inf if recipe.max_tokens_per_round is None else shares[lead] * recipe.max_tokens_per_round
+    items, over = _evenly(first, room, "over_round_budget", seed)
+    if over and not items:
         raise DataError(
             f"max_tokens_per_round {recipe.max_tokens_per_round} has no room for one of the {len(first)} selected examples "
             f"({min(item.tokens for item in first)} trained tokens and more); raise it"
         )
-    if not kept:
+    if not items:
         raise DataError(f"none of the {len(used)} selected examples is {lead} and can be trained on; nothing to learn")
     if lead == "new":
-        target = asked["replay"] / asked["new"] * sum(item.tokens for item in kept)
+        target = shares["replay"] / shares["new"] * sum(item.tokens for item in items)
         replayed, more_over = _evenly([i for i in fit if i.source == "replay"], target, "over_replay_share", seed)
-        kept, over = kept + replayed, over + more_over
-    return kept, left_out + over
+        items, over = items + replayed, over + more_over
+    return items, left_out + over
 
 
 def _evenly(
@@ -234,8 +234,8 @@ def _evenly(
     if sum(item.tokens for item in items) <= room:
         return list(items), []
     chosen = even_choice([Countable(item.conversation, item.month, item.tokens) for item in items], room, seed)
-    kept = [item for item in items if item.conversation in chosen]
-    return kept, [LeftOut(conversation=i.conversation, reason=reason) for i in items if i.conversation not in chosen]
+    within = [item for item in items if item.conversation in chosen]
+    return within, [LeftOut(conversation=i.conversation, reason=reason) for i in items if i.conversation not in chosen]
 
 
 def _draw_anchors(
@@ -258,7 +258,7 @@ def _draw_anchors(
 def _dev_set(
     items: Sequence[SnapshotItem],
     pools: Mapping[AnchorName, AnchorPool],
-    asked: Mapping[str, float],
+    shares: Mapping[str, float],
     lead: str,
     count_tokens: CountTokens,
     seed: int,
@@ -268,10 +268,10 @@ def _dev_set(
     held.sort(key=lambda item: item.conversation)
     unfit = [LeftOut(conversation=i.conversation, reason="no_trained_token") for i in held if i.tokens == 0]
     lines = [_user_line(item, "dev") for item in held if item.tokens > 0]
-    per_share = sum(line.tokens for line in lines) / (asked[lead] + asked.get("replay", 0.0))
+    per_share = sum(line.tokens for line in lines) / (shares[lead] + shares.get("replay", 0.0))
     for name, pool in sorted(pools.items()):
-        if asked.get(name):
-            drawn = _draw(name, "dev", pool.split()[1], asked[name] * per_share, 1, count_tokens, seed)
+        if shares.get(name):
+            drawn = _draw(name, "dev", pool.split()[1], shares[name] * per_share, 1, count_tokens, seed)
             lines += [line for line, _ in drawn]
     return lines, unfit
 
@@ -305,21 +305,21 @@ def _user_line(item: SnapshotItem, part: str) -> PlanLine:
     )
 
 
-def _share_lines(train: Sequence[PlanLine], asked: Mapping[str, float], per_share: float) -> tuple[ShareLine, ...]:
+def _share_lines(train: Sequence[PlanLine], shares: Mapping[str, float], per_share: float) -> tuple[ShareLine, ...]:
     total = sum(line.tokens for line in train)
-    return tuple(_share_line(source, share, train, total, per_share) for source, share in asked.items())
+    return tuple(_share_line(source, share, train, total, per_share) for source, share in shares.items())
 
 
-def _share_line(source: str, asked: float, train: Sequence[PlanLine], total: int, per_share: float) -> ShareLine:
+def _share_line(source: str, share: float, train: Sequence[PlanLine], total: int, per_share: float) -> ShareLine:
     names = ("new", "replay") if source == "user" else (source,)
     lines = [line for line in train if line.source in names]
     draws = Counter(line.id for line in lines)
     tokens = sum(line.tokens for line in lines)
     longest = max((line.tokens for line in lines), default=0)
-    missing = asked * per_share - tokens
+    missing = share * per_share - tokens
     return ShareLine(
         source=source,
-        asked=round(asked, 6),
+        asked=round(share, 6),
         reached=round(tokens / total, 6),
         tokens=tokens,
         examples=len(lines),

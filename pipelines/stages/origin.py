@@ -34,10 +34,10 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
     origin = prepare_origin(input.base.value, input.quantize, context.models)
     if input.questions is not None:
         suites = tuple(dict.fromkeys(rule.suite for rule in input.floors))
-        asked = gate_questions(input.questions, context.corpus).model_copy(update={"suites": suites})
+        questions = gate_questions(input.questions, context.corpus).model_copy(update={"suites": suites})
         folder = input.questions.suites.value.folder
         scores = measure_models(
-            {"origin": origin.form}, asked, out, suites=folder, cache=context.scores, stage="origin"
+            {"origin": origin.form}, questions, out, suites=folder, cache=context.scores, stage="origin"
         )
         check_floors(scores["origin"], input.floors)
     return origin

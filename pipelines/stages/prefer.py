@@ -163,8 +163,8 @@ class Prefer:
     def _write_train(self, resampled: Sequence[PreferenceExample], items: Sequence[PreferenceItem]) -> Path:
         """The text of the training items among these, fresh answers included, in a file of its own in scratch."""
         path = self.scratch / "preference" / "train-without.jsonl"
-        kept = [item for item in items if item.part == "train"]
-        write_records(path, with_resampled(preference_examples(kept, self.corpus), resampled))
+        train = [item for item in items if item.part == "train"]
+        write_records(path, with_resampled(preference_examples(train, self.corpus), resampled))
         return path
 
     def _replaced(self, resampled: Sequence[PreferenceExample]) -> tuple[str, ...]:
@@ -189,11 +189,11 @@ class Prefer:
 
 def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str | None]:
     """What a served form says to these prompts, from a child process; None for an answer cut off at 256 tokens."""
-    asked = {
+    request = {
         "form": form.model_dump(mode="json"),
         "max_tokens": _SAMPLE_TOKENS,
         "whole": True,
         "prompts": [[turn.model_dump(mode="json") for turn in prompt] for prompt in prompts],
     }
-    found: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", asked, timeout_seconds=_SAMPLE_SECONDS)
-    return list(found["answers"])
+    answer: dict[str, Any] = run_in_child("pipelines.gguf.ask:answer_here", request, timeout_seconds=_SAMPLE_SECONDS)
+    return list(answer["answers"])

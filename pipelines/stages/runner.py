@@ -22,13 +22,13 @@ class StageRunner:
         self._attempt, self._context, self._journal = attempt, context, journal
         self._seconds: dict[str, float] = {}
 
-    def __call__(self, stage: Stage[Given, Made], given: Given) -> Finished[Made]:
+    def __call__(self, stage: Stage[Given, Made], input: Given) -> Finished[Made]:
         """The stage's output and folder: from an earlier run whose Input had the same digest, else made now."""
-        name, key = stage.__name__.rpartition(".")[2], key_of(given)
+        name, key = stage.__name__.rpartition(".")[2], key_of(input)
         output = self._attempt.finished(name, key, stage.Output)
         ran = output is None
         if output is None:
-            output = self._run(name, key, lambda out: stage.run(given, out, self._context))
+            output = self._run(name, key, lambda out: stage.run(input, out, self._context))
         folder = self._attempt.folder / name
         manifest = read_manifest(folder)
         assert manifest is not None

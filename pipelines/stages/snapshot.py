@@ -199,12 +199,12 @@ def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule
     count, find, renders = selector.count_tokens, selector.find_contaminated, selector.renders
     weighed = weigh(corpus.candidates(), rules, now)
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find, renders=renders)
-    made = build_preferences(
+    built = build_preferences(
         weighed, rules, count_tokens=count, find_contaminated=find, renders=renders, fits=selector.fits
     )
-    method = choose_method(made.items, rule).method if rule else "none"
-    fates = (*settle_fates(made.fates, method, items), *corpus.lost())
-    preferences = replace(made, fates=tuple(sorted(fates, key=fate_order)))
+    method = choose_method(built.items, rule).method if rule else "none"
+    fates = (*settle_fates(built.fates, method, items), *corpus.lost())
+    preferences = replace(built, fates=tuple(sorted(fates, key=fate_order)))
     return _Taken(items, cap, weighed, preferences, corpus.outcomes())
 
 
@@ -240,22 +240,22 @@ def _funnel(taken: _Taken) -> SnapshotOutput:
     )
 
 
-def _summary(weighed: WeighedFeedback, made: Preferences) -> FeedbackSummary:
-    train = [item for item in made.items if item.part == "train"]
-    parts = Counter(item.part for item in made.items)
+def _summary(weighed: WeighedFeedback, preferences: Preferences) -> FeedbackSummary:
+    train = [item for item in preferences.items if item.part == "train"]
+    parts = Counter(item.part for item in preferences.items)
     labelled = [item for item in train if item.kind == "labelled"]
     return FeedbackSummary(
-        received=len(made.fates),
-        used=_by_rule(made.fates, "used"),
-        held_out=_by_rule(made.fates, "held_out"),
-        dropped=_by_rule(made.fates, "dropped"),
+        received=len(preferences.fates),
+        used=_by_rule(preferences.fates, "used"),
+        held_out=_by_rule(preferences.fates, "held_out"),
+        dropped=_by_rule(preferences.fates, "dropped"),
         pairs=_counts(item.source for item in train if item.kind == "pair"),
         good=sum(item.good for item in labelled),
         bad=sum(not item.good for item in labelled),
         dev=parts["dev"],
         heldout=parts["heldout"],
         cap=weighed.cap,
-        cohort=influential_cohort(weighed, made.items),
+        cohort=influential_cohort(weighed, preferences.items),
     )
 
 

@@ -69,9 +69,9 @@ class Sources:
     @cached_property
     def pools(self) -> Keyed[Pools]:
         """The anchor pools without what repeats an item of the suites, or what the base's template cannot render."""
-        found = load_pools(self.context.project / "data" / "general")
-        found = without_contaminated(found, self.tasks.value.contamination.check_pool)
-        pools = without_unrendered(found, ChatTokenizer(self.base.value).can_render)
+        loaded = load_pools(self.context.project / "data" / "general")
+        loaded = without_contaminated(loaded, self.tasks.value.contamination.check_pool)
+        pools = without_unrendered(loaded, ChatTokenizer(self.base.value).can_render)
         return Keyed[Pools](
             digest=digest_of({name: pool.model_dump(mode="json") for name, pool in pools.items()}), value=pools
         )

@@ -29,8 +29,8 @@ class ScoreCache:
         """
         path = self._path(key)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return {str(item): float(value) for item, value in found.items()}
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            return {str(item): float(value) for item, value in entry.items()}
         except FileNotFoundError:
             return {}
         except (ValueError, AttributeError, TypeError) as error:

@@ -69,10 +69,10 @@ class Contamination:
             masked = _masked(text)
             whole.append(self._pasted(masked))
             shared.append(self._ngrams_in(masked))
-        rows = Counter(ngram for found in shared for ngram in found)
+        rows = Counter(ngram for ngrams in shared for ngram in ngrams)
         return [
-            pasted or next((name for ngram, name in found.items() if rows[ngram] <= TEMPLATE_ROWS), None)
-            for pasted, found in zip(whole, shared, strict=True)
+            pasted or next((name for ngram, name in ngrams.items() if rows[ngram] <= TEMPLATE_ROWS), None)
+            for pasted, ngrams in zip(whole, shared, strict=True)
         ]
 
     def _add(self, item: EvaluationItem) -> None:
@@ -101,15 +101,15 @@ class Contamination:
         return None
 
     def _ngrams_in(self, masked: str) -> dict[tuple[int, ...] | str, str]:
-        found: dict[tuple[int, ...] | str, str] = {}
+        places: dict[tuple[int, ...] | str, str] = {}
         for ngram in self._windows_of_words(masked):
             if ngram in self._words:
-                found[ngram] = self._words[ngram]
+                places[ngram] = self._words[ngram]
         if self._characters and _characters_in(masked):  # Korean may be pasted into a long English text
-            found |= {
+            places |= {
                 part: self._characters[part] for part in _windows_of_characters(masked) if part in self._characters
             }
-        return found
+        return places
 
     def _windows_of_words(self, masked: str) -> Iterator[tuple[int, ...]]:
         """The windows of 13 words that items use too; a word that no item has breaks the run."""
@@ -161,10 +161,10 @@ def _segments(masked: str) -> list[str]:
 
 
 def _plain(tokens: Sequence[str]) -> list[str]:
-    kept = [token for token in tokens if token not in _IGNORED]
-    while kept and kept[-1] in _CLOSING:
-        kept.pop()
-    return kept
+    words = [token for token in tokens if token not in _IGNORED]
+    while words and words[-1] in _CLOSING:
+        words.pop()
+    return words
 
 
 def _is_of_characters(text: str) -> bool:

@@ -101,12 +101,12 @@ def rouge(reference: str, written: str) -> dict[str, float]:
 
     The same numbers as the rouge-score package gives for these tokens, without its imports of two seconds.
     """
-    wanted, given = rouge_tokens(reference), rouge_tokens(written)
-    pairs = [list(zip(tokens, tokens[1:], strict=False)) for tokens in (wanted, given)]
+    wanted, answer = rouge_tokens(reference), rouge_tokens(written)
+    pairs = [list(zip(tokens, tokens[1:], strict=False)) for tokens in (wanted, answer)]
     return {
-        "rouge1": _f1((Counter(wanted) & Counter(given)).total(), len(wanted), len(given)),
+        "rouge1": _f1((Counter(wanted) & Counter(answer)).total(), len(wanted), len(answer)),
         "rouge2": _f1((Counter(pairs[0]) & Counter(pairs[1])).total(), len(pairs[0]), len(pairs[1])),
-        "rougeL": _f1(_common_subsequence(wanted, given), len(wanted), len(given)),
+        "rougeL": _f1(_common_subsequence(wanted, answer), len(wanted), len(answer)),
     }
 
 
@@ -117,8 +117,8 @@ def rouge_tokens(text: str) -> list[str]:
     return token.findall(fold(text, "NFKC_casefold"))
 
 
-def _f1(shared: int, wanted: int, given: int) -> float:
-    return 2 * shared / (wanted + given) if shared else 0.0
+def _f1(shared: int, wanted: int, length: int) -> float:
+    return 2 * shared / (wanted + length) if shared else 0.0
 
 
 def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:

@@ -34,8 +34,8 @@ def score_suites(
     keys = [model | {"task": digest_of(dict(suite.task))} for suite, _ in choices]
     known = [cache.read(key) for key in keys]
     missing = [
-        (suite, [item for item in items if item.digest not in found])
-        for (suite, items), found in zip(choices, known, strict=True)
+        (suite, [item for item in items if item.digest not in scores])
+        for (suite, items), scores in zip(choices, known, strict=True)
     ]
     for (suite, items), (_, left) in zip(choices, missing, strict=True):
         scored(len(items) - len(left), suite.name)
@@ -48,9 +48,9 @@ def score_suites(
         SuiteScores(
             suite=suite.name,
             metric=suite.metric,
-            items=tuple(ItemScore(id=item.id, value=found[item.digest]) for item in items),
+            items=tuple(ItemScore(id=item.id, value=scores[item.digest]) for item in items),
         )
-        for (suite, items), found in zip(choices, known, strict=True)
+        for (suite, items), scores in zip(choices, known, strict=True)
     ]
 
 

@@ -157,13 +157,13 @@ def paired_values(
     """
     if [item.id for item in candidate.items] != [item.id for item in baseline.items]:
         raise SuiteError(f"suite '{candidate.suite}': candidate and baseline were measured on different items")
-    kept = [
+    pairs = [
         (new.value, old.value, new.cluster or new.id)
         for new, old in zip(candidate.items, baseline.items, strict=True)
         if fresh is None or new.fresh is fresh
     ]
-    clusters = [cluster for _, _, cluster in kept]
-    return [new for new, _, _ in kept], [old for _, old, _ in kept], clusters
+    clusters = [cluster for _, _, cluster in pairs]
+    return [new for new, _, _ in pairs], [old for _, old, _ in pairs], clusters
 
 
 def _ratio(total: float, count: int) -> float | None:

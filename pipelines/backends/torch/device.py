@@ -123,7 +123,7 @@ def _why_precision(here: Machine) -> str:
     return "float32: bfloat16 autocast is not tried on mps" if here.device == "mps" else "float32: not timed"
 
 
-def _optimizer(asked: str, device: Device) -> tuple[str, str]:
-    if asked == "adamw_torch" or device == "cuda":
-        return asked, "as the recipe asks"
-    return "adamw_torch", f"{asked} needs CUDA"
+def _optimizer(optimizer: str, device: Device) -> tuple[str, str]:
+    if optimizer == "adamw_torch" or device == "cuda":
+        return optimizer, "as the recipe asks"
+    return "adamw_torch", f"{optimizer} needs CUDA"

@@ -19,8 +19,8 @@ def kl_to_origin(logits_NV: Tensor, origin_logits_NV: Tensor, mask_N: Tensor | N
 
 def top_distribution(logits_NV: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """The `top` likeliest tokens at each position, (N, K) ids, and their log-probabilities, (N, K) in nats."""
-    kept = functional.log_softmax(logits_NV.float(), dim=-1).topk(min(top, logits_NV.shape[-1]), dim=-1)
-    return kept.indices, kept.values
+    likeliest = functional.log_softmax(logits_NV.float(), dim=-1).topk(min(top, logits_NV.shape[-1]), dim=-1)
+    return likeliest.indices, likeliest.values
 
 
 def kl_to_top(logits_NV: Tensor, ids_NK: Tensor, log_probs_NK: Tensor) -> Tensor:
@@ -29,8 +29,8 @@ def kl_to_top(logits_NV: Tensor, ids_NK: Tensor, log_probs_NK: Tensor) -> Tensor
     Lumping tokens together can only lower a KL, so this is a lower bound of `kl_to_origin`; a vocabulary's log-probabilities
     at thousands of positions would not fit into memory, its likeliest tokens do.
     """
-    kept = log_probs_NK.double()
+    origin = log_probs_NK.double()
     policy = functional.log_softmax(logits_NV.float(), dim=-1).gather(-1, ids_NK).double()
-    inside = (kept.exp() * (kept - policy)).sum(-1)
-    rest, policy_rest = ((1 - part.exp().sum(-1)).clamp(min=1e-6) for part in (kept, policy))
+    inside = (origin.exp() * (origin - policy)).sum(-1)
+    rest, policy_rest = ((1 - part.exp().sum(-1)).clamp(min=1e-6) for part in (origin, policy))
     return (inside + rest * (rest.log() - policy_rest.log())).sum()

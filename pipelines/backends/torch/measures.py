@@ -18,10 +18,12 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes")  # what a re
 _SMALL_MODEL_PARAMETERS = 100_000_000
 
 
-def with_fitting_threads(base: Path, asked: int | None, choices: Choices, trainer: RowTrainer, tally: Tally) -> Choices:
+def with_fitting_threads(
+    base: Path, threads: int | None, choices: Choices, trainer: RowTrainer, tally: Tally
+) -> Choices:
     """On a CPU, the number of threads that trains a small model soonest; a resumed run keeps the number it had."""
     small = count_parameters(base) < _SMALL_MODEL_PARAMETERS
-    if choices.device != "cpu" or asked or not small or choices.threads == 1:
+    if choices.device != "cpu" or threads or not small or choices.threads == 1:
         return choices
     if tally.threads:
         count, why = tally.threads, "as before the interruption"

@@ -155,9 +155,9 @@ def _plan(request: PreferRequest, tokenizer: ChatTokenizer) -> Plan:
     return Plan(train, data, anchors, tuple(steps), objective, choices)
 
 
-def look_every(asked: Literal["auto"] | int, steps: int) -> int:
+def look_every(every: Literal["auto"] | int, steps: int) -> int:
     """How many steps lie between two looks of the stop rules; auto: at least eight looks, or one after every step."""
-    return max(1, steps // _LOOKS) if asked == "auto" else asked
+    return max(1, steps // _LOOKS) if every == "auto" else every
 
 
 def _trainer(

@@ -47,12 +47,12 @@ def export(request: ExportRequest) -> Exported:
     exported = _make(request, trained.merged_onto if trained else "full")
     form = exported.form_in(request.out)
     smoke_test(form)
-    found = {
+    facts = {
         "agreement": _served(trained, form, request.prompts) if trained else None,
         "change": measure_change(form, request.origin, modules) if request.origin else None,
         "note": note,
     }
-    return exported.model_copy(update=found | {"seconds": time.monotonic() - started})
+    return exported.model_copy(update=facts | {"seconds": time.monotonic() - started})
 
 
 def served_tokens(arguments: dict[str, object]) -> dict[str, object]:
@@ -61,12 +61,12 @@ def served_tokens(arguments: dict[str, object]) -> dict[str, object]:
 
     request = _ServedRequest.model_validate(arguments)
     with Session(request.form) as session:
-        found = []
+        likeliest = []
         for prompt in request.prompts:
             tokens = session.tokenize(prompt)
             session.grow(len(tokens))
-            found.append(int(session.read(tokens).argmax()))
-    return {"tokens": found}
+            likeliest.append(int(session.read(tokens).argmax()))
+    return {"tokens": likeliest}
 
 
 class _ServedRequest(Record):
@@ -96,7 +96,7 @@ def _too_large(base: Path) -> str:
 def _agreement(request: ExportRequest) -> _Trained:
     """How the merge will agree with adapter-on, and onto which weights it must go for that."""
     max_kld = request.settings.max_kld
-    asked = {
+    arguments = {
         "base": str(request.base),
         "adapter": str(request.adapter) if request.adapter else None,
         "scale": request.scale,
@@ -105,7 +105,9 @@ def _agreement(request: ExportRequest) -> _Trained:
         "max_kld": max_kld,
         "prompts": list(request.prompts),
     }
-    answer = run_in_child("pipelines.gguf.agreement:measure_in_this_process", asked, timeout_seconds=_AGREEMENT_SECONDS)
+    answer = run_in_child(
+        "pipelines.gguf.agreement:measure_in_this_process", arguments, timeout_seconds=_AGREEMENT_SECONDS
+    )
     trained = _Trained.model_validate(answer)
     if not trained.kld <= max_kld:
         raise GGUFError(

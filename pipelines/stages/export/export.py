@@ -75,9 +75,9 @@ def agreement_prompts(text: MixedText, tokenizer: ChatTokenizer) -> list[str]:
 
 def _best_on_dev(input: Input, forms: Sequence[ServedForm], out: Path, context: StageContext) -> int:
     """The position of the form to export, by dev items and answers of the dev part alone."""
-    asked = dev_questions(input.questions, context.corpus)
+    questions = dev_questions(input.questions, context.corpus)
     named = {f"scale {number}": form for number, form in enumerate(forms)}
     models = {"origin": input.origin.value.form} | named
     suites = input.questions.suites.value.folder
-    scores = measure_models(models, asked, out, suites=suites, cache=context.scores, stage="export")
+    scores = measure_models(models, questions, out, suites=suites, cache=context.scores, stage="export")
     return choose_form(scores["origin"], [scores[name] for name in named])
