@@ -28,12 +28,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.errors import ArtifactError, DataError
+from pipelines.progress import PROGRESS_FILE
 
 Output = TypeVar("Output", bound=BaseModel)
 Line = TypeVar("Line", bound=BaseModel)
 _CHUNK_BYTES = 1 << 20
 _READS = "reads.sha256"
-_PROGRESS = "progress.jsonl"
 
 
 class Manifest(BaseModel):
@@ -102,7 +102,7 @@ class Attempt:
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         for path in paths:  # before the manifest, so that no power cut leaves one that speaks of lost bytes
             sync(path)
-        results = [path for path in paths if path.name != _PROGRESS]  # when it was made is no part of what was made
+        results = [path for path in paths if path.name != PROGRESS_FILE]  # when it was made is no part of what was made
         files = {str(path.relative_to(folder)): sha256_of(path) for path in results}
         manifest = Manifest(
             stage=stage,
@@ -232,13 +232,6 @@ def sha256_of(path: Path) -> str:
 def digest_of(value: Any) -> str:
     """The hex sha256 of a JSON value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def report_progress(folder: Path, stage: str, done: float, total: float, **numbers: float | str) -> None:
-    """Append one line to the stage's progress.jsonl, which pages and the terminal follow."""
-    line = {"stage": stage, "time": time.time(), "done": done, "total": total, **numbers}
-    with (folder / _PROGRESS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
 
 
 @contextmanager

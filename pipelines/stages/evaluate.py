@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from pipelines.artifacts import report_progress, write_atomic
+from pipelines.artifacts import write_atomic
 from pipelines.context import Baseline, StageContext
 from pipelines.errors import ArtifactError
 from pipelines.gguf.runtime import runtime_for, usable_cores
+from pipelines.progress import PROGRESS_FILE, read_progress, report_progress
 from pipelines.recipe import GUARD_SUITE
 from pipelines.records import Record, ServedForm
 from pipelines.stages.contract import Finished, Keyed
@@ -235,7 +235,8 @@ class _Joined:
             self._tell()
 
     def _tell(self) -> None:
-        lines = [line for path in self._notes.glob("*/progress.jsonl") if (line := _last_line(path))]
+        files = [read_progress(path) for path in self._notes.glob(f"*/{PROGRESS_FILE}")]
+        lines = [whole[-1] for whole in files if whole]
         done = sum(line["done"] for line in lines)
         if not lines or done == self._told:
             return
@@ -244,9 +245,3 @@ class _Joined:
         total = sum(line["total"] for line in lines) * self._models / len(lines)
         newest = max(lines, key=lambda line: line["time"])
         report_progress(self._progress, self._stage, done, total, message=newest["message"])
-
-
-def _last_line(path: Path) -> dict[str, Any] | None:
-    """The newest whole line; a line that is just being written is not there yet."""
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return dict(json.loads(whole.rpartition("\n")[2])) if whole else None

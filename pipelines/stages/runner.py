@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from pipelines.artifacts import Attempt, read_manifest, report_progress
+from pipelines.artifacts import Attempt, read_manifest
 from pipelines.context import Journal, StageContext
+from pipelines.progress import report_progress
 from pipelines.stages.contract import Finished, Stage, key_of
 
 Given = TypeVar("Given", bound=BaseModel)

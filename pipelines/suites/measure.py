@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import digest_of, report_progress
+from pipelines.artifacts import digest_of
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.isolated import run_in_child
+from pipelines.progress import report_progress
 from pipelines.records import Record, ServedForm
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import HeldoutItem, score_heldout

@@ -58,7 +58,7 @@ def write_watch(home: Path, watch: WatchFile, clock: float) -> None:
 def read_watch(home: Path) -> WatchFile | None:
     """What the supervisor wrote last; None if it never did or stopped cleanly."""
     try:
-        return WatchFile.model_validate_json(watch_path(home).read_text(encoding="utf-8"))
+        return WatchFile.model_validate_json(watch_path(home).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 

@@ -52,7 +52,7 @@ def make_first_champion(settings: Settings, store: Store, by: str) -> str:
 def read_preparation(home: Path) -> Preparation | None:
     """How the making of the first champion stands; None if nobody tries, or who tried died of it."""
     try:
-        found = Preparation.model_validate_json(_path(home).read_text(encoding="utf-8"))
+        found = Preparation.model_validate_json(_path(home).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
     return found if found.problem is not None or another_lives(found.pid) else None

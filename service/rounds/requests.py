@@ -6,7 +6,6 @@ requested ── claim (lease, fence + 1) ──> running ── finish under th
                                              └── error ──> error;  worker or child killed: claimed again, goes on
 """
 
-import json
 import re
 import shutil
 import time
@@ -21,6 +20,7 @@ import structlog
 from sqlmodel import Session
 
 from pipelines.errors import NotFound, Refused
+from pipelines.progress import PROGRESS_FILE, read_progress
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import parse_recipe
 from pipelines.stages import STAGES
@@ -242,22 +242,17 @@ def show_round(store: Store, settings: Settings, round_id: int) -> RoundView:
         attempts = tuple(_attempt_view(session, settings, found) for found in rounds.attempts(session, round_id))
         models = tuple(model.id for model in rounds.models_of(session, round_id))
     folder = settings.home / attempts[-1].attempt.folder if attempts else None
-    progress = read_progress(folder) if folder and row.state == "running" else None
+    progress = newest_progress(folder) if folder and row.state == "running" else None
     return RoundView(row, attempts, snapshot.counts if snapshot else {}, models, progress)
 
 
-def read_progress(attempt: Path) -> Mapping[str, Any] | None:
-    """The newest whole line of the progress.jsonl that was written last in an attempt's folder."""
-    files = [*attempt.glob("*/progress.jsonl")]
+def newest_progress(attempt: Path) -> Mapping[str, Any] | None:
+    """The newest line of the progress.jsonl that was written last in an attempt's folder."""
+    files = [*attempt.glob(f"*/{PROGRESS_FILE}")]
     if not files:
         return None
     newest = max(files, key=lambda path: path.stat().st_mtime_ns if path.exists() else 0)
-    try:
-        lines = newest.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:  # the stage was sealed between the two looks
-        return None
-    whole = [line for line in lines[:-1] if line]
-    return _parsed(whole[-1]) if whole else None
+    return next(reversed(read_progress(newest)), None)
 
 
 def recipe_of(row: Round) -> Recipe:
@@ -268,14 +263,6 @@ def recipe_of(row: Round) -> Recipe:
 def _round_of(path: Path) -> int:
     """The number of the round whose attempt holds this folder."""
     return int(path.parts[-3])
-
-
-def _parsed(line: str) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:  # a process was killed in the middle of a line, and the next one wrote on behind it
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _attempt_view(session: Session, settings: Settings, attempt: Attempt) -> AttemptView:

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from pipelines.artifacts import report_progress
+from pipelines.progress import report_progress
 from pipelines.recipe import EarlyStopping
 
 

@@ -147,7 +147,7 @@ def read_preference_section(report: Path) -> PreferenceSection | None:
     try:
         section = json.loads((report / JSON_FILE).read_text(encoding="utf-8"))["preference"]
         return None if section is None else _section(section)
-    except (FileNotFoundError, KeyError, TypeError, AttributeError, ValueError):
+    except (FileNotFoundError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         return None
 
 

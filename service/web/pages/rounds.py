@@ -1,7 +1,6 @@
 """What the page of a round shows: its stages as they go, its loss, its scores with their intervals."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from sqlmodel import Session
 from pipelines.artifacts import read_manifest
 from pipelines.errors import ArtifactError, RecipeError
 from pipelines.gate.decide import Check, Verdict
+from pipelines.progress import PROGRESS_FILE, number_of, read_progress
 from pipelines.recipe import GateRule
 from pipelines.recipe_file import parse_recipe
 from pipelines.stages import STAGES
@@ -110,7 +110,7 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
         if name in finished:
             views.append(StageView(name, title, "done", 1.0, "", clock(finished[name].seconds)))
         elif name == row.stage and (live or row.state in ("error", "cancelled")):
-            line = _last_line(_newest(folder, name)) or {}
+            line: Mapping[str, Any] = next(reversed(_lines(_newest(folder, name))), {})
             share = _share(line)
             detail = str(line.get("message", "")) or (f"{share:.0%}" if _left(line) else "")
             views.append(StageView(name, title, "running" if live else "stopped", share, detail, _left(line)))
@@ -130,31 +130,16 @@ def _shown_stages(row: Round | None) -> list[tuple[str, str]]:
 
 def _newest(folder: Path, stage: str) -> Path | None:
     """The stage's progress file, finished or being written."""
-    found = [
-        path
-        for path in [folder / stage / "progress.jsonl", *folder.glob(f"{stage}.*.tmp/progress.jsonl")]
-        if path.is_file()
-    ]
-    return max(found, key=lambda path: path.parent.name.count("."), default=None)
+    paths = [folder / stage / PROGRESS_FILE, *folder.glob(f"{stage}.*.tmp/{PROGRESS_FILE}")]
+    return max((path for path in paths if path.is_file()), key=lambda path: path.parent.name.count("."), default=None)
 
 
-def _lines(path: Path | None) -> list[Mapping[str, Any]]:
-    """The whole lines of a progress file; the one being written is left out."""
-    if path is None:
-        return []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:  # the stage was sealed between the two looks
-        return []
-    return [json.loads(line) for line in text.split("\n")[:-1] if line]
-
-
-def _last_line(path: Path | None) -> Mapping[str, Any] | None:
-    return next(reversed(_lines(path)), None)
+def _lines(path: Path | None) -> Sequence[Mapping[str, Any]]:
+    return [] if path is None else read_progress(path)
 
 
 def _share(line: Mapping[str, Any]) -> float:
-    total = float(line.get("total", 0) or 0)
+    total = float(line.get("total", 0))
     return float(line.get("done", 0)) / total if total else 0.0
 
 
@@ -166,7 +151,7 @@ def _curve(folder: Path) -> Markup | None:
     """The finished history of losses; while training goes on, what its progress file tells."""
     history = folder / "train" / "loss_history.csv"
     if history.is_file():
-        with history.open(encoding="utf-8", newline="") as file:
+        with history.open(encoding="utf-8", errors="replace", newline="") as file:
             lines: Sequence[Mapping[str, Any]] = list(csv.DictReader(file))
         step = "step"
     else:
@@ -176,7 +161,8 @@ def _curve(folder: Path) -> Markup | None:
 
 
 def _points_of(lines: Sequence[Mapping[str, Any]], x: str, y: str) -> list[charts.Point]:
-    return [(float(line[x]), float(line[y])) for line in lines if line.get(y) not in (None, "")]
+    numbers = [(number_of(line.get(x)), number_of(line.get(y))) for line in lines]
+    return [(step, value) for step, value in numbers if step is not None and value is not None]
 
 
 def _checks(folder: Path) -> Sequence[Check]:

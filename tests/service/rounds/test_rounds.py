@@ -15,7 +15,7 @@ import pytest
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from pipelines import artifacts
+from pipelines import artifacts, progress
 from pipelines.artifacts import Attempt
 from pipelines.context import Adapter, Baseline, Journal, RoundContext, RoundResult
 from pipelines.errors import Cancelled, NotFound, RecipeError, Refused
@@ -226,23 +226,16 @@ def test_weights_of_a_round_that_broke_are_swept_once_a_person_in_it_is_forgotte
     assert [path.parts[-3] for path in settings.rounds.glob("*/*/train.1.tmp")] == [f"{other:04d}"]
 
 
-def test_progress_is_the_newest_whole_line(tmp_path: Path) -> None:
-    assert requests.read_progress(tmp_path) is None
-    for place, (name, text) in enumerate(
-        (("mix", '{"stage": "mix"}\n'), ("train.1.tmp", '{"done": 1}\n{"done": 2}\n{"do'))
-    ):
+def test_progress_is_the_newest_line_of_the_stage_that_wrote_last(tmp_path: Path) -> None:
+    assert requests.newest_progress(tmp_path) is None
+    for place, name in enumerate(("mix", "train.1.tmp")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "progress.jsonl").write_text(text)
+        progress.report_progress(tmp_path / name, name, done=1, total=2)
         os.utime(tmp_path / name / "progress.jsonl", (place, place))
 
-    assert requests.read_progress(tmp_path) == {"done": 2}
+    line = requests.newest_progress(tmp_path)
 
-
-def test_a_line_that_a_kill_left_torn_is_no_progress(tmp_path: Path) -> None:
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "progress.jsonl").write_text('{"stage": "tr{"stage": "train"}\n')
-
-    assert requests.read_progress(tmp_path) is None
+    assert line is not None and line["stage"] == "train.1.tmp"
 
 
 # ---- carrying out: real snapshot and records, a stand-in for the hours between ------------------------------
@@ -801,7 +794,7 @@ def test_a_running_round_shows_its_progress_over_http(client: TestClient, settin
     held = claim(store)
     folder = settings.rounds / "0001" / "attempt-1" / "train.1.tmp"
     folder.mkdir(parents=True)
-    artifacts.report_progress(folder, "train", 3, 10, loss=0.5)
+    progress.report_progress(folder, "train", 3, 10, loss=0.5)
     with held.writing() as session:
         session.add(tables.Attempt(round_id=round_id, number=1, folder="rounds/0001/attempt-1"))
 
