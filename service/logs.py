@@ -1,9 +1,20 @@
-"""Logging: one JSON line per event on standard error, ids and counts only."""
+"""Logging: one JSON line per event on standard error, ids and counts only.
 
+{"level": "error", "event": "uvicorn.error", "words": "[Errno 98] ... address already in use", "timestamp": "2026-..."}
+"""
+
+import json
 import logging
 import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
+
+# what these say never quotes a request: uvicorn's access log, which would, is off
+_QUOTED = ("uvicorn", "uvicorn.error", "uvicorn.asgi")
+_PROJECT = Path(__file__).resolve().parent.parent
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
@@ -18,7 +29,34 @@ def set_up_logging(level: int = logging.INFO) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    # messages of other libraries may quote what they work on, so only their names are kept
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format='{"level": "%(levelname)s", "event": "%(name)s"}'
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneEvent())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def place_of(error: BaseException) -> str:
+    """The line of code that raised it, the innermost of ours if there is one: of an error, all that may be logged."""
+    places = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [(path.relative_to(_PROJECT), line) for path, line in places if _is_ours(path)]
+    nearest = ours or places
+    return "" if not nearest else f"{nearest[-1][0]}:{nearest[-1][1]}"
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(_PROJECT) and "site-packages" not in path.parts
+
+
+class _OneEvent(logging.Formatter):
+    """The logger's name, and its words where they are known to quote nobody: other libraries quote what they work on.
+
+    An exception's message and traceback quote too, so of one only its kind and place are kept.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"level": record.levelname.lower(), "event": record.name}
+        if record.name in _QUOTED:
+            line["words"] = record.getMessage().strip()
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= {"error": type(record.exc_info[1]).__name__, "place": place_of(record.exc_info[1])}
+        line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat()
+        return json.dumps(line, ensure_ascii=False)

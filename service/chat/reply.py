@@ -24,6 +24,10 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _running: set["asyncio.Task[None]"] = set()
 
 
+class ClientLeft(PerennialError):
+    """Whoever asked did not wait for the whole answer; nobody is told so but the log."""
+
+
 @dataclass(frozen=True)
 class Record:
     """Where a chat is recorded, for whom, and with which consent."""
@@ -113,7 +117,7 @@ class Reply:
         except PerennialError as error:
             last = error
         except asyncio.CancelledError:
-            last = EngineGone("the client left before the answer was whole")
+            last = ClientLeft("the client left before the answer was whole")
         if not started.done():
             started.set_exception(last or EngineGone("the engine ended without an answer"))
             return
@@ -141,7 +145,8 @@ class Reply:
     async def _keep(self, start: Start, cut: PerennialError | None) -> PerennialError | None:
         """Store the reply and give the error that its reader is to hear."""
         if self.end is None:
-            _log.warning("reply_cut_off", model=start.model, characters=len(self.text), why=type(cut).__name__)
+            emit = _log.info if isinstance(cut, ClientLeft) else _log.warning
+            emit("reply_cut_off", model=start.model, characters=len(self.text), why=type(cut).__name__)
         if self.record is None or not self.text.strip():  # curation would reject the whole conversation for it
             return cut
         try:

@@ -13,7 +13,6 @@ from pathlib import Path
 import structlog
 from sqlmodel import Session
 
-from pipelines import records
 from pipelines.artifacts import sha256_of
 from pipelines.errors import ArtifactError, Conflict, InputError, Refused
 from pipelines.isolated import run_in_child
@@ -101,18 +100,24 @@ def verify(settings: Settings, entry: StoredModel) -> None:
         raise ArtifactError(f"'{entry.model.id}' was never exported, so there is nothing to serve")
     if form.collected_at is not None:
         raise ArtifactError(f"the file of '{entry.model.id}' was deleted by gc on {form.collected_at:%Y-%m-%d}")
-    for path, expected in _files(files.served(settings.home, form)):
-        if not path.is_file():
-            raise ArtifactError(f"the file {path} of '{entry.model.id}' is missing; restore it or run the round again")
-        if sha256_of(path) != expected:
-            raise ArtifactError(f"{path} is not the file that was gated: its sha256 differs; it must not be served")
+    for stored, expected in ((form.path, form.sha256), (form.adapter_path, form.adapter_sha256)):
+        if stored and expected:
+            _verify_file(settings.home, stored, expected, entry.model.id)
     asked = files.served(settings.home, form).model_dump()
     run_in_child("pipelines.gguf.check:smoke_in_this_process", asked, timeout_seconds=SMOKE_SECONDS)
 
 
-def _files(form: records.ServedForm) -> list[tuple[Path, str]]:
-    pairs = [(form.path, form.sha256), (form.adapter_path, form.adapter_sha256)]
-    return [(Path(path), sha256) for path, sha256 in pairs if path and sha256]
+def _verify_file(home: Path, stored: str, expected: str, model_id: str) -> None:
+    path = home / stored
+    shown = path.name if Path(stored).is_absolute() else stored  # where this machine keeps things is nobody's business
+    try:
+        actual = sha256_of(path)
+    except OSError as error:
+        raise ArtifactError(
+            f"the file {shown} of '{model_id}' is missing or cannot be read; restore it or run the round again"
+        ) from error
+    if actual != expected:
+        raise ArtifactError(f"{shown} is not the file that was gated: its sha256 differs; it must not be served")
 
 
 def _checked_reason(reason: str | None) -> str | None:

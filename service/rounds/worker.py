@@ -101,7 +101,7 @@ class RoundProcess:
 
     def __init__(self, settings: Settings, claim: Claim) -> None:
         self._settings, self._claim = settings, claim
-        self._finished, self._lease_lost = threading.Event(), threading.Event()
+        self._finished, self._lease_lost, self._cancelled = threading.Event(), threading.Event(), threading.Event()
         self._child = _start(settings, claim)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
@@ -127,7 +127,7 @@ class RoundProcess:
         self._end()
         if self._lease_lost.is_set():  # killed because the database was away too long: no fault of the round
             self._claim.release()
-        elif code != 0:
+        elif code != 0 and not self._cancelled.is_set():
             self._crashed(code)
         return True
 
@@ -144,17 +144,22 @@ class RoundProcess:
     def _crashed(self, code: int) -> None:
         """A crash is tried again from the last finished stage; the third in a row on one stage ends the round."""
         how = ended_with(code)
-        _log.error("round_crashed", round=self._claim.round_id, how=how)
         try:
             crashes = self._claim.count_crash()
-            if crashes < MAX_CRASHES:
-                self._claim.release()
-            else:
-                log = log_path(self._settings, self._claim.round_id)
-                message = f"the process of the round ended with {how} {crashes} times in one stage; its last words are in {log}"
-                self._claim.finish("error", message, now())
         except Cancelled as error:
-            self._claim.finish("cancelled", str(error), now())
+            self._cancel(error)
+            return
+        _log.error("round_crashed", round=self._claim.round_id, how=how)
+        if crashes < MAX_CRASHES:
+            self._claim.release()
+            return
+        log = log_path(self._settings, self._claim.round_id).relative_to(self._settings.home)
+        message = f"the process of the round ended with {how} {crashes} times in one stage; its last words are in {log}"
+        self._claim.finish("error", message, now())
+
+    def _cancel(self, why: Cancelled) -> None:
+        _log.info("round_stopped", round=self._claim.round_id, why=str(why))
+        self._claim.finish("cancelled", str(why), now())
 
     def _beat(self) -> None:
         """Renew the lease until the round ends; without a lease the child must not go on."""
@@ -167,9 +172,9 @@ class RoundProcess:
             except Cancelled as error:
                 if self._claim.ended_by_us():  # the child recorded the end, and may still promote its model
                     return
-                _log.warning("round_stopped", round=self._claim.round_id, why=str(error))
+                self._cancelled.set()
                 self._child.close()
-                self._claim.finish("cancelled", str(error), now())
+                self._cancel(error)
                 return
             except Exception as error:
                 if not is_unavailable(error) or time.monotonic() > held_until - 1:

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from pipelines import records
 from pipelines.errors import Cancelled, NotFound
+from pipelines.text import shorten
 from service.store import models
 from service.store.tables import (
     Attempt,
@@ -42,11 +43,11 @@ def insert_round(session: Session, values: Mapping[str, Any]) -> int | None:
 
 def get_round(session: Session, round_id: int) -> Round:
     """The round of this id. Raises NotFound with the newest one that exists."""
-    row = session.get(Round, round_id) if abs(round_id) < 1 << 63 else None  # SQLite counts no further
+    row = session.get(Round, round_id) if 0 < round_id < 1 << 31 else None  # PostgreSQL counts no further
     if row is None:
         newest = session.exec(select(func.max(col(Round.id)))).one()
         hint = f"the newest is {newest}" if newest else "there are no rounds yet: request one"
-        raise NotFound(f"no round has the number {round_id}; {hint}")
+        raise NotFound(f"no round has the number {shorten(str(round_id), 20)}; {hint}")
     return row
 
 

@@ -17,8 +17,6 @@ from service.web.middleware import Guard
 from service.web.pages import routes
 from service.web.routes import chat, conversations, feedback, health, models, rounds
 
-IMPORT_PATH = "/v1/conversations/import"
-
 
 def create_app(settings: Settings) -> FastAPI:
     """The application for a migrated database; it opens what it needs when it starts and drains it when it ends."""
@@ -38,14 +36,14 @@ def create_app(settings: Settings) -> FastAPI:
     # the busiest route goes past FastAPI's machinery, which costs as much as our own work; the router's documents it
     path = conversations.router.prefix
     app.router.routes.insert(0, Route(path, conversations.store_conversations, methods=["POST"]))
-    app.add_middleware(Guard, max_body_bytes=settings.max_body_bytes, unbounded=(IMPORT_PATH,))
+    app.add_middleware(Guard, max_body_bytes=settings.max_body_bytes)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    store = open_store(settings)
+    store = open_store(settings, limited=True)
     app.state.store = store
     app.state.vault = open_vault(settings, store)
     app.state.trainable = TrainableWatch(store)

@@ -1,66 +1,100 @@
-"""Pure ASGI middleware: bounds request bodies, and logs one line per request without anything a user wrote."""
+"""Pure ASGI middleware, the outermost: bounds bodies, answers what nobody foresaw, and logs one line per request without
+anything a user wrote.
+
+{"level": "warning", "event": "request", "method": "GET", "route": "/v1/rounds/{round_id}", "status": 503, ...}
+{"level": "error", "event": "unexpected_error", "id": "5f0c9a1e", "error": "KeyError", "place": "service/web/...py:17"}
+"""
 
 import time
-from collections.abc import Sequence
+from secrets import token_hex
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import place_of
+from service.web.limits import IMPORT_PATH, body_limit
+from service.web.problems import CLIENT_LEFT, problem
+
 _log = structlog.get_logger("web")
 
 
 class Guard:
-    """Wraps the app. `unbounded` paths take bodies of any size and bound them themselves."""
+    """Wraps the app. `max_body_bytes` is what a conversation may have; other routes take less (limits.py)."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, unbounded: Sequence[str]) -> None:
-        self._app, self._max_body_bytes, self._unbounded = app, max_body_bytes, frozenset(unbounded)
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app, self._max_body_bytes = app, max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, bounded and logged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = list(message.get("headers", []))
-                if all(name != b"x-content-type-options" for name, _ in headers):
-                    headers.append((b"x-content-type-options", b"nosniff"))
-                message["headers"] = headers
-            await send(message)
-
-        bounded = receive if scope["path"] in self._unbounded else self._bounded(scope, receive)
+        started = time.perf_counter()
+        exchange = _Exchange(scope, receive, send, body_limit(scope["path"], self._max_body_bytes))
         try:
-            await self._app(scope, bounded, sending)
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            await _answer_unexpected(error, scope, exchange)
         finally:
-            self._log(scope, status, time.perf_counter() - started)
+            _log_request(scope, exchange.outcome, time.perf_counter() - started)
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        limit, received = self._max_body_bytes, 0
-        # HTTPException is what FastAPI passes on unchanged; any other exception here becomes a 400
-        too_large = HTTPException(
-            413, f"the body is larger than {limit} bytes; send less, or stream it to /v1/conversations/import"
-        )
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
 
-        async def receiving() -> Message:
-            nonlocal received
-            if declared.isdigit() and int(declared) > limit:
-                raise too_large
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise too_large
-            return message
+class _Exchange:
+    """One request and its answer, as they pass by."""
 
-        return receiving
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int | None) -> None:
+        self._receive, self._send, self._limit = receive, send, limit
+        self._declared = dict(scope["headers"]).get(b"content-length", b"0")
+        self._hint = f", or stream it to {IMPORT_PATH}" if IMPORT_PATH.startswith(scope["path"]) else ""
+        self._received = 0
+        self._left = self._complete = False
+        self.status = 0
 
-    def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        # the route's template, not the path: a path holds ids that the app chose
-        route = getattr(scope.get("route"), "path", None)
-        emit = _log.warning if status >= 500 else _log.debug
-        emit("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 1))
+    @property
+    def outcome(self) -> int:
+        """The status; 499 where the client did not wait for the whole answer."""
+        return CLIENT_LEFT if self._left and not self._complete else self.status
+
+    async def receive(self) -> Message:
+        if self._limit is not None and self._declared.isdigit() and int(self._declared) > self._limit:
+            raise self._too_large()
+        message = await self._receive()
+        self._left = self._left or message["type"] == "http.disconnect"
+        self._received += len(message.get("body", b""))
+        if self._limit is not None and self._received > self._limit:
+            raise self._too_large()
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", []))
+            if all(name != b"x-content-type-options" for name, _ in headers):
+                headers.append((b"x-content-type-options", b"nosniff"))
+            message["headers"] = headers
+        await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._complete = not self._left
+
+    def _too_large(self) -> HTTPException:
+        # what FastAPI passes on unchanged; any other exception here becomes a 400
+        most = f"the body is larger than {self._limit} bytes, the most that this route takes"
+        return HTTPException(413, f"{most}; send less{self._hint}")
+
+
+async def _answer_unexpected(error: Exception, scope: Scope, exchange: _Exchange) -> None:
+    """Answers 500 with an id that the log has; the message may quote user text, so only its kind and place are logged."""
+    id = token_hex(4)
+    _log.error("unexpected_error", id=id, error=type(error).__name__, place=place_of(error), method=scope["method"])
+    if exchange.status:  # half of another answer is out: the server cuts the connection
+        raise error
+    detail = f"something went wrong here that should not have; the log names its place under the id {id}"
+    await problem(500, detail, id=id)(scope, exchange.receive, exchange.send)
+
+
+def _log_request(scope: Scope, status: int, seconds: float) -> None:
+    # the route's template, not the path: a path holds ids that the app chose
+    route = getattr(scope.get("route"), "path", None)
+    emit = _log.warning if status >= 500 else _log.debug
+    emit("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 1))

@@ -15,7 +15,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError as UnstorableValue
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -29,13 +31,18 @@ from pipelines.errors import (
     NotFound,
     PerennialError,
     Refused,
-    TrainingError,
 )
+from pipelines.text import shorten
 from service.chat.openai import error_body
+from service.chat.reply import ClientLeft
 from service.engine.client import EngineGone
 from service.ingest.parse import Malformed
+from service.settings import Settings
+from service.store.session import is_unavailable
 
 RETRY_AFTER_SECONDS = 1
+CLIENT_LEFT = 499  # nginx's number for a client that did not wait; only the log has it, for nobody is there to read it
+_MOST_CHARACTERS = 2_000
 _log = structlog.get_logger(__name__)
 
 
@@ -57,10 +64,9 @@ STATUS: tuple[tuple[type[PerennialError], int], ...] = (
     (Refused, 409),
     (Cancelled, 409),
     (InputError, 422),
+    (ArtifactError, 409),  # the file of a model is gone or was changed: nothing that this service did wrong
     (MissingDependency, 501),
     (Busy, 503),
-    (ArtifactError, 500),
-    (TrainingError, 500),
     (PerennialError, 500),
 )
 
@@ -72,6 +78,7 @@ _OPENAI: tuple[tuple[type[PerennialError], int, str, str], ...] = (
     (Conflict, 409, "invalid_request_error", "conflict"),
     (Refused, 409, "invalid_request_error", "refused"),
     (InputError, 400, "invalid_request_error", "invalid_request"),
+    (ClientLeft, CLIENT_LEFT, "invalid_request_error", "client_left"),
     (Busy, 503, "server_error", "busy"),
     (EngineGone, 502, "server_error", "engine_gone"),
     (PerennialError, 500, "server_error", "internal_error"),
@@ -84,19 +91,50 @@ def status_of(error: PerennialError) -> int:
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
-    """A problem+json response; `more` are members that a route adds to it."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    """A problem+json response; `more` are members that a route adds to it.
+
+    What a sentence quotes of a request is cut, and half a character of it replaced: neither may make the answer fail.
+    """
+    sentence = shorten(detail, _MOST_CHARACTERS).encode(errors="replace").decode()
+    title = "Client Closed Request" if status == CLIENT_LEFT else HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": sentence, **more}
+    return JSONResponse(body, status, retry_after(status) | (headers or {}), media_type="application/problem+json")
+
+
+def retry_after(status: int) -> dict[str, str]:
+    """The header that says when to come again, of an answer with this status."""
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
 
 
 def register(app: FastAPI) -> None:
-    """Makes the app answer every error as a problem."""
+    """Makes the app answer every error as a problem; what is none of these is the Guard's (middleware.py)."""
     app.add_exception_handler(PerennialError, _perennial_error)
+    app.add_exception_handler(SQLAlchemyError, _database_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unexpected)
+
+
+def sentence_of(error: PerennialError, settings: Settings) -> str:
+    """What the error says, without the paths of this machine: those in its folders begin at them."""
+    sentence = str(error)
+    for folder in (settings.home, settings.project):
+        sentence = sentence.replace(f"{folder}/", "")
+    return sentence
+
+
+def about_database(error: SQLAlchemyError) -> PerennialError:
+    """The error that a client is told in place of one of the database's.
+
+    Raises:
+        SQLAlchemyError: this one, where neither the database nor a value that it cannot hold is to blame.
+    """
+    if is_unavailable(error) or isinstance(error, PoolTimeout):
+        _log.warning("database_unavailable", error=type(error).__name__)
+        return Busy("the database does not answer; send this again in a moment")
+    if isinstance(error, UnstorableValue):
+        return InputError("the database refused this; a text or number in it cannot be stored or looked for")
+    raise error
 
 
 class OpenAIRoute(APIRoute):
@@ -110,44 +148,45 @@ class OpenAIRoute(APIRoute):
             try:
                 return await handle(request)
             except PerennialError as error:
-                return _refuse(error)
-            except OperationalError:
-                return _refuse(Busy("the database does not answer; send this again in a moment"))
+                return _refuse(request, error)
+            except SQLAlchemyError as error:
+                return _refuse(request, about_database(error))
 
         return handle_in_shape
 
 
-def _refuse(error: PerennialError) -> JSONResponse:
+def _refuse(request: Request, error: PerennialError) -> JSONResponse:
     """The response to an error."""
-    status, body = openai_shape(error)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
-    if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = "Bearer"
-    return problem(status, str(error), headers, **body)
+    sentence = sentence_of(error, request.app.state.settings)
+    status, body = openai_shape(error, sentence)
+    return problem(status, sentence, _headers(error), **body)
 
 
-def openai_shape(error: PerennialError) -> tuple[int, dict[str, object]]:
+def _headers(error: PerennialError) -> dict[str, str]:
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else {}
+
+
+def openai_shape(error: PerennialError, sentence: str) -> tuple[int, dict[str, object]]:
     """The status of an error, and the member that OpenAI's clients read."""
     _, status, kind, code = next(row for row in _OPENAI if isinstance(error, row[0]))
-    return status, error_body(str(error), kind, code)
+    return status, error_body(shorten(sentence, _MOST_CHARACTERS), kind, code)
 
 
-async def _perennial_error(_request: Request, error: Exception) -> JSONResponse:
+async def _perennial_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PerennialError)
-    status = status_of(error)
-    headers = {}
-    if isinstance(error, Busy):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = "Bearer"
-    return problem(status, str(error), headers)
+    return problem(status_of(error), sentence_of(error, request.app.state.settings), _headers(error))
+
+
+async def _database_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SQLAlchemyError)
+    return await _perennial_error(request, about_database(error))
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     detail = str(error.detail)
     if error.status_code == 404 and detail == "Not Found":
-        detail = f"there is nothing at {request.url.path[:200]}; see /openapi.json"
+        detail = f"there is nothing at {shorten(request.url.path, 200)}; see /openapi.json"
     if error.status_code == 405:
         detail = f"{request.method} is not allowed here; see /openapi.json"
     return problem(error.status_code, detail, dict(error.headers or {}))
@@ -162,27 +201,9 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
         )
     if first["loc"] == ("body",):
         return problem(422, "the body must be a JSON object, sent with the header Content-Type: application/json")
-    place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    place = ".".join(shorten(str(part)) for part in first["loc"][1:]) or str(first["loc"][0])
     return problem(422, f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}")
-
-
-async def _database_error(_request: Request, error: Exception) -> JSONResponse:
-    _log.warning("database_unavailable", error=type(error).__name__)
-    return problem(503, "the database does not answer; send this again in a moment", {"Retry-After": "1"})
 
 
 async def _gone(_request: Request, _error: Exception) -> JSONResponse:
     return problem(400, "the request broke off before its end; what was not answered was not stored")
-
-
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    # the message may quote user text, so only its kind and place are logged
-    _log.error("unexpected_error", error=type(error).__name__, method=request.method, where=_where(error))
-    return problem(500, "something went wrong here that should not have; the log names the place")
-
-
-def _where(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

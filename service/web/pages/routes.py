@@ -13,6 +13,7 @@ import jinja2
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, SecurityScopes
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
@@ -31,7 +32,7 @@ from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
 from service.web.pages import views
 from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, keep
-from service.web.problems import Forbidden, Unauthorized, status_of
+from service.web.problems import Forbidden, Unauthorized, about_database, retry_after, sentence_of, status_of
 
 _HERE = Path(__file__).parents[1]
 _STATIC = {
@@ -84,11 +85,20 @@ class PageRoute(APIRoute):
             except Unauthorized:
                 return RedirectResponse("/login", 303, dict(HEADERS))
             except PerennialError as error:
-                cookies = Cookies(request.app.state.vault)
-                visit = Visit(request, cookies, cookies.open(request), None)
-                return visit.page("problem.html", status_of(error), title="This did not work", problem=str(error))
+                return _problem_page(request, error)
+            except SQLAlchemyError as error:
+                return _problem_page(request, about_database(error))
 
         return handle_as_page
+
+
+def _problem_page(request: Request, error: PerennialError) -> Response:
+    cookies = Cookies(request.app.state.vault)
+    visit = Visit(request, cookies, cookies.open(request), None)
+    sentence, status = sentence_of(error, request.app.state.settings), status_of(error)
+    page = visit.page("problem.html", status, title="This did not work", problem=sentence)
+    page.headers.update(retry_after(status))
+    return page
 
 
 async def _visit(request: Request, keys: KeysDep, vault: VaultDep) -> Visit:
@@ -171,7 +181,7 @@ def rollback(
     try:
         promotion.rollback(store, settings, visit.by, override_reason or None)
     except PerennialError as error:
-        return _confirm_rollback(visit, store, str(error), status_of(error))
+        return _confirm_rollback(visit, store, sentence_of(error, settings), status_of(error))
     return RedirectResponse("/models", 303, dict(HEADERS))
 
 
@@ -192,7 +202,7 @@ def promote(
     except NotFound:
         raise
     except PerennialError as error:
-        return _confirm_promote(visit, store, model_id, str(error), status_of(error))
+        return _confirm_promote(visit, store, model_id, sentence_of(error, settings), status_of(error))
     return RedirectResponse(f"/models#{quote(model_id)}", 303, dict(HEADERS))
 
 

@@ -78,7 +78,8 @@ class Cookies:
 
     def is_token(self, session: BrowserSession, token: str) -> bool:
         """Whether a form's token is this session's."""
-        return not session.is_new and hmac.compare_digest(self.token(session), token)
+        # as bytes: of texts compare_digest takes ASCII only
+        return not session.is_new and hmac.compare_digest(self.token(session).encode(), token.encode(errors="replace"))
 
 
 def keep(response: Response, session: BrowserSession, request: Request) -> None:

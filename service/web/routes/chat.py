@@ -134,7 +134,7 @@ class _Answer:
             async for piece in self._reply.texts():
                 yield self._chunk({"content": piece})
         except PerennialError as error:
-            yield openai.event(openai_shape(error)[1])
+            yield openai.event(openai_shape(error, str(error))[1])
             return
         finally:
             self._reply.cancel()

@@ -11,6 +11,7 @@ from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import NotFound, PerennialError
+from pipelines.text import shorten
 from service.ingest import Incoming, Outcome, Writer, split_list
 from service.ingest.stream import Read, Summary, reader, store_stream
 from service.store import comparisons, conversations, corrections, curation, fates, votes
@@ -79,7 +80,9 @@ def get_conversation(
         id = app_id(session, name)
         row = None if id is None else conversations.find(session, id, vault.conversation_hash(id, conversation_id))
         if row is None:
-            raise NotFound(f"the app {name!r} never sent a conversation with the id {conversation_id[:80]!r}")
+            raise NotFound(
+                f"the app {shorten(name)!r} never sent a conversation with the id {shorten(conversation_id)!r}"
+            )
         messages = _messages(session, row.app_id, row.id)
         rejection, quarantine = (
             conversations.rejection_of(session, row.id),

@@ -14,6 +14,7 @@ import httpx
 import openai
 import pytest
 from sqlmodel import select
+from structlog.testing import capture_logs
 
 from pipelines.gguf.protocol import End, Start, Text, socket_path
 from pipelines.records import Record
@@ -288,6 +289,21 @@ def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
             next(lines)
     message = _last_message(live, "dora")
     assert message.role == "assistant" and not message.complete and message.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_is_no_failure_of_ours(live: Live, stream: bool) -> None:
+    body = {"model": "champion", "messages": HELLO, "stream": stream, "temperature": 0}
+    with capture_logs() as lines:
+        with live.http() as http, suppress(httpx.ReadTimeout):
+            with http.stream("POST", "/v1/chat/completions", json=body, timeout=1) as answer:
+                next(answer.iter_lines())
+        deadline = time.monotonic() + 30
+        while {"request", "reply_cut_off"} - {line["event"] for line in lines} and time.monotonic() < deadline:
+            time.sleep(0.05)
+    told = {line["event"]: line for line in lines}
+    assert told["request"]["status"] == 499 and told["reply_cut_off"]["why"] == "ClientLeft"
+    assert all(line["log_level"] in ("debug", "info") for line in lines), lines
 
 
 def test_one_stream_lives_through_a_swap_and_the_next_chat_meets_the_new_champion(

@@ -13,6 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 from sqlmodel import select
+from structlog.testing import capture_logs
 
 from pipelines import stages as spine
 from service.rounds import requests
@@ -104,14 +105,16 @@ def test_a_child_ends_when_its_worker_is_gone(settings: Settings, store: Store) 
         assert running._child.process.wait(300) == -signal.SIGKILL  # not the end of its work, which would be 0
 
 
-def test_a_cancelled_round_is_killed_within_seconds(settings: Settings, store: Store) -> None:
+def test_a_cancelled_round_is_killed_within_seconds_and_is_no_crash(settings: Settings, store: Store) -> None:
     round_id = ask(store)
-    with RoundProcess(settings, claim(store)) as running:
+    with capture_logs() as lines, RoundProcess(settings, claim(store)) as running:
         requests.cancel_round(store, round_id, "test")
 
         wait_for(300, running.ended)
         assert not alive(running.pid)
     assert requests.show_round(store, settings, round_id).round.state == "cancelled"
+    assert [line["event"] for line in lines if line["event"].startswith("round_")].count("round_stopped") == 1
+    assert all(line["log_level"] == "info" for line in lines), lines
 
 
 def test_a_child_whose_lease_was_lost_is_killed_and_writes_nothing(settings: Settings, store: Store) -> None:

@@ -43,7 +43,7 @@ def live(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     home = tmp_path_factory.mktemp("home")
     shutil.copy(sqlite_template, home / "perennial.db")
     settings = make_settings(home)
-    _fill(settings)
+    fill(settings)
     with running(settings, engine=False) as service:
         yield service
 
@@ -227,7 +227,7 @@ def test_what_tainted_means_is_said_where_a_model_is_called_so(live: Live, brows
 
 
 def test_a_form_without_its_token_or_from_another_page_is_refused(live: Live, browser: httpx.Client) -> None:
-    token = _token(browser.get("/models/good/promote").text)
+    token = token_of(browser.get("/models/good/promote").text)
     assert browser.post("/models/good/promote", data={"csrf": "guess"}).status_code == 403
     with live.http() as other:
         assert other.post("/models/good/promote", data={"csrf": token}).status_code == 403
@@ -247,7 +247,7 @@ def test_a_stranger_by_name_is_not_served_while_there_are_no_keys(browser: httpx
 
 
 def test_promote_override_and_roll_back_by_click(live: Live, browser: httpx.Client) -> None:
-    token = _token(browser.get("/models/good/promote").text)
+    token = token_of(browser.get("/models/good/promote").text)
     promoted = browser.post("/models/good/promote", data={"csrf": token})
     assert promoted.status_code == 200 and promoted.url.path == "/models" and _champion(live) == "good"
     refused = browser.post("/models/bad/promote", data={"csrf": token})
@@ -266,15 +266,15 @@ def test_with_keys_the_pages_ask_to_sign_in_and_a_revoked_session_ends(sqlite_se
     store.close()
     with running(sqlite_settings, engine=False) as service, service.http(follow_redirects=True) as client:
         assert client.get("/models").url.path == "/login"
-        token = _token(client.get("/login").text)
+        token = token_of(client.get("/login").text)
         assert "unknown or revoked" in client.post("/login", data={"csrf": token, "key": "pk_no"}).text
         signed_in = client.post("/login", data={"csrf": token, "key": reader})
         assert signed_in.url.path == "/" and "Sign out" in signed_in.text and reader not in str(client.cookies)
-        token = _token(client.get("/").text)
+        token = token_of(client.get("/").text)
         assert client.post("/models/rollback", data={"csrf": token}).status_code == 403
         assert client.post("/logout", data={"csrf": token}).url.path == "/login"
         assert client.get("/").url.path == "/login"
-        token = _token(client.get("/login").text)
+        token = token_of(client.get("/login").text)
         assert "belongs to the app" in client.post("/login", data={"csrf": token, "key": shop}).text
 
 
@@ -346,7 +346,7 @@ def test_the_lock_file_of_the_library_names_no_registry() -> None:
     assert json.loads(lock)["packages"]["node_modules/uplot"]["version"] == wanted["uplot"]
 
 
-def _fill(settings: Settings) -> None:
+def fill(settings: Settings) -> None:
     store = open_store(settings)
     add_model(store, settings, "origin", kind="origin", verdict=None)
     crown(store, "origin")
@@ -455,7 +455,7 @@ def _row(text: str, model_id: str) -> str:
     return text.split(f'<tr id="{model_id}">')[1].split("</tr>")[0]
 
 
-def _token(text: str) -> str:
+def token_of(text: str) -> str:
     found = re.search(r'name="csrf" value="([0-9a-f]+)"', text)
     assert found
     return found.group(1)

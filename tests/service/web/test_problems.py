@@ -1,16 +1,25 @@
 """Hostile and mistaken requests: always a problem with one sentence, never a 5xx."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DataError as UnstorableValue
+from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from pipelines import errors
 from service.settings import Settings
-from service.web.problems import STATUS, status_of
+from service.web.app import create_app
+from service.web.pages.routes import PageRoute
+from service.web.problems import STATUS, OpenAIRoute, status_of
 from tests.factories import conversation, web
 
 MESSAGE = {"role": "user", "content": "x"}
@@ -77,7 +86,11 @@ def test_a_body_over_the_limit_is_413(sqlite_settings: Settings) -> None:
         declared = client.post("/v1/conversations", content=big)
         streamed = client.post("/v1/conversations", content=iter([big[:1_500], big[1_500:]]))
     for answer in (declared, streamed):
-        assert answer.status_code == 413 and "larger than 2000 bytes" in answer.json()["detail"]
+        assert (
+            answer.status_code == 413
+            and "larger than 2000 bytes, the most that this route takes; send less, or stream it to /v1/conversations/import"
+            in answer.json()["detail"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -98,6 +111,12 @@ def test_a_body_over_the_limit_is_413(sqlite_settings: Settings) -> None:
         ("POST", "/v1/rounds/1/cancel", 404),
         ("GET", "/v1/rounds/99999999999999999999", 404),
         ("GET", "/v1/rounds/-1", 404),
+        ("GET", "/v1/rounds/0", 404),
+        ("GET", "/v1/rounds/2147483648", 404),
+        ("GET", "/v1/rounds/9223372036854775807", 404),
+        ("POST", "/v1/rounds/2147483648/cancel", 404),
+        ("POST", "/v1/rounds/-2147483649/cancel", 404),
+        ("GET", "/v1/conversations/c?app=%ED%A0%80", 404),
     ],
 )
 def test_other_mistakes_are_problems_too(client: TestClient, method: str, path: str, status: int) -> None:
@@ -121,6 +140,71 @@ def test_a_promotion_that_cannot_be_read_is_told_why(
 ) -> None:
     answer = client.post("/v1/models/rollback", content=content, headers={"content-type": kind})
     assert answer.status_code == 422 and sentence in answer.json()["detail"], answer.text
+
+
+@pytest.mark.parametrize("path", ["/v1/models/rollback", "/v1/rounds", "/v1/chat/completions"])
+def test_half_a_character_is_told_in_a_sentence_too(sqlite_client: TestClient, path: str) -> None:
+    for body in (b'{"\\ud800": 1}', b'{"recipe": "\\ud800", "override_reason": "\\ud800", "model": "\\ud800"}'):
+        answer = sqlite_client.post(path, content=body, headers={"content-type": "application/json"})
+        assert answer.status_code in (400, 422) and answer.json()["detail"], answer.text
+
+
+def test_what_nobody_foresaw_has_an_id_that_the_log_has_and_says_nothing_else(sqlite_settings: Settings) -> None:
+    app = create_app(sqlite_settings)
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise KeyError("somebody's secret")
+
+    with capture_logs() as lines, TestClient(app, base_url="http://127.0.0.1") as client:
+        answer = client.get("/broken")
+    problem = answer.json()
+    [line] = [one for one in lines if one["event"] == "unexpected_error"]
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert problem["id"] == line["id"] and problem["id"] in problem["detail"]
+    assert line["error"] == "KeyError" and line["place"].startswith("tests/service/web/test_problems.py:")
+    assert "secret" not in answer.text + repr(lines)
+
+
+def test_an_answer_that_breaks_off_is_logged_and_cut(sqlite_settings: Settings) -> None:
+    app = create_app(sqlite_settings)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ValueError("somebody's secret")
+
+    app.add_api_route("/broken", lambda: StreamingResponse(pieces()), response_class=StreamingResponse)
+    with capture_logs() as lines, TestClient(app, base_url="http://127.0.0.1") as client:
+        with pytest.raises(ValueError):
+            client.get("/broken")
+    assert [one["error"] for one in lines if one["event"] == "unexpected_error"] == ["ValueError"]
+    assert "secret" not in repr(lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (OperationalError("q", {}, Exception("away")), 503),
+        (PoolTimeout(), 503),
+        (UnstorableValue("q", {}, Exception("out of range")), 422),
+        (ProgrammingError("q", {}, Exception("no such table")), 500),
+    ],
+)
+@pytest.mark.parametrize("route", [APIRoute, OpenAIRoute, PageRoute])
+def test_a_database_that_cannot_is_told_from_code_that_is_wrong(
+    sqlite_settings: Settings, route: type[APIRoute], error: Exception, status: int
+) -> None:
+    app = create_app(sqlite_settings)
+
+    def broken() -> None:
+        raise error
+
+    app.router.routes.append(route("/broken", broken))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        answer = client.get("/broken")
+    expected = 400 if status == 422 and route is OpenAIRoute else status
+    assert answer.status_code == expected and ("retry-after" in answer.headers) == (status == 503)
+    assert "away" not in answer.text and "no such table" not in answer.text
 
 
 _text = st.text(max_size=20) | st.sampled_from(
