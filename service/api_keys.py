@@ -13,7 +13,9 @@ from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_urlsafe
 
-from pipelines.errors import InputError, NotFound, Refused
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipelines.errors import Busy, InputError, NotFound, Refused
 from service.store import api_keys, audit
 from service.store.people import app_ids
 from service.store.session import Store
@@ -144,7 +146,7 @@ class KeyRing:
         self._store, self._max_age_seconds = store, max_age_seconds
         self._by_hash: dict[str, Caller] = {}
         self._open = False
-        self._read_at = float("-inf")
+        self._read_at = self._failed_at = float("-inf")
         self._lock = threading.Lock()
 
     @property
@@ -158,13 +160,24 @@ class KeyRing:
         return self._open
 
     def refresh(self) -> None:
-        """Reads the table if the copy is too old."""
+        """Reads the table if the copy is too old.
+
+        Raises:
+            Busy: the database failed whoever read for this caller too; it is not asked again and again by a queue.
+        """
+        asked_at = time.monotonic()
         with self._lock:
             if not self.is_stale:
                 return
-            with self._store.read() as session:
-                active = api_keys.active_keys(session)
-                self._open = api_keys.count_keys(session) == 0
+            if self._failed_at > asked_at:
+                raise Busy("the database does not answer; send this again in a moment")
+            try:
+                with self._store.read() as session:
+                    active = api_keys.active_keys(session)
+                    self._open = api_keys.count_keys(session) == 0
+            except SQLAlchemyError:
+                self._failed_at = time.monotonic()
+                raise
             self._by_hash = {
                 key.hash: Caller(label=key.label, app=app, scopes=frozenset(key.scopes.split())) for key, app in active
             }

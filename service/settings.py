@@ -33,6 +33,7 @@ class Settings:
     erasure_keep_days: int = 7
     max_body_bytes: int = 32 << 20
     max_queue: int = 20_000
+    max_connections: int = 500
     lease_seconds: int = 60
     curation_timeout_seconds: float = 20.0
     min_free_bytes: int = 1 << 30
@@ -159,6 +160,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _positive),
     "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _positive),
     "PERENNIAL_MAX_QUEUE": ("max_queue", _positive),
+    "PERENNIAL_MAX_CONNECTIONS": ("max_connections", _positive),
     "PERENNIAL_LEASE_SECONDS": ("lease_seconds", _positive),
     "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", float),
     "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _positive),

@@ -21,6 +21,7 @@ from sqlmodel import Session
 from alembic import command
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
+from service.store.limits import POOL_SECONDS, connect_with_limits
 
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 16 << 10
@@ -91,13 +92,19 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings, *, limited: bool = False) -> Store:
     """The store that the settings name; makes no tables (see `migrate`).
+
+    `limited` is for a process whose callers wait, such as the web's: PostgreSQL gets the time-outs of limits.py.
 
     Raises:
         InputError: the URL names a database that is not supported, or a folder that cannot be written.
     """
-    return Store(make_engine(settings.database_url))
+    options = {"pool_timeout": POOL_SECONDS} if limited else {}
+    engine = make_engine(settings.database_url, **options)
+    if limited and engine.dialect.name == "postgresql":
+        event.listen(engine, "do_connect", connect_with_limits)
+    return Store(engine)
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:

@@ -1,9 +1,11 @@
 """Runs the web process."""
 
 import asyncio
+from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from service.api_keys import check_listen, has_keys
 from service.logs import set_up_logging
@@ -11,6 +13,7 @@ from service.rounds.schedule import start_schedules
 from service.settings import Settings
 from service.store.session import migrate, open_store
 from service.web.app import create_app
+from service.web.connections import Limits, protocol_with
 
 try:
     import uvloop
@@ -48,16 +51,22 @@ async def run_server(settings: Settings, host: str, port: int) -> None:
         store.close()
 
 
-async def _serve(settings: Settings, host: str, port: int) -> None:
+def server_of(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
+    """The server of an application; `options` go to uvicorn.Config."""
     config = uvicorn.Config(
-        create_app(settings),
-        host=host,
-        port=port,
+        app,
+        http=protocol_with(limits),  # type: ignore[arg-type]  # it asks for a class, and only calls it
         access_log=False,  # its lines hold paths, and paths hold ids that apps chose
         log_config=None,
         server_header=False,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
         proxy_headers=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        **options,
     )
+    return uvicorn.Server(config)
+
+
+async def _serve(settings: Settings, host: str, port: int) -> None:
+    limits = Limits(max_connections=settings.max_connections)
     _log.info("listening", host=host, port=port)
-    await uvicorn.Server(config).serve()
+    await server_of(create_app(settings), limits, host=host, port=port).serve()

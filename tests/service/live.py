@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import openai
-import uvicorn
 from sqlmodel import Session, col, select
 
 from pipelines.gguf.protocol import Status
@@ -24,6 +23,8 @@ from service.store.session import Store, open_store
 from service.store.tables import Conversation, Message, Person
 from service.vault import Vault, open_vault, raw_place
 from service.web.app import create_app
+from service.web.connections import Limits
+from service.web.server import server_of
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,9 @@ class Live:
 
 
 @contextmanager
-def running(settings: Settings, engine: bool = True) -> Iterator[Live]:
+def running(settings: Settings, engine: bool = True, limits: Limits | None = None) -> Iterator[Live]:
     """The service for a home with a migrated database, until the block ends."""
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), log_level="error", access_log=False, timeout_graceful_shutdown=5)
-    )
+    server = server_of(create_app(settings), limits or Limits())
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     stop = threading.Event()
