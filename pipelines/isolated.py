@@ -242,7 +242,7 @@ def main() -> None:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)  # the pipe is ours alone, not of what the function starts
     request = json.loads(lines.get())
-    _end_with(request["parent"])
+    end_with(request["parent"])
     module, _, name = request["function"].partition(":")
     function: Callable[[Result], Any] = getattr(importlib.import_module(module), name)
     further = _answer(answers, function, request["arguments"])
@@ -276,12 +276,23 @@ def _listen(pipe: int, lines: "queue.SimpleQueue[bytes]") -> None:
     os._exit(_ORPHANED)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """On Linux, ask to be killed when the process that started us dies, also while no thread of ours can run."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit("the process that asked for this is gone")
+
+
+def end_with_pipe(pipe: int) -> None:
+    """End this process as soon as the other end of a pipe is closed, which every system does to a process that dies."""
+
+    def wait() -> None:
+        while os.read(pipe, _CHUNK_BYTES):
+            pass
+        os._exit(_ORPHANED)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ port_taken         the address to listen on is another program's (only at the st
 Shown by `perennial up`, `perennial plan`, GET /healthz and the overview.
 """
 
-import errno
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +32,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_file import load_recipe
 from service.engine.state import engine_view, read_watch
 from service.models.origin import read_preparation
-from service.settings import Settings
+from service.settings import MAX_PORT, Settings
 from service.store import models
 from service.store.health import backlog, last_beat
 from service.store.rounds import promoted_rounds
@@ -105,24 +103,13 @@ def answering(settings: Settings, session: Session) -> Iterator[Obstacle]:
     yield from _engine(settings, champion)
 
 
-def check_port(host: str, port: int) -> Obstacle | None:
-    """The obstacle that somebody else listens at this address already; None if it is free."""
-    try:
-        for family, kind, number, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            with socket.socket(family, kind, number) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            return Obstacle(
-                "port_taken", f"{host}:{port} cannot be listened on: {error.strerror}", "Set PERENNIAL_HOST"
-            )
-        return Obstacle(
-            "port_taken",
-            f"another program (or another Perennial) listens on {host}:{port} already",
-            f"Stop it, or take another port: PERENNIAL_PORT={port + 1} perennial up",
-        )
-    return None
+def port_taken(host: str, port: int) -> Obstacle:
+    """The obstacle that somebody else listens at this address already."""
+    return Obstacle(
+        "port_taken",
+        f"another program (or another Perennial) listens on {host}:{port} already",
+        f"Stop it, or take another port: PERENNIAL_PORT={port + 1 if port < MAX_PORT else port - 1} perennial up",
+    )
 
 
 def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:

@@ -4,7 +4,10 @@ var/settings.env    # what `perennial up --names` keeps; any PERENNIAL_ variable
                     PERENNIAL_ALLOW_DEGRADED_NAMES=1
 """
 
+import errno
+import getpass
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,8 @@ from pipelines.artifacts import write_atomic
 from pipelines.errors import InputError
 
 SETTINGS_FILE = "settings.env"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+MAX_PORT = 65_535
 _URL = "PERENNIAL_DATABASE_URL"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
@@ -90,7 +95,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     env = os.environ if environment is None else environment
     given = {key: value for key, value in env.items() if key.startswith("PERENNIAL_")}
-    home = Path(given.pop("PERENNIAL_HOME", "var")).absolute()
+    home = Path(given.pop("PERENNIAL_HOME", "") or "var").absolute()
     given = read_settings_file(home) | given
     unknown = sorted(set(given) - set(_READERS) - {_URL})
     if unknown:
@@ -101,7 +106,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
             try:
                 values[field] = read(given[name])
             except ValueError as error:
-                raise InputError(f"{name}={given[name]!r} cannot be used: {error}") from error
+                raise InputError(f"{name}={given[name][:80]!r} cannot be used: {error}") from error
     url = given.get(_URL, f"sqlite:///{home / 'perennial.db'}")
     return Settings(home=home, database_url=url, project=Path(__file__).resolve().parent.parent, **values)
 
@@ -116,7 +121,11 @@ def read_settings_file(home: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     kept: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text: {error.reason}") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = (part.strip() for part in line.partition("="))
@@ -124,6 +133,30 @@ def read_settings_file(home: Path) -> dict[str, str]:
             raise InputError(f"{path}, line {number}: {line.strip()[:80]!r} is no setting; write PERENNIAL_NAME=value")
         kept[name] = value
     return kept
+
+
+def make_home(home: Path) -> None:
+    """Make sure that the home folder is there and can be written.
+
+    A full disk passes: what is there can still be shown, and what is written then says so itself.
+
+    Raises:
+        InputError: it is a file, cannot be made, or may not be written; the sentence says which and why.
+    """
+    probe = home / f".write-test.{os.getpid()}.{threading.get_native_id()}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except FileExistsError as error:
+        raise InputError(f"the home {home} is not a folder; name another with PERENNIAL_HOME") from error
+    except OSError as error:
+        if error.errno in FULL:
+            return
+        raise InputError(
+            f"the home folder {home} cannot be written ({error.strerror}): let {getpass.getuser()} write there, or name "
+            "another with PERENNIAL_HOME"
+        ) from error
 
 
 def keep_settings(home: Path, changes: Mapping[str, str | None]) -> None:
@@ -143,26 +176,35 @@ def _boolean(text: str) -> bool:
     raise ValueError("write 1 or 0")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError("it must be above 0")
-    return number
+def _between(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
+    """A reader of numbers from `low` to `high`: beyond them the value has no meaning, or overflows where it is used."""
+
+    def read(text: str) -> Any:
+        number = kind(text)
+        if not low <= number <= high:  # what is not a number is not between them either
+            raise ValueError(f"it must be from {low:g} to {high:g}")
+        return number
+
+    return read
+
+
+_days = _between(int, 1, 36_500)
+_count = _between(int, 1, 1e15)
 
 
 _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_HOST": ("host", str),
-    "PERENNIAL_PORT": ("port", int),
+    "PERENNIAL_PORT": ("port", _between(int, 1, MAX_PORT)),
     "PERENNIAL_MASTER_KEY": ("master_key", str),
     "PERENNIAL_NER_MODEL": ("ner_model", str),
     "PERENNIAL_ALLOW_DEGRADED_NAMES": ("allow_degraded_names", _boolean),
-    "PERENNIAL_RETENTION_DAYS": ("retention_days", _positive),
-    "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _positive),
-    "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _positive),
-    "PERENNIAL_MAX_QUEUE": ("max_queue", _positive),
-    "PERENNIAL_MAX_CONNECTIONS": ("max_connections", _positive),
-    "PERENNIAL_LEASE_SECONDS": ("lease_seconds", _positive),
-    "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", float),
-    "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _positive),
+    "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),
+    "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _days),
+    "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _count),
+    "PERENNIAL_MAX_QUEUE": ("max_queue", _count),
+    "PERENNIAL_MAX_CONNECTIONS": ("max_connections", _count),
+    "PERENNIAL_LEASE_SECONDS": ("lease_seconds", _between(int, 1, 86_400)),
+    "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", _between(float, 0.1, 3_600)),
+    "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _count),
     "PERENNIAL_RECIPE": ("recipe", str),
 }

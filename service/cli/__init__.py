@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 # typer brings its own click and shows a wrong word as a box of six lines; here it is one sentence
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
@@ -14,6 +14,8 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageErro
 from pipelines.errors import Cancelled, PerennialError
 from service.cli import admin, data, models, processes, rounds
 from service.logs import set_up_logging
+from service.settings import load_settings
+from service.store.trouble import explain
 
 app = typer.Typer(
     name="perennial",
@@ -59,8 +61,8 @@ def main() -> None:
         _end("stopped: nothing was done", 1)
     except OSError as error:
         _end(f"error: {error.filename or 'the system'}: {error.strerror or error}", 1)
-    except DBAPIError as error:
-        _end(f"error: the database does not answer: {' '.join(str(error.orig).split())}", 1)
+    except SQLAlchemyError as error:
+        _end(f"error: {explain(error, load_settings().database_url)}", 1)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 
 from service.obstacles import NOTHING, Obstacle
-from service.settings import Settings, load_settings
+from service.settings import Settings, load_settings, make_home
 from service.store.session import Store, migrate, open_store
 from service.vault import Vault, open_vault
 
@@ -28,9 +28,13 @@ class Home:
 
 
 def open_home() -> Home:
-    """The home that the environment names, its database migrated."""
+    """The home that the environment names, its database migrated.
+
+    Raises:
+        InputError: the home cannot be written, its master key is lost or another one, its database is of a newer version.
+    """
     settings = load_settings()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
     migrate(settings)
     store = open_store(settings)
     return Home(settings, store, open_vault(settings, store))

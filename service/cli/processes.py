@@ -1,12 +1,13 @@
 """Commands that run: up, serve, worker, engine, origin, demo."""
 
+import fcntl
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -15,21 +16,20 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import Busy, PerennialError
+from service.api_keys import check_listen, has_keys
 from service.cli.home import Home, console, open_home, show_obstacles, whoami
 from service.cli.names import settle_names
+from service.cli.parts import Parts, start, stop
 from service.engine.state import engine_view
 from service.logs import set_up_logging
 from service.models.origin import make_first_champion
-from service.obstacles import check_port, find_obstacles
-from service.settings import load_settings
+from service.obstacles import find_obstacles
+from service.settings import Settings, load_settings, make_home
 from service.store import models
+from service.web.listen import open_sockets
 
-_PARTS = ("serve", "worker", "engine")
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 30.0
-_MAX_FAILURES = 3
-_RESTART_SECONDS = 1.0
-_STOP_SECONDS = 15.0
 
 
 def register(app: typer.Typer) -> None:
@@ -49,36 +49,29 @@ def up(
     until_stdin_closes: Annotated[bool, typer.Option(hidden=True, help="end when whoever started this ends")] = False,
 ) -> None:
     """Run everything on this machine: web, worker and engine. Ctrl-C stops them."""
-    settings = settle_names(load_settings(), names, console)
-    _refuse_taken(settings.host, settings.port)
-    home = open_home()
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    if until_stdin_closes:
-        threading.Thread(target=_wait_for_end, args=(stopping,), daemon=True).start()
-    children = {part: _start(part) for part in _PARTS}
-    making = None if _has_champion(home) else _start("origin")
-    try:
-        healthy = _keep_running(home, children, stopping)
-    finally:
-        home.store.close()
-        _stop([*children.values(), *([making] if making else [])])
-    if not healthy:
-        raise typer.Exit(1)
+    settings = load_settings()
+    make_home(settings.home)
+    with only_up(settings.home):
+        settle_names(settings, names, console)
+        home = open_home()
+        try:
+            _run_parts(home, until_stdin_closes)
+        finally:
+            home.store.close()
 
 
 def serve(
     host: Annotated[str | None, typer.Option(help="address to listen on; beyond 127.0.0.1 needs an API key")] = None,
     port: Annotated[int | None, typer.Option(help="port to listen on", min=1, max=65535)] = None,
+    sockets: Annotated[str | None, typer.Option(hidden=True, help="open sockets that `up` hands down")] = None,
 ) -> None:
     """Run the web process: API and pages."""
     from service.web import server
+    from service.web.listen import adopt_sockets
 
     settings = load_settings()
-    host, port = host or settings.host, port or settings.port
-    _refuse_taken(host, port)
-    server.serve(settings, host, port)
+    inherited = None if sockets is None else adopt_sockets(sockets)
+    server.serve(settings, host or settings.host, port or settings.port, inherited)
 
 
 def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end")] = False) -> None:
@@ -133,47 +126,84 @@ def demo(
         raise typer.Exit(1)
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    taken = check_port(host, port)
-    if taken is not None:
-        raise Busy(taken.line())
+@contextmanager
+def only_up(home: Path) -> Iterator[None]:
+    """Hold the home for this `perennial up`, which is enough for a home.
+
+    Raises:
+        Busy: another one holds it.
+    """
+    with (home / "up.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"`perennial up` runs for the home {home} already; stop that one first") from error
+        yield
 
 
-def _keep_running(home: Home, children: dict[str, subprocess.Popen[bytes]], stopping: threading.Event) -> bool:
-    """Start again what ends, until told to stop; False if the web process cannot be kept running."""
-    failures = dict.fromkeys(children, 0)
-    greeted = answers = False
+def _run_parts(home: Home, until_stdin_closes: bool) -> None:
+    """Run web, worker and engine, and the making of the first champion, until told to stop."""
+    settings = home.settings
+    check_listen(settings.host, has_keys(home.store))
+    sockets = open_sockets(settings.host, settings.port)
+    numbers = [one.fileno() for one in sockets]
+    commands = {
+        "serve": ["serve", "--sockets", ",".join(map(str, numbers))],
+        "worker": ["worker"],
+        "engine": ["engine"],
+    }
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if until_stdin_closes:
+        threading.Thread(target=_wait_for_end, args=(stopping,), daemon=True).start()
+    with Parts(commands, numbers, _say) as parts:
+        making = None if _has_champion(home) else start(["origin"])
+        try:
+            _keep_running(home, parts, stopping)
+        finally:
+            stop([making] if making else [])
+
+
+def _keep_running(home: Home, parts: Parts, stopping: threading.Event) -> None:
+    """Start again what ends, until told to stop. Raises PerennialError if that helps no more."""
+    is_up = answers = False
     patience = time.monotonic() + _START_SECONDS
     while not stopping.wait(_LOOK_SECONDS):
-        greeted = greeted or _greet(home, anyway=time.monotonic() > patience)
-        answers = answers or (greeted and _say_who_answers(home))
-        for part, child in children.items():
-            if child.poll() is None or stopping.is_set():
-                continue
-            failures[part] += 1
-            if part == "serve" and failures[part] >= _MAX_FAILURES:
-                return False
-            console.print(f"{part} ended with status {child.returncode}; starting it again")
-            stopping.wait(min(30.0, _RESTART_SECONDS * failures[part]))
-            children[part] = _start(part)
-    return True
+        parts.look(is_up)
+        if not parts.is_at_work("serve") and _is_ready(home.settings):
+            parts.mark_at_work("serve")
+        is_up = is_up or _greet(home, parts, anyway=time.monotonic() > patience)
+        answers = answers or (is_up and _say_who_answers(home))
 
 
-def _greet(home: Home, anyway: bool) -> bool:
-    """Say where it is and what stops it, once the web process answers and a worker was seen, or without one `anyway`."""
+def _is_ready(settings: Settings) -> bool:
+    """Whether the web process answers, on the socket that is ours alone."""
     try:
-        told = httpx.get(f"{home.settings.url}/healthz", timeout=1.0, trust_env=False).json()
-    except (httpx.HTTPError, ValueError):
+        return httpx.get(f"{settings.url}/readyz", timeout=1.0, trust_env=False).status_code == 200
+    except httpx.HTTPError:
         return False
-    seen = told["worker_seen_seconds_ago"]
-    if (seen is None or seen > _START_SECONDS) and not anyway:
+
+
+def _say(sentence: str) -> None:
+    """Tell whoever is there; a full disk or a closed terminal is no reason to end."""
+    with suppress(OSError):
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def _greet(home: Home, parts: Parts, anyway: bool) -> bool:
+    """Say where it is and what stops it, once the web process answers and a worker was seen, or without one `anyway`."""
+    if not parts.is_at_work("serve"):
         return False
     try:
         found = find_obstacles(home.settings, home.store)
     except SQLAlchemyError:  # it is no reason to end the three processes
         return False
-    console.print(f"Perennial is up: {home.settings.url}  (home {home.settings.home})", markup=False, soft_wrap=True)
-    show_obstacles([one for one in found if one.name != "engine_gone"])  # it has been started a moment ago
+    if any(one.name == "worker_gone" for one in found) and not anyway:
+        return False
+    with suppress(OSError):
+        _say(f"Perennial is up: {home.settings.url}  (home {home.settings.home})")
+        show_obstacles([one for one in found if one.name != "engine_gone"])  # it has been started a moment ago
     return True
 
 
@@ -186,7 +216,7 @@ def _say_who_answers(home: Home) -> bool:
         return False
     if view.state != "serving":
         return False
-    console.print(f"Chat is answered by {view.model_id}", markup=False, soft_wrap=True)
+    _say(f"Chat is answered by {view.model_id}")
     return True
 
 
@@ -199,20 +229,3 @@ def _wait_for_end(stopping: threading.Event) -> None:
     """Read below Python's buffers: a thread that holds their lock breaks the interpreter's shutdown."""
     os.read(sys.stdin.fileno(), 1)
     stopping.set()
-
-
-def _start(part: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "service.cli", part], stdin=subprocess.DEVNULL)
-
-
-def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    for child in children:
-        if child.poll() is None:
-            child.terminate()
-    deadline = time.monotonic() + _STOP_SECONDS
-    for child in children:
-        try:
-            child.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()

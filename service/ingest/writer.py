@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from sqlalchemy import update
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session
 
@@ -22,8 +21,9 @@ from pipelines.errors import Busy, PerennialError
 from service.ingest.conversations import apply_conversations, apply_votes
 from service.ingest.feedback import apply_comparisons, apply_corrections
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome, Result
+from service.store import health
 from service.store.session import Store, is_unavailable
-from service.store.tables import KeyCheck, now
+from service.store.tables import now
 from service.vault import Vault
 
 MAX_GROUP_ROWS = 5_000
@@ -124,7 +124,7 @@ class Writer:
         return self._put(_Job(comparisons=comparisons))
 
     def probe(self) -> "Future[list[Outcome]]":
-        """Resolves once a row was really written and committed; how /healthz knows that the database takes writes."""
+        """Resolves once a row was really changed and committed; how /healthz knows that the database takes writes."""
         return self._put(_Job(probe=True))
 
     def _put(self, job: _Job) -> "Future[list[Outcome]]":
@@ -215,7 +215,7 @@ class Writer:
 def apply_jobs(session: Session, vault: Vault, group: Sequence[_Job], at: datetime) -> list[list[Outcome]]:
     """The outcomes of each job, in order; conversations go before what is said about them."""
     if any(job.probe for job in group):
-        session.execute(update(KeyCheck).values(sealed=KeyCheck.sealed))
+        health.probe_write(session)
     stored = iter(apply_conversations(session, vault, [one for job in group for one in job.conversations], at))
     votes = [one for job in group for one in job.votes]
     corrections = [one for job in group for one in job.corrections]

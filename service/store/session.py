@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
@@ -22,6 +24,7 @@ from alembic import command
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
 from service.store.limits import POOL_SECONDS, connect_with_limits
+from service.store.locks import check_locks
 
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 16 << 10
@@ -112,9 +115,14 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
     The whole upgrade is one transaction under a lock (SQLite's write lock, PostgreSQL's advisory lock), so processes
     that start together wait for the first one and then find nothing to do.
+
+    Raises:
+        InputError: the database was made by a newer version, or lies on a file system whose locks do not work.
     """
     engine = make_engine(settings.database_url, poolclass=NullPool)
     try:
+        if engine.dialect.name == "sqlite":
+            check_locks(Path(str(engine.url.database)).parent)
         with engine.connect().execution_options(perennial_write=True) as connection:
             if engine.dialect.name == "sqlite":
                 # a batch migration rebuilds tables, which foreign keys would refuse; no effect inside a transaction
@@ -122,9 +130,21 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             with connection.begin():
                 if engine.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS["migrations"]})
-                command.upgrade(alembic_config(connection), revision)
+                config = alembic_config(connection)
+                _refuse_newer(connection, config)
+                command.upgrade(config, revision)
     finally:
         engine.dispose()
+
+
+def _refuse_newer(connection: Connection, config: Config) -> None:
+    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    for revision in MigrationContext.configure(connection).get_current_heads():
+        if revision not in known:
+            raise InputError(
+                f"the database was made by a newer Perennial: its schema is {revision!r}, and this one knows them up to "
+                f"{known[0]!r}; install that version again, or restore a backup from before it"
+            )
 
 
 def make_engine(database_url: str, **options: Any) -> Engine:
@@ -133,18 +153,25 @@ def make_engine(database_url: str, **options: Any) -> Engine:
     if url.get_backend_name() == "postgresql":
         return create_engine(url, pool_pre_ping=True, **options)
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(url.database).parent)
     engine = create_engine(url, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the database's folder {folder} cannot be made: {error.strerror}") from error
+
+
 def checked_url(database_url: str) -> URL:
     """The URL with the driver that is installed, or an InputError that says which URLs work."""
     try:
         url = make_url(database_url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # a ValueError is a port that is no number
         raise InputError(
             "PERENNIAL_DATABASE_URL is not a database URL; write sqlite:///path or postgresql://..."
         ) from error
@@ -182,8 +209,9 @@ def _retry_while_busy(connection: sqlite3.Connection, statement: str, seconds: f
         try:
             connection.execute(statement)
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_busy or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
 

@@ -16,6 +16,7 @@ from service.web import openapi, problems
 from service.web.middleware import Guard
 from service.web.pages import routes
 from service.web.routes import chat, conversations, feedback, health, models, rounds
+from service.web.vitals import Vitals
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -49,6 +50,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.trainable = TrainableWatch(store)
     app.state.keys = KeyRing(store)
     app.state.writer = Writer(store, app.state.vault, settings.max_queue).start()
+    app.state.vitals = Vitals(settings, store, app.state.writer, app.state.trainable, app.state.keys)
     try:
         yield
     finally:

@@ -40,9 +40,21 @@ async def authenticate(
 async def authenticate_ingest(request: Request) -> Caller:
     """`authenticate` for the scope `ingest`, without FastAPI's dependencies: they cost more than all our own work on
     one conversation. The route documents its security itself (openapi.SECURITY)."""
+    return await _identify(request, request.app.state.keys, ["ingest"], _key_of(request))
+
+
+def may_see_all(request: Request) -> bool:
+    """Whether whoever asks may see the state of the whole service: the scope `read` for every app. Asks no database."""
+    try:
+        caller = _allowed(request, request.app.state.keys, ["read"], _key_of(request))
+    except (Unauthorized, Forbidden):
+        return False
+    return caller.app is None
+
+
+def _key_of(request: Request) -> str | None:
     kind, _, credentials = request.headers.get("authorization", "").partition(" ")
-    key = credentials.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
-    return await _identify(request, request.app.state.keys, ["ingest"], key)
+    return credentials.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key")
 
 
 IngestCaller = Annotated[Caller, Security(authenticate, scopes=["ingest"])]
@@ -72,6 +84,11 @@ def app_of(caller: Caller, named: str | None) -> str:
 async def _identify(request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None) -> Caller:
     if keys.is_stale:
         await run_in_threadpool(keys.refresh)
+    return _allowed(request, keys, scopes, key)
+
+
+def _allowed(request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None) -> Caller:
+    """The caller by the keys as they were last read."""
     caller = _local(request) if keys.is_open else _holder(keys, key)
     missing = next((scope for scope in scopes if not caller.may(scope)), None)
     if missing is not None:

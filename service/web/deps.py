@@ -11,8 +11,8 @@ from service.api_keys import KeyRing
 from service.ingest import Writer
 from service.settings import Settings
 from service.store.session import Store
-from service.store.trainable import TrainableWatch
 from service.vault import Vault
+from service.web.vitals import Vitals
 
 
 async def get_settings(request: Request) -> Settings:
@@ -39,9 +39,9 @@ async def get_writer(request: Request) -> Writer:
     return found
 
 
-async def get_trainable(request: Request) -> TrainableWatch:
-    """The watch over what could train, of the running service."""
-    found: TrainableWatch = request.app.state.trainable
+async def get_vitals(request: Request) -> Vitals:
+    """The looks at the state of this process."""
+    found: Vitals = request.app.state.vitals
     return found
 
 
@@ -55,5 +55,5 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 StoreDep = Annotated[Store, Depends(get_store)]
 VaultDep = Annotated[Vault, Depends(get_vault)]
 WriterDep = Annotated[Writer, Depends(get_writer)]
-TrainableDep = Annotated[TrainableWatch, Depends(get_trainable)]
+VitalsDep = Annotated[Vitals, Depends(get_vitals)]
 KeysDep = Annotated[KeyRing, Depends(get_keys)]

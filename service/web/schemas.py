@@ -177,13 +177,21 @@ class Health(BaseModel):
     """`status` is ok, degraded (stored, but something else does not work) or down (nothing can be stored).
 
     Only down answers 503: a balancer should go on sending conversations while they are kept. `problems` are the
-    sentences behind the status; `obstacles` is everything that stops the wheel, with what lacks data too.
+    sentences behind the status; `obstacles` is everything that stops the wheel, with what lacks data too. Whoever has no
+    key that may read for every app gets `status` and `database` only, the rest null or empty.
     """
 
     status: Literal["ok", "degraded", "down"]
     database: Literal["writable", "unavailable"]
-    queue: int
-    curation: CurationHealth | None
-    worker_seen_seconds_ago: float | None
-    problems: list[str]
-    obstacles: list[ObstacleOut]
+    queue: int | None = None
+    curation: CurationHealth | None = None
+    worker_seen_seconds_ago: float | None = None
+    problems: list[str] = []
+    obstacles: list[ObstacleOut] = []
+
+
+class Readiness(BaseModel):
+    """Whether this process can store what it is sent, and if not, why."""
+
+    ready: bool
+    why: str | None = None

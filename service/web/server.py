@@ -1,19 +1,24 @@
 """Runs the web process."""
 
 import asyncio
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from pipelines.errors import PerennialError
 from service.api_keys import check_listen, has_keys
 from service.logs import set_up_logging
 from service.rounds.schedule import start_schedules
-from service.settings import Settings
+from service.settings import Settings, make_home
 from service.store.session import migrate, open_store
+from service.vault import open_vault
 from service.web.app import create_app
 from service.web.connections import Limits, protocol_with
+from service.web.listen import open_sockets
 
 try:
     import uvloop
@@ -24,27 +29,30 @@ _log = structlog.get_logger(__name__)
 _DRAIN_SECONDS = 10
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None) -> None:
     """`run_server` in an event loop of its own, uvloop's where it is installed (about a fifth less CPU per request)."""
     with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as runner:
-        runner.run(run_server(settings, host, port))
+        runner.run(run_server(settings, host, port, sockets))
 
 
-async def run_server(settings: Settings, host: str, port: int) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what it accepted and ends.
+async def run_server(settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what it accepted and ends. `sockets` listen already.
 
     Raises:
         Refused: `host` is reachable from other machines and no API key exists.
+        PerennialError: the address is taken, the home or its key cannot be used.
     """
     set_up_logging()
-    settings.home.mkdir(parents=True, exist_ok=True)
+    make_home(settings.home)
     migrate(settings)
     store = open_store(settings)
     try:
+        open_vault(settings, store)  # here, where it fails in a sentence
         check_listen(host, has_keys(store))
+        listening = open_sockets(host, port) if sockets is None else sockets
         schedules = start_schedules(store)
         try:
-            await _serve(settings, host, port)
+            await _serve(settings, listening)
         finally:
             schedules.shutdown(wait=False)
     finally:
@@ -66,7 +74,10 @@ def server_of(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def _serve(settings: Settings, host: str, port: int) -> None:
+async def _serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
     limits = Limits(max_connections=settings.max_connections)
-    _log.info("listening", host=host, port=port)
-    await server_of(create_app(settings), limits, host=host, port=port).serve()
+    _log.info("listening", addresses=[":".join(map(str, one.getsockname()[:2])) for one in sockets])
+    server = server_of(create_app(settings), limits)
+    await server.serve(sockets=list(sockets))
+    if not server.started:
+        raise PerennialError("the web process could not start; its log says why")

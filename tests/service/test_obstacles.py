@@ -1,6 +1,5 @@
 """What stops the wheel: each obstacle provoked for real, and none where everything is in place."""
 
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_file import load_recipe
 from service.erasure import forget
 from service.models.origin import make_first_champion, read_preparation
-from service.obstacles import Obstacle, check_port, find_obstacles
+from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
 from service.store import health, tables
 from service.store.session import Store
@@ -204,21 +203,6 @@ def test_a_watch_counts_again_only_after_a_while(store: Store, vault: Vault) -> 
 
 def test_a_recipe_that_cannot_be_read_is_told(store: Store, with_settings: Change) -> None:
     assert "nowhere.yaml" in by_name(with_settings(recipe="nowhere.yaml"), store)["recipe_unusable"].sentence
-
-
-def test_a_port_that_another_program_listens_on_is_told_with_another_one() -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        port = other.getsockname()[1]
-        other.listen()
-        found = check_port("127.0.0.1", port)
-    assert found is not None and f"PERENNIAL_PORT={port + 1}" in found.cure
-    assert check_port("127.0.0.1", port) is None
-
-
-def test_an_address_that_is_not_this_machines_is_told() -> None:
-    found = check_port("192.0.2.1", 8600)
-    assert found is not None and "cannot be listened on" in found.sentence
 
 
 def test_where_everything_is_in_place_nothing_stops_you(sqlite_settings: Settings) -> None:

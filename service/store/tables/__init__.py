@@ -23,6 +23,7 @@ from service.store.tables.rounds import (
     SnapshotWriter,
     Stage,
 )
+from service.store.tables.watch import RetentionLook, WriteProbe
 
 __all__ = [
     "ApiKey",
@@ -46,6 +47,7 @@ __all__ = [
     "Promotion",
     "Quarantine",
     "Rejection",
+    "RetentionLook",
     "Round",
     "SQLModel",
     "Satisfaction",
@@ -58,6 +60,7 @@ __all__ = [
     "Vote",
     "VoteEvent",
     "WorkerSeen",
+    "WriteProbe",
     "new_id",
     "now",
 ]

@@ -10,12 +10,18 @@ from service.store.tables.base import json_column, now
 
 
 class Schedule(SQLModel, table=True):
-    """A recipe that asks for a round by itself. Slots before `known_since` are never made up."""
+    """A recipe that asks for a round by itself. Slots before `known_since` are never made up.
+
+    `last_slot` only grows, whatever clocks say; `missed` counts the slots that were passed over, `last_missed` is the latest.
+    """
 
     name: str = Field(primary_key=True)  # the recipe's name
     recipe: str  # the YAML text
     cron: str
     known_since: datetime = Field(default_factory=now)
+    last_slot: datetime | None = None
+    missed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    last_missed: datetime | None = None
 
 
 class Round(SQLModel, table=True):

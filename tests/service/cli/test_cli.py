@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.errors import PerennialError, Refused
+from pipelines.errors import InputError, PerennialError, Refused
 from service.cli import app, main
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from service.store import tables
 from service.store.session import migrate, open_store
 from tests.factories import conversation, ndjson
@@ -170,14 +170,39 @@ def test_a_home_that_is_a_file_and_a_database_that_is_none_are_said_in_a_sentenc
     (tmp_path / "file").write_text("no database, and no folder: " * 100)
     monkeypatch.setattr(sys, "argv", ["perennial", "models"])
     for name, value, sentence in (
-        ("PERENNIAL_DATABASE_URL", f"sqlite:///{tmp_path}/file", "error: the database does not answer: file is not a"),
-        ("PERENNIAL_HOME", f"{tmp_path}/file", f"error: {tmp_path}/file: File exists"),
+        ("PERENNIAL_DATABASE_URL", f"sqlite:///{tmp_path}/file", f"error: {tmp_path}/file is no SQLite database"),
+        ("PERENNIAL_HOME", f"{tmp_path}/file", f"error: the home {tmp_path}/file is not a folder"),
     ):
         monkeypatch.setenv(name, value)
         with pytest.raises(SystemExit):
             main()
         told = capsys.readouterr().err
         assert told.startswith(sentence) and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PERENNIAL_PORT", "99999999", "it must be from 1 to 65535"),
+        ("PERENNIAL_PORT", "0", "it must be from 1 to 65535"),
+        ("PERENNIAL_PORT", "abc", "invalid literal"),
+        ("PERENNIAL_RETENTION_DAYS", "9" * 12, "it must be from 1 to 36500"),
+        ("PERENNIAL_ERASURE_KEEP_DAYS", "-1", "it must be from 1 to 36500"),
+        ("PERENNIAL_CURATION_TIMEOUT_SECONDS", "nan", "it must be from 0.1 to 3600"),
+        ("PERENNIAL_CURATION_TIMEOUT_SECONDS", "inf", "it must be from 0.1 to 3600"),
+        ("PERENNIAL_LEASE_SECONDS", "1e3", "invalid literal"),
+        ("PERENNIAL_MAX_QUEUE", "9" * 5000, "Exceeds the limit"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(name: str, value: str, why: str) -> None:
+    with pytest.raises(InputError, match=f"^{name}=.* cannot be used: {why}"):
+        load_settings({name: value})
+
+
+def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "settings.env").write_bytes(b"PERENNIAL_PORT=1\xff\n")
+    with pytest.raises(InputError, match="settings.env is not UTF-8 text"):
+        load_settings({"PERENNIAL_HOME": str(tmp_path)})
 
 
 def test_the_version_is_that_of_the_package(perennial) -> None:  # type: ignore[no-untyped-def]

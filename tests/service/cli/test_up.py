@@ -125,7 +125,8 @@ def test_a_fresh_home_takes_conversations_at_once_and_answers_chat_by_itself(
     url, home, process = service
     row = {"id": "c-1", "user": "ana", "messages": [{"role": "user", "content": "Hi"}]}
     stored = until_it_works(lambda: httpx.post(f"{url}/v1/conversations", json=row, trust_env=False), process)
-    assert stored.status_code == 201 and not (home / "champion").exists()
+    # 200: the socket takes requests before the web process does, so the first try may have given up waiting
+    assert stored.status_code in (200, 201) and not (home / "champion").exists()
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         asked = {"model": "champion", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 8}
         reply = until_it_works(lambda: client.chat.completions.create(**asked), process)  # type: ignore[call-overload]
