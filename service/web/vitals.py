@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.errors import Busy
+from pipelines.errors import Busy, PerennialError
 from service.api_keys import KeyRing
 from service.ingest import Writer
 from service.obstacles import Obstacle, find_obstacles
@@ -56,7 +56,7 @@ class Look(Generic[Found]):
     def _run(self, future: "Future[Found | None]") -> None:
         try:
             found = self._call()
-        except (SQLAlchemyError, OSError):
+        except (SQLAlchemyError, PerennialError, OSError):
             future.set_result(None)
         except BaseException as error:
             future.set_exception(error)
