@@ -36,21 +36,21 @@ def run() -> dict[str, Any]:
     }
 
 
-def _questions(template: str) -> list[str]:
+def _questions(template: str, escape: chat.Escape) -> list[str]:
     """Four-choice questions as rendered prompts, about as long as those of the suites."""
     asked = "Which number is the sum of {a} and {b}?\n" + "".join(f"{letter}. {{{letter}}}\n" for letter in LETTERS)
     prompts = []
     for number in range(QUESTIONS):
         sums = {letter: str(number + 17 + place) for place, letter in enumerate(LETTERS)}
         text = asked.format(a=number, b=17, **sums) + "Answer with one letter."
-        prompts.append(chat.render(template, [{"role": "user", "content": text}], generate=True))
+        prompts.append(chat.render(template, [{"role": "user", "content": text}], escape=escape, generate=True))
     return prompts
 
 
 def _with_scorer(path: Path, sha256: str) -> float:
     with GGUFScorer.open(path, sha256) as scorer:
         assert scorer.chat_template is not None
-        prompts = _questions(scorer.chat_template)
+        prompts = _questions(scorer.chat_template, scorer.escape)
         letters = [scorer.tokenize(letter) for letter in LETTERS]
         scorer.choice_logits(scorer.tokenize(prompts[-1]), letters[0])
         started = time.perf_counter()
@@ -65,7 +65,7 @@ def _with_echo(path: Path) -> float:
     model = llama().Llama(
         str(path), n_ctx=512, n_batch=512, n_threads=1, n_threads_batch=1, logits_all=True, verbose=False
     )
-    prompts = _questions(model.metadata["tokenizer.chat_template"])[:_PEER_QUESTIONS]
+    prompts = _questions(model.metadata["tokenizer.chat_template"], chat.escape_markers)[:_PEER_QUESTIONS]
     started = time.perf_counter()
     for prompt in prompts:
         for letter in LETTERS:

@@ -1,14 +1,17 @@
 """The only writer of prompts: renders a chat with a model's own template and says which tokens get loss.
 
-Control tokens never come from message text: `escape_markers` breaks every `<|...|>` sequence that a person (or a
-model) wrote, in training and in serving alike, so a chat renders to the same tokens on both sides.
+Control tokens never come from message text: every token that a vocabulary has beside its words, `<|im_end|>` and
+`<tool_call>` alike, is broken up where a person (or a model) wrote it, in training and in serving alike, so a chat
+renders to the same tokens on both sides (docs/decisions/special-tokens.md).
+
+    <tool_call>  ->  < tool_call>
 """
 
 import functools
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jinja2
 from jinja2.ext import Extension
@@ -17,26 +20,69 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pipelines.errors import ModelError
 
 _MARKER = re.compile(r"<\|(?=[^|<>]{1,64}\|>)")
+_WORDS = re.compile(r"[\w\s]+")
+
+Escape = Callable[[str], str]
+"""Message text to text in which no control token stands."""
+
+
+class AddedToken(NamedTuple):
+    """A token that a vocabulary has beside its words; `special` as tokenizer.json says, CONTROL in a GGUF."""
+
+    text: str
+    special: bool
 
 
 def escape_markers(text: str) -> str:
-    """The text in NFC with every `<|name|>` broken up as `< |name|>`; idempotent."""
+    """The text in NFC with every `<|name|>` broken up as `< |name|>`; idempotent. Knows no vocabulary: see `escape_of`."""
     return _MARKER.sub("< |", unicodedata.normalize("NFC", text))
 
 
-def render(template: str, messages: Sequence[Mapping[str, str]], *, generate: bool = False, **variables: Any) -> str:
+def escape_of(added: Iterable[AddedToken]) -> Escape:
+    """`escape_markers` that breaks up these tokens too; idempotent.
+
+    Not broken are tokens that are not special and mean nothing but themselves: words, white space, single characters.
+    """
+    texts = {unicodedata.normalize("NFC", token.text).strip() for token in added if _is_control(token)} - {""}
+    if not texts:
+        return escape_markers
+    longest_first = sorted(texts, key=lambda text: (-len(text), text))
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def escape(text: str) -> str:
+        text = escape_markers(text)
+        while pattern.search(text):  # a broken token may leave another one standing: `< <` in `<<a>`
+            text = pattern.sub(_broken, text)
+        return text
+
+    return escape
+
+
+def _is_control(token: AddedToken) -> bool:
+    return token.special or (len(token.text) > 1 and not _WORDS.fullmatch(token.text))
+
+
+def _broken(token: re.Match[str]) -> str:
+    text = token[0]
+    return f"{text[0]} {text[1:]}" if len(text) > 1 else "\N{REPLACEMENT CHARACTER}"
+
+
+def render(
+    template: str, messages: Sequence[Mapping[str, str]], *, escape: Escape, generate: bool = False, **variables: Any
+) -> str:
     """The prompt text of a chat under a Jinja chat template; message text is escaped first.
 
     Args:
         template: a Hugging Face style chat template; `{% generation %}` blocks are understood.
         messages: dicts with `role` and `content`.
+        escape: that of the vocabulary which reads the prompt (ChatTokenizer, Session and GGUFScorer have it).
         generate: append the header that asks for the assistant's next turn.
         variables: further template variables such as bos_token.
 
     Raises:
         ModelError: the template is broken or refuses these messages.
     """
-    clean = [{"role": m["role"], "content": escape_markers(m["content"])} for m in messages]
+    clean = [{"role": m["role"], "content": escape(m["content"])} for m in messages]
     try:
         return _compiled(template).render(messages=clean, add_generation_prompt=generate, **variables)
     except jinja2.TemplateError as error:
@@ -44,9 +90,9 @@ def render(template: str, messages: Sequence[Mapping[str, str]], *, generate: bo
 
 
 def render_masked(
-    template: str, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], **variables: Any
+    template: str, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], *, escape: Escape, **variables: Any
 ) -> list[tuple[str, bool]]:
-    """The prompt in pieces, each marked whether its tokens get loss; joined they equal `render(template, messages)`.
+    """The prompt in pieces, each marked whether its tokens get loss; joined they equal what `render` gives.
 
     A trained assistant turn's piece is its content and the end-of-turn marker that the template puts behind it, up to
     but without the white space after it. Found by rendering growing prefixes, so it works for any template
@@ -59,12 +105,12 @@ def render_masked(
         raise ValueError(f"{len(trained)} marks for {len(messages)} messages")
     pieces: list[tuple[str, bool]] = []
     done = ""
-    whole = render(template, messages, **variables)
+    whole = render(template, messages, escape=escape, **variables)
     for index, message in enumerate(messages):
         if message["role"] != "assistant" or not trained[index]:
             continue
-        head = render(template, messages[:index], generate=True, **variables)
-        tail = render(template, messages[: index + 1], **variables)
+        head = render(template, messages[:index], escape=escape, generate=True, **variables)
+        tail = render(template, messages[: index + 1], escape=escape, **variables)
         answer = tail[len(head) :].rstrip("\n")
         if not (
             whole.startswith(head)

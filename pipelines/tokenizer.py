@@ -19,7 +19,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from pipelines.chat import render, render_masked
+from pipelines.chat import AddedToken, escape_markers, escape_of, render, render_masked
 from pipelines.errors import ModelError
 from pipelines.recipe import Base
 from pipelines.records import Record, Turn
@@ -76,6 +76,7 @@ class ChatTokenizer:
     Attributes:
         template: the chat template, as the model folder holds it.
         named: the texts of bos_token, eos_token, pad_token and unk_token, where the folder names them.
+        escape: message text with every control token of this vocabulary broken up.
 
     Raises:
         ModelError: the folder has no tokenizer.json or no chat template, or one that cannot be read.
@@ -89,6 +90,8 @@ class ChatTokenizer:
                 f"{base} has no chat template: put one into chat_template.jinja, or use an instruct model as the base"
             )
         self.named, self.template = form.named, form.template
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        self.escape = escape_of(AddedToken(token.content, token.special) for token in added)
 
     def encode(self, messages: Sequence[Mapping[str, str]], trained: Sequence[bool]) -> tuple[list[int], list[bool]]:
         """The ids of the whole chat and, for each, whether it gets loss.
@@ -96,7 +99,7 @@ class ChatTokenizer:
         The ids are those of the rendered text in one piece, as serving sees it. A token that reaches over the
         edge of a trained answer gets no loss.
         """
-        pieces = render_masked(self.template, messages, trained, **self.named)
+        pieces = render_masked(self.template, messages, trained, escape=self.escape, **self.named)
         encoding = self._tokenizer.encode("".join(text for text, _ in pieces), add_special_tokens=False)
         starts, marks, ends = _spans(pieces)
         mask = []
@@ -120,7 +123,8 @@ class ChatTokenizer:
     def can_render(self, turns: Sequence[Turn]) -> bool:
         """Whether the template takes this chat and lets its trained answers be told from the rest."""
         try:
-            render_masked(self.template, as_messages(turns), [turn.trained for turn in turns], **self.named)
+            trained = [turn.trained for turn in turns]
+            render_masked(self.template, as_messages(turns), trained, escape=self.escape, **self.named)
         except ModelError:
             return False
         return True
@@ -138,7 +142,15 @@ class ChatTokenizer:
 
     def ids(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> list[int]:
         """The ids of a prompt; `generate` appends the header that asks for the assistant's next turn."""
-        return self.text_ids(render(self.template, messages, generate=generate, **self.named))
+        return self.text_ids(self.prompt(messages, generate=generate))
+
+    def prompt(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> str:
+        """The rendered text of `ids`."""
+        return render(self.template, messages, escape=self.escape, generate=generate, **self.named)
+
+    def count(self, text: str) -> int:
+        """How many tokens a message's text takes."""
+        return len(self.text_ids(self.escape(text)))
 
     def text_ids(self, text: str) -> list[int]:
         """The ids of a text that is already rendered; control tokens in it are recognised."""
@@ -233,4 +245,6 @@ def _template(file: Path, settings: Mapping[str, Any]) -> str | None:
 def _ends_its_turns(template: str, named: Mapping[str, str]) -> bool:
     end = named.get("eos_token")
     chat = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello."}]
-    return end is not None and render(template, chat, generate=False, **named).rstrip().endswith(end)
+    return end is not None and render(template, chat, escape=escape_markers, generate=False, **named).rstrip().endswith(
+        end
+    )

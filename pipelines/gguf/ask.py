@@ -18,7 +18,7 @@ def answers(
     template = scorer.chat_template
     if template is None:
         raise GGUFError(f"{form.path} holds no chat template; export it again from a model that has one")
-    rendered = [chat.render(template, as_messages(prompt), generate=True) for prompt in prompts]
+    rendered = [chat.render(template, as_messages(prompt), escape=scorer.escape, generate=True) for prompt in prompts]
     said = [scorer.write(scorer.tokenize(text), max_tokens) for text in rendered]
     return [None if whole and one.cut else one.text.strip() for one in said]
 

@@ -59,7 +59,7 @@ def smoke_in_this_process(arguments: dict[str, object]) -> dict[str, object]:
             raise GGUFError(f"the end-of-sequence token {session.end_token} of {form.path} is an ordinary word")
         template = session.chat_template
         chat = [{"role": "user", "content": "Hello!"}]
-        prompt = "Hello!" if template is None else render(template, chat, generate=True)
+        prompt = "Hello!" if template is None else render(template, chat, escape=session.escape, generate=True)
         if template is not None:
             _check_end(session, template, chat)
         row = session.read(session.tokenize(prompt)[-200:])
@@ -129,7 +129,7 @@ def _check_end(session: "object", template: str, chat: list[dict[str, str]]) -> 
     from pipelines.gguf.session import Session
 
     assert isinstance(session, Session)
-    answered = render(template, [*chat, {"role": "assistant", "content": "Hello."}])
+    answered = render(template, [*chat, {"role": "assistant", "content": "Hello."}], escape=session.escape)
     tail = session.tokenize(answered.rstrip())[-1]
     if not session.ends(tail):
         raise GGUFError(

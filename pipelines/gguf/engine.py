@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pipelines.chat import render
+from pipelines.chat import Escape, render
 from pipelines.errors import Busy, InputError, ModelError, PerennialError
 from pipelines.gguf.check import check_adapter, verify_form
 from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, LoadRequest, Start, Status, Text
@@ -44,6 +44,7 @@ class Engine:
         self._speaker: Speaker | None = None
         self._form: ServedForm | None = None
         self._template: str | None = None
+        self._escape: Escape | None = None
         self._old: list[Speaker] = []
         self._loading: str | None = None
         self._one_load = asyncio.Lock()
@@ -100,10 +101,10 @@ class Engine:
 
         speaker = self._ready()
         messages = [message.model_dump() for message in request.messages]
-        if self._template is None:
+        if self._template is None or self._escape is None:
             raise InputError(f"model {speaker.model} has no chat template; it cannot chat")
         try:
-            prompt = render(self._template, messages, generate=True)
+            prompt = render(self._template, messages, escape=self._escape, generate=True)
         except ModelError as error:
             raise InputError(str(error)) from error
         chat = speaker.submit(prompt, request, emit)
@@ -148,7 +149,7 @@ class Engine:
     def _swap(self, session: Session, request: LoadRequest) -> None:
         """No await in here: a chat sees either the old speaker, template and form or the new ones."""
         old = self._speaker
-        self._template = session.chat_template
+        self._template, self._escape = session.chat_template, session.escape
         self._form = request.form
         self._speaker = Speaker(session, model=request.model, sha256=request.form.sha256)
         if old is not None:

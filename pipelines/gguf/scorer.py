@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.chat import Escape
 from pipelines.errors import InputError
 from pipelines.gguf.check import verify_form
 from pipelines.gguf.runtime import Runtime, fingerprint
@@ -57,6 +58,11 @@ class GGUFScorer:
     def chat_template(self) -> str | None:
         """The template in the file, None if it has none."""
         return self._session.chat_template
+
+    @property
+    def escape(self) -> Escape:
+        """Message text with every control token of this vocabulary broken up."""
+        return self._session.escape
 
     @property
     def end_token(self) -> int:
@@ -150,7 +156,7 @@ class GGUFScorer:
 
     def fingerprint(self) -> dict[str, str | int | bool]:
         """Everything besides form and prompt that moves a score; part of the key of cached scores."""
-        return {"scorer": 1, **fingerprint(self._session.runtime)}
+        return {"scorer": 2, **fingerprint(self._session.runtime)}
 
     def close(self) -> None:
         """Free the model and its context."""

@@ -3,13 +3,14 @@
 import ctypes
 import unicodedata
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.chat import AddedToken, escape_of
 from pipelines.errors import GGUFError, InputError
 from pipelines.gguf.runtime import Runtime, last_words, llama, runtime_for
 from pipelines.records import ServedForm
@@ -20,6 +21,8 @@ _KV_TYPES = {"f32": 0, "f16": 1}
 
 class Session:
     """A loaded served form with `sequences` conversations of up to `context` tokens each.
+
+    `escape` breaks up every control token of its vocabulary in message text, as ChatTokenizer's does in training.
 
     For one thread at a time. Every conversation has its own key-value stream, and prompts are computed in chunks cut
     at fixed places, so what one conversation yields does not depend on the others nor on what was kept from before.
@@ -45,6 +48,7 @@ class Session:
         self._scale = form.scale
         self._vocab = self._library.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(self._library.llama_vocab_n_tokens(self._vocab))
+        self.escape = escape_of(self._added_tokens())
         self.trained_context = int(self._library.llama_model_n_ctx_train(self._model))
         self._batch = _Batch(self._library, self.runtime.chunk)
         self.context = 0
@@ -70,7 +74,10 @@ class Session:
         return bool(self._library.llama_vocab_is_control(self._vocab, token))
 
     def tokenize(self, text: str, *, special: bool = True) -> list[int]:
-        """Token ids of a rendered prompt, in NFC; control tokens in it are obeyed unless `special` is False."""
+        """Token ids of a rendered prompt, in NFC; control tokens in it are obeyed unless `special` is False.
+
+        Tokens that are added and not special, such as `<tool_call>`, llama.cpp obeys in either case: `escape` the text.
+        """
         data = unicodedata.normalize("NFC", text).encode("utf-8")
         room = len(data) + 8
         buffer = (ctypes.c_int32 * room)()
@@ -172,6 +179,17 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _added_tokens(self) -> Iterator[AddedToken]:
+        """What llama.cpp looks for in a text before it looks for words."""
+        library = self._library
+        special = library.LLAMA_TOKEN_ATTR_UNKNOWN | library.LLAMA_TOKEN_ATTR_CONTROL
+        added = special | library.LLAMA_TOKEN_ATTR_USER_DEFINED
+        for token in range(self.vocabulary_size):
+            kind = library.llama_vocab_get_attr(self._vocab, token)
+            if kind & added:
+                text = library.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
+                yield AddedToken(text, bool(kind & special))
 
     def _load(self, path: Path) -> Any:
         parameters = self._library.llama_model_default_params()

@@ -102,10 +102,10 @@ class Speaker:
         return chat
 
     def count_tokens(self, text: str) -> int:
-        """Tokens in a plain text, markers in it taken as text. Raises Busy after retirement."""
+        """Tokens in a message's text, markers in it taken as text. Raises Busy after retirement."""
         with self._changed:
             self._require_open()
-            return len(self._session.tokenize(text, special=False))
+            return len(self._session.tokenize(self._session.escape(text)))
 
     def load(self) -> tuple[int, int]:
         """How many chats are being answered, and how many wait."""

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from pipelines.artifacts import digest_of, read_records, write_records
-from pipelines.chat import escape_markers
 from pipelines.context import StageContext
 from pipelines.feedback.cohort import Cohort, influential_cohort
 from pipelines.feedback.method import choose_method, resample_fates, settle_fates
@@ -127,7 +126,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
     tokenizer = ChatTokenizer(input.base.value)
     tokenizer.check_template()
     selector = Selector(
-        count_tokens=lambda text: len(tokenizer.text_ids(escape_markers(text))),
+        count_tokens=tokenizer.count,
         find_contaminated=input.suites.value.contamination.check_pool,
         renders=tokenizer.can_render,
         fits=partial(_fits, tokenizer, input.max_tokens) if input.method else fits_always,

@@ -41,9 +41,9 @@ class ServedModel(LM):  # type: ignore[misc]
     def apply_chat_template(self, chat_history: Sequence[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The chat as a prompt under the GGUF's own template; a final assistant turn is left open to be continued."""
         if add_generation_prompt:
-            return chat.render(self._template, chat_history, generate=True)
-        opened = chat.render(self._template, chat_history[:-1], generate=True)
-        return opened + chat.escape_markers(chat_history[-1]["content"])
+            return chat.render(self._template, chat_history, escape=self._scorer.escape, generate=True)
+        opened = chat.render(self._template, chat_history[:-1], escape=self._scorer.escape, generate=True)
+        return opened + self._scorer.escape(chat_history[-1]["content"])
 
     def chat_template(self, chat_template: bool | str = False) -> str:
         """The GGUF's own template; tasks cannot choose another."""
@@ -63,7 +63,7 @@ class ServedModel(LM):  # type: ignore[misc]
         """Per request the log-probability of the whole text, nats, in windows that do not overlap."""
         results = []
         for request in requests:
-            ids = self._scorer.tokenize(request.args[0], special=False)
+            ids = self._scorer.tokenize(self._scorer.escape(request.args[0]))
             windows = get_rolling_token_windows(ids, self._scorer.end_token, self._scorer.max_length - 1, 1)
             pairs = map(make_disjoint_window, windows)
             results.append(sum(self._scorer.loglikelihood(context, rest)[0] for context, rest in pairs))
@@ -86,10 +86,11 @@ class ServedModel(LM):  # type: ignore[misc]
 
     def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Token ids of context and continuation, joined as the tokenizer would join them where it keeps the border."""
+        continuation = self._scorer.escape(continuation)
         if context != self._context:
             self._context, self._context_ids = context, self._scorer.tokenize(context)
         joined = self._scorer.tokenize(context + continuation)
         border = len(self._context_ids)
         if joined[:border] == self._context_ids and len(joined) > border:
             return self._context_ids, joined[border:]
-        return self._context_ids, self._scorer.tokenize(continuation, special=False)
+        return self._context_ids, self._scorer.tokenize(continuation)

@@ -72,7 +72,7 @@ def score_answer(scorer: GGUFScorer, example: Example, max_tokens: int = MAX_ANS
     """
     context, reference = split_reference(example)
     prompt = prompt_ids(scorer, context)
-    answer = scorer.tokenize(answer_piece(template_of(scorer), context, reference))
+    answer = scorer.tokenize(answer_piece(scorer, context, reference))
     if not answer or len(prompt) + len(answer) >= scorer.max_length:
         return None
     loglikelihood, _ = scorer.loglikelihood(prompt, answer)
@@ -89,11 +89,12 @@ def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:
     raise DataError(f"held-out example {example.id} has no answer that may be compared: no trained assistant turn")
 
 
-def answer_piece(template: str, context: Sequence[Turn], reference: Turn) -> str:
+def answer_piece(scorer: GGUFScorer, context: Sequence[Turn], reference: Turn) -> str:
     """The answer with its end-of-turn marker, as the template writes it after the chat so far."""
     messages = [{"role": turn.role, "content": turn.content} for turn in (*context, reference)]
     marks = [False] * len(context) + [True]
-    return "".join(text for text, trained in chat.render_masked(template, messages, marks) if trained)
+    pieces = chat.render_masked(template_of(scorer), messages, marks, escape=scorer.escape)
+    return "".join(text for text, trained in pieces if trained)
 
 
 def rouge(reference: str, written: str) -> dict[str, float]:

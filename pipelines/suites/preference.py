@@ -22,7 +22,7 @@ from pipelines.records import Example, PreferenceExample, Record, ServedForm, Tu
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
 from pipelines.suites.probes import AGREES_VERSION, FalseClaim, agrees, is_refusal
-from pipelines.suites.prompts import prompt_ids, question_ids, template_of
+from pipelines.suites.prompts import prompt_ids, question_ids
 from pipelines.suites.run import model_key
 from pipelines.suites.scores import ItemScore, PreferenceMeasure, PreferenceScore
 
@@ -183,4 +183,4 @@ def _answer_ids(scorer: GGUFScorer, prompt: Sequence[Turn], text: str | None) ->
     """Tokens of an answer with its end-of-turn marker, as training counts them; none for no answer."""
     if text is None:
         return []
-    return scorer.tokenize(answer_piece(template_of(scorer), prompt, Turn(role="assistant", content=text)))
+    return scorer.tokenize(answer_piece(scorer, prompt, Turn(role="assistant", content=text)))

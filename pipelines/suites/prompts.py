@@ -18,7 +18,7 @@ def template_of(scorer: GGUFScorer) -> str:
 def prompt_ids(scorer: GGUFScorer, turns: Sequence[Turn]) -> list[int]:
     """Token ids of a chat that asks for the assistant's next turn."""
     messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    return scorer.tokenize(chat.render(template_of(scorer), messages, generate=True))
+    return scorer.tokenize(chat.render(template_of(scorer), messages, escape=scorer.escape, generate=True))
 
 
 def question_ids(scorer: GGUFScorer, question: str) -> list[int]:

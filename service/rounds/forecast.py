@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from pipelines.backends.base import Machine
 from pipelines.backends.launch import look_at_machine
-from pipelines.chat import escape_markers
 from pipelines.errors import PerennialError
 from pipelines.feedback.select import renders_always
 from pipelines.forecast.preference import count_thumbs
@@ -74,7 +73,7 @@ def _enough(recipe: Recipe, new: Stock, missing: int) -> Stock:
 def _counter(tokenizer: ChatTokenizer | None) -> Callable[[str], int]:
     if tokenizer is None:
         return lambda text: max(1, len(text) // _CHARACTERS_PER_TOKEN)
-    return lambda text: len(tokenizer.text_ids(escape_markers(text)))
+    return tokenizer.count
 
 
 def _stock(taken: SnapshotOutput, source: str) -> Stock:

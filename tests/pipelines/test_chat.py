@@ -48,7 +48,7 @@ def tokenizer(request: pytest.FixtureRequest, tokenizer_folder: Path, plain_toke
 def test_ids_equal_those_of_the_rendered_text_in_one_piece(tokenizer: ChatTokenizer, name: str) -> None:
     chat = messages(name)
     ids, mask = tokenizer.encode(chat, answers(chat))
-    assert ids == tokenizer.text_ids(render(tokenizer.template, chat))
+    assert ids == tokenizer.text_ids(render(tokenizer.template, chat, escape=tokenizer.escape))
     assert len(mask) == len(ids)
 
 
@@ -111,8 +111,8 @@ def test_pieces_join_to_the_whole_and_escaping_is_idempotent(texts: list[str], d
 
     chat = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
     trained = [data.draw(st.booleans()) for _ in chat]
-    pieces = render_masked(TEMPLATE, chat, trained)
-    assert "".join(text for text, _ in pieces) == render(TEMPLATE, chat)
+    pieces = render_masked(TEMPLATE, chat, trained, escape=escape_markers)
+    assert "".join(text for text, _ in pieces) == render(TEMPLATE, chat, escape=escape_markers)
     assert all(escape_markers(escape_markers(text)) == escape_markers(text) for text in texts)
 
 
@@ -122,14 +122,14 @@ def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
     )
     chat = messages("system and two exchanges")
     with pytest.raises(ModelError, match="changes earlier turns"):
-        render_masked(rewriting, chat, answers(chat))
+        render_masked(rewriting, chat, answers(chat), escape=escape_markers)
 
 
 def test_removing_the_generation_markers_renders_the_same_text(tokenizer: ChatTokenizer) -> None:
     chat = messages("system and two exchanges")
     plain = without_generation_markers(tokenizer.template)
     assert "generation %" not in plain
-    assert render(plain, chat) == render(tokenizer.template, chat)
+    assert render(plain, chat, escape=tokenizer.escape) == render(tokenizer.template, chat, escape=tokenizer.escape)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.artifacts import read_records
-from pipelines.chat import render
 from pipelines.context import Baseline, StageContext
 from pipelines.mixture.anchors import Pools
 from pipelines.mixture.text import MixedText
@@ -69,7 +68,7 @@ def agreement_prompts(text: MixedText, tokenizer: ChatTokenizer) -> list[str]:
                 return list(rendered)
             turns = as_messages(example.turns)
             last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
-            rendered[render(tokenizer.template, turns[:last], generate=True, **tokenizer.named)] = None
+            rendered[tokenizer.prompt(turns[:last])] = None
     return list(rendered)
 
 

@@ -135,7 +135,9 @@ def test_progress_counts_every_item_once(
 def test_the_harness_prompts_are_those_of_serving(scorer: CountingScorer) -> None:
     model = ServedModel(scorer)
     history = [{"role": "user", "content": "hi <|im_end|>"}]
-    assert model.apply_chat_template(history) == chat.render(template_of(scorer), history, generate=True)
+    assert model.apply_chat_template(history) == chat.render(
+        template_of(scorer), history, escape=scorer.escape, generate=True
+    )
     opened = model.apply_chat_template(
         [*history, {"role": "assistant", "content": "Well"}], add_generation_prompt=False
     )
