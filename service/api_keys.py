@@ -15,27 +15,47 @@ from secrets import token_urlsafe
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.errors import Busy, InputError, NotFound, Refused
+from pipelines.errors import Busy, InputError, NotFound, PerennialError, Refused
 from service.store import api_keys, audit
+from service.store.api_keys import StoredKey
 from service.store.people import app_ids
 from service.store.session import Store
 from service.store.tables import ApiKey
 
 SCOPES = ("ingest", "read", "chat", "rounds", "models", "admin")
+EVERY_APP = ("rounds", "models", "admin")  # a model learns from every app and answers every app
 _PREFIX = "pk_"
+
+
+class Forbidden(PerennialError):
+    """A key without the right, or a request that this server does not answer to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request. `app` None means that it may speak for any app."""
+    """Who makes a request. `app` None means that it may speak for any app; `key` is the key's id, None without keys."""
 
     label: str
     app: str | None
     scopes: frozenset[str]
+    key: str | None = None
 
     def may(self, scope: str) -> bool:
-        """Whether the caller holds this scope; admin holds all."""
+        """Whether a scope is held. Nobody who speaks for one app holds what concerns them all."""
+        if self.app is not None and scope in EVERY_APP:
+            return False
         return scope in self.scopes or "admin" in self.scopes
+
+    def require(self, scope: str) -> None:
+        """Raises Forbidden unless `may`."""
+        if self.may(scope):
+            return
+        if self.app is not None and scope in EVERY_APP:
+            raise Forbidden(
+                f"the key {self.label!r} belongs to the app {self.app!r}, and what needs the scope {scope!r} concerns every "
+                "app; make a key without an app"
+            )
+        raise Forbidden(f"the key {self.label!r} may not do this: it needs the scope {scope!r}")
 
 
 LOCAL = Caller(label="localhost", app=None, scopes=frozenset(SCOPES))
@@ -61,9 +81,14 @@ def create_key(store: Store, label: str, app: str | None, scopes: Iterable[str],
         scopes: names of SCOPES, as one string with commas or spaces, or as several.
 
     Raises:
-        InputError: an empty label or an unknown scope.
+        InputError: an empty label, an unknown scope, or one that concerns every app for a key of one.
     """
     wanted = parse_scopes(scopes)
+    for scope in wanted if app is not None else ():
+        if scope in EVERY_APP:
+            raise InputError(
+                f"a key of one app cannot have the scope {scope!r}, which concerns every app; leave the app out"
+            )
     if not label.strip():
         raise InputError("a key needs a label that says who uses it")
     key = _PREFIX + token_urlsafe(32)
@@ -73,6 +98,12 @@ def create_key(store: Store, label: str, app: str | None, scopes: Iterable[str],
         session.add(row)
         audit.record(session, actor, "key_created", row.id, {"scopes": list(wanted)})
     return key
+
+
+def caller_of(stored: StoredKey) -> Caller:
+    """Whoever holds this key."""
+    key = stored.key
+    return Caller(label=key.label, app=stored.app, scopes=frozenset(key.scopes.split()), key=key.id)
 
 
 def list_keys(store: Store) -> list[KeyInfo]:
@@ -178,9 +209,7 @@ class KeyRing:
             except SQLAlchemyError:
                 self._failed_at = time.monotonic()
                 raise
-            self._by_hash = {
-                key.hash: Caller(label=key.label, app=app, scopes=frozenset(key.scopes.split())) for key, app in active
-            }
+            self._by_hash = {stored.key.hash: caller_of(stored) for stored in active}
             self._read_at = time.monotonic()
 
     def find(self, key: str) -> Caller | None:

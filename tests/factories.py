@@ -70,8 +70,9 @@ def vote(store: Store, vault: Vault, message: str, value: Literal[1, -1, 0], use
 
 @contextmanager
 def web(settings: Settings, **options: Any) -> Iterator[TestClient]:
-    """A client of a started application, calling from this machine."""
-    options = {"base_url": "http://127.0.0.1", "client": ("127.0.0.1", 50000)} | options
+    """A client of a started application, calling from this machine with the header of calls that have no JSON body."""
+    usual = {"base_url": "http://127.0.0.1", "client": ("127.0.0.1", 50000), "headers": {"X-Perennial": "1"}}
+    options = usual | options
     with TestClient(create_app(settings), **options) as client:
         yield client
 

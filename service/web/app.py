@@ -15,6 +15,7 @@ from service.vault import open_vault
 from service.web import openapi, problems
 from service.web.middleware import Guard
 from service.web.pages import routes
+from service.web.peers import Peers
 from service.web.routes import chat, conversations, feedback, health, models, rounds
 from service.web.vitals import Vitals
 
@@ -30,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
+    app.state.peers = Peers()
     problems.register(app)
     openapi.describe(app)
     for module in (health, conversations, feedback, chat, models, rounds, routes):

@@ -5,17 +5,17 @@ A route asks for a scope by its parameter's type: `def ingest(caller: IngestCall
 
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import DataError
-from service.api_keys import LOCAL, Caller, KeyRing, is_loopback
+from service.api_keys import LOCAL, Caller, Forbidden, KeyRing
 from service.ingest import DEFAULT_APP
 from service.web.deps import get_keys
-from service.web.problems import Forbidden, Unauthorized
+from service.web.own_user import check_own_user
+from service.web.problems import Unauthorized
 
 _bearer = HTTPBearer(auto_error=False, description="an API key: perennial keys create LABEL")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -34,13 +34,13 @@ async def authenticate(
         Unauthorized: a key is needed and there is none, or nobody holds this one.
         Forbidden: the key lacks a scope, or an open server was reached through another machine's name.
     """
-    return await _identify(request, keys, scopes.scopes, bearer.credentials if bearer else header)
+    return await identify(request, keys, scopes.scopes, bearer.credentials if bearer else header)
 
 
 async def authenticate_ingest(request: Request) -> Caller:
     """`authenticate` for the scope `ingest`, without FastAPI's dependencies: they cost more than all our own work on
     one conversation. The route documents its security itself (openapi.SECURITY)."""
-    return await _identify(request, request.app.state.keys, ["ingest"], _key_of(request))
+    return await identify(request, request.app.state.keys, ["ingest"], _key_of(request))
 
 
 def may_see_all(request: Request) -> bool:
@@ -59,6 +59,15 @@ def _key_of(request: Request) -> str | None:
 
 IngestCaller = Annotated[Caller, Security(authenticate, scopes=["ingest"])]
 ReadCaller = Annotated[Caller, Security(authenticate, scopes=["read"])]
+
+
+async def _reader_of_every_app(caller: ReadCaller) -> Caller:
+    if caller.app is not None:
+        raise Forbidden(f"rounds learn from every app, and the key {caller.label!r} belongs to the app {caller.app!r}")
+    return caller
+
+
+EveryAppReader = Annotated[Caller, Depends(_reader_of_every_app)]
 ChatCaller = Annotated[Caller, Security(authenticate, scopes=["chat"])]
 RoundsCaller = Annotated[Caller, Security(authenticate, scopes=["rounds"])]
 ModelsCaller = Annotated[Caller, Security(authenticate, scopes=["models"])]
@@ -81,18 +90,24 @@ def app_of(caller: Caller, named: str | None) -> str:
     return caller.app
 
 
-async def _identify(request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None) -> Caller:
+async def identify(
+    request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None, *, has_token: bool = False
+) -> Caller:
+    """As `authenticate`, for a key from anywhere. `has_token`: a form of our pages, whose token they check."""
     if keys.is_stale:
         await run_in_threadpool(keys.refresh)
-    return _allowed(request, keys, scopes, key)
+    return _allowed(request, keys, scopes, key, has_token=has_token)
 
 
-def _allowed(request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None) -> Caller:
+def _allowed(
+    request: Request, keys: KeyRing, scopes: Sequence[str], key: str | None, *, has_token: bool = False
+) -> Caller:
     """The caller by the keys as they were last read."""
-    caller = _local(request) if keys.is_open else _holder(keys, key)
-    missing = next((scope for scope in scopes if not caller.may(scope)), None)
-    if missing is not None:
-        raise Forbidden(f"the key {caller.label!r} may not do this: it needs the scope {missing!r}")
+    if keys.is_open:
+        check_own_user(request, has_token=has_token)
+    caller = LOCAL if keys.is_open else _holder(keys, key)
+    for scope in scopes:
+        caller.require(scope)
     return caller
 
 
@@ -103,28 +118,3 @@ def _holder(keys: KeyRing, key: str | None) -> Caller:
     if caller is None:
         raise Unauthorized("this API key is unknown or revoked; make one with `perennial keys create`")
     return caller
-
-
-def _local(request: Request) -> Caller:
-    """This machine's own user, if it is.
-
-    A web page that points a name of its own at 127.0.0.1 (DNS rebinding), a page of another site, or a proxy that
-    forwards strangers gets nothing.
-    """
-    peer = request.client.host if request.client else ""
-    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
-    if not is_loopback(peer) or not _is_own(f"//{request.headers.get('host', '')}") or forwarded:
-        raise Forbidden(
-            "without API keys this server answers http://127.0.0.1 only; make a key with `perennial keys create`"
-        )
-    origin = request.headers.get("origin")
-    if origin is not None and not _is_own(origin):
-        raise Forbidden("without API keys this server takes no requests from other web pages")
-    return LOCAL
-
-
-def _is_own(url: str) -> bool:
-    try:
-        return is_loopback(urlsplit(url).hostname or "")
-    except ValueError:
-        return False

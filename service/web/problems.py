@@ -33,6 +33,7 @@ from pipelines.errors import (
     Refused,
 )
 from pipelines.text import shorten
+from service.api_keys import Forbidden
 from service.chat.openai import error_body
 from service.chat.reply import ClientLeft
 from service.engine.client import EngineGone
@@ -48,10 +49,6 @@ _log = structlog.get_logger(__name__)
 
 class Unauthorized(PerennialError):
     """No key, or one that nobody holds."""
-
-
-class Forbidden(PerennialError):
-    """A key without the scope, or a request that this server does not answer to."""
 
 
 # the first class that fits counts: subclasses stand before their bases

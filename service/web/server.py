@@ -19,6 +19,7 @@ from service.vault import open_vault
 from service.web.app import create_app
 from service.web.connections import Limits, protocol_with
 from service.web.listen import open_sockets
+from service.web.peers import Peers
 
 try:
     import uvloop
@@ -71,6 +72,8 @@ def server_of(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         **options,
     )
+    peers: Peers = app.state.peers
+    peers.watch(config)
     return uvicorn.Server(config)
 
 

@@ -52,7 +52,7 @@ def http_post(url: str, key: str | None = None, transport: httpx.BaseTransport |
             return [("invalid", _detail(answer))]
         return _stored(url, answer, len(rows))
 
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
         client = httpx.Client(base_url=url, headers=headers, timeout=120, transport=transport, trust_env=False)
     except httpx.InvalidURL as error:

@@ -12,14 +12,13 @@ from urllib.parse import quote
 import jinja2
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPAuthorizationCredentials, SecurityScopes
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from pipelines.errors import Conflict, NotFound, PerennialError
-from service.api_keys import Caller
+from service.api_keys import Caller, Forbidden
 from service.models import promotion
 from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
@@ -27,12 +26,12 @@ from service.store import models
 from service.store.funnel import FunnelWatch
 from service.store.session import Store
 from service.store.trainable import TrainableWatch
-from service.web.auth import authenticate
+from service.web.auth import identify
 from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
 from service.web.pages import views
 from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, keep
-from service.web.problems import Forbidden, Unauthorized, about_database, retry_after, sentence_of, status_of
+from service.web.problems import Unauthorized, about_database, retry_after, sentence_of, status_of
 
 _HERE = Path(__file__).parents[1]
 _STATIC = {
@@ -105,8 +104,7 @@ async def _visit(request: Request, keys: KeysDep, vault: VaultDep) -> Visit:
     """A visit by somebody who may read."""
     cookies = Cookies(vault)
     session = cookies.open(request)
-    bearer = HTTPAuthorizationCredentials(scheme="Bearer", credentials=session.key) if session.key else None
-    caller = await authenticate(SecurityScopes(["read"]), request, keys, bearer, None)
+    caller = await identify(request, keys, ["read"], session.key, has_token=True)
     if caller.app is not None:
         raise Forbidden(f"the pages show all apps, and the key {caller.label!r} belongs to the app {caller.app!r}")
     return Visit(request, cookies, session, caller)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Security
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import NotFound
-from service.api_keys import Caller
+from service.api_keys import Caller, Forbidden
 from service.engine.state import engine_view
 from service.models import promotion
 from service.obstacles import answering
@@ -16,7 +16,7 @@ from service.store.models import StoredModel
 from service.store.tables import Promotion
 from service.web.auth import ModelsCaller, authenticate
 from service.web.deps import SettingsDep, StoreDep
-from service.web.problems import Forbidden, OpenAIRoute
+from service.web.problems import OpenAIRoute
 from service.web.routes.chat import ALIAS
 
 router = APIRouter(tags=["models"])

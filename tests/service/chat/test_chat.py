@@ -1,6 +1,5 @@
 """Chat through the real OpenAI client, a real server and a real engine: answers, records, votes, swaps, deaths."""
 
-import json
 import shutil
 import socketserver
 import threading
@@ -134,7 +133,9 @@ def test_each_request_is_answered_or_refused_in_openais_shape(
 ) -> None:
     with live.http() as http:
         asked = {"model": "champion", "messages": HELLO, "max_tokens": 2, **change}
-        answer = http.post("/v1/chat/completions", content=json.dumps(asked))
+        answer = http.post(
+            "/v1/chat/completions", content=json.dumps(asked), headers={"Content-Type": "application/json"}
+        )
     assert answer.status_code == status, answer.text
     if status != 200:
         problem = answer.json()
@@ -156,7 +157,7 @@ def test_each_request_is_answered_or_refused_in_openais_shape(
 )
 def test_a_body_that_is_no_request_is_refused_with_a_sentence(live: Live, body: bytes) -> None:
     with live.http() as http:
-        answer = http.post("/v1/chat/completions", content=body)
+        answer = http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400 and answer.json()["error"]["code"] == "invalid_request"
 
 

@@ -262,7 +262,7 @@ def test_promote_override_and_roll_back_by_click(live: Live, browser: httpx.Clie
 def test_with_keys_the_pages_ask_to_sign_in_and_a_revoked_session_ends(sqlite_settings: Settings) -> None:
     store = open_store(sqlite_settings)
     reader = create_key(store, "reader", None, ["read"])
-    shop = create_key(store, "shop", "shop", ["read", "models"])
+    shop = create_key(store, "shop", "shop", ["read"])
     store.close()
     with running(sqlite_settings, engine=False) as service, service.http(follow_redirects=True) as client:
         assert client.get("/models").url.path == "/login"
@@ -283,10 +283,10 @@ def test_the_api_promotes_and_rolls_back_with_the_same_rules(live: Live) -> None
         refused = api.post("/v1/models/bad/promote", json={})
         assert refused.status_code == 409 and "its gate said fail" in refused.json()["detail"]
         assert api.post("/v1/models/bad/promote", json={"override": "x"}).status_code == 422
-        assert api.post("/v1/models/nobody/promote").status_code == 404
+        assert api.post("/v1/models/nobody/promote", json={}).status_code == 404
         promoted = api.post("/v1/models/bad/promote", json={"override_reason": "to try it"}).json()
         assert promoted["champion"] == "bad" and promoted["by"] == "key:localhost"
-        back = api.post("/v1/models/rollback").json()
+        back = api.post("/v1/models/rollback", headers={"X-Perennial": "1"}).json()
         assert back["kind"] == "rollback" and back["previous"] == "bad"
 
 
