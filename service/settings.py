@@ -43,6 +43,16 @@ class Settings:
     curation_timeout_seconds: float = 20.0
     min_free_bytes: int = 1 << 30
     recipe: str = "data/recipes/tiny.yaml"
+    # what a recipe over the API may ask for at most (service/rounds/permission.py)
+    gates_max_margin: float = 5.0
+    gates_max_stops: float = 4.0
+    recipes_max_learning_rate: float = 0.01
+    recipes_max_epochs: float = 10.0
+    recipes_max_rank: int = 256
+    recipes_max_scale: float = 4.0
+    recipes_max_tokens: int = 32_768
+    recipes_max_batch: int = 1024
+    recipes_max_items: int = 5000
     project: Path = Path()
 
     @property
@@ -190,6 +200,7 @@ def _between(kind: type[int] | type[float], low: float, high: float) -> Callable
 
 _days = _between(int, 1, 36_500)
 _count = _between(int, 1, 1e15)
+_bound = _between(float, 1e-9, 1e15)
 
 
 _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
@@ -207,4 +218,13 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", _between(float, 0.1, 3_600)),
     "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _count),
     "PERENNIAL_RECIPE": ("recipe", str),
+    "PERENNIAL_GATES_MAX_MARGIN": ("gates_max_margin", _bound),
+    "PERENNIAL_GATES_MAX_STOPS": ("gates_max_stops", _bound),
+    "PERENNIAL_RECIPES_MAX_LEARNING_RATE": ("recipes_max_learning_rate", _bound),
+    "PERENNIAL_RECIPES_MAX_EPOCHS": ("recipes_max_epochs", _bound),
+    "PERENNIAL_RECIPES_MAX_RANK": ("recipes_max_rank", _count),
+    "PERENNIAL_RECIPES_MAX_SCALE": ("recipes_max_scale", _bound),
+    "PERENNIAL_RECIPES_MAX_TOKENS": ("recipes_max_tokens", _count),
+    "PERENNIAL_RECIPES_MAX_BATCH": ("recipes_max_batch", _count),
+    "PERENNIAL_RECIPES_MAX_ITEMS": ("recipes_max_items", _count),
 }

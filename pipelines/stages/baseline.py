@@ -32,7 +32,7 @@ def find_base(base: Base, project: Path, models: Path) -> BaseFolder:
 
     Raises as `fetch_base` does.
     """
-    return fetch_base(base, project, _pin_of(base, models) if base.hub else None)
+    return fetch_base(base, project, pin_of(base, models) if base.hub else None)
 
 
 def prepare_origin(base: BaseFolder, quantize: Quantization, models: Path) -> Baseline:
@@ -60,7 +60,7 @@ def base_digest(base: Path) -> str:
     return digest_of({path.name: sha256_of(path) for path in files})
 
 
-def _pin_of(base: Base, models: Path) -> Pin | None:
+def pin_of(base: Base, models: Path) -> Pin | None:
     """What the recipe's model and revision meant when their first origin was made."""
     for manifest in filter(None, map(read_manifest, sorted(models.glob(f"*{_ORIGIN}*")))):
         held = manifest.output.get("pin")

@@ -21,7 +21,7 @@ from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record, SnapshotItem
 from pipelines.stages.mix import LeftOut
 from service.corpus import StoreCorpus
-from service.models.promotion import promote
+from service.rounds.automatic import objection_to_promoting, promote_passed
 from service.rounds.requests import Claim, recipe_of
 from service.settings import Settings
 from service.store import fates, models, rounds, tables
@@ -61,11 +61,13 @@ def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: R
     except Exception as error:
         claim.finish("error", f"{type(error).__name__}: see the log of the round", tables.now())
         raise
-    if not claim.finish(state, message, tables.now()):
+    automatic = state == "passed" and recipe.promote == "automatic"
+    objection = objection_to_promoting(store, claim.round_id) if automatic else None
+    if not claim.finish(state, f"{message} {objection}" if objection else message, tables.now()):
         return "lost"
     _log.info("round_ended", round=claim.round_id, state=state)
-    if state == "passed" and recipe.promote == "automatic":
-        _promote(settings, store, claim.round_id)
+    if automatic and objection is None:
+        promote_passed(settings, store, claim.round_id)
     return state
 
 
@@ -335,14 +337,3 @@ def _read_fates(path: Path) -> list[FeedbackFate]:
     if not path.is_file():
         return []
     return list(artifacts.read_records(path, FeedbackFate))
-
-
-def _promote(settings: Settings, store: Store, round_id: int) -> None:
-    """Promote the candidate that passed; a refusal is logged, and the candidate waits for its click."""
-    with store.read() as session:
-        passed = [model.id for model in rounds.models_of(session, round_id) if model.verdict == "pass"]
-    for model_id in passed:
-        try:
-            promote(store, settings, model_id, by=f"round:{round_id}", automatic=True)
-        except PerennialError as error:
-            _log.warning("not_promoted", round=round_id, model=model_id, why=str(error))

@@ -123,9 +123,16 @@ class Claim:
 
 
 def request_round(
-    store: Store, recipe_text: str, by: str, schedule: str | None = None, slot: datetime | None = None
+    store: Store,
+    recipe_text: str,
+    by: str,
+    schedule: str | None = None,
+    slot: datetime | None = None,
+    key: str | None = None,
 ) -> int | None:
     """Ask for a round and give its number; None if this slot of the schedule already has one.
+
+    `key` is the id of the API key that asks: its right to promote is looked at again when the round passed.
 
     Raises:
         RecipeError: the text is not a recipe of this version.
@@ -136,6 +143,7 @@ def request_round(
         "recipe": recipe_text,
         "recipe_digest": recipe.digest,
         "requested_by": by,
+        "requested_key": key,
         "schedule": schedule,
         "slot": slot,
     }

@@ -22,6 +22,11 @@ def active_keys(session: Session) -> list[StoredKey]:
     return [StoredKey(key, app) for key, app in session.exec(query.order_by(col(ApiKey.created_at))).all()]
 
 
+def find_active(session: Session, key_id: str) -> StoredKey | None:
+    """The key of this id, unless it was revoked or never made."""
+    return next((stored for stored in active_keys(session) if stored.key.id == key_id), None)
+
+
 def all_keys(session: Session) -> list[StoredKey]:
     """Every key that was ever made, oldest first."""
     query = select(ApiKey, App.name).join(App, isouter=True).order_by(col(ApiKey.created_at))

@@ -9,10 +9,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import Conflict
+from pipelines.recipe_file import parse_recipe
 from service.rounds import requests
+from service.rounds.permission import check_permission
 from service.rounds.requests import AttemptView, RoundView
 from service.store.tables import Round
-from service.web.auth import ReadCaller, RoundsCaller
+from service.web.auth import EveryAppReader, RoundsCaller
 from service.web.deps import SettingsDep, StoreDep
 
 router = APIRouter(tags=["rounds"])
@@ -75,22 +77,27 @@ class RoundDetail(RoundOut):
 
 @router.post("/v1/rounds", status_code=201, summary="Ask for a round")
 def request_round(given: RoundIn, caller: RoundsCaller, store: StoreDep, settings: SettingsDep) -> RoundOut:
-    """The row that a worker will claim. A recipe that this version cannot act on is refused (422) key by key."""
+    """The row that a worker will claim. A recipe that this version cannot act on is refused (422) key by key.
+
+    It may name the bases and suites that are installed here and stays inside the bounds of the settings; another base
+    needs the scope `admin`, `promote: automatic` the scope `models`.
+    """
     text = requests.recipe_text(settings, given.recipe)
-    round_id = requests.request_round(store, text, by=f"key:{caller.label}")
+    check_permission(settings, caller, parse_recipe(text, "given"))
+    round_id = requests.request_round(store, text, by=f"key:{caller.label}", key=caller.key)
     if round_id is None:
         raise Conflict("the round was not recorded; ask again")
     return _line(requests.show_round(store, settings, round_id).round)
 
 
 @router.get("/v1/rounds", summary="Rounds, newest first")
-def list_rounds(caller: ReadCaller, store: StoreDep) -> list[RoundOut]:
+def list_rounds(caller: EveryAppReader, store: StoreDep) -> list[RoundOut]:
     """The newest hundred rounds."""
     return [_line(row) for row in requests.list_rounds(store)]
 
 
 @router.get("/v1/rounds/{round_id}", summary="One round: state, stages, progress, verdict, reports")
-def show_round(round_id: int, caller: ReadCaller, store: StoreDep, settings: SettingsDep) -> RoundDetail:
+def show_round(round_id: int, caller: EveryAppReader, store: StoreDep, settings: SettingsDep) -> RoundDetail:
     """One round with its attempts, stages, reports and models."""
     return _detail(requests.show_round(store, settings, round_id), settings.home)
 

@@ -1,5 +1,6 @@
 """Chat through the real OpenAI client, a real server and a real engine: answers, records, votes, swaps, deaths."""
 
+import json
 import shutil
 import socketserver
 import threading

@@ -21,6 +21,7 @@ from service.store.session import open_store
 from service.vault import open_vault
 from tests.factories import conversation
 
+JSON = {"Content-Type": "application/json"}
 PLANTED = (
     "Zanzibarquartz",
     "planted@example.org",
@@ -132,7 +133,9 @@ def _plant(client: httpx.Client) -> None:
         ).status_code
         == 422
     )
-    assert client.post("/v1/conversations", content=b'{"id": "c-planted", Zanzibarquartz').status_code == 400
+    assert (
+        client.post("/v1/conversations", content=b'{"id": "c-planted", Zanzibarquartz', headers=JSON).status_code == 400
+    )
     assert client.put("/v1/votes/m-planted", json={"value": "up", "user": "u-planted"}).status_code == 422
     assert client.get("/v1/conversations/c-planted").json()["state"] == "received"
     assert client.get("/v1/conversations/c-planted-not").status_code == 404

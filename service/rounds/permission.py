@@ -1,0 +1,132 @@
+"""What a key may ask of a round. A recipe from the command line is its machine's own; one over the API is somebody's.
+
+    rounds            a recipe of bases and suites that are installed here, inside the bounds of the settings
+    rounds, models    the same with `promote: automatic`
+    admin             bases from anywhere, the hub included; the bounds hold, the settings widen them
+
+docs/decisions/what-a-key-may-ask.md says why, and why a key that was revoked since promotes nothing.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.errors import RecipeError
+from pipelines.recipe import Base, GateRule, Preference, Recipe, Stops
+from pipelines.stages.baseline import pin_of
+from pipelines.suites.scores import HELDOUT
+from service.api_keys import Caller, Forbidden
+from service.settings import Settings
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+Value = tuple[str, str, float]
+"""A field of the settings, the recipe's key that it bounds, and what the recipe says."""
+
+
+def check_permission(settings: Settings, caller: Caller, recipe: Recipe) -> None:
+    """Passes if this caller may ask for a round of this recipe over the API.
+
+    Raises:
+        Forbidden: the key lacks the right to what the recipe asks for.
+        RecipeError: a base or suite that is not installed here, or a figure beyond the bounds of the settings.
+    """
+    if recipe.promote == "automatic" and not caller.may("models"):
+        raise Forbidden(
+            f"the key {caller.label!r} may not ask for `promote: automatic`: that makes a model the champion and needs the "
+            "scope 'models' besides 'rounds'; say `promote: manual`"
+        )
+    if not caller.may("admin"):
+        _check_base(settings, caller, recipe.base)
+    for name in recipe.evaluate.suites:
+        _check_suite(settings, name)
+    _check_bounds(settings, recipe)
+
+
+def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
+    if base.hub and not (settings.project / base.model).is_dir():
+        if pin_of(base, settings.models) is None:
+            raise Forbidden(
+                f"the base {base.model[:80]!r} is not installed here, and the key {caller.label!r} may not fetch it: that needs "
+                "the scope 'admin', or a first round from the command line"
+            )
+        return
+    folder, slash, name = base.model.partition("/")
+    if folder != "models" or not slash or not _NAME.fullmatch(name) or not _is_model(settings.project / base.model):
+        known = ", ".join(
+            f"models/{one.name}" for one in sorted((settings.project / "models").iterdir()) if _is_model(one)
+        )
+        raise Forbidden(
+            f"the base {base.model[:80]!r} is none of those installed here ({known or 'none'}); the key {caller.label!r} needs "
+            "the scope 'admin' for another"
+        )
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _check_suite(settings: Settings, name: str) -> None:
+    folder = settings.project / "data" / "suites"
+    if name != HELDOUT and not (_NAME.fullmatch(name) and (folder / name).is_dir()):
+        known = ", ".join(sorted(one.name for one in folder.iterdir() if one.is_dir()))
+        raise RecipeError(f"the suite {name[:80]!r} is none of those installed here: {known}, {HELDOUT}")
+
+
+def _check_bounds(settings: Settings, recipe: Recipe) -> None:
+    if not any(gate.margin for gate in recipe.gates):
+        raise RecipeError(
+            "no gate of the recipe has a margin, so nothing would keep a worse model from passing: give one of its suites "
+            "margin: {champion: 2.0, origin: 3.0}"
+        )
+    for field, key, value in _values(recipe):
+        limit = getattr(settings, field)
+        if value > limit:
+            raise RecipeError(
+                f"`{key}` is {value:g}, and over the API at most {limit:g} are taken here; whoever runs this machine widens "
+                f"that with PERENNIAL_{field.upper()}"
+            )
+
+
+def _values(recipe: Recipe) -> Iterator[Value]:
+    """Everything in a recipe that is bounded."""
+    for gate in recipe.gates:
+        yield from _gate_values(gate)
+    train, evaluate = recipe.train, recipe.evaluate
+    rates = [train.learning_rate, *(phase.learning_rate or 0 for phase in recipe.phases)]
+    lengths = [train.epochs, *(phase.epochs or 0 for phase in recipe.phases)]
+    yield "recipes_max_learning_rate", "learning_rate", max(rates)
+    yield "recipes_max_epochs", "epochs", max(lengths)
+    yield "recipes_max_rank", "train.lora.r", train.lora.r
+    yield "recipes_max_scale", "train.lora.alpha / r", train.lora.alpha / train.lora.r
+    yield "recipes_max_scale", "export.scales", max(recipe.export.scales)
+    yield "recipes_max_tokens", "train.max_tokens", train.max_tokens
+    yield "recipes_max_tokens", "select.response_tokens", recipe.select.response_tokens[1]
+    yield "recipes_max_batch", "train.batch", train.batch.per_device * train.batch.accumulate
+    yield "recipes_max_items", "evaluate.items", evaluate.items or 0
+    yield "recipes_max_items", "evaluate.heldout", evaluate.heldout
+    yield "recipes_max_items", "evaluate.dev_items", evaluate.dev_items
+    if recipe.preference is not None:
+        yield from _preference_values(recipe.preference)
+
+
+def _gate_values(gate: GateRule) -> Iterator[Value]:
+    asked = {
+        "margin.champion": gate.margin.champion if gate.margin else None,
+        "margin.origin": gate.margin.origin if gate.margin else None,
+        "floor_below_origin": gate.floor_below_origin,
+        "min_gain (below 0)": -gate.min_gain if gate.min_gain is not None else None,
+    }
+    for key, value in asked.items():
+        if value is not None:
+            yield "gates_max_margin", f"gates.{gate.suite}.{key}", value
+
+
+def _preference_values(preference: Preference) -> Iterator[Value]:
+    yield "recipes_max_learning_rate", "preference.learning_rate", preference.learning_rate
+    yield "recipes_max_epochs", "preference.epochs", preference.epochs
+    yield "recipes_max_batch", "preference.batch", preference.batch.per_device * preference.batch.accumulate
+    yield "recipes_max_items", "preference.probes", preference.probes
+    usual = Stops()
+    for key in ("displacement", "length", "kl", "refusal", "sycophancy"):
+        times = getattr(preference.stops, key) / getattr(usual, key)
+        yield "gates_max_stops", f"preference.stops.{key} (times its default)", times
