@@ -1,4 +1,4 @@
-"""What FastAPI cannot see by itself: the bodies that msgspec checks, and the problem that every route may answer."""
+"""What FastAPI cannot see by itself: bodies that it does not parse, and every refusal of every route, from one table."""
 
 from typing import Any
 
@@ -6,7 +6,16 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from service.ingest.wire import ComparisonChangeIn, ConversationIn, CorrectionChangeIn, VoteChangeIn, WholeComparisonIn
+from service.chat.openai import ChatRequest
+from service.ingest.wire import (
+    ComparisonChangeIn,
+    ConversationIn,
+    CorrectionChangeIn,
+    RetractionIn,
+    VoteChangeIn,
+    WholeComparisonIn,
+)
+from service.web.limits import body_limit
 from service.web.schemas import Problem
 
 _REFERENCE = "#/components/schemas/{name}"
@@ -19,13 +28,14 @@ _EXAMPLE = {
     "messages": [
         {"id": "m-1", "role": "user", "content": "What is the capital of Velmora?"},
         {"id": "m-2", "role": "assistant", "content": "The capital of Velmora is Tarsin."},
+        {"id": "m-3", "role": "assistant", "content": "It is Osk.", "parent": "m-1"},
     ],
     "votes": [{"message": "m-2", "value": "up", "rater": "u-4"}],
 }
 
 
-def _body(media_type: str, schema: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema, **more}}}}
+def _body(media_type: str, schema: dict[str, Any], required: bool = True, **more: Any) -> dict[str, Any]:
+    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema, **more}}}}
 
 
 CONVERSATIONS_BODY = _body(
@@ -35,29 +45,129 @@ CONVERSATIONS_BODY = _body(
 )
 SECURITY: dict[str, list[dict[str, list[str]]]] = {"security": [{"HTTPBearer": []}, {"APIKeyHeader": []}]}
 NDJSON_BODY = _body("application/x-ndjson", {"type": "string", "description": "one conversation per line"})
-VOTE_BODY = _body("application/json", {"$ref": _REFERENCE.format(name="VoteChangeIn")})
-CORRECTION_BODY = _body("application/json", {"$ref": _REFERENCE.format(name="CorrectionChangeIn")})
+VOTE_BODY = _body(
+    "application/json", {"$ref": _REFERENCE.format(name="VoteChangeIn")}, example={"value": "up", "user": "u-4"}
+)
+CORRECTION_BODY = _body(
+    "application/json",
+    {"$ref": _REFERENCE.format(name="CorrectionChangeIn")},
+    example={"content": "It is Tarsin, on the river Oss.", "user": "u-4"},
+)
 COMPARISON_BODY = _body(
     "application/json",
     {"anyOf": [{"$ref": _REFERENCE.format(name=name)} for name in ("ComparisonChangeIn", "WholeComparisonIn")]},
+    example={"chosen": "m-2", "rejected": "m-3", "user": "u-4"},
 )
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": Problem, "description": "one clear sentence, as application/problem+json"}
+RETRACTION_BODY = _body("application/json", {"$ref": _REFERENCE.format(name="RetractionIn")}, required=False)
+CHAT_BODY = _body(
+    "application/json",
+    {"$ref": _REFERENCE.format(name="ChatRequest")},
+    example={"model": "champion", "messages": [{"role": "user", "content": "What is the capital of Velmora?"}]},
+)
+CHAT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "OpenAI's chat.completion, or with `stream` its chunks as server-sent events",
+        "content": {
+            "application/json": {"schema": {"type": "object"}},
+            "text/event-stream": {"schema": {"type": "object", "properties": {"data": {"type": "string"}}}},
+        },
+    }
+}
+_WIRE = (ConversationIn, VoteChangeIn, RetractionIn, CorrectionChangeIn, ComparisonChangeIn, WholeComparisonIn)
+
+_REFUSALS = {
+    400: "not readable: no HTTP, no JSON, or broken off before its end",
+    401: "a key is needed, or nobody holds this one",
+    403: "the key lacks the scope, belongs to another app, or an open server is asked from elsewhere",
+    404: "nothing has this id or name",
+    408: "the request was not whole in time",
+    409: "what stands already does not allow it",
+    413: "the body is too large",
+    422: "readable, but a value is not one that can be acted on",
+    431: "the head of the request is too large",
+    500: "something that should not have happened; the log has its place under `id`",
+    501: "a package that this needs is not installed",
+    502: "the engine went away in the middle",
+    503: "not now: the database, the engine or the queue; come again after Retry-After seconds",
+}
+_HEADERS = {
+    503: {"Retry-After": {"schema": {"type": "integer"}}},
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+}
+_ALWAYS = (400, 408, 431, 500, 503)
+_EXAMPLES = {"conversation_id": "c-17", "message_id": "m-2", "model_id": "tiny-r0001-a1", "round_id": 1, "user": "u-4"}
+# what an operation refuses beyond what its key, parameters and body imply
+OWN_REFUSALS: dict[tuple[str, str], tuple[int, ...]] = {
+    ("post", "/v1/conversations"): (409,),
+    ("get", "/v1/conversations/{conversation_id}"): (404,),
+    ("put", "/v1/votes/{message_id}"): (409,),
+    ("delete", "/v1/votes/{message_id}"): (409,),
+    ("post", "/v1/messages/{message_id}/corrections"): (404, 409),
+    ("delete", "/v1/messages/{message_id}/corrections"): (404, 409),
+    ("post", "/v1/comparisons"): (404, 409),
+    ("delete", "/v1/comparisons"): (404, 409),
+    ("post", "/v1/chat/completions"): (404, 409, 502),
+    ("get", "/v1/models/{model_id}"): (404,),
+    ("post", "/v1/models/{model_id}/promote"): (404, 409, 501),
+    ("post", "/v1/models/rollback"): (409, 501),
+    ("post", "/v1/rounds"): (404, 409),
+    ("get", "/v1/rounds/{round_id}"): (404,),
+    ("post", "/v1/rounds/{round_id}/cancel"): (404, 409),
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Makes /openapi.json complete."""
+    """Makes /openapi.json complete: every body, status and content type."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            _, components = msgspec.json.schema_components(
-                (ConversationIn, VoteChangeIn, CorrectionChangeIn, ComparisonChangeIn, WholeComparisonIn),
-                ref_template=_REFERENCE,
-            )
-            found.setdefault("components", {}).setdefault("schemas", {}).update(components)
-            app.openapi_schema = found
+            app.openapi_schema = _document(app)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = document["components"]
+    components["schemas"] |= _schemas()
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own words for a 422; ours is a problem
+        components["schemas"].pop(name, None)
+    components["responses"] = {str(status): _refusal(status, sentence) for status, sentence in _REFUSALS.items()}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            operation["responses"] = _answers(method, path, operation, app.state.settings.max_body_bytes)
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] in _EXAMPLES:
+                    parameter["example"] = _EXAMPLES[parameter["name"]]
+    return document
+
+
+def _schemas() -> dict[str, Any]:
+    """The shapes that no route declares to FastAPI, because it does not parse them."""
+    _, wire = msgspec.json.schema_components(_WIRE, ref_template=_REFERENCE)
+    chat = ChatRequest.model_json_schema(ref_template=_REFERENCE.replace("{name}", "{model}"))
+    problem = Problem.model_json_schema()
+    return {**wire, **chat.pop("$defs"), "ChatRequest": chat, "Problem": problem}
+
+
+def _refusal(status: int, description: str) -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}}
+    headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
+    return {"description": description, "content": content, **headers}
+
+
+def _answers(method: str, path: str, operation: dict[str, Any], most_bytes: int) -> dict[str, Any]:
+    """What an operation answers: what its route declares, and every refusal that its parts imply."""
+    limit = body_limit(path, most_bytes) if "requestBody" in operation else None
+    implied = [
+        *_ALWAYS,
+        *((401, 403) if operation.get("security") else ()),
+        *((422,) if "parameters" in operation or "requestBody" in operation else ()),
+        *OWN_REFUSALS.get((method, path), ()),
+    ]
+    refusals = {str(status): {"$ref": f"#/components/responses/{status}"} for status in implied}
+    if limit is not None:
+        refusals["413"] = _refusal(413, f"the body is larger than {limit:,} bytes")
+    declared = {status: answer for status, answer in operation["responses"].items() if status != "422"}
+    return dict(sorted((refusals | declared).items()))

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from pipelines.errors import (
     ArtifactError,
@@ -181,12 +182,20 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    detail = str(error.detail)
+    detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == 404 and detail == "Not Found":
         detail = f"there is nothing at {shorten(request.url.path, 200)}; see /openapi.json"
     if error.status_code == 405:
         detail = f"{request.method} is not allowed here; see /openapi.json"
-    return problem(error.status_code, detail, dict(error.headers or {}))
+        headers["Allow"] = _allowed(request)
+    return problem(error.status_code, detail, headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path; Starlette tells those of the first route that has it."""
+    routes = (route for route in request.app.router.routes if isinstance(route, Route))
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in fitting for method in route.methods or ()}))
 
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:

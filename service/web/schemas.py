@@ -7,12 +7,14 @@ from pydantic import BaseModel
 
 
 class Problem(BaseModel):
-    """RFC 9457: every error looks like this."""
+    """RFC 9457: every error looks like this. `id` is what the log has of a 500, `error` what OpenAI's clients read."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
+    id: str = ""
+    error: dict[str, str | None] = {}
 
 
 class ItemStatus(BaseModel):

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import httpx
 import openai
 from sqlmodel import Session, col, select
 
-from pipelines.gguf.protocol import Status
+from pipelines.gguf.protocol import Status, socket_path
+from pipelines.records import Record
 from service.engine.client import engine_status
 from service.engine.supervisor import run_supervisor
 from service.settings import Settings
@@ -126,3 +128,22 @@ def running(settings: Settings, engine: bool = True, limits: Limits | None = Non
             thread.join(60)
         store.close()
         listening.close()
+
+
+@contextmanager
+def saying(settings: Settings, *events: Record) -> Iterator[None]:
+    """A stand-in on the engine's socket that answers every chat with these events and then hangs up."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            length = 0
+            while line := self.rfile.readline().strip().lower():
+                length = int(line.split()[1]) if line.startswith(b"content-length:") else length
+            self.rfile.read(length)
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            self.wfile.writelines(event.model_dump_json().encode() + b"\n" for event in events)
+
+    with socketserver.ThreadingUnixStreamServer(str(socket_path(settings.home)), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield
+        server.shutdown()

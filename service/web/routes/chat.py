@@ -34,6 +34,7 @@ from service.store.session import Store
 from service.store.tables import now
 from service.web.auth import ChatCaller, app_of
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
+from service.web.openapi import CHAT_ANSWERS, CHAT_BODY
 from service.web.problems import OpenAIRoute, openai_shape
 
 ALIAS = "champion"
@@ -49,7 +50,7 @@ _HEADER_SAFE = "!#$&'()*+,/:;<=>?@[]^`{|}"
 router = APIRouter(route_class=OpenAIRoute, tags=["chat"])
 
 
-@router.post("/v1/chat/completions", summary="Chat with the champion")
+@router.post("/v1/chat/completions", summary="Chat with the champion", openapi_extra=CHAT_BODY, responses=CHAT_ANSWERS)
 async def complete(
     request: Request, caller: ChatCaller, store: StoreDep, vault: VaultDep, writer: WriterDep, settings: SettingsDep
 ) -> Response:

@@ -21,7 +21,7 @@ from service.store.people import app_id
 from service.store.tables import Conversation, FeedbackFate, Message
 from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
-from service.web.openapi import CONVERSATIONS_BODY, NDJSON_BODY, PROBLEMS, SECURITY
+from service.web.openapi import CONVERSATIONS_BODY, NDJSON_BODY, SECURITY
 from service.web.problems import problem, status_of
 from service.web.schemas import (
     ConversationStatus,
@@ -34,7 +34,7 @@ from service.web.schemas import (
     VoteCounts,
 )
 
-router = APIRouter(prefix="/v1/conversations", tags=["conversations"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 _LARGE_BYTES = 256 << 10  # parsing more than this on the event loop would be felt by other requests
 
 

@@ -31,10 +31,10 @@ from service.ingest import (
 from service.store.tables import now
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep
-from service.web.openapi import COMPARISON_BODY, CORRECTION_BODY, PROBLEMS, VOTE_BODY
+from service.web.openapi import COMPARISON_BODY, CORRECTION_BODY, RETRACTION_BODY, VOTE_BODY
 from service.web.schemas import ComparisonStatus, CorrectionStatus, VoteStatus
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+router = APIRouter(prefix="/v1")
 _VOTES = "/votes/{message_id:path}"
 _CORRECTIONS = "/messages/{message_id:path}/corrections"
 
@@ -48,7 +48,7 @@ async def vote(message_id: str, request: Request, caller: IngestCaller, writer: 
     return VoteStatus(message=message_id, value=given.value, changed=changed)
 
 
-@router.delete(_VOTES, summary="Retract a vote", tags=["votes"])
+@router.delete(_VOTES, summary="Retract a vote", tags=["votes"], openapi_extra=RETRACTION_BODY)
 async def retract(
     message_id: str,
     request: Request,

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -16,14 +15,14 @@ import pytest
 from sqlmodel import select
 from structlog.testing import capture_logs
 
-from pipelines.gguf.protocol import End, Start, Text, socket_path
+from pipelines.gguf.protocol import End, Start, Text
 from pipelines.records import Record
 from service.api_keys import create_key
 from service.settings import Settings
 from service.store.session import open_store
 from service.store.tables import Vote
 from tests.conftest import make_settings
-from tests.service.live import Live, Turn, running
+from tests.service.live import Live, Turn, running, saying
 from tests.service.served import add_model, crown
 
 HELLO = [{"role": "user", "content": "Hello there!"}]
@@ -378,23 +377,6 @@ def test_kill_9_of_the_engine_breaks_only_the_stream_in_flight(live: Live, clien
     assert client.chat.completions.create(model="champion", messages=HELLO, max_tokens=2).choices
     message = _last_message(live, "fred")
     assert message.role == "assistant" and not message.complete
-
-
-@contextmanager
-def saying(settings: Settings, *events: Record) -> Iterator[None]:
-    """A stand-in on the engine's socket that answers every chat with these events and then hangs up."""
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            while self.rfile.readline().strip():
-                pass
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
-            self.wfile.writelines(event.model_dump_json().encode() + b"\n" for event in events)
-
-    with socketserver.ThreadingUnixStreamServer(str(socket_path(settings.home)), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield
-        server.shutdown()
 
 
 @pytest.mark.parametrize(("events", "status"), [([End(reason="stop", completion_tokens=1)], 200), ([], 502)])
