@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -52,7 +52,7 @@ class Wire:
             threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
 
     def _carry(self, near: socket.socket, far: socket.socket) -> None:
-        with closing(near), closing(far):
+        with closing(near), closing(far), suppress(OSError):  # either side may have left
             while True:
                 for one in select.select([near, far], [], [])[0]:
                     piece = one.recv(65536)
@@ -113,6 +113,17 @@ def test_every_request_is_told_to_come_again_and_then_answered(hung: tuple[Live,
     deadline = time.monotonic() + 20
     while ask(("POST", "/v1/conversations"))[0] not in (200, 201):
         assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_whether_it_is_well_is_said_within_two_seconds(hung: tuple[Live, Wire], path: str) -> None:
+    live, _ = hung
+    time.sleep(1.1)  # what it found out before the database fell silent counts for a second
+    for _ in range(3):
+        with live.http() as client:
+            started = time.monotonic()
+            answer = client.get(path)
+        assert time.monotonic() - started < 2 and answer.status_code == 503, answer.text
 
 
 def test_the_server_itself_ends_what_takes_too_long(
