@@ -120,10 +120,10 @@ class Child:
         self._unsent = memoryview(json.dumps(request).encode() + b"\n")
         self._send()  # all of it, unless it is longer than an empty pipe; `answer` sends the rest
 
-    def ask(self, arguments: Mapping[str, Any], timeout_seconds: float) -> Result:
+    def ask(self, arguments: Mapping[str, Any], timeout_seconds: float, still_ours: StillOurs = lambda: None) -> Result:
         """What the child's function answers to one more line. Raises what run_in_child does."""
         self._unsent = memoryview(json.dumps(arguments).encode() + b"\n")
-        return self.answer(timeout_seconds)
+        return self.answer(timeout_seconds, still_ours)
 
     def answer(self, timeout_seconds: float | None = None, still_ours: StillOurs = lambda: None) -> Result:
         """The child's next answer; `still_ours` is asked twice a second. Raises what run_in_child does."""

@@ -3,6 +3,7 @@
 names_unset        nothing says how names are found, so nothing is curated
 names_unusable     the model for names is not there
 worker_gone        no worker curates or trains
+worker_crashes     workers crash, one after the other
 curation_stuck     a worker is there, and conversations wait all the same
 engine_gone        nobody runs the engine
 engine_refuses     the engine cannot load the champion: its file has changed, say
@@ -20,7 +21,7 @@ Shown by `perennial up`, `perennial plan`, GET /healthz and the overview.
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from service.engine.state import engine_view, read_watch
 from service.models.origin import read_preparation
 from service.settings import MAX_PORT, Settings
 from service.store import models
+from service.store.crashes import KILLED, crashes_since
 from service.store.health import backlog, last_beat
 from service.store.rounds import promoted_rounds
 from service.store.session import Store
@@ -41,6 +43,7 @@ from service.store.tables import now
 from service.store.trainable import Trainable, count_trainable
 
 LATE_SECONDS = 300.0  # a conversation that waits longer than this for curation
+MAX_CRASHES, CRASH_WINDOW = 3, timedelta(minutes=10)  # of workers: so many within so long are no accident
 SILENT_SECONDS = 60.0  # a worker that did not say for this long that it is alive
 NOTHING = "Nothing stops you."
 _GIGABYTE = 1e9
@@ -130,12 +133,25 @@ def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:
 
 def _work(settings: Settings, session: Session) -> Iterator[Obstacle]:
     seen, at = last_beat(session), now()
+    yield from _crashes(session, at)
     if seen is None:
         yield Obstacle("worker_gone", "no worker was ever seen, so nothing is curated and no round runs", _START_WORKER)
     elif (silent := (at - seen).total_seconds()) > SILENT_SECONDS:
         yield Obstacle("worker_gone", f"no worker was seen for {silent:.0f} s", _START_WORKER)
     elif settings.says_how_to_find_names:
         yield from _stuck(session, at)
+
+
+def _crashes(session: Session, at: datetime) -> Iterator[Obstacle]:
+    found = crashes_since(session, at - CRASH_WINDOW)
+    if found.number >= MAX_CRASHES:
+        how = "killed" if found.last == KILLED else f"ended by {found.last}"
+        yield Obstacle(
+            "worker_crashes",
+            f"workers crashed {found.number} times within {CRASH_WINDOW.seconds // 60} minutes, the last one was {how}",
+            "See what it said last, where `perennial up` or `perennial worker` prints it; if it was killed, look for what "
+            "did that: too little memory, most often",
+        )
 
 
 _START_WORKER = "Start one: `perennial worker`, or everything with `perennial up`"

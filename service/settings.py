@@ -41,6 +41,7 @@ class Settings:
     max_connections: int = 500
     lease_seconds: int = 60
     curation_timeout_seconds: float = 20.0
+    curation_budget_seconds: float = 2.0
     min_free_bytes: int = 1 << 30
     recipe: str = "data/recipes/tiny.yaml"
     # what a recipe over the API may ask for at most (service/rounds/permission.py)
@@ -216,6 +217,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_MAX_CONNECTIONS": ("max_connections", _count),
     "PERENNIAL_LEASE_SECONDS": ("lease_seconds", _between(int, 1, 86_400)),
     "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", _between(float, 0.1, 3_600)),
+    "PERENNIAL_CURATION_BUDGET_SECONDS": ("curation_budget_seconds", _between(float, 0.1, 3_600)),
     "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _count),
     "PERENNIAL_RECIPE": ("recipe", str),
     "PERENNIAL_GATES_MAX_MARGIN": ("gates_max_margin", _bound),

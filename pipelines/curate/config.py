@@ -6,6 +6,8 @@ from pydantic import Field
 
 from pipelines.records import Record
 
+OVER_BUDGET = "over_budget"  # why a conversation is quarantined that took more processor time than it may
+
 
 class CurationConfig(Record):
     """How conversations are checked and anonymized.
@@ -15,8 +17,8 @@ class CurationConfig(Record):
     Without one, names are found by rules and a gazetteer only, at the recall that the README states, and
     `allow_degraded_names` must say that this is accepted.
 
-    Characters are counted per message and per conversation; `timeout_seconds` bounds one search over one text. Addresses
-    on `public_hosts` without credentials or a query are nobody's and stay as they are.
+    Characters are counted per message and per conversation; `timeout_seconds` bounds one search over one text,
+    `budget_seconds` the processor time of a conversation. Addresses on `public_hosts` without credentials or a query are nobody's and stay as they are.
     """
 
     ner_model: str | None = None
@@ -25,6 +27,7 @@ class CurationConfig(Record):
     max_conversation_characters: Annotated[int, Field(ge=1)] = 256_000
     max_messages: Annotated[int, Field(ge=1)] = 1_000
     timeout_seconds: Annotated[float, Field(gt=0)] = 1.0
+    budget_seconds: Annotated[float, Field(gt=0)] = 20.0
     phone_regions: tuple[str, ...] = ("KR", "US", "GB", "JP", "DE", "FR")
     public_hosts: tuple[str, ...] = (
         "docs.python.org",

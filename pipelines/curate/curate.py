@@ -7,12 +7,14 @@
 regeneration, which is curated as one more message of the whole conversation. `key` is the key of cluster signatures.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.chat import escape_markers
 from pipelines.curate import cluster, form, language, quality
-from pipelines.curate.config import CurationConfig
+from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.detect import Detector, Span, merge
 from pipelines.curate.names import NameRules
 from pipelines.curate.ner import Finder, load_finders
@@ -51,16 +53,31 @@ class Step(Record):
 
 @dataclass
 class _Work:
-    """The conversation on its way through: texts by message id, what was found in them, and the trace."""
+    """The conversation on its way through: texts by message id, what was found in them, and the trace.
+
+    `until` is the processor time at which its budget is spent.
+    """
 
     conversation: Conversation
     texts: dict[str, str]
+    until: float
     found: dict[str, list[Span]] = field(default_factory=dict)
     clean: dict[str, str] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
+    def each_text(self) -> Iterator[tuple[str, str]]:
+        """Every message's id and text. Raises _OverBudget once the budget is spent."""
+        for name, text in self.texts.items():
+            if time.process_time() > self.until:
+                raise _OverBudget
+            yield name, text
+
     def spoken(self, texts: Mapping[str, str], *roles: str) -> list[str]:
         return [texts[message.id] for message in self.conversation.messages if message.role in roles]
+
+
+class _OverBudget(Exception):
+    """A conversation that took more processor time than it may."""
 
 
 class Curator:
@@ -90,11 +107,13 @@ class Curator:
         return self._run(conversation, secret, key)[1]
 
     def _run(self, conversation: Conversation, secret: bytes, key: bytes) -> tuple[Curated, list[Step]]:
-        work = _Work(conversation, {})
+        work = _Work(conversation, {}, time.process_time() + self._config.budget_seconds)
         try:
             result = self._curate(work, secret, key)
         except DetectionTimedOut:
             result = Quarantined(id=conversation.id, reason="detection_timeout")
+        except _OverBudget:
+            result = Quarantined(id=conversation.id, reason=OVER_BUDGET)
         except Exception as error:  # fail closed: what could not be checked is never passed, whatever went wrong
             result = Quarantined(id=conversation.id, reason=f"curation_failed:{type(error).__name__}")
         work.steps.append(_verdict(result))
@@ -106,14 +125,16 @@ class Curator:
         if broken:
             return broken
         work.texts = {message.id: tidy(message.content) for message in conversation.messages}
-        places = frozenset[str]().union(*(self._rules.places(normalise(text).text) for text in work.texts.values()))
-        work.found = with_repeats(work.texts, {name: self._find(text, places) for name, text in work.texts.items()})
+        places = frozenset[str]().union(*(self._rules.places(normalise(text).text) for _, text in work.each_text()))
+        found = {name: self._find(text, places) for name, text in work.each_text()}
+        if crowded := _too_much(conversation, found):
+            return crowded
+        work.found = with_repeats(work.texts, found)
         work.steps += [
             _findings(message, work.found[message.id]) for message in conversation.messages if work.found[message.id]
         ]
-        values = {(span.entity, span.value) for spans in work.found.values() for span in spans}
-        if len(values) > MAX_PERSONAL_VALUES:
-            return Rejected(id=conversation.id, rule="too_much_personal_data", detail=f"{len(values)} different values")
+        if crowded := _too_much(conversation, work.found):
+            return crowded
         self._replace(work, secret)
         left = self._left_over(work)
         if left:
@@ -133,17 +154,25 @@ class Curator:
     def _replace(self, work: _Work, secret: bytes) -> None:
         everything = "\n".join(normalise(text).text for text in work.texts.values())
         surrogates = Surrogates(secret, everything)
-        for name, text in work.texts.items():
+        for name, text in work.each_text():
             work.clean[name] = escape_markers(replace(text, work.found[name], surrogates))
 
     def _left_over(self, work: _Work) -> list[str]:
         """Entity types of original values that still stand in the clean texts; a second look, for what the first replaced."""
         left: set[str] = set()
         values = [span for spans in work.found.values() for span in spans]
-        for name, spans in work.found.items():
-            again = self._detector.find(work.clean[name]) if spans else []
+        for name, _ in work.each_text():
+            again = self._detector.find(work.clean[name]) if work.found[name] else []
             left |= residue(work.clean[name], values, again)
         return sorted(left)
+
+
+def _too_much(conversation: Conversation, found: Mapping[str, Sequence[Span]]) -> Rejected | None:
+    """The rejection of more different personal values than a chat holds; looked at before anything is done with each."""
+    values = {(span.entity, span.value) for spans in found.values() for span in spans}
+    if len(values) <= MAX_PERSONAL_VALUES:
+        return None
+    return Rejected(id=conversation.id, rule="too_much_personal_data", detail=f"{len(values)} different values")
 
 
 def _quality_problem(work: _Work) -> Rejected | None:
@@ -166,9 +195,10 @@ def _clean(work: _Work, key: bytes) -> CleanConversation:
     conversation = work.conversation
     typed = {name: with_placeholders(text, work.found[name]) for name, text in work.texts.items()}
     spoken = work.spoken(work.clean, "user", "assistant")
+    by_id = {message.id: message for message in conversation.messages}
     return CleanConversation(
         id=conversation.id,
-        messages=tuple(_clean_message(message, work) for message in conversation.messages),
+        messages=tuple(_clean_message(by_id[name], work) for name, _ in work.each_text()),
         language=language.conversation_language(spoken, conversation.language),
         topic=topic(spoken, conversation.topic),
         prompt=cluster.signature("\n".join(work.spoken(typed, "user")), key),
@@ -195,8 +225,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _counts(spans: Sequence[Span]) -> dict[str, int]:
-    entities = [span.entity for span in spans]
-    return {entity: entities.count(entity) for entity in sorted(set(entities))}
+    return dict(sorted(Counter(span.entity for span in spans).items()))
 
 
 def _findings(message: Message, spans: Sequence[Span]) -> Step:

@@ -10,10 +10,11 @@ from pydantic import TypeAdapter
 
 from pipelines.curate.config import CurationConfig
 from pipelines.errors import ChildCrashed, ChildTimedOut, MissingDependency
-from pipelines.isolated import Child
+from pipelines.isolated import Child, StillOurs
 from pipelines.records import CleanConversation, Conversation, Curated, Quarantined, Rejected
 
 START_TIMEOUT_SECONDS = 120.0
+TIMED_OUT, CRASHED = "worker_timeout", "worker_crashed"
 _CURATOR = "pipelines.curate.child:open_curator"
 _RECORDS: dict[str, TypeAdapter[Any]] = {
     kind: TypeAdapter(record)
@@ -50,22 +51,33 @@ class CuratorProcess:
             self.close()
             raise
 
-    def curate(self, conversation: Conversation, secret: bytes, key: bytes, timeout_seconds: float) -> Curated:
+    def curate(
+        self,
+        conversation: Conversation,
+        secret: bytes,
+        key: bytes,
+        timeout_seconds: float,
+        still_ours: StillOurs = lambda: None,
+    ) -> Curated:
         """What Curator.curate returns; Quarantined when the child hangs beyond the time-out, crashes or cannot answer.
 
-        The time-out does not include the start of a child. Raises what `start` raises.
+        The time-out does not include the start of a child. Raises what `start` raises, and what `still_ours` does, which
+        is asked twice a second; the child is gone by then.
         """
         self.start()
         assert self._child is not None
         job = {"conversation": conversation.model_dump(mode="json"), "secret": secret.hex(), "key": key.hex()}
         try:
-            answer = self._child.ask(job, timeout_seconds)
+            answer = self._child.ask(job, timeout_seconds, still_ours)
             result: Curated = _RECORDS[answer["kind"]].validate_python(answer["record"])
             return result
         except ChildTimedOut:
-            return self._given_up(conversation, "worker_timeout")
+            return self._given_up(conversation, TIMED_OUT)
         except (ChildCrashed, KeyError, ValueError):  # what they say may hold text, so it goes nowhere
-            return self._given_up(conversation, "worker_crashed")
+            return self._given_up(conversation, CRASHED)
+        except BaseException:  # its answer would be taken for that of the next conversation
+            self.close()
+            raise
 
     def close(self) -> None:
         """Kills the child, if there is one, and waits for its end."""

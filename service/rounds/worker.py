@@ -9,21 +9,24 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import Cancelled
 from pipelines.isolated import Child, ended_with
+from service.liveness import another_lives
 from service.rounds.child import settings_record
 from service.rounds.chores import Chore, open_chores
 from service.rounds.requests import Claim, claim_round, release_dead, sweep_leftovers
 from service.rounds.schedule import start_schedules
 from service.settings import Settings
+from service.store import crashes
 from service.store.session import Store, is_unavailable, open_store
 from service.store.tables import now
 from service.vault import open_vault
@@ -46,15 +49,36 @@ def run_worker(
     store = open_store(settings)
     vault = open_vault(settings, store)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-    release_dead(store, socket.gethostname())
-    sweep_leftovers(settings, store)
-    schedules = start_schedules(store)
     try:
-        with open_chores(settings, store, vault) if chores is None else nullcontext(chores) as due:
-            _work(settings, store, owner, due, once, stop)
+        with _noted(store):
+            release_dead(store, socket.gethostname())
+            sweep_leftovers(settings, store)
+            schedules = start_schedules(store)
+            try:
+                opened = open_chores(settings, store, vault, apart=not once) if chores is None else nullcontext(chores)
+                with opened as due:
+                    _work(settings, store, owner, due, once, stop)
+            finally:
+                schedules.shutdown(wait=False)
     finally:
-        schedules.shutdown(wait=False)
         store.close()
+
+
+@contextmanager
+def _noted(store: Store) -> Iterator[None]:
+    """Notes how this worker ends, and at its start how those before it did that could not say so any more."""
+    host, pid = socket.gethostname(), os.getpid()
+    with store.begin() as session:
+        crashes.note_killed(session, host, another_lives, now())
+    try:
+        yield
+    except Exception as error:
+        _log.error("worker_crashed", error=type(error).__name__)
+        with suppress(SQLAlchemyError), store.begin() as session:
+            crashes.note_crash(session, f"{host}:{pid}", type(error).__name__, now())
+        raise
+    with suppress(SQLAlchemyError), store.begin() as session:
+        crashes.note_end(session, f"{host}:{pid}")
 
 
 def _stop_on_terminate(stop: threading.Event) -> None:

@@ -21,7 +21,7 @@ def find_cluster(session: Session, kind: str, signature: Signature, same: Same) 
     if known is not None:
         return known.cluster_id
     for cluster in _candidates(session, kind, signature):
-        if same(signature, Signature.model_validate_json(cluster.signature)):
+        if _is_same(signature, cluster, same):
             return cluster.id
     return None
 
@@ -51,6 +51,13 @@ def forget_unused(session: Session, ids: set[str]) -> None:
         ids = ids - set(session.exec(select(column).where(col(column).in_(ids)).distinct()).all())
     for table, column in ((Band, Band.cluster_id), (ClusterText, ClusterText.cluster_id), (Cluster, Cluster.id)):
         session.execute(delete(table).where(col(column).in_(ids)))
+
+
+def _is_same(signature: Signature, cluster: Cluster, same: Same) -> bool:
+    try:
+        return same(signature, Signature.model_validate_json(cluster.signature))
+    except ValueError:  # a damaged signature is like nothing
+        return False
 
 
 def _candidates(session: Session, kind: str, signature: Signature) -> list[Cluster]:

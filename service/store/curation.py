@@ -4,27 +4,88 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, update
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.tables import CleanMessage, Conversation, Message, Quarantine, Rejection, SnapshotItem
 
 
-def claim_due(session: Session, limit: int, clock: float, lease_seconds: float) -> list[Conversation]:
-    """The oldest conversations that wait for curation and that nobody works on, leased to the caller."""
-    free = or_(col(Conversation.curation_lease_until).is_(None), col(Conversation.curation_lease_until) < clock)
-    query = (
-        select(Conversation)
-        .where(Conversation.state == "received", free)
+def is_due(session: Session, heavy: bool) -> bool:
+    """Whether a conversation of this lane waits for curation, leased or not."""
+    query = select(Conversation.id).where(Conversation.state == "received", Conversation.heavy == heavy)
+    return session.exec(query.limit(1)).first() is not None
+
+
+def lease_light(session: Session, limit: int, clock: float, lease_seconds: float) -> list[str]:
+    """The oldest conversations that wait for curation, are not heavy, and nobody works on: leased to the caller."""
+    ids = session.exec(
+        _due(clock)
+        .where(col(Conversation.heavy).is_(False))
         .order_by(col(Conversation.received_at), col(Conversation.id))
         .limit(limit)
         .with_for_update(skip_locked=True)
+    ).all()
+    return _lease(session, ids, clock + lease_seconds)
+
+
+def heavy_due(session: Session, limit: int, clock: float) -> list[tuple[str, str]]:
+    """(conversation, person) of the oldest heavy conversation that each person has waiting, oldest first."""
+    rank = func.row_number().over(
+        partition_by=col(Conversation.person_id), order_by=(col(Conversation.received_at), col(Conversation.id))
     )
-    due = list(session.exec(query).all())
-    for conversation in due:
-        conversation.curation_lease_until = clock + lease_seconds
-    return due
+    ranked = (
+        sql_select(col(Conversation.id), col(Conversation.person_id), col(Conversation.received_at), rank.label("nth"))
+        .where(col(Conversation.state) == "received", col(Conversation.heavy).is_(True), _free(clock))
+        .subquery()
+    )
+    query = sql_select(ranked.c.id, ranked.c.person_id).where(ranked.c.nth == 1)
+    rows = session.execute(query.order_by(ranked.c.received_at, ranked.c.id).limit(limit)).all()
+    return [(id, person) for id, person in rows]
+
+
+def lease_one(session: Session, id: str, clock: float, lease_seconds: float) -> list[str]:
+    """This conversation, leased to the caller; nothing if somebody was faster."""
+    ids = session.exec(_due(clock).where(Conversation.id == id).with_for_update(skip_locked=True)).all()
+    return _lease(session, ids, clock + lease_seconds)
+
+
+def leased(session: Session, ids: Sequence[str]) -> list[Conversation]:
+    """These conversations, oldest first, but those that no longer wait."""
+    query = select(Conversation).where(col(Conversation.id).in_(ids), Conversation.state == "received")
+    return list(session.exec(query.order_by(col(Conversation.received_at), col(Conversation.id))).all())
+
+
+def give_back(session: Session, ids: Sequence[str], heavy: bool | None = None) -> None:
+    """Ends the leases of conversations that still wait; with `heavy`, into that lane."""
+    values: dict[str, Any] = {"curation_lease_until": None} | ({} if heavy is None else {"heavy": heavy})
+    wait = (col(Conversation.id).in_(ids), col(Conversation.state) == "received")
+    session.execute(update(Conversation).where(*wait).values(**values))
+
+
+def quarantine(session: Session, id: str, reason: str, at: datetime) -> bool:
+    """Quarantines a conversation that waits, whatever its row holds; False if it no longer waits.
+
+    Written without reading the row: what is damaged in it must not matter here.
+    """
+    wait = (col(Conversation.id) == id, col(Conversation.state) == "received")
+    values: dict[str, Any] = {
+        "state": "quarantined",
+        "curated_revision": Conversation.revision,
+        "curated_at": at,
+        "first_curated_at": func.coalesce(col(Conversation.first_curated_at), at),
+        "curation_lease_until": None,
+        "heavy": False,
+    }
+    changed = session.execute(update(Conversation).where(*wait).values(**values))
+    if changed.rowcount == 0:  # type: ignore[attr-defined]
+        return False
+    for table in (Rejection, Quarantine):
+        session.execute(delete(table).where(col(table.conversation_id) == id))
+    session.execute(insert(Quarantine).values(conversation_id=id, reason=reason, at=at))
+    return True
 
 
 def raw_messages(session: Session, conversations: Sequence[str]) -> dict[str, list[Message]]:
@@ -53,6 +114,7 @@ def settle(session: Session, conversation: Conversation, state: str, at: datetim
     conversation.curated_at = at
     conversation.first_curated_at = conversation.first_curated_at or at
     conversation.curation_lease_until = None
+    conversation.heavy = False
     session.add(conversation)
 
 
@@ -93,3 +155,18 @@ def delete_originals(session: Session, before: datetime, at: datetime, limit: in
     gone = {"sealed_secret": None, "sealed_meta": b"", "raw_deleted_at": at}
     session.execute(update(Conversation).where(col(Conversation.id).in_(ids)).values(**gone))
     return len(ids)
+
+
+def _due(clock: float) -> SelectOfScalar[str]:
+    """The ids of conversations that wait for curation and that nobody works on."""
+    return select(Conversation.id).where(Conversation.state == "received", _free(clock))
+
+
+def _free(clock: float) -> ColumnElement[bool]:
+    return or_(col(Conversation.curation_lease_until).is_(None), col(Conversation.curation_lease_until) < clock)
+
+
+def _lease(session: Session, ids: Sequence[str], until: float) -> list[str]:
+    if ids:
+        session.execute(update(Conversation).where(col(Conversation.id).in_(ids)).values(curation_lease_until=until))
+    return list(ids)

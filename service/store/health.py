@@ -39,11 +39,11 @@ def beat(store: Store, owner: str) -> None:
     at = now()
     with store.read() as session:
         seen = session.get(WorkerSeen, owner)
-    if seen is not None and (at - seen.at).total_seconds() < BEAT_SECONDS:
+    if seen is not None and not seen.ended and (at - seen.at).total_seconds() < BEAT_SECONDS:
         return
     with store.begin() as session:
         insert_ignoring_conflicts(session.connection(), WorkerSeen, [{"owner": owner, "at": at}])
-        session.execute(update(WorkerSeen).where(col(WorkerSeen.owner) == owner).values(at=at))
+        session.execute(update(WorkerSeen).where(col(WorkerSeen.owner) == owner).values(at=at, ended=False))
         session.execute(delete(WorkerSeen).where(col(WorkerSeen.at) < at - timedelta(days=1)))
 
 

@@ -41,6 +41,7 @@ _LOCKS = {
 # PostgreSQL's codes of what goes well when it is tried again: serialization failure, deadlock, and a row that somebody
 # else's new row began to refer to
 _PASSING = ("40001", "40P01", "23503")
+_UNDECODABLE = "Could not decode to UTF-8"
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,8 @@ def is_collision(error: BaseException) -> bool:
 
 def is_unavailable(error: BaseException) -> bool:
     """True for a failure that may pass by itself: locked, disconnected, disk full."""
+    if _UNDECODABLE in str(getattr(error, "orig", "")):  # SQLite's word for a damaged row, and no state of the database
+        return False
     return isinstance(error, OperationalError | InterfaceError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )

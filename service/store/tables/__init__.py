@@ -9,7 +9,16 @@ from sqlmodel import SQLModel
 from service.store.tables.audit import Audit, ErasureReceipt
 from service.store.tables.base import new_id, now
 from service.store.tables.conversations import Conversation, Message
-from service.store.tables.curation import Band, CleanMessage, Cluster, ClusterText, Quarantine, Rejection, WorkerSeen
+from service.store.tables.curation import (
+    Band,
+    CleanMessage,
+    Cluster,
+    ClusterText,
+    Quarantine,
+    Rejection,
+    WorkerCrash,
+    WorkerSeen,
+)
 from service.store.tables.feedback import Comparison, ComparisonEvent, Correction, Satisfaction, Vote, VoteEvent
 from service.store.tables.models import Model, Promotion, ServedForm
 from service.store.tables.people import ApiKey, App, KeyCheck, Person
@@ -59,6 +68,7 @@ __all__ = [
     "Stage",
     "Vote",
     "VoteEvent",
+    "WorkerCrash",
     "WorkerSeen",
     "WriteProbe",
     "new_id",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.base import new_id, now
@@ -16,7 +16,10 @@ class Conversation(SQLModel, table=True):
     `sealed_secret` seeds the surrogates and goes with the raw text.
     """
 
-    __table_args__ = (UniqueConstraint("app_id", "client_hmac"), Index("ix_conversation_due", "state", "received_at"))
+    __table_args__ = (
+        UniqueConstraint("app_id", "client_hmac"),
+        Index("ix_conversation_due", "state", "heavy", "received_at"),
+    )
 
     id: str = Field(default_factory=new_id, primary_key=True)
     app_id: str = Field(foreign_key="app.id")
@@ -34,6 +37,8 @@ class Conversation(SQLModel, table=True):
     raw_deleted_at: datetime | None = None
     sealed_meta: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # client id, hints, model, metadata
     sealed_secret: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    # while it waits: costly to curate, so behind all that are not
+    heavy: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     curation_lease_until: float | None = None  # seconds since the epoch; while it runs one worker curates this
     language: str | None = None
     topic: str | None = None

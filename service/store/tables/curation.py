@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, LargeBinary
+from sqlalchemy import Column, Index, LargeBinary, false
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.base import json_column, new_id, now
@@ -71,9 +71,21 @@ class Quarantine(SQLModel, table=True):
 
 
 class WorkerSeen(SQLModel, table=True):
-    """When each worker was last alive; rows older than a day go."""
+    """When each worker was last alive, and whether it said that it ends; rows older than a day go."""
 
     __tablename__ = "worker_seen"
 
     owner: str = Field(primary_key=True)  # host:pid
     at: datetime = Field(default_factory=now)
+    ended: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+
+
+class WorkerCrash(SQLModel, table=True):
+    """A worker that ended without having been told to; rows older than a day go."""
+
+    __tablename__ = "worker_crash"
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    owner: str  # host:pid
+    how: str  # the kind of error, or that it was killed; no text of anybody's
+    at: datetime = Field(default_factory=now, index=True)
