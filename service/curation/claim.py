@@ -17,7 +17,7 @@ from service.curation.budget import Spending
 from service.ingest.prepare import read_meta
 from service.store import corrections, curation, people, tables
 from service.store.corrections import StoredCorrection
-from service.store.session import Store, is_unavailable
+from service.store.session import Store, is_collision, is_unavailable
 from service.vault import PersonKey, PersonKeys, TextKey, Vault, meta_place, raw_place, secret_place
 
 LEASE_SECONDS = 60.0
@@ -132,6 +132,8 @@ def _open(store: Store, vault: Vault, ids: Sequence[str]) -> Claimed:
     except Exception as error:
         if is_unavailable(error):
             raise
+        if len(ids) == 1 and is_collision(error):  # it is being forgotten, most likely; if not, the lease ends
+            return Claimed()
         if len(ids) == 1:
             return Claimed(unreadable=[Unreadable(ids[0], f"unreadable:{type(error).__name__}")])
     each = [_open(store, vault, [id]) for id in ids]

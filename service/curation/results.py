@@ -14,7 +14,7 @@ from pipelines.curate.cluster import same_cluster
 from pipelines.records import CleanConversation, Curated, Part, Rejected, Signature
 from service.curation.claim import Job, Unreadable
 from service.store import clusters, corrections, curation, tables
-from service.store.session import Store, is_unavailable
+from service.store.session import Store, is_collision, is_unavailable
 from service.store.tables import Quarantine, Rejection, new_id, now
 from service.vault import Vault, clean_place
 
@@ -37,6 +37,8 @@ def store_results(store: Store, vault: Vault, done: Sequence[Done]) -> Counter[s
     except Exception as error:
         if is_unavailable(error):
             raise
+        if len(done) == 1 and is_collision(error):  # it is being forgotten, most likely; if not, the lease ends
+            return Counter()
         if len(done) == 1:
             bad = Unreadable(done[0].job.row.id, f"not_stored:{type(error).__name__}")
             return store_unreadable(store, [bad])

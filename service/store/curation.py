@@ -59,10 +59,12 @@ def leased(session: Session, ids: Sequence[str]) -> list[Conversation]:
 
 
 def give_back(session: Session, ids: Sequence[str], heavy: bool | None = None) -> None:
-    """Ends the leases of conversations that still wait; with `heavy`, into that lane."""
-    values: dict[str, Any] = {"curation_lease_until": None} | ({} if heavy is None else {"heavy": heavy})
+    """Ends the leases of conversations that still wait; with `heavy`, into that lane. Those somebody holds keep theirs."""
     wait = (col(Conversation.id).in_(ids), col(Conversation.state) == "received")
-    session.execute(update(Conversation).where(*wait).values(**values))
+    query = select(Conversation.id).where(*wait).order_by(col(Conversation.id)).with_for_update(skip_locked=True)
+    values: dict[str, Any] = {"curation_lease_until": None} | ({} if heavy is None else {"heavy": heavy})
+    free = session.exec(query).all()
+    session.execute(update(Conversation).where(col(Conversation.id).in_(free)).values(**values))
 
 
 def quarantine(session: Session, id: str, reason: str, at: datetime) -> bool:
