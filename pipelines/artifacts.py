@@ -27,13 +27,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.errors import ArtifactError, DataError
+from pipelines.errors import ArtifactError, DataError, NoSpace
 from pipelines.progress import PROGRESS_FILE
 
 Output = TypeVar("Output", bound=BaseModel)
 Line = TypeVar("Line", bound=BaseModel)
 _CHUNK_BYTES = 1 << 20
 _READS = "reads.sha256"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Manifest(BaseModel):
@@ -266,13 +267,24 @@ def new_file(out: Path, needed_bytes: int) -> Iterator[Path]:
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
-    """Raises ArtifactError if the disk under `folder` lacks that many bytes and a margin of 1 percent + 1 MB."""
+    """Raises NoSpace if the disk under `folder` lacks that many bytes and a margin of 1 percent + 1 MB."""
     free = shutil.disk_usage(folder).free
     wanted = needed_bytes + needed_bytes // 100 + (1 << 20)
     if free < wanted:
-        raise ArtifactError(
+        raise NoSpace(
             f"{folder} has {free >> 20} MB free where {(wanted >> 20) + 1} MB are needed; make room on that disk"
         )
+
+
+@contextmanager
+def naming_full_disks(folder: Path) -> Iterator[None]:
+    """Make NoSpace of the error of a full disk, whatever was being written under the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(f"the disk under {folder} is full") from error
+        raise
 
 
 @contextmanager
@@ -285,8 +297,9 @@ def _written(out: Path, needed_bytes: int) -> Iterator[Path]:
         yield temporary
         sync(out.parent)
     except OSError as error:
-        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
-        raise ArtifactError(f"cannot write {out}: {reason}") from error
+        if error.errno in _FULL:
+            raise NoSpace(f"cannot write {out}: the disk is full") from error
+        raise ArtifactError(f"cannot write {out}: {error.strerror or error}") from error
     finally:
         _remove(temporary)
 

@@ -7,7 +7,8 @@ PerennialError            one clear sentence: what was wrong, with which value, 
 │   └── SuiteError        a suite that is missing, empty or malformed
 ├── ArtifactError         a file or folder on disk that is missing, changed or half-written
 │   ├── ModelError        weights, tokenizer or adapter that cannot be used
-│   └── GGUFError         a GGUF that is missing, corrupt or has the wrong tensor types
+│   ├── GGUFError         a GGUF that is missing, corrupt or has the wrong tensor types
+│   └── NoSpace           a disk that is full, or too small for what is to be written
 ├── TrainingError         training that cannot start or went wrong (no trained token, NaN loss)
 │   └── NothingToLearn    preference training without an example, or with answers of one label only
 ├── Refused               an act that the rules do not allow (promote a failed candidate)
@@ -50,6 +51,10 @@ class ModelError(ArtifactError):
 
 
 class GGUFError(ArtifactError):
+    pass
+
+
+class NoSpace(ArtifactError):
     pass
 
 

@@ -7,8 +7,10 @@ import json
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO, cast
 
 import structlog
 
@@ -19,6 +21,7 @@ _PROJECT = Path(__file__).resolve().parent.parent
 
 def set_up_logging(level: int = logging.INFO) -> None:
     """Makes structlog and the standard library's loggers write one JSON line per event; call once per process."""
+    words = cast(TextIO, _Words(sys.stderr))
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -26,12 +29,28 @@ def set_up_logging(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=words),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(words)
     handler.setFormatter(_OneEvent())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _Words:
+    """A stream whose failures stay its own: a full disk under a log ends no process, and no thread that stores."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def place_of(error: BaseException) -> str:

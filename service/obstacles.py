@@ -10,7 +10,8 @@ engine_refuses     the engine cannot load the champion: its file has changed, sa
 champion_missing   the champion's file is gone
 champion_tainted   the champion learned from a person who was erased
 no_champion        nothing answers chat yet, or the first champion could not be made
-disk_full          less is free than a round needs
+disk_low           little is free; told before rounds have to stop
+disk_full          less is free than must be: rounds wait, conversations are stored
 recipe_unusable    the settings name a recipe that cannot be read
 unrated, consent   too few conversations can train, and why
 port_taken         the address to listen on is another program's (only at the start)
@@ -18,7 +19,6 @@ port_taken         the address to listen on is another program's (only at the st
 Shown by `perennial up`, `perennial plan`, GET /healthz and the overview.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +33,7 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_file import load_recipe
 from service.engine.state import engine_view, read_watch
 from service.models.origin import read_preparation
+from service.room import GIGABYTE, LOW, free_bytes
 from service.settings import MAX_PORT, Settings
 from service.store import models
 from service.store.crashes import KILLED, crashes_since
@@ -46,7 +47,6 @@ LATE_SECONDS = 300.0  # a conversation that waits longer than this for curation
 MAX_CRASHES, CRASH_WINDOW = 3, timedelta(minutes=10)  # of workers: so many within so long are no accident
 SILENT_SECONDS = 60.0  # a worker that did not say for this long that it is alive
 NOTHING = "Nothing stops you."
-_GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
@@ -210,13 +210,17 @@ _START_ENGINE = "Start it: `perennial engine`, or everything with `perennial up`
 
 
 def _disk(settings: Settings) -> Iterator[Obstacle]:
-    free = shutil.disk_usage(settings.home).free
-    if free < settings.min_free_bytes:
+    free, least = free_bytes(settings), settings.min_free_bytes
+    if free >= LOW * least:
+        return
+    said = f"{free / GIGABYTE:.2f} GB are free where the home folder lies"
+    cure = "Delete old models with `perennial gc`, or make room; the limit is PERENNIAL_MIN_FREE_BYTES"
+    if free < least:
         yield Obstacle(
-            "disk_full",
-            f"{free / _GIGABYTE:.2f} GB are free where the home folder lies, less than {settings.min_free_bytes / _GIGABYTE:.2f}",
-            "Delete old models with `perennial gc`, or make room; the limit is PERENNIAL_MIN_FREE_BYTES",
+            "disk_full", f"{said}, less than {least / GIGABYTE:.2f}: rounds wait, conversations are still stored", cure
         )
+    else:
+        yield Obstacle("disk_low", f"{said}; rounds stop below {least / GIGABYTE:.2f}", cure, degrades=False)
 
 
 def _data(settings: Settings, session: Session, recipe: Recipe | None, counts: Counts) -> Iterator[Obstacle]:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.engine.client import engine_status
+
 STALE_SECONDS = 5.0
 
 State = Literal["serving", "loading", "empty", "down"]
@@ -63,11 +65,29 @@ def read_watch(home: Path) -> WatchFile | None:
         return None
 
 
+def _ask(home: Path) -> WatchFile | None:
+    """What the engine says of itself, where engine.json is old: a full disk keeps the supervisor from writing it."""
+    status = engine_status(home)
+    if status is None:
+        return None
+    return WatchFile(
+        supervisor_pid=0,
+        engine_pid=status.pid,
+        model=status.model,
+        sha256=status.form.sha256 if status.form else None,
+        loading=status.loading,
+        restarts=0,
+        problem="",
+    )
+
+
 def engine_view(home: Path, champion: str | None, clock: float | None = None) -> EngineView:
     """How the engine of this home stands, given the champion that it should serve."""
     watch = read_watch(home)
     now = time.time() if clock is None else clock
-    if watch is None or now - watch.at > STALE_SECONDS:
+    if watch is None or abs(now - watch.at) > STALE_SECONDS:
+        watch = _ask(home)
+    if watch is None:
         return EngineView("down", None, None, "nobody runs it: start `perennial engine`")
     if watch.model is None and watch.loading is None:
         waiting = "no champion yet" if champion is None else "it is starting"

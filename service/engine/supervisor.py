@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import Busy, PerennialError
 from pipelines.gguf.protocol import LoadRequest, Status, socket_path
@@ -74,6 +74,7 @@ class Supervisor:
         self._retry_at = 0.0
         self._problem = ""
         self._watch: WatchFile | None = None
+        self._is_mute = False
         _end_orphan(settings.home)
         self._follow_link()
 
@@ -98,14 +99,21 @@ class Supervisor:
                 self._child.process.wait(STOP_SECONDS)
             self._child.close()
         self._loader.shutdown(wait=True)
-        watch_path(self._settings.home).unlink(missing_ok=True)
+        with suppress(OSError):
+            watch_path(self._settings.home).unlink(missing_ok=True)
 
     def _keep_alive(self, clock: float) -> None:
         if self._child and (code := self._child.process.poll()) is not None:
             self._child.close()
             self._note_crash(clock, ended_with(code))
         if self._child is None and clock >= self._next_start:
-            self._child = _start(self._settings)
+            try:
+                self._child = _start(self._settings)
+            except OSError as error:
+                self._problem = f"the engine cannot be started: {error.strerror}"
+                self._next_start = clock + RETRY_LOAD_SECONDS
+                _log.error("engine_not_started", error=error.strerror)
+                return
             self._started = self._heard = clock
             self._restarts += 1
             self._retry_at = 0.0
@@ -150,7 +158,7 @@ class Supervisor:
         try:
             with self._store.read() as session:
                 form = models.champion_form(session)
-        except OperationalError as error:
+        except SQLAlchemyError as error:
             _log.warning("champion_unknown", error=type(error).__name__)
             return self._wanted
         if form is None:
@@ -162,11 +170,10 @@ class Supervisor:
         try:
             with self._store.read() as session:
                 form = models.champion_form(session)
-        except OperationalError as error:
-            _log.warning("champion_unknown", error=type(error).__name__)
-            return
-        if form is not None:
-            files.link_champion(self._settings.home, form)
+            if form is not None:
+                files.link_champion(self._settings.home, form)
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("champion_link_unknown", error=type(error).__name__)
 
     def _tell(self, status: Status | None, clock: float) -> None:
         """Write engine.json when something changed, and at least once a second."""
@@ -182,7 +189,13 @@ class Supervisor:
         if watch == self._watch and clock - self._beat < BEAT_SECONDS:
             return
         self._watch, self._beat = watch, clock
-        write_watch(self._settings.home, watch, time.time())
+        try:
+            write_watch(self._settings.home, watch, time.time())
+            self._is_mute = False
+        except OSError as error:  # a full disk; whoever wants to know asks the engine (state.py)
+            if not self._is_mute:
+                _log.warning("engine_json_not_written", error=error.strerror)
+            self._is_mute = True
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pipelines.errors import NoSpace
 from service.logs import set_up_logging
 from service.rounds.execution import execute
 from service.rounds.requests import Claim
@@ -15,6 +16,7 @@ from service.store.session import open_store
 from service.vault import open_vault
 
 _PATHS = ("home", "project")
+_RETRY_SECONDS = 600.0  # what a stage needs is known only to the stage, so it is tried
 
 
 def turn(claimed: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +27,9 @@ def turn(claimed: dict[str, Any]) -> dict[str, Any]:
     try:
         claim = Claim(store, claimed["round"], claimed["fence"])
         return {"state": execute(settings, store, open_vault(settings, store), claim)}
+    except NoSpace as error:
+        claim.put_back(f"it waits for room: {error}", _RETRY_SECONDS)
+        return {"state": "requested"}
     finally:
         store.close()
 

@@ -15,7 +15,7 @@ from sqlmodel import Session
 
 from pipelines import artifacts, remedies
 from pipelines.context import Adapter, Baseline, RoundContext, RoundResult, RunRound
-from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, PerennialError
+from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, NoSpace, PerennialError
 from pipelines.feedback.reasons import MIXTURE as MIXTURE_REASONS
 from pipelines.recipe import Recipe
 from pipelines.records import FeedbackFate, Record, SnapshotItem
@@ -44,9 +44,8 @@ class Pins(Record):
 def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: RunRound | None = None) -> str:
     """Run a claimed round to its end and give its final state; a round that was started goes on where it stopped.
 
-    `run` is pipelines.round.run_round, loaded only here: its stages reach for lm-eval and the like, which the other
-    processes of the app side never load. Errors of pipelines.errors end the round with their sentence; others end it
-    too, and are raised.
+    `run` is pipelines.round.run_round, loaded only here: its stages reach for lm-eval and the like. Errors of
+    pipelines.errors end the round with their sentence, all but NoSpace, which is raised; others end it too, and are raised.
     """
     try:
         run = run or _spine()
@@ -56,6 +55,8 @@ def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: R
         state, message = _STATES[result.outcome], " ".join(result.reasons)
     except Cancelled as error:
         state, message = "cancelled", str(error)
+    except NoSpace:
+        raise
     except PerennialError as error:
         state, message = "error", str(error)
     except Exception as error:
@@ -208,7 +209,8 @@ class _Attempt:
     def run(self, run: RunRound, recipe: Recipe, corpus: StoreCorpus, context: RoundContext) -> RoundResult:
         attempt = artifacts.Attempt(self._path, self._claim.fence, self._claim.check)
         try:
-            return run(recipe, attempt, corpus, context, self)
+            with artifacts.naming_full_disks(self._path):
+                return run(recipe, attempt, corpus, context, self)
         except PerennialError as error:
             self._fail("cancelled" if isinstance(error, Cancelled) else "error", str(error))
             raise

@@ -98,6 +98,13 @@ class Claim:
         with self.store.begin() as session:
             rounds.release(session, self.round_id, self.fence)
 
+    def put_back(self, why: str, wait_seconds: float = 0.0) -> None:
+        """Let the round wait and say why; it goes on from its last finished stage, after so many seconds or later."""
+        with self.store.begin() as session:
+            not_before = time.time() + wait_seconds if wait_seconds else None
+            rounds.put_back(session, self.round_id, self.fence, why, not_before)
+        _log.warning("round_waits", round=self.round_id, why=why)
+
     def count_crash(self) -> int:
         """Note that the round's process crashed, and give how often it has in a row without finishing a stage.
 
@@ -183,6 +190,17 @@ def claim_round(store: Store, owner: str, lease_seconds: float) -> tuple[Round, 
         return None
     _log.info("round_claimed", round=claimed.id, fence=claimed.fence, owner=owner)
     return claimed, Claim(store, claimed.id, claimed.fence)
+
+
+def say_why_waiting(store: Store, why: str) -> None:
+    """Note on every round that waits for a worker why none takes it."""
+    with store.read() as session:
+        if not rounds.waiting_otherwise(session, why):
+            return
+    with store.begin() as session:
+        for row in rounds.waiting_otherwise(session, why):
+            row.message = why
+            session.add(row)
 
 
 def release_dead(store: Store, host: str) -> int:

@@ -21,9 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipelines.errors import Cancelled
 from pipelines.isolated import Child, ended_with
 from service.liveness import another_lives
+from service.room import RoundRoom
 from service.rounds.child import settings_record
 from service.rounds.chores import Chore, open_chores
-from service.rounds.requests import Claim, claim_round, release_dead, sweep_leftovers
+from service.rounds.requests import Claim, claim_round, release_dead, say_why_waiting, sweep_leftovers
 from service.rounds.schedule import start_schedules
 from service.settings import Settings
 from service.store import crashes
@@ -92,19 +93,16 @@ def _work(
     settings: Settings, store: Store, owner: str, chores: Sequence[Chore], once: bool, stop: threading.Event
 ) -> None:
     running: RoundProcess | None = None
+    room = RoundRoom(settings)
     try:
         while not stop.is_set():
             try:
-                if running is not None and running.ended():
-                    running = None
-                    sweep_leftovers(settings, store)
-                if running is None:
-                    running = _claim(settings, store, owner)
+                running = _next(settings, store, owner, room, running)
                 busy = any([chore() for chore in chores])
             except Exception as error:
-                if not is_unavailable(error):
+                if not (is_unavailable(error) or isinstance(error, OSError)):  # an OSError: a full disk, say
                     raise
-                _log.warning("worker_waits_for_database", error=type(error).__name__)
+                _log.warning("worker_waits", error=type(error).__name__)
                 busy = False
             if once and running is None and not busy:
                 return
@@ -115,9 +113,31 @@ def _work(
             running.give_up()
 
 
+def _next(
+    settings: Settings, store: Store, owner: str, room: RoundRoom, running: "RoundProcess | None"
+) -> "RoundProcess | None":
+    """The round that is to run now: the one that runs, or a new one, or none without room for it on the disk."""
+    if running is not None and running.ended():
+        running = None
+        sweep_leftovers(settings, store)
+    if room.allows():
+        return running or _claim(settings, store, owner)
+    if running is not None:
+        running.put_back(room.sentence)
+        sweep_leftovers(settings, store)
+    say_why_waiting(store, room.sentence)
+    return None
+
+
 def _claim(settings: Settings, store: Store, owner: str) -> "RoundProcess | None":
     claimed = claim_round(store, owner, settings.lease_seconds)
-    return RoundProcess(settings, claimed[1]) if claimed else None
+    if claimed is None:
+        return None
+    try:
+        return RoundProcess(settings, claimed[1])
+    except OSError:  # no room for its log, no process to be had
+        claimed[1].release()
+        raise
 
 
 class RoundProcess:
@@ -159,6 +179,11 @@ class RoundProcess:
         """Kill the group and let the next worker go on with the round at once."""
         self._end()
         self._claim.release()
+
+    def put_back(self, why: str) -> None:
+        """Kill the group and let the round wait, saying why."""
+        self._end()
+        self._claim.put_back(why)
 
     def _end(self) -> None:
         self._finished.set()

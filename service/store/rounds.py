@@ -66,12 +66,16 @@ def running_rounds(session: Session) -> list[Round]:
 
 def claim_round(session: Session, owner: str, clock: float, lease_seconds: float) -> Round | None:
     """Take the oldest round that waits, or whose worker let its lease run out; its fence grows by one."""
-    abandoned = and_(
-        col(Round.state) == "running", or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
-    )
-    due = and_(or_(col(Round.state) == "requested", abandoned), col(Round.cancel_requested).is_(False))
+    free = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
+    due = and_(col(Round.state).in_(OPEN_STATES), free, col(Round.cancel_requested).is_(False))
     first = select(col(Round.id)).where(due).order_by(col(Round.id)).limit(1).with_for_update(skip_locked=True)
-    values = {"state": "running", "owner": owner, "lease_until": clock + lease_seconds, "fence": col(Round.fence) + 1}
+    values = {
+        "state": "running",
+        "owner": owner,
+        "lease_until": clock + lease_seconds,
+        "fence": col(Round.fence) + 1,
+        "message": "",
+    }
     statement = update(Round).where(col(Round.id) == first.scalar_subquery()).values(**values).returning(col(Round.id))
     claimed = session.execute(statement).scalar_one_or_none()
     if claimed is None:
@@ -84,7 +88,7 @@ def claim_round(session: Session, owner: str, clock: float, lease_seconds: float
 
 def end_abandoned_cancels(session: Session, clock: float) -> int:
     """Rounds that were to be cancelled and whose worker is gone become cancelled."""
-    gone = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
+    gone = or_(col(Round.state) == "requested", col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
     waiting = and_(col(Round.cancel_requested).is_(True), col(Round.state).in_(OPEN_STATES), gone)
     values = {"state": "cancelled", "finished_at": now(), "lease_until": None}
     ended = session.execute(
@@ -103,6 +107,18 @@ def renew_lease(session: Session, round_id: int, fence: int, until: float) -> bo
 def release(session: Session, round_id: int, fence: int) -> None:
     """Give the claim back, so that the next worker need not wait for the lease to run out."""
     session.execute(update(Round).where(*_ours(round_id, fence)).values(lease_until=None, owner=None))
+
+
+def put_back(session: Session, round_id: int, fence: int, why: str, not_before: float | None) -> None:
+    """Let a claimed round wait again and say why; nobody claims it before that time (seconds since the epoch)."""
+    values = {"state": "requested", "owner": None, "lease_until": not_before, "message": why}
+    session.execute(update(Round).where(*_ours(round_id, fence)).values(**values))
+
+
+def waiting_otherwise(session: Session, why: str) -> list[Round]:
+    """The rounds that wait to be claimed and do not say `why`."""
+    query = select(Round).where(col(Round.state) == "requested", col(Round.message) != why)
+    return list(session.exec(query).all())
 
 
 def check_claim(session: Session, round_id: int, fence: int, *, lock: bool = False) -> None:

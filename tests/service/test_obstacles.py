@@ -16,6 +16,7 @@ from pipelines.recipe_file import load_recipe
 from service.erasure import forget
 from service.models.origin import make_first_champion, read_preparation
 from service.obstacles import Obstacle, find_obstacles
+from service.room import free_bytes
 from service.settings import Settings
 from service.store import health, tables
 from service.store.session import Store
@@ -141,10 +142,14 @@ def test_a_preparation_whose_process_is_gone_is_no_preparation(tmp_path: Path) -
     assert read_preparation(tmp_path) is None
 
 
-def test_a_disk_with_less_free_than_allowed_is_told(settings: Settings, store: Store, with_settings: Change) -> None:
-    assert "disk_full" not in by_name(with_settings(min_free_bytes=1), store)
-    found = by_name(with_settings(min_free_bytes=1 << 60), store)["disk_full"]
-    assert "GB are free" in found.sentence and "perennial gc" in found.cure
+def test_a_disk_is_told_before_it_is_too_full_for_rounds(store: Store, with_settings: Change) -> None:
+    assert not {"disk_low", "disk_full"} & by_name(with_settings(min_free_bytes=1), store).keys()
+    free = free_bytes(with_settings())
+    low = by_name(with_settings(min_free_bytes=free // 2), store)
+    assert "rounds stop below" in low["disk_low"].sentence and not low["disk_low"].degrades and "disk_full" not in low
+    full = by_name(with_settings(min_free_bytes=free * 2), store)
+    assert "rounds wait, conversations are still stored" in full["disk_full"].sentence and "disk_low" not in full
+    assert "perennial gc" in full["disk_full"].cure and full["disk_full"].degrades
 
 
 def test_conversations_without_rating_or_consent_are_counted_while_too_few_can_train(

@@ -15,9 +15,11 @@ import pytest
 from pipelines.errors import PerennialError
 from service.cli.parts import MAX_FAILURES, WINDOW_SECONDS, Ends, Parts
 from service.demo.processes import free_port
+from service.engine.state import STALE_SECONDS, engine_view
 from service.settings import Settings
 from service.store.health import last_beat
 from service.store.session import open_store
+from tests.disks import fill, small_disk
 from tests.service.cli.test_up import PROJECT, UP, environment
 
 PATIENCE_SECONDS = 90.0
@@ -34,6 +36,16 @@ def runs(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def family_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Web, worker, the engine's supervisor and the engine; the making of the first champion has failed by then."""
+
+    def running() -> list[psutil.Process]:
+        return [one for one in psutil.Process(process.pid).children(recursive=True) if runs(one)]
+
+    wait_for(lambda: len(running()) == 4)
+    return running()
 
 
 @contextmanager
@@ -56,8 +68,7 @@ def up(home: Path, port: int) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
 def test_up_is_alone_in_its_home_and_killed_it_leaves_nobody_behind(tmp_path: Path) -> None:
     port = free_port(0)
     with up(tmp_path / "home", port) as (first, log):
-        family = psutil.Process(first.pid).children(recursive=True)
-        assert len(family) >= 4, "web, worker, the engine and its supervisor"
+        family = family_of(first)
         other = subprocess.run(
             UP.split(), cwd=PROJECT, env=environment(tmp_path / "home", free_port(0)), capture_output=True, text=True
         )
@@ -67,7 +78,7 @@ def test_up_is_alone_in_its_home_and_killed_it_leaves_nobody_behind(tmp_path: Pa
         # the socket is `up`'s: whoever comes now waits for the next web process instead of being refused
         assert is_ready(port) and first.poll() is None
         assert "serve ended with SIGKILL; starting it again in 1 s" in log.read_text()
-        family = psutil.Process(first.pid).children(recursive=True)
+        family = family_of(first)
         first.kill()
         first.wait()
         wait_for(lambda: not any(runs(one) for one in family))
@@ -75,6 +86,21 @@ def test_up_is_alone_in_its_home_and_killed_it_leaves_nobody_behind(tmp_path: Pa
         with up(tmp_path / "home", port) as (second, log):
             assert second.poll() is None and is_ready(port)
     assert second.returncode == 0 and "Traceback" not in log.read_text()
+
+
+def test_a_full_disk_ends_nobody_and_is_over_when_it_is(tmp_path: Path) -> None:
+    port = free_port(0)
+    with small_disk(tmp_path / "disk", 16 << 20) as disk, up(disk / "home", port) as (process, _):
+        family = family_of(process)
+        everything = fill(disk)
+        wait_for(lambda: not is_ready(port))
+        wait_for(lambda: time.time() - (disk / "home" / "engine.json").stat().st_mtime > 2 * STALE_SECONDS)
+        assert engine_view(disk / "home", None).state == "empty", "it answers, though nobody can write that down"
+        everything.unlink()
+        wait_for(lambda: is_ready(port))
+        row = {"id": "c", "user": "ana", "messages": [{"role": "user", "content": "Hi"}]}
+        sent = httpx.post(f"http://127.0.0.1:{port}/v1/conversations", json=row, trust_env=False, timeout=30)
+        assert sent.status_code == 201 and all(runs(one) for one in family) and process.poll() is None
 
 
 def is_ready(port: int) -> bool:
