@@ -78,6 +78,11 @@ class Settings:
         return self.home / "keys"
 
     @property
+    def key_file(self) -> Path:
+        """The master key, unless it is in the environment."""
+        return self.keys / "master.key"
+
+    @property
     def rounds(self) -> Path:
         """Where rounds keep their stages."""
         return self.home / "rounds"
@@ -156,7 +161,7 @@ def make_home(home: Path) -> None:
     """
     probe = home / f".write-test.{os.getpid()}.{threading.get_native_id()}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
@@ -176,7 +181,7 @@ def keep_settings(home: Path, changes: Mapping[str, str | None]) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     others = [line for line in lines if line.partition("=")[0].strip() not in changes]
     added = [f"{name}={value}" for name, value in changes.items() if value is not None]
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(path, "\n".join([*others, *added]) + "\n")
     path.chmod(0o600)  # it may hold the database's password
 

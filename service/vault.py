@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlmodel import Session
 
 from pipelines.errors import ArtifactError, InputError
+from service.private_files import check_private
 from service.settings import Settings
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.session import Store
@@ -245,7 +246,7 @@ class PersonKeys:
 def _master_key(settings: Settings, may_create: bool) -> bytes:
     if settings.master_key is not None:
         return _parse_key(settings.master_key)
-    path = settings.keys / "master.key"
+    path = settings.key_file
     if not path.exists():
         if not may_create:
             raise InputError(
@@ -253,6 +254,7 @@ def _master_key(settings: Settings, may_create: bool) -> bytes:
                 "or into PERENNIAL_MASTER_KEY"
             )
         _create_key_file(path)
+    check_private(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise InputError(f"the master key file {path} has {len(key)} bytes and must have {KEY_BYTES}; restore it")
@@ -299,7 +301,7 @@ def _parse_key(text: str) -> bytes:
 
 
 def _source(settings: Settings) -> str:
-    return "PERENNIAL_MASTER_KEY" if settings.master_key is not None else str(settings.keys / "master.key")
+    return "PERENNIAL_MASTER_KEY" if settings.master_key is not None else str(settings.key_file)
 
 
 def _keyed_hash(key: bytes, parts: tuple[str, ...]) -> str:

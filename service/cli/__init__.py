@@ -14,6 +14,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageErro
 from pipelines.errors import Cancelled, PerennialError
 from service.cli import admin, data, models, processes, rounds
 from service.logs import set_up_logging
+from service.private_files import private_files
 from service.settings import load_settings
 from service.store.trouble import explain
 
@@ -46,6 +47,11 @@ def options(
 def main() -> None:
     """Run the command; whatever a person can cause ends in one sentence and a status of its own."""
     set_up_logging(logging.WARNING)
+    with private_files():
+        _run()
+
+
+def _run() -> None:
     try:
         sys.exit(app(prog_name="perennial", standalone_mode=False))
     except NoArgsIsHelpError as error:

@@ -12,6 +12,7 @@ from pipelines.errors import NotFound, Refused
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service import curation, erasure
 from service.cli.home import Home, console, open_home, whoami
+from service.cli.user_ids import FROM_INPUT, read_user, refuse_typed_key
 from service.ingest import DEFAULT_APP
 from service.ingest.importers import ndjson
 from service.ingest.importers.post import direct_post, http_post
@@ -21,6 +22,7 @@ from service.store import conversations, people
 from service.store.health import backlog
 from service.store.tables import Conversation
 
+IMPORT_USER = "import"
 App = Annotated[str, typer.Option(help="the app that the data belongs to")]
 _SHOWN_PROBLEMS = 20
 
@@ -35,7 +37,9 @@ def register(app: typer.Typer) -> None:
 def import_file(
     file: Annotated[Path, typer.Argument(help="NDJSON in the API's shape, or ChatML JSONL with `messages` only")],
     app: Annotated[str | None, typer.Option(help="the app of lines that name none")] = None,
-    user: Annotated[str, typer.Option(help="whose conversations lines without a user are")] = "import",
+    user: Annotated[
+        str, typer.Option(help="-: lines without a user are of the one who is asked for, or read from standard input")
+    ] = IMPORT_USER,
     consent: Annotated[
         bool | None, typer.Option("--consent/--no-consent", help="may lines that do not say be trained on?")
     ] = None,
@@ -43,7 +47,10 @@ def import_file(
         str | None, typer.Option(help="how lines that hold no rating are rated: 1 to 5, up or down")
     ] = None,
     url: Annotated[str | None, typer.Option(help="send to a running service instead of the database")] = None,
-    key: Annotated[str | None, typer.Option(envvar="API_KEY", help="API key for --url")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="API_KEY", callback=refuse_typed_key, help="API key for --url, from the environment only"),
+    ] = None,
 ) -> None:
     """Import a file; run it again after an interruption and it goes on where it stopped.
 
@@ -60,7 +67,7 @@ def import_file(
             home.settings.home,
             consent=consent,
             rating=rated,
-            user=user,
+            user=user if user == IMPORT_USER else read_user(user),
             app=app,
             target=url or home.settings.database_url,
             progress=lambda done, total: shown.update(name, done, total),
@@ -110,12 +117,15 @@ def curate(
 
 
 def forget(
-    user: Annotated[str, typer.Argument(help="the app's id of the user")],
+    user: Annotated[
+        str, typer.Argument(metavar="[-]", help="its id is asked for, or read from standard input")
+    ] = FROM_INPUT,
     app: App = DEFAULT_APP,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
     """Destroy a person's key, and with it all their text, after showing what goes and asking; it cannot be undone."""
     home = open_home()
+    user = read_user(user)
     _show_footprint(erasure.footprint(home.store, home.vault, app, user))
     if not yes and not _agrees():
         console.print("Nothing was forgotten.")

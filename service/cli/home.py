@@ -1,6 +1,7 @@
 """What most commands need first: settings, an up-to-date database, the vault, a console."""
 
 import getpass
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 
 from service.obstacles import NOTHING, Obstacle
+from service.private_files import make_private
 from service.settings import Settings, load_settings, make_home
 from service.store.session import Store, migrate, open_store
 from service.vault import Vault, open_vault
@@ -35,6 +37,8 @@ def open_home() -> Home:
     """
     settings = load_settings()
     make_home(settings.home)
+    if told := make_private(settings.home, settings.key_file):
+        print(told, file=sys.stderr)
     migrate(settings)
     store = open_store(settings)
     return Home(settings, store, open_vault(settings, store))

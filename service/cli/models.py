@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from service.cli.home import console, open_home, print_table, whoami, whole
+from service.cli.user_ids import read_user
 from service.ingest import DEFAULT_APP
 from service.models import contributions, promotion
 from service.models.contributions import Contribution, Influence
@@ -42,7 +43,8 @@ def models() -> None:
 def why(
     model_id: Annotated[str, typer.Argument(help="the model's id, from `perennial models`")],
     user: Annotated[
-        str | None, typer.Option(help="the app's id of a user; without it, whom the model owes the most")
+        str | None,
+        typer.Option(help="-: a user whose id is asked for, or read from standard input; without it, the largest ones"),
     ] = None,
     app: Annotated[str, typer.Option(help="the app that the user belongs to")] = DEFAULT_APP,
     top: Annotated[int, typer.Option(help="how many people to list", min=1)] = 20,
@@ -52,7 +54,7 @@ def why(
     if user is None:
         _ranking(contributions.most_influential(home.store, model_id, top), model_id)
     else:
-        _contribution(contributions.contribution(home.store, home.vault, model_id, app, user), model_id)
+        _contribution(contributions.contribution(home.store, home.vault, model_id, app, read_user(user)), model_id)
 
 
 def promote(

@@ -6,8 +6,8 @@ with store.read() as session:    # one consistent view for as long as the block 
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,7 @@ def make_engine(database_url: str, **options: Any) -> Engine:
     if url.database:
         _make_folder(Path(url.database).parent)
     engine = create_engine(url, **options)
+    event.listen(engine, "do_connect", _make_private)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -163,7 +164,7 @@ def make_engine(database_url: str, **options: Any) -> Engine:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise InputError(f"the database's folder {folder} cannot be made: {error.strerror}") from error
 
@@ -190,6 +191,12 @@ def _session(connection: Connection) -> Iterator[Session]:
     with Session(bind=connection, expire_on_commit=False, autoflush=True) as session:
         yield session
         session.flush()
+
+
+def _make_private(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
+    """A database file that is not there yet, for its user alone; SQLite gives its log and its index the same mode."""
+    with suppress(OSError):  # it is there, or SQLite says what is wrong
+        Path(arguments[0]).touch(mode=0o600, exist_ok=False)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

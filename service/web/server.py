@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from pipelines.errors import PerennialError
 from service.api_keys import check_listen, has_keys
 from service.logs import set_up_logging
+from service.private_files import make_private
 from service.rounds.schedule import start_schedules
 from service.settings import Settings, make_home
 from service.store.session import migrate, open_store
@@ -45,6 +46,8 @@ async def run_server(settings: Settings, host: str, port: int, sockets: Sequence
     """
     set_up_logging()
     make_home(settings.home)
+    if told := make_private(settings.home, settings.key_file):
+        _log.warning("home_was_open", what=told)
     migrate(settings)
     store = open_store(settings)
     try:

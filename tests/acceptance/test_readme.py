@@ -125,5 +125,7 @@ def blocks(text: str) -> list[str]:
 
 def commands(block: str) -> list[str]:
     """The commands of a block one by one, those over several lines as they stand."""
-    found = re.findall(r"^(?:curl|\.venv/).*?(?=^curl|^\.venv/|^#|^$|\Z)", block, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(
+        r"^(?:curl|echo|\.venv/).*?(?=^curl|^echo|^\.venv/|^#|^$|\Z)", block, flags=re.DOTALL | re.MULTILINE
+    )
     return [command.strip() for command in found]

@@ -28,8 +28,8 @@ def perennial(sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch):  # ty
     monkeypatch.setenv("PERENNIAL_ALLOW_DEGRADED_NAMES", "1")
     monkeypatch.chdir(PROJECT)
 
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(app, list(words), catch_exceptions=True)
+    def run(*words: str, typed: str = "") -> Result:
+        return CliRunner().invoke(app, list(words), input=typed, catch_exceptions=True)
 
     return run
 
@@ -51,7 +51,7 @@ def test_a_file_is_imported_curated_explained_and_its_person_forgotten(perennial
     assert "1 clean" in perennial("curate").output
     told = perennial("curate", "--explain", "c-1").output
     assert "EMAIL_ADDRESS" in told and "kim@" not in told
-    assert "1 conversations can no longer be read" in perennial("forget", "ana", "--yes").output
+    assert "1 conversations can no longer be read" in perennial("forget", "--yes", typed="ana\n").output
 
 
 def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -100,13 +100,25 @@ def test_a_plan_forecasts_and_warns_without_starting_anything(perennial) -> None
         (("promote", "nobody"), "no model is called 'nobody'"),
         (("round", "show", "7"), "no round has the number 7"),
         (("plan", "nowhere.yaml"), "cannot read the recipe nowhere.yaml"),
-        (("forget", "stranger", "--yes"), "nothing is stored for this user"),
+        (("forget", "--yes"), "no user id came on standard input"),
+        (("forget", "ana", "--yes"), "a user's id does not belong on the command line"),
+        (("why", "m", "--user", "ana"), "a user's id does not belong on the command line"),
+        (("import", "data/samples/month-1.ndjson", "--user", "ana"), "a user's id does not belong on the command line"),
+        (("import", "data/samples/month-1.ndjson", "--key", "pk_x"), "put it into the environment as API_KEY"),
         (("rollback",), "there is no earlier champion"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(perennial, words: tuple[str, ...], sentence: str) -> None:  # type: ignore[no-untyped-def]
     error = perennial(*words).exception
     assert isinstance(error, PerennialError) and sentence in str(error)
+    assert "ana" not in str(error).split() and "pk_x" not in str(error)
+
+
+def test_an_import_takes_the_user_of_lines_without_one_from_standard_input(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n")
+    assert "1 created" in perennial("import", str(tmp_path / "rows.jsonl"), "--user", "-", typed="ana\n").output
+    assert "nothing is stored for this user" in str(perennial("forget", "--yes", typed="stranger\n").exception)
+    assert "forgotten: 1 conversations" in perennial("forget", "-", "--yes", typed="ana\n").output
 
 
 def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings: Settings) -> None:
@@ -128,7 +140,6 @@ def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings:
         ("import data/samples/month-1.ndjson --rating 9", 1, "the rating '9' is none of 1, 2, 3, 4, 5, up, down"),
         ("import data/samples/month-1.ndjson --url here", 1, "'here' is no web address; write e.g. http://127.0.0.1:8600"),
         ("curate --explain nobody", 1, "the app 'default' has no conversation with the id 'nobody'"),
-        ("forget", 2, "missing argument 'user'; see perennial forget --help"),
         ("plan data", 1, "cannot read the recipe data: Is a directory"),
         ("round show x", 2, "invalid value for 'round_id': Input should be a valid integer"),
         ("round cancel 9", 1, "no round has the number 9"),
@@ -251,18 +262,18 @@ def test_models_say_what_tainted_means(two_models: None, perennial) -> None:  # 
 
 def test_forgetting_shows_what_goes_and_asks(sqlite_settings: Settings, tmp_path: Path, perennial) -> None:  # type: ignore[no-untyped-def]
     put_row(perennial, tmp_path)
-    told = at_a_terminal(sqlite_settings, ["forget", "ana"], typed=b"n\n")
+    told = at_a_terminal(sqlite_settings, ["forget"], typed=b"ana\nn\n")
     assert "goes for good: 1 conversations, 1 votes and comparisons, 0 corrections" in told
     assert "Forget this person? [y/N]" in told and "Nothing was forgotten." in told
-    told = at_a_terminal(sqlite_settings, ["forget", "ana"], typed=b"y\n")
+    told = at_a_terminal(sqlite_settings, ["forget"], typed=b"ana\ny\n")
     assert "forgotten: 1 conversations can no longer be read" in told
 
 
 def test_forgetting_in_a_pipe_is_refused_without_yes(sqlite_settings: Settings, tmp_path: Path, perennial) -> None:  # type: ignore[no-untyped-def]
     put_row(perennial, tmp_path)
-    refused = perennial("forget", "ana")
+    refused = perennial("forget", typed="ana\n")
     assert isinstance(refused.exception, Refused) and "elsewhere add --yes" in str(refused.exception)
-    assert "forgotten: 1 conversations" in perennial("forget", "ana", "--yes").output
+    assert "forgotten: 1 conversations" in perennial("forget", "--yes", typed="ana\n").output
 
 
 CLI = [sys.executable, "-m", "service.cli"]

@@ -27,7 +27,7 @@ WORDS = {
     "schedule remove": ["tiny"],
     "plan": [FILE],
     "import": [FILE],
-    "forget": ["ana", "--yes"],
+    "forget": ["--yes"],
     "why": ["m"],
     "promote": ["m"],
     "keys create": ["label", "--scopes", "read"],

@@ -495,15 +495,15 @@ def test_why_speaks_on_the_command_line(sqlite_settings: Settings, monkeypatch: 
     store.close()
     monkeypatch.setenv("PERENNIAL_HOME", str(sqlite_settings.home))
 
-    def told(*words: str) -> str:
-        return " ".join(CliRunner().invoke(app, ["why", *words]).output.split())
+    def told(*words: str, user: str = "") -> str:
+        return " ".join(CliRunner().invoke(app, ["why", *words], input=f"{user}\n").output.split())
 
     assert f"round 1: 1 votes used (siblings: {FEEDBACK_REASONS['siblings']}), weight 0.50" in told(
-        "small-r0001-a1", "--user", "u-2"
+        "small-r0001-a1", "--user", "-", user="u-2"
     )
     assert "learned from nobody" in told("tiny-origin-1") and "1 votes dropped (echo: the answer only repeats" in told(
-        "small-r0001-a1", "--user", "u-3"
+        "small-r0001-a1", "--user", "-", user="u-3"
     )
     assert "feedback weight" in told("small-r0001-a1") and "contributed nothing" in told(
-        "tiny-origin-1", "--user", "u-2"
+        "tiny-origin-1", "--user", "-", user="u-2"
     )
