@@ -236,6 +236,7 @@ class Speaker:
 
     @staticmethod
     def _show(chat: Chat, text: str) -> None:
+        text = text.replace("\0", "")  # which is refused in what comes in, so the chat could not be continued
         if text:
             chat.emit(Text(text=text))
 

@@ -187,6 +187,19 @@ def test_without_an_engine_chat_is_busy_and_says_so(sqlite_settings: Settings) -
             client.chat.completions.create(model="champion", messages=HELLO)  # type: ignore[arg-type]
 
 
+def test_what_the_model_says_can_be_sent_back_to_it(client: openai.OpenAI) -> None:
+    """This one says every byte sooner or later; NUL is refused in what comes in."""
+    said = client.chat.completions.create(
+        model="champion",
+        messages=HELLO,  # type: ignore[arg-type]
+        max_tokens=400,
+        seed=4,
+    )
+    history = [*HELLO, {"role": "assistant", "content": said.choices[0].message.content}, *HELLO]
+    again = client.chat.completions.create(model="champion", messages=history, max_tokens=1)  # type: ignore[call-overload]
+    assert again.choices[0].finish_reason == "length"
+
+
 def test_control_tokens_in_a_message_are_not_obeyed(client: openai.OpenAI) -> None:
     def prompt_tokens(text: str) -> int:
         usage = client.chat.completions.create(
