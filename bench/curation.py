@@ -21,7 +21,7 @@ Planted = tuple[str, str]
 Finding = tuple[str, int, int]
 Finder = Callable[[str, str], list[Finding]]
 
-_ENGLISH = (
+ENGLISH = (
     "Could you help me write a polite reply to this message before the end of the week?",
     "The easiest way is to open the settings and press the button at the bottom of the page.",
     "I have been trying to understand why my program stops after the first line.",
@@ -30,7 +30,7 @@ _ENGLISH = (
     "In 2023 the city had 1,234,567 people, 12.5 % more than in 1990.",
     "Version 2.14.3 fixes the bug in parser.py on line 1042.",
 )
-_KOREAN = (
+KOREAN = (
     "다음 주로 회의를 미뤄야 한다는 내용으로 정중한 답장을 써 주실 수 있나요?",
     "설정을 열고 계정 화면을 고른 다음 맨 아래에 있는 버튼을 누르면 됩니다.",
     "첫 줄을 실행하고 나면 프로그램이 멈추는데 이유를 모르겠어요.",
@@ -157,7 +157,7 @@ def _texts(rng: random.Random) -> list[tuple[str, str, list[Planted]]]:
     texts = []
     for index in range(TEXTS):
         korean = index % 2 == 1
-        sentences = rng.sample(_KOREAN if korean else _ENGLISH, rng.randint(2, 5))
+        sentences = rng.sample(KOREAN if korean else ENGLISH, rng.randint(2, 5))
         values: list[Planted] = []
         if rng.random() < 0.4:
             entity, value = _value(rng, korean)
