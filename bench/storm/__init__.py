@@ -21,14 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from bench.storm.check_api import Verdict, check_api
 from bench.storm.check_database import check_database
 from bench.storm.clients import run_clients
 from bench.storm.databases import GROUNDS, Ground
 from bench.storm.ledger import Ledger
-from bench.storm.recovery import Recovery, waiting_for_curation
+from bench.storm.recovery import Recovery
 from bench.storm.sender import Tally, http_client
 from bench.storm.service import Champion, Service
 from bench.storm.timeline import LONGEST_OUTAGE_SECONDS, Storm, plan
@@ -120,17 +118,17 @@ async def _blow(folder: Path, ground: Ground, started: float, terms: Terms) -> d
     service = Service(folder, ground.home, ground.database_url, tally.faults, terms.champion)
     url = service.settings.url
     async with http_client(url, service.key) as http:
-        recovery = Recovery(http, tally, ledger)
+        recovery = Recovery(http, service.watch_key, tally, ledger)
         storm = Storm(service, ground.outages, recovery, tally, rng, min(LONGEST_OUTAGE_SECONDS, terms.seconds / 20))
         service.start()
         try:
-            await recovery.wait("first start", time.monotonic())
+            recovery.note("first start", await recovery.wait("first start", time.monotonic()))
             clients = asyncio.create_task(run_clients(url, service.key, terms.seed, tally, ledger))
             until = started + terms.seconds * (1 - _SHARE_AFTERWARDS)
             await storm.blow(plan(rng, terms.kills, list(ground.outages)), until, started + terms.at_most_seconds)
             tally.over.set()
             await clients
-            await _wait_for_curation(http, terms.patience_seconds)
+            await _wait_for_curation(recovery, terms.patience_seconds)
             await check_api(http, ledger, rng, verdict)
         finally:
             await asyncio.to_thread(service.stop)
@@ -138,9 +136,9 @@ async def _blow(folder: Path, ground: Ground, started: float, terms: Terms) -> d
     return _figures(storm, ledger, verdict)
 
 
-async def _wait_for_curation(http: httpx.AsyncClient, seconds: float) -> None:
+async def _wait_for_curation(recovery: Recovery, seconds: float) -> None:
     until = time.monotonic() + seconds
-    while await waiting_for_curation(http) != 0 and time.monotonic() < until:
+    while await recovery.waiting_for_curation() != 0 and time.monotonic() < until:
         await asyncio.sleep(0.2)
 
 

@@ -210,16 +210,16 @@ class _Database:
         if row.state != "clean":
             self._verdict.wrong["clean text of what is not clean"] += bool(here)
             return
-        expected = {message.id for message in self._messages[row.id]}
-        expected -= {id for id in expected & self._written.keys() if not self._counts(id)}
-        self._verdict.wrong["clean messages"] += here != expected
-        self._verdict.stored["curated"] += here == expected
+        messages = {message.id for message in self._messages[row.id]}
+        left_out = {id for id in messages & self._written.keys() if self._is_left_out(self._written[id])}
+        perhaps = {id for id in messages & self._written.keys() if self._written[id].retracted_at is not None}
+        good = messages - left_out - perhaps <= here <= (messages - left_out) | perhaps
+        self._verdict.wrong["clean messages"] += not good
+        self._verdict.stored["curated"] += good
 
-    def _counts(self, message_id: str) -> bool:
-        """Whether a correction is the newest of its person for its answer, neither taken back nor refused."""
-        one = self._written[message_id]
-        newest = self._newest[one.corrected_message_id, one.person_id]
-        return newest is one and one.retracted_at is None and one.refused is None
+    def _is_left_out(self, one: Correction) -> bool:
+        """Whether a correction is refused, or an older one of its person. One taken back was clean until then."""
+        return one.refused is not None or self._newest[one.corrected_message_id, one.person_id] is not one
 
     def _check_satisfaction(self) -> None:
         values = dict(self._session.exec(select(Satisfaction.conversation_id, Satisfaction.value)).all())

@@ -21,8 +21,9 @@ _POLL_SECONDS = 0.1
 class Recovery:
     """Watches the service from outside, and keeps the seconds of each recovery by what it recovered from."""
 
-    def __init__(self, http: httpx.AsyncClient, tally: Tally, ledger: Ledger) -> None:
+    def __init__(self, http: httpx.AsyncClient, watch_key: str, tally: Tally, ledger: Ledger) -> None:
         self._http, self._tally = http, tally
+        self._as_watcher = {"Authorization": f"Bearer {watch_key}"}
         self._votes = ledger.vote(MESSAGE, RATER)
         self._values = itertools.cycle((1, -1))
         self._one_vote = asyncio.Lock()
@@ -34,16 +35,21 @@ class Recovery:
             "engine": self._answers,
         }
 
-    async def wait(self, kind: str, since: float) -> None:
-        """Notes the seconds from `since` until what is killed or away works again; never is a fault."""
+    async def wait(self, kind: str, since: float) -> float | None:
+        """The seconds from `since` until what is killed or away works again; that it never does is a fault."""
         probes = [self._probes[kind]] if kind in self._probes else [self._stores, self._works, self._answers]
         for probe in probes:
             while not await probe(since):
                 if time.monotonic() - since > GIVE_UP_SECONDS:
                     self._tally.fault(f"after '{kind}' the service did not work again within {GIVE_UP_SECONDS:.0f} s")
-                    return
+                    return None
                 await asyncio.sleep(_POLL_SECONDS)
-        self.seconds[kind].append(time.monotonic() - since)
+        return time.monotonic() - since
+
+    def note(self, kind: str, seconds: float | None) -> None:
+        """Keeps one recovery."""
+        if seconds is not None:
+            self.seconds[kind].append(seconds)
 
     async def _stores(self, since: float) -> bool:
         """A vote that changes is a row that was written."""
@@ -62,7 +68,8 @@ class Recovery:
     async def _works(self, since: float) -> bool:
         """A worker was seen after that moment."""
         try:
-            seen = (await self._http.get("/healthz")).json()["worker_seen_seconds_ago"]
+            answer = await self._http.get("/healthz", headers=self._as_watcher)
+            seen = answer.json()["worker_seen_seconds_ago"]
         except (httpx.TransportError, ValueError, KeyError):
             return False
         return seen is not None and seen < time.monotonic() - since
@@ -73,6 +80,14 @@ class Recovery:
             return (await self._http.post("/v1/chat/completions", json=body)).is_success
         except httpx.TransportError:
             return False
+
+    async def waiting_for_curation(self) -> int | None:
+        """How many conversations wait for curation; None if nobody can say."""
+        try:
+            answer = await self._http.get("/healthz", headers=self._as_watcher)
+            return int(answer.json()["curation"]["waiting"])
+        except (httpx.TransportError, ValueError, KeyError, TypeError):
+            return None
 
     def figures(self) -> dict[str, Any]:
         """Median, 90th percentile and worst of each kind."""
@@ -86,11 +101,3 @@ def _spread(seconds: list[float]) -> dict[str, float]:
         "p90": round(seconds[min(len(seconds) - 1, int(len(seconds) * 0.9))], 1),
         "worst": round(seconds[-1], 1),
     }
-
-
-async def waiting_for_curation(http: httpx.AsyncClient) -> int | None:
-    """How many conversations wait for curation; None if nobody can say."""
-    try:
-        return int((await http.get("/healthz")).json()["curation"]["waiting"])
-    except (httpx.TransportError, ValueError, KeyError, TypeError):
-        return None

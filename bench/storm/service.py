@@ -40,12 +40,12 @@ class Service:
             "PERENNIAL_MIN_FREE_BYTES": str(8 << 20),
         }
         self.settings: Settings = load_settings(self._environment)
-        self.key = self._prepare(champion)
+        self.key, self.watch_key = self._prepare(champion)
         self._up: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
 
-    def _prepare(self, champion: Champion | None) -> str:
-        """Makes the database, its champion if there is to be one from the start, and a key of the clients' app."""
+    def _prepare(self, champion: Champion | None) -> tuple[str, str]:
+        """Makes the database, its champion if there is to be one from the start, and keys for clients and watcher."""
         self.settings.home.mkdir(parents=True)
         migrate(self.settings)
         store = open_store(self.settings)
@@ -53,7 +53,8 @@ class Service:
             open_vault(self.settings, store)
             if champion is not None:
                 champion(store, self.settings)
-            return create_key(store, "storm", APP, ["ingest", "read", "chat"])
+            clients = create_key(store, "storm", APP, ["ingest", "read", "chat"])
+            return clients, create_key(store, "watcher", None, ["read"])
         finally:
             store.close()
 
@@ -92,7 +93,8 @@ class Service:
         part = _PARTS.get(kind, "engine")
         for process in self.processes():
             with suppress(psutil.Error):
-                if process.cmdline()[-1:] == [part]:
+                words = process.cmdline()
+                if "service.part" in words and part in words:
                     return _engine_of(process) if kind == "engine" else process
         return None
 

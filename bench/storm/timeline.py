@@ -44,6 +44,7 @@ class Storm:
     outage_seconds: float = LONGEST_OUTAGE_SECONDS
     kills: Counter[str] = field(default_factory=Counter)
     _watches: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
+    _happened: int = 0
 
     async def blow(self, events: Sequence[str], until: float, at_most: float) -> None:
         """Lets everything happen, spread over the time that is left, and waits until all of it is recovered from.
@@ -80,23 +81,28 @@ class Storm:
                 process.kill()
             restarted = None
         self.kills[kind] += 1
+        self._happened += 1
         self._watches[kind] = asyncio.create_task(self._watch(kind, since, restarted))
 
     async def _watch(self, kind: str, since: float, restarted: "asyncio.Task[None] | None") -> None:
+        before, alone = self._happened, all(watch.done() for other, watch in self._watches.items() if other != kind)
         await asyncio.sleep(0.1)  # until what was killed is gone
         if restarted is not None:
             await restarted
-        await self.recovery.wait(kind, since)
+        seconds = await self.recovery.wait(kind, since)
+        alone = alone and self._happened == before
+        self.recovery.note(kind if alone else f"{kind} among others", seconds)
 
     async def _outage(self, name: str) -> None:
         """An outage, with the web process killed in the middle of every other one."""
+        self._happened += 1
         seconds = self.rng.uniform(0.4, 1.0) * self.outage_seconds
         outage = asyncio.create_task(asyncio.to_thread(self.outages[name], seconds))
         if self.rng.random() < 0.5:
             await asyncio.sleep(seconds / 2)
             await self._kill("web")
         await outage
-        await self.recovery.wait(name, time.monotonic())
+        self.recovery.note(name, await self.recovery.wait(name, time.monotonic()))
 
     async def _find(self, kind: str) -> psutil.Process | None:
         until = time.monotonic() + _FIND_SECONDS
