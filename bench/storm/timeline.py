@@ -26,7 +26,8 @@ def plan(rng: random.Random, kills: int, outages: Sequence[str]) -> list[str]:
     kinds = list(_WEIGHTS)[:kills]
     kinds += rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=kills - len(kinds))
     rng.shuffle(kinds)
-    between = [name for _ in range(1 + kills // 25) for name in rng.sample(list(outages), min(kills, len(outages)))]
+    some = min(kills // 3, len(outages))
+    between = [name for _ in range(1 + kills // 25) for name in rng.sample(list(outages), some)]
     for number, name in enumerate(between, 1):
         kinds.insert(number * (kills + len(between)) // (len(between) + 1), name)
     return kinds

@@ -178,7 +178,7 @@ class Writer:
         _log.warning("group_not_stored", jobs=len(group), error=type(error).__name__)
         if is_unavailable(error):
             for job in group:
-                job.done.set_exception(Busy("the database did not take this; nothing of it was kept, send it again"))
+                job.done.set_exception(Busy(_UNSURE))
         elif len(group) > 1:
             for job in group:  # one bad row must not fail its group
                 self._commit([job])
@@ -235,6 +235,8 @@ def apply_jobs(session: Session, vault: Vault, group: Sequence[_Job], at: dateti
 
 
 _FAULTS_OF_A_ROW = (DataError, IntegrityError, UnicodeError, RecursionError, OverflowError)
+# the connection may have broken after COMMIT was sent: then it is stored
+_UNSURE = "the database did not confirm that it took this; send it again, it is stored once at most"
 _UNSTORABLE = "the database refused this; a text or number in it cannot be stored"
 
 

@@ -2,10 +2,13 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
-from sqlmodel import func, select
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session, func, select
 
 from pipelines.errors import Busy
 from service.ingest import Incoming, Writer
@@ -87,6 +90,26 @@ def test_a_failed_commit_is_told_and_sending_again_works(store: Store, vault: Va
         with store.begin() as session:
             session.execute(text('ALTER TABLE hidden RENAME TO "conversation"'))
         assert _answer(writer, given) == "created"
+
+
+class Unheard(Store):
+    """A database that commits, and whose answer is lost on the way: it was killed just then, say."""
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        with super().begin() as session:
+            yield session
+        raise OperationalError("COMMIT", {}, Exception("server closed the connection unexpectedly"))
+
+
+def test_a_commit_whose_answer_is_lost_is_not_called_undone_and_is_not_done_twice(store: Store, vault: Vault) -> None:
+    given = incoming(conversation(id="c-lost"))
+    with Writer(Unheard(store.engine), vault) as writer, pytest.raises(Busy) as refusal:
+        writer.submit([given]).result(30)
+    assert "send it again" in str(refusal.value) and "nothing" not in str(refusal.value)
+    with Writer(store, vault) as writer:
+        assert writer.submit([given]).result(30)[0].result == "unchanged"
+    assert stored(store) == 1
 
 
 def test_closing_commits_what_was_taken_and_takes_no_more(store: Store, vault: Vault) -> None:
