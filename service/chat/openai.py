@@ -7,6 +7,8 @@ What this server does not act on is refused by name instead of being ignored.
 """
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +17,8 @@ from pipelines.errors import InputError
 
 MAX_MESSAGES = 400
 MAX_CHARACTERS = 200_000
+MAX_PARTS = 100
+_MAX_VALUES = 50_000
 FinishReason = Literal["stop", "length"]
 
 
@@ -33,7 +37,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, Field(max_length=MAX_CHARACTERS)] | list[TextPart]
+    content: Annotated[str, Field(max_length=MAX_CHARACTERS)] | Annotated[list[TextPart], Field(max_length=MAX_PARTS)]
     name: str | None = None
     refusal: None = None
     annotations: list[Any] | None = Field(None, max_length=0)
@@ -135,6 +139,8 @@ def parse_request(body: bytes) -> ChatRequest:
         raise InputError(f"the request body is not JSON: {error}") from error
     except RecursionError as error:
         raise InputError("the request body is nested too deeply") from error
+    if sum(1 for _ in islice(_values(raw), _MAX_VALUES + 1)) > _MAX_VALUES:
+        raise InputError(f"the request body has more than {_MAX_VALUES:,} values; send fewer messages, or larger ones")
     try:
         request = ChatRequest.model_validate(raw)
     except ValidationError as error:
@@ -148,6 +154,16 @@ def parse_request(body: bytes) -> ChatRequest:
     ):
         raise InputError("`user` or `metadata` holds the character NUL, which cannot be stored")
     return request
+
+
+def _values(raw: object) -> Iterator[object]:
+    """Every value in it, one after the other: pydantic notes what is wrong with each, which takes seconds for millions."""
+    waiting = [iter((raw,))]
+    while waiting:
+        for value in waiting.pop():
+            yield value
+            if isinstance(value, dict | list):
+                waiting.append(iter(value.values() if isinstance(value, dict) else value))
 
 
 def _sentence(raw: object, error: ValidationError) -> str:

@@ -1,7 +1,7 @@
 """How deep JSON is nested and where the rows of a list end, from its bytes alone: no recursion, one pass.
 
     depth_of(b'{"a": [1, {"b": "[["}]}')   -> 3
-    rows_of(b'[{"a": 1}, "x", []]')        -> [b'{"a": 1}', b'"x"', b'[]']
+    rows_of(b'[{"a": 1}, "x", []]', 9)     -> [b'{"a": 1}', b'"x"', b'[]']
 
 A decoder that follows the nesting itself ends with RecursionError, at a depth that depends on who called it: what one
 process still reads, the next one cannot. So the limit is ours, and nothing reads a text before it was held against it.
@@ -45,8 +45,8 @@ def depth_of(body: bytes) -> int:
     return max(accumulate(map(_STEPS.__getitem__, marks), initial=0))
 
 
-def rows_of(body: bytes) -> list[bytes] | None:
-    """The rows of a JSON list, right or wrong in themselves; None if it is no list, or its brackets do not close."""
+def rows_of(body: bytes, most: int) -> list[bytes] | None:
+    """The first `most` rows of a JSON list, right or wrong in themselves; None if it is no list, or does not close."""
     rows: list[bytes] = []
     depth, start = 0, 0
     for mark in _MARKS.finditer(body):
@@ -61,6 +61,8 @@ def rows_of(body: bytes) -> list[bytes] | None:
         if depth == 0 or (depth == 1 and sign == b","):
             rows.append(body[start : mark.start()].strip())
             start = mark.end()
+        if len(rows) == most:
+            return rows
         if depth == 0:
             whole = sign == b"]" and not body[mark.end() :].strip()
             return (rows if rows != [b""] else []) if whole else None

@@ -42,7 +42,14 @@ _correction = msgspec.json.Decoder(CorrectionChangeIn)
 _comparison = msgspec.json.Decoder(ComparisonChangeIn)
 _whole_comparison = msgspec.json.Decoder(WholeComparisonIn)
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_rows = msgspec.json.Decoder(list[msgspec.Raw])
+# A list of ten million rows would be decoded, into a gigabyte, before its length is looked at; a struct ends at its last field.
+_Rows = msgspec.defstruct(
+    "_Rows",
+    [(f"row_{number}", msgspec.Raw, msgspec.Raw()) for number in range(MAX_BATCH)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+_rows = msgspec.json.Decoder(_Rows)
 
 
 def parse_conversation(body: bytes) -> ConversationIn:
@@ -112,20 +119,26 @@ def split_list(body: bytes) -> list[bytes]:
 
     Raises:
         Malformed: not a list of JSON rows.
-        DataError: more than 1,000 rows.
+        DataError: more than 1,000 rows; it is not read beyond them.
     """
     try:
-        rows = [bytes(row) for row in _rows.decode(body)]
+        rows = [bytes(row) for row in msgspec.structs.astuple(_rows.decode(body)) if bytes(row)]
+    except msgspec.ValidationError:
+        raise _too_long() from None
     except (msgspec.DecodeError, RecursionError) as error:  # of one row, perhaps: half a character, or far too deep
-        rows = rows_of(body) or []
+        rows = rows_of(body, MAX_BATCH + 1) or []
         if not rows:
             raise _malformed(error, body) from None
     if len(rows) > MAX_BATCH:
-        raise DataError(
-            f"a list of {len(rows)} conversations is too long: send at most {MAX_BATCH} at a time, "
-            "or stream them to /v1/conversations/import"
-        )
+        raise _too_long()
     return rows
+
+
+def _too_long() -> DataError:
+    return DataError(
+        f"a list of more than {MAX_BATCH:,} conversations is too long: send at most {MAX_BATCH} at a time, or stream them "
+        "to /v1/conversations/import"
+    )
 
 
 def _parse(decoder: msgspec.json.Decoder[Any], body: bytes, kind: type) -> Any:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import structlog
 
@@ -17,6 +18,7 @@ from service.store.tables import now
 BATCH_ROWS, BATCH_BYTES = 200, 2 << 20
 BATCHES_IN_FLIGHT = 3
 MAX_PROBLEMS = 1_000
+LARGE_BYTES = 256 << 10
 BOM = b"\xef\xbb\xbf"  # editors on Windows begin a file with it
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +78,12 @@ class LineSplitter:
 
 
 Read = Callable[[bytes], Incoming]
+Parsed = TypeVar("Parsed")
+
+
+async def parse_aside(parse: Callable[[bytes], Parsed], body: bytes) -> Parsed:
+    """What `parse` makes of a body; of a large one in a thread, so that other requests go on meanwhile."""
+    return await asyncio.to_thread(parse, body) if len(body) > LARGE_BYTES else parse(body)
 
 
 def reader(app_of: Callable[[str | None], str]) -> Read:
@@ -131,7 +139,7 @@ async def _take_line(batches: "_Batches", number: int, line: bytes | None, read:
         batches.summary.add(number, Outcome("", "invalid", f"the line is longer than {max_bytes} bytes"))
         return
     try:
-        conversation = read(line)
+        conversation = await parse_aside(read, line)
     except PerennialError as error:
         batches.summary.add(number, Outcome("", "invalid", str(error)))
         return

@@ -17,9 +17,9 @@ class _Route(NamedTuple):
 _ROUTES = (
     _Route("/v1/conversations", None),
     _Route("/v1/comparisons", None),  # it may bring its conversation along
-    _Route("/v1/chat/completions", 16 << 20),  # more than any model's window
+    _Route("/v1/chat/completions", 8 << 20),  # more than any model's window
     _Route("/v1/messages/", 4 << 20),  # a correction: one text
-    _Route("/v1/rounds", 2 << 20),  # a recipe
+    _Route("/v1/rounds", 1 << 20),  # a recipe
 )
 
 

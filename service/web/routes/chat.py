@@ -27,6 +27,7 @@ from service.chat.openai import ChatRequest
 from service.chat.place import fresh_reply_id, place
 from service.chat.reply import Record, Reply
 from service.engine.state import engine_view
+from service.ingest.stream import parse_aside
 from service.obstacles import answering
 from service.settings import Settings
 from service.store import models
@@ -55,7 +56,7 @@ async def complete(
     request: Request, caller: ChatCaller, store: StoreDep, vault: VaultDep, writer: WriterDep, settings: SettingsDep
 ) -> Response:
     """One reply, whole or streamed, in OpenAI's format."""
-    body = openai.parse_request(await request.body())
+    body = await parse_aside(openai.parse_request, await request.body())
     await run_in_threadpool(check_model, store, settings, body.model)
     record = None
     if body.store:

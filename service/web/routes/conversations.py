@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from pipelines.errors import NotFound, PerennialError
 from pipelines.text import shorten
 from service.ingest import Incoming, Outcome, Writer, split_list
-from service.ingest.stream import Read, Summary, reader, store_stream
+from service.ingest.stream import Read, Summary, parse_aside, reader, store_stream
 from service.store import comparisons, conversations, corrections, curation, fates, votes
 from service.store.comparisons import StandingComparison
 from service.store.corrections import StoredCorrection
@@ -35,7 +35,6 @@ from service.web.schemas import (
 )
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
-_LARGE_BYTES = 256 << 10  # parsing more than this on the event loop would be felt by other requests
 
 
 @router.post(
@@ -54,7 +53,7 @@ async def store_conversations(request: Request) -> Response:
     read = reader(lambda named: app_of(caller, named))
     if body.lstrip()[:1] == b"[":
         return await _store_list(body, read, writer)
-    given = await run_in_threadpool(read, body) if len(body) > _LARGE_BYTES else read(body)
+    given = await parse_aside(read, body)
     outcome = (await asyncio.wrap_future(writer.submit([given])))[0]
     return _json(_item(outcome), outcome.status) if outcome.status < 400 else _refusal(outcome)
 

@@ -28,6 +28,7 @@ from service.ingest import (
     parse_vote,
     prepare_comparison,
 )
+from service.ingest.stream import parse_aside
 from service.store.tables import now
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep
@@ -80,7 +81,7 @@ async def correct(
 ) -> CorrectionStatus:
     """A user's newest correction of a message counts; the same text again is 200. It is sealed, anonymized with the
     surrogates of its conversation, and may be voted on and compared by the id that is answered. After COMMIT."""
-    given = parse_correction(await request.body())
+    given = await parse_aside(parse_correction, await request.body())
     correction = NewCorrection(app_of(caller, given.app), checked_id(message_id), given.user, given.content)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
     response.status_code = outcome.status
@@ -111,7 +112,7 @@ async def take_back(
 async def compare(request: Request, response: Response, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
     """Of two answers to one message, by their ids, also before they are stored; or with prompt and answers in the
     body, which are stored as a conversation. One comparison per user and pair; a second replaces the first."""
-    given = parse_comparison(await request.body())
+    given = await parse_aside(parse_comparison, await request.body())
     comparison = _comparison(given, caller)
     stored = isinstance(given, WholeComparisonIn) and await _store_conversation(given, comparison.app, writer)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
@@ -125,7 +126,8 @@ async def compare(request: Request, response: Response, caller: IngestCaller, wr
 @router.delete("/comparisons", summary="Take a comparison back", tags=["comparisons"], openapi_extra=COMPARISON_BODY)
 async def take_comparison_back(request: Request, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
     """With the body that stored it, whichever answer is called the chosen one; a conversation stored with it stays."""
-    comparison = replace(_comparison(parse_comparison(await request.body()), caller), stands=False)
+    given = await parse_aside(parse_comparison, await request.body())
+    comparison = replace(_comparison(given, caller), stands=False)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     return ComparisonStatus(chosen=None, rejected=None, changed=outcome.result == "created")
 

@@ -171,13 +171,13 @@ def depth_by_recursion(value: Any) -> int:
 def test_depth_and_rows_are_those_that_a_decoder_finds(rows: list[Any], spaces: int | None, ascii: bool) -> None:
     body = json.dumps(rows, indent=spaces, ensure_ascii=ascii).encode()
     assert depth_of(body) == depth_by_recursion(rows)
-    assert [json.loads(row) for row in rows_of(body) or []] == rows
+    assert [json.loads(row) for row in rows_of(body, 1_000) or []] == rows
 
 
 @given(body=st.binary(max_size=80) | st.text('[]{}",\\ a', max_size=80).map(str.encode))
 def test_reading_bytes_never_fails(body: bytes) -> None:
     assert depth_of(body) >= 0
-    rows = rows_of(body)
+    rows = rows_of(body, 1_000)
     assert rows is None or body.strip()[:1] == b"["
 
 

@@ -18,9 +18,9 @@ MOST = 32 << 20
         ("/v1/conversations", MOST),
         (IMPORT_PATH, None),
         ("/v1/comparisons", MOST),
-        ("/v1/chat/completions", 16 << 20),
+        ("/v1/chat/completions", 8 << 20),
         ("/v1/messages/m/corrections", 4 << 20),
-        ("/v1/rounds", 2 << 20),
+        ("/v1/rounds", 1 << 20),
         ("/v1/votes/m", SMALL_BYTES),
         ("/v1/models/m/promote", SMALL_BYTES),
         ("/login", SMALL_BYTES),
@@ -100,3 +100,37 @@ def test_a_refusal_is_short_and_quick_whatever_was_sent(
     answer = sqlite_client.request(method, path, json=body)
     assert len(answer.content) < 1_500 and answer.status_code < 500, answer.text[:3_000]
     assert time.process_time() - started < 1
+
+
+MILLION = 1_000_000
+CHAT = b'{"model": "champion", "messages": '
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sentence"),
+    [
+        (
+            "/v1/chat/completions",
+            CHAT + b'[{"role": "user", "content": [' + b"1," * (3 * MILLION) + b"1]}]}",
+            "more than 50,000 values",
+        ),
+        ("/v1/chat/completions", CHAT + b"[" + b"1," * (3 * MILLION) + b"1]}", "more than 50,000 values"),
+        ("/v1/chat/completions", CHAT + b"[]," + b'"k":1,' * MILLION + b'"k":1}', "at least 1 item"),
+        (
+            "/v1/chat/completions",
+            CHAT + b"[]," + b",".join(b'"%d":1' % n for n in range(MILLION // 2)) + b"}",
+            "more than 50,000 values",
+        ),
+        ("/v1/conversations", b"[" + b"1," * (15 * MILLION) + b"1]", "more than 1,000 conversations"),
+        ("/v1/conversations", b"[" + b"{}," * (10 * MILLION) + b'"\\ud800"]', "more than 1,000 conversations"),
+        ("/v1/conversations", b"[" + b"1," * (15 * MILLION), "more than 1,000 conversations"),
+    ],
+    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else None,
+)
+def test_millions_of_values_cost_little_before_they_are_refused(
+    sqlite_client: TestClient, path: str, body: bytes, sentence: str
+) -> None:
+    started = time.process_time()
+    answer = sqlite_client.post(path, content=body)
+    assert answer.status_code in (400, 422) and sentence in answer.json()["detail"]
+    assert time.process_time() - started < 2.5
