@@ -200,7 +200,7 @@ def _engine(settings: Settings, champion: str) -> Iterator[Obstacle]:
     elif view.state != "serving" and watch is not None and watch.problem:
         yield Obstacle(
             "engine_refuses",
-            f"the engine does not serve '{champion}': {watch.problem.replace(f'{settings.home}/', '')}",
+            f"the engine does not serve '{champion}': {settings.without_paths(watch.problem)}",
             "It tries again by itself. If this stays, see logs/engine.log in the home, bring the model's file back from the "
             "backup (docs/operating.md), or roll back (`perennial rollback`)",
         )
@@ -227,7 +227,9 @@ def _data(settings: Settings, session: Session, recipe: Recipe | None, counts: C
     try:
         recipe = recipe or _read_recipe(settings.recipe_path, _changed_at(settings.recipe_path))
     except RecipeError as error:
-        yield Obstacle("recipe_unusable", str(error), "Name another recipe with PERENNIAL_RECIPE")
+        yield Obstacle(
+            "recipe_unusable", settings.without_paths(str(error)), "Name another recipe with PERENNIAL_RECIPE"
+        )
         return
     asked = recipe.phase(promoted_rounds(session, recipe.name)).min_examples
     found = counts(asked)

@@ -72,6 +72,13 @@ class Settings:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
         return f"http://{host}:{self.port}"
 
+    def without_paths(self, sentence: str) -> str:
+        """The sentence with paths as seen from the home or the project: where a machine keeps them is for its log only."""
+        for folder in (self.home, self.project):
+            if folder.is_absolute():
+                sentence = sentence.replace(f"{folder}/", "")
+        return sentence
+
     @property
     def keys(self) -> Path:
         """Where the master key lies."""

@@ -152,6 +152,6 @@ class Reply:
         try:
             await self.record.close(self.text, start.model, complete=self.end is not None)
         except (Conflict, Busy) as error:
-            _log.error("reply_not_stored", model=start.model, why=str(error))
+            _log.error("reply_not_stored", model=start.model, why=type(error).__name__)
             return cut or error
         return cut

@@ -43,7 +43,7 @@ def make_first_champion(settings: Settings, store: Store, by: str) -> str:
     try:
         origin = install_origin(settings, store, load_recipe(settings.recipe_path), by)
     except PerennialError as error:
-        _leave_word(settings, str(error))
+        _leave_word(settings, settings.without_paths(str(error)))
         raise
     _path(settings.home).unlink(missing_ok=True)
     return origin

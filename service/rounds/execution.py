@@ -58,7 +58,7 @@ def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: R
     except NoSpace:
         raise
     except PerennialError as error:
-        state, message = "error", str(error)
+        state, message = "error", settings.without_paths(str(error))
     except Exception as error:
         claim.finish("error", f"{type(error).__name__}: see the log of the round", tables.now())
         raise
@@ -212,7 +212,8 @@ class _Attempt:
             with artifacts.naming_full_disks(self._path):
                 return run(recipe, attempt, corpus, context, self)
         except PerennialError as error:
-            self._fail("cancelled" if isinstance(error, Cancelled) else "error", str(error))
+            sentence = self._settings.without_paths(str(error))
+            self._fail("cancelled" if isinstance(error, Cancelled) else "error", sentence)
             raise
 
     def started(self, stage: str) -> None:

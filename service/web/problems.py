@@ -113,14 +113,6 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _gone)
 
 
-def sentence_of(error: PerennialError, settings: Settings) -> str:
-    """What the error says, without the paths of this machine: those in its folders begin at them."""
-    sentence = str(error)
-    for folder in (settings.home, settings.project):
-        sentence = sentence.replace(f"{folder}/", "")
-    return sentence
-
-
 def about_database(error: SQLAlchemyError) -> PerennialError:
     """The error that a client is told in place of one of the database's.
 
@@ -155,9 +147,14 @@ class OpenAIRoute(APIRoute):
 
 def _refuse(request: Request, error: PerennialError) -> JSONResponse:
     """The response to an error."""
-    sentence = sentence_of(error, request.app.state.settings)
+    sentence = _sentence(request, error)
     status, body = openai_shape(error, sentence)
     return problem(status, sentence, _headers(error), **body)
+
+
+def _sentence(request: Request, error: PerennialError) -> str:
+    settings: Settings = request.app.state.settings
+    return settings.without_paths(str(error))
 
 
 def _headers(error: PerennialError) -> dict[str, str]:
@@ -172,7 +169,7 @@ def openai_shape(error: PerennialError, sentence: str) -> tuple[int, dict[str, o
 
 async def _perennial_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PerennialError)
-    return problem(status_of(error), sentence_of(error, request.app.state.settings), _headers(error))
+    return problem(status_of(error), _sentence(request, error), _headers(error))
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:

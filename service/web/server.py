@@ -68,6 +68,7 @@ def server_of(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=protocol_with(limits),  # type: ignore[arg-type]  # it asks for a class, and only calls it
+        ws="none",
         access_log=False,  # its lines hold paths, and paths hold ids that apps chose
         log_config=None,
         server_header=False,

@@ -31,7 +31,7 @@ from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
 from service.web.pages import views
 from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, keep
-from service.web.problems import Unauthorized, about_database, retry_after, sentence_of, status_of
+from service.web.problems import Unauthorized, about_database, retry_after, status_of
 
 _HERE = Path(__file__).parents[1]
 _STATIC = {
@@ -94,7 +94,8 @@ class PageRoute(APIRoute):
 def _problem_page(request: Request, error: PerennialError) -> Response:
     cookies = Cookies(request.app.state.vault)
     visit = Visit(request, cookies, cookies.open(request), None)
-    sentence, status = sentence_of(error, request.app.state.settings), status_of(error)
+    settings: Settings = request.app.state.settings
+    sentence, status = settings.without_paths(str(error)), status_of(error)
     page = visit.page("problem.html", status, title="This did not work", problem=sentence)
     page.headers.update(retry_after(status))
     return page
@@ -179,7 +180,7 @@ def rollback(
     try:
         promotion.rollback(store, settings, visit.by, override_reason or None)
     except PerennialError as error:
-        return _confirm_rollback(visit, store, sentence_of(error, settings), status_of(error))
+        return _confirm_rollback(visit, store, settings.without_paths(str(error)), status_of(error))
     return RedirectResponse("/models", 303, dict(HEADERS))
 
 
@@ -200,7 +201,7 @@ def promote(
     except NotFound:
         raise
     except PerennialError as error:
-        return _confirm_promote(visit, store, model_id, sentence_of(error, settings), status_of(error))
+        return _confirm_promote(visit, store, model_id, settings.without_paths(str(error)), status_of(error))
     return RedirectResponse(f"/models#{quote(model_id)}", 303, dict(HEADERS))
 
 

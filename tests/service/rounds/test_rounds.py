@@ -589,10 +589,8 @@ def test_a_round_whose_champion_has_lost_its_file_ends_before_it_trains(
 
     with store.read() as session:
         message = rounds.get_round(session, round_id).message
-    assert (
-        message
-        == f"a round needs the champion small-r0001-a1, and its file {path} is gone: restore it or promote another model"
-    )
+    gone = path.relative_to(settings.home)  # as seen from the home: where that lies is nobody's business
+    assert message.startswith(f"a round needs the champion small-r0001-a1, and its file {gone} is gone: restore it")
 
 
 def promoted(store: Store, *names: str) -> None:
