@@ -14,6 +14,25 @@ from pathlib import Path
 from pipelines.errors import InputError
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OURS = frozenset(
+    [
+        "champion",
+        "demo",
+        "engine.json",
+        "engine.lock",
+        "engine.sock",
+        "imports",
+        "keys",
+        "logs",
+        "models",
+        "origin.json",
+        "rounds",
+        "scores",
+        "settings.env",
+        "summary.json",
+        "up.lock",
+    ]
+)
 
 
 @contextmanager
@@ -45,31 +64,54 @@ def check_private(key: Path) -> None:
 
 
 def make_private(home: Path, key: Path) -> str | None:
-    """Take a home and what is in it, but for the master `key`, from the other users; a sentence if they had any of it.
+    """Take what is in a home, but for the master `key`, from the other users; a sentence if they had any of it.
 
-    A home that is private already is not searched: nobody else gets into it.
+    A home that is private already is not searched: nobody else gets into it. Where other things than ours lie in it, it is
+    no folder of ours to close, and only what we made is taken back.
     """
     if not is_open(home):
         return None
-    mended, left = 0, False
-    for path in [*_below(home, key), home]:  # the home last: a search that was cut off begins again
-        try:
-            if is_open(path):
-                path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
-                mended += 1
-        except FileNotFoundError:  # a process that runs took it away
-            continue
-        except OSError:
-            left = True
-    if left or is_open(home):
+    entries = list(home.iterdir())
+    ours = [path for path in entries if _is_ours(path.name)]
+    found = [path for top in ours for path in _below(top, key)]
+    shut = [*found, home] if len(ours) == len(entries) else found  # the home last: a search cut off begins again
+    mended = [path for path in shut if _shut(path)]
+    if any(map(_is_left, shut)):
         return (
             f"other users of this machine can read the home {home}, and this could not be changed: chmod -R go= "
             f"{shlex.quote(str(home))} does it as the user to whom its files belong"
         )
-    return f"other users of this machine could read the home {home}; its {mended} files and folders are private now"
+    if not mended:
+        return None
+    return (
+        f"other users of this machine could read the home {home}; its {len(mended)} files and folders are private now"
+    )
 
 
-def _below(home: Path, key: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(home):
-        paths = (Path(folder) / name for name in (*folders, *files))
-        yield from (path for path in paths if path != key and not path.is_symlink())
+def _is_ours(name: str) -> bool:
+    return name in _OURS or name.startswith(("perennial.db", "."))
+
+
+def _below(top: Path, key: Path) -> Iterator[Path]:
+    """A file, or a folder and everything in it; links lead elsewhere."""
+    whole = ((Path(folder), (*folders, *files)) for folder, folders, files in os.walk(top))
+    paths = [top, *(folder / name for folder, names in whole for name in names)]
+    yield from (path for path in paths if path != key and not path.is_symlink())
+
+
+def _shut(path: Path) -> bool:
+    """Whether something had to be taken from others, and was."""
+    try:
+        if is_open(path):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+            return True
+    except OSError:  # a process that runs took it away, or it is not ours to change: `_is_left` tells
+        pass
+    return False
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        return is_open(path)
+    except OSError:
+        return False

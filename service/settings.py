@@ -54,6 +54,7 @@ class Settings:
     recipes_max_tokens: int = 32_768
     recipes_max_batch: int = 1024
     recipes_max_items: int = 5000
+    recipes_max_share: float = 0.2
     project: Path = Path()
 
     @property
@@ -241,4 +242,5 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_RECIPES_MAX_TOKENS": ("recipes_max_tokens", _count),
     "PERENNIAL_RECIPES_MAX_BATCH": ("recipes_max_batch", _count),
     "PERENNIAL_RECIPES_MAX_ITEMS": ("recipes_max_items", _count),
+    "PERENNIAL_RECIPES_MAX_SHARE": ("recipes_max_share", _bound),
 }

@@ -15,12 +15,15 @@ A client that closes its connection cancels its chat. This module imports no lla
 
 import hashlib
 import os
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipelines.errors import Refused
 from pipelines.records import Record, Role, ServedForm
 
 # A unix socket's path has 108 bytes on Linux and 104 on macOS, its final zero included.
@@ -104,9 +107,21 @@ Event = Annotated[Start | Text | End | Failure, Field(discriminator="event")]
 
 
 def socket_path(home: Path) -> Path:
-    """Where the engine of this PERENNIAL_HOME listens: inside it, or in the temporary folder if the path is long."""
+    """Where the engine of this PERENNIAL_HOME listens: inside it, or in the temporary folder if the path is long.
+
+    Raises:
+        Refused: somebody else made that folder first, to hear what is chatted.
+    """
     inside = home.resolve() / "engine.sock"
     if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
         return inside
     digest = hashlib.sha256(os.fsencode(inside)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"perennial-{os.getuid()}-{digest}" / "engine.sock"
+    folder = Path(tempfile.gettempdir()) / f"perennial-{os.getuid()}-{digest}"
+    with suppress(FileNotFoundError):
+        found = folder.lstat()
+        if found.st_uid != os.getuid() or found.st_mode & 0o077 or not stat.S_ISDIR(found.st_mode):
+            raise Refused(
+                f"{folder}, where the engine of {home} listens, is not a folder of this user alone: delete it, or choose a "
+                "PERENNIAL_HOME with a shorter path"
+            )
+    return folder / "engine.sock"

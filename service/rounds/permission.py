@@ -101,6 +101,9 @@ def _values(recipe: Recipe) -> Iterator[Value]:
     yield "recipes_max_scale", "export.scales", max(recipe.export.scales)
     yield "recipes_max_tokens", "train.max_tokens", train.max_tokens
     yield "recipes_max_tokens", "select.response_tokens", recipe.select.response_tokens[1]
+    for key in ("max_share", "max_votes"):
+        share = getattr(recipe.select.per_user, key)
+        yield "recipes_max_share", f"select.per_user.{key}", 0 if share == "auto" else share
     yield "recipes_max_batch", "train.batch", train.batch.per_device * train.batch.accumulate
     yield "recipes_max_items", "evaluate.items", evaluate.items or 0
     yield "recipes_max_items", "evaluate.heldout", evaluate.heldout

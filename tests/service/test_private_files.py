@@ -4,13 +4,15 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, Refused
+from pipelines.gguf.protocol import socket_path
 from service.cli import app
 from service.private_files import OTHERS, check_private, make_private
 from service.settings import Settings
@@ -80,7 +82,7 @@ def old_home(tmp_path: Path) -> Settings:
     for path in (settings.home / "perennial.db", settings.rounds / "0001" / "model.gguf", tmp_path / "elsewhere"):
         path.touch(mode=0o644)
     settings.key_file.touch(mode=0o600)
-    (settings.home / "link").symlink_to(tmp_path / "elsewhere")
+    (settings.home / "champion").symlink_to(tmp_path / "elsewhere")
     return settings
 
 
@@ -89,6 +91,15 @@ def test_an_old_home_is_mended_once_and_says_so(old_home: Settings, tmp_path: Pa
     assert told is not None and "could read the home" in told and "its 5 files and folders are private now" in told
     assert open_to_others(old_home.home) == []
     assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o644
+    assert make_private(old_home.home, old_home.key_file) is None
+
+
+def test_a_folder_that_holds_other_things_too_is_not_closed_but_what_is_ours_is(old_home: Settings) -> None:
+    others = old_home.home / "public"
+    others.mkdir(mode=0o755)
+    told = make_private(old_home.home, old_home.key_file)
+    assert told is not None and "its 4 files and folders" in told
+    assert [line.split()[1] for line in open_to_others(old_home.home)] == [str(old_home.home), str(others)]
     assert make_private(old_home.home, old_home.key_file) is None
 
 
@@ -140,3 +151,21 @@ def test_a_command_says_that_it_mended_the_home_beside_what_it_shows(
     told = CliRunner().invoke(app, ["models"])
     assert "files and folders are private now" in told.stderr and "private" not in told.stdout
     assert CliRunner().invoke(app, ["models"]).stderr == ""
+
+
+def test_the_engine_is_reached_through_no_folder_that_others_made_or_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    home = tmp_path / ("long" * 30)
+    folder = socket_path(home).parent
+    assert folder.parent == tmp_path
+    folder.mkdir(mode=0o700)
+    assert socket_path(home).parent == folder
+    folder.chmod(0o755)
+    with pytest.raises(Refused, match="is not a folder of this user alone"):
+        socket_path(home)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Refused, match="shorter path"):
+        socket_path(home)

@@ -111,6 +111,8 @@ BEYOND: list[tuple[str, dict[str, Any]]] = [
     ("RECIPES_MAX_ITEMS", {"evaluate": {"suites": ["tiny_math"], "heldout": 10**6}}),
     ("RECIPES_MAX_ITEMS", {"evaluate": {"suites": ["tiny_math"], "dev_items": 10**6}}),
     ("RECIPES_MAX_ITEMS", {"preference": {"probes": 10**6}}),
+    ("RECIPES_MAX_SHARE", {"select": {"per_user": {"max_share": 1.0}}}),
+    ("RECIPES_MAX_SHARE", {"select": {"per_user": {"max_votes": 0.5}}}),
 ]
 
 
