@@ -36,11 +36,11 @@ from service.models.origin import read_preparation
 from service.room import GIGABYTE, LOW, free_bytes
 from service.settings import MAX_PORT, Settings
 from service.store import models
+from service.store.clock import database_time
 from service.store.crashes import KILLED, crashes_since
 from service.store.health import backlog, last_beat
 from service.store.rounds import promoted_rounds
 from service.store.session import Store
-from service.store.tables import now
 from service.store.trainable import Trainable, count_trainable
 
 LATE_SECONDS = 300.0  # a conversation that waits longer than this for curation
@@ -132,7 +132,7 @@ def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:
 
 
 def _work(settings: Settings, session: Session) -> Iterator[Obstacle]:
-    seen, at = last_beat(session), now()
+    seen, at = last_beat(session), database_time(session)
     yield from _crashes(session, at)
     if seen is None:
         yield Obstacle("worker_gone", "no worker was ever seen, so nothing is curated and no round runs", _START_WORKER)

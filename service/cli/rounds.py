@@ -1,5 +1,6 @@
 """Commands about rounds: round run|list|show|cancel, plan, schedule add|list|remove."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -93,9 +94,21 @@ def add(recipe: Annotated[Path, typer.Argument(help="a recipe with a `schedule`"
 
 @_schedule.command("list")
 def list_schedules() -> None:
-    """The recipes that are scheduled."""
-    for row in schedule.list_schedules(open_home().store):
-        console.print(f"{row.name}  {row.cron}")
+    """The recipes that are scheduled: when they ask for a round next (UTC), and the slots that passed without one."""
+    table = Table(whole("schedule"), whole("cron"), "next", "last", "missed")
+    for row in schedule.show_schedules(open_home().store):
+        table.add_row(row.name, row.cron, _moment(row.next), _moment(row.last), _missed(row))
+    print_table(table)
+
+
+def _moment(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M}" if time else ""
+
+
+def _missed(row: schedule.ScheduleView) -> str:
+    """The slots that passed without a round, and the one that is late."""
+    said = [f"{row.missed}, the latest {_moment(row.last_missed)}"] if row.missed else []
+    return "; ".join([*said, f"{_moment(row.late)} is due, and nobody asked for it yet"] if row.late else said)
 
 
 @_schedule.command()

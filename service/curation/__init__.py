@@ -11,5 +11,16 @@ never holds up anybody's curation.
 from service.curation.budget import Spending
 from service.curation.curate import Curator, Lane, curate_due, delete_raw, open_curator
 from service.curation.explain import Explanation, explain
+from service.curation.retention import note_look
 
-__all__ = ["Curator", "Explanation", "Lane", "Spending", "curate_due", "delete_raw", "explain", "open_curator"]
+__all__ = [
+    "Curator",
+    "Explanation",
+    "Lane",
+    "Spending",
+    "curate_due",
+    "delete_raw",
+    "explain",
+    "note_look",
+    "open_curator",
+]

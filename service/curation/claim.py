@@ -4,7 +4,6 @@ Corrections are curated as messages of their conversation, so a name gets one su
 opened, whatever is the matter with it, is told apart from the others of its batch: it is the only one to suffer.
 """
 
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pipelines.records import Conversation, Message
 from service.curation.budget import Spending
 from service.ingest.prepare import read_meta
 from service.store import corrections, curation, people, tables
+from service.store.clock import database_seconds
 from service.store.corrections import StoredCorrection
 from service.store.session import Store, is_collision, is_unavailable
 from service.vault import PersonKey, PersonKeys, TextKey, Vault, meta_place, raw_place, secret_place
@@ -77,19 +77,19 @@ def claim(store: Store, vault: Vault, limit: int) -> Claimed:
         if not curation.is_due(session, heavy=False):
             return Claimed()
     with store.begin() as session:
-        ids = curation.lease_light(session, limit, time.time(), LEASE_SECONDS)
+        ids = curation.lease_light(session, limit, database_seconds(session), LEASE_SECONDS)
     return _open(store, vault, ids)
 
 
 def claim_heavy(store: Store, vault: Vault, spending: Spending) -> Claimed:
     """Leases one of the heavy conversations that wait: the oldest of whoever had least of this worker's time lately."""
     with store.read() as session:
-        candidates = curation.heavy_due(session, MAX_CANDIDATES, time.time())
+        candidates = curation.heavy_due(session, MAX_CANDIDATES, database_seconds(session))
     if not candidates:
         return Claimed()
     id, _ = min(candidates, key=lambda one: spending.of([one[1]]))  # of equals the first, which is the oldest
     with store.begin() as session:
-        ids = curation.lease_one(session, id, time.time(), LEASE_SECONDS)
+        ids = curation.lease_one(session, id, database_seconds(session), LEASE_SECONDS)
     return _open(store, vault, ids)
 
 

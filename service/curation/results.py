@@ -14,8 +14,9 @@ from pipelines.curate.cluster import same_cluster
 from pipelines.records import CleanConversation, Curated, Part, Rejected, Signature
 from service.curation.claim import Job, Unreadable
 from service.store import clusters, corrections, curation, tables
+from service.store.clock import database_time
 from service.store.session import Store, is_collision, is_unavailable
-from service.store.tables import Quarantine, Rejection, new_id, now
+from service.store.tables import Quarantine, Rejection, new_id
 from service.vault import Vault, clean_place
 
 
@@ -53,7 +54,7 @@ def store_unreadable(store: Store, unreadable: Sequence[Unreadable]) -> Counter[
     counts: Counter[str] = Counter()
     for one in unreadable:
         with store.begin() as session:
-            counts["quarantined"] += curation.quarantine(session, one.id, one.reason, now())
+            counts["quarantined"] += curation.quarantine(session, one.id, one.reason, database_time(session))
     return counts
 
 
@@ -71,7 +72,7 @@ def _store(store: Store, vault: Vault, done: Sequence[Done]) -> Counter[str]:
 
 
 def _store_one(session: Session, vault: Vault, job: Job, row: tables.Conversation, result: Curated) -> str:
-    at = now()
+    at = database_time(session)  # retention counts from it
     if isinstance(result, CleanConversation):
         curation.settle(session, row, "clean", at)
         _store_clean(session, vault, job, row, result)

@@ -13,11 +13,10 @@ import structlog
 
 from pipelines.errors import Cancelled, InputError, MissingDependency
 from pipelines.isolated import StillOurs
-from service.curation import Curator, Lane, Spending, curate_due, delete_raw, open_curator
+from service.curation import Curator, Lane, Spending, curate_due, delete_raw, note_look, open_curator
 from service.settings import Settings
 from service.store import curation, health
 from service.store.session import Store, is_unavailable
-from service.store.tables import now
 from service.vault import Vault
 
 Chore = Callable[[], bool]
@@ -173,7 +172,7 @@ class _HeavyLane:
 
 
 class _Retention:
-    """Deletes raw text that is older than the settings allow, looking once an hour."""
+    """Deletes raw text that is older than the settings allow, looking once an hour (curation/retention.py)."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
@@ -182,7 +181,9 @@ class _Retention:
     def delete_some(self) -> bool:
         if time.monotonic() < self._due:
             return False
-        deleted = delete_raw(self._store, now(), self._settings.retention_days)
+        with self._store.begin() as session:
+            until = note_look(session).trusted
+        deleted = 0 if until is None else delete_raw(self._store, until, self._settings.retention_days)
         if deleted == 0:
             self._due = time.monotonic() + _RETENTION_SECONDS
         else:

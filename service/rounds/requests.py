@@ -8,7 +8,6 @@ requested ── claim (lease, fence + 1) ──> running ── finish under th
 
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +24,10 @@ from pipelines.recipe import Recipe
 from pipelines.recipe_file import parse_recipe
 from pipelines.stages import STAGES
 from service.liveness import another_lives
+from service.rounds.leases import LeaseWatch
 from service.settings import Settings
 from service.store import audit, rounds
+from service.store.clock import database_seconds
 from service.store.session import Store
 from service.store.tables import Attempt, Round, Stage
 
@@ -85,7 +86,7 @@ class Claim:
     def renew(self, lease_seconds: float) -> None:
         """Extend the lease. Raises Cancelled as `check` does."""
         with self.writing() as session:
-            rounds.renew_lease(session, self.round_id, self.fence, time.time() + lease_seconds)
+            rounds.renew_lease(session, self.round_id, self.fence, database_seconds(session) + lease_seconds)
 
     def ended_by_us(self) -> bool:
         """Whether the work under this claim has recorded the round's end."""
@@ -101,7 +102,7 @@ class Claim:
     def put_back(self, why: str, wait_seconds: float = 0.0) -> None:
         """Let the round wait and say why; it goes on from its last finished stage, after so many seconds or later."""
         with self.store.begin() as session:
-            not_before = time.time() + wait_seconds if wait_seconds else None
+            not_before = database_seconds(session) + wait_seconds if wait_seconds else None
             rounds.put_back(session, self.round_id, self.fence, why, not_before)
         _log.warning("round_waits", round=self.round_id, why=why)
 
@@ -144,6 +145,19 @@ def request_round(
     Raises:
         RecipeError: the text is not a recipe of this version.
     """
+    with store.begin() as session:
+        return add_round(session, recipe_text, by, schedule, slot, key)
+
+
+def add_round(
+    session: Session,
+    recipe_text: str,
+    by: str,
+    schedule: str | None = None,
+    slot: datetime | None = None,
+    key: str | None = None,
+) -> int | None:
+    """Like `request_round`, in the caller's transaction."""
     recipe = parse_recipe(recipe_text, schedule or "given")
     values = {
         "recipe_name": recipe.name,
@@ -154,11 +168,9 @@ def request_round(
         "schedule": schedule,
         "slot": slot,
     }
-    with store.begin() as session:
-        round_id = rounds.insert_round(session, values)
-        if round_id is not None:
-            audit.record(session, by, "round.request", str(round_id), {"recipe": recipe.name, "schedule": schedule})
+    round_id = rounds.insert_round(session, values)
     if round_id is not None:
+        audit.record(session, by, "round.request", str(round_id), {"recipe": recipe.name, "schedule": schedule})
         _log.info("round_requested", round=round_id, recipe=recipe.name, schedule=schedule)
     return round_id
 
@@ -180,12 +192,19 @@ def recipe_text(settings: Settings, given: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def claim_round(store: Store, owner: str, lease_seconds: float) -> tuple[Round, Claim] | None:
-    """The oldest round that waits or was abandoned, claimed for `owner`; None if there is nothing to do."""
-    clock = time.time()
+def claim_round(
+    store: Store, owner: str, lease_seconds: float, watch: LeaseWatch | None = None
+) -> tuple[Round, Claim] | None:
+    """The oldest round that waits or was abandoned, claimed for `owner`; None if there is nothing to do.
+
+    Without a `watch` over the leases the database's time alone says what was abandoned.
+    """
+    watch = watch or LeaseWatch(confirm_seconds=0.0)
     with store.begin() as session:
+        clock = database_seconds(session)
         rounds.end_abandoned_cancels(session, clock)
-        claimed = rounds.claim_round(session, owner, clock, lease_seconds)
+        abandoned = watch.abandoned(rounds.running_rounds(session), clock, lease_seconds)
+        claimed = rounds.claim_round(session, owner, clock, lease_seconds, abandoned)
     if claimed is None or claimed.id is None:
         return None
     _log.info("round_claimed", round=claimed.id, fence=claimed.fence, owner=owner)
@@ -222,7 +241,8 @@ def sweep_leftovers(settings: Settings, store: Store) -> int:
     whose sake a round was cancelled may be in them), and of those that broke once somebody in them was forgotten.
     """
     with store.read() as session:
-        running = {row.id for row in rounds.running_rounds(session) if (row.lease_until or 0) > time.time()}
+        clock = database_seconds(session)
+        running = {row.id for row in rounds.running_rounds(session) if (row.lease_until or 0) > clock}
         forbidden = rounds.attempts_of_nobody(session)
     left = [path for path in settings.rounds.glob("*/attempt-*/scratch") if _round_of(path) not in running]
     for stage in (stage.name for stage in STAGES if stage.holds_weights):
@@ -248,7 +268,7 @@ def cancel_round(store: Store, round_id: int, by: str) -> Round:
         session.add(row)
         audit.record(session, by, "round.cancel", str(round_id))
         session.flush()
-        rounds.end_abandoned_cancels(session, time.time())
+        rounds.end_abandoned_cancels(session, database_seconds(session))
         session.refresh(row)
     _log.info("round_cancel_requested", round=round_id, by=by)
     return row

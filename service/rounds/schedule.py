@@ -4,28 +4,52 @@
     2026-12-01 03:00 UTC  ->  INSERT round(schedule="qwen2.5-0.5b", slot=2026-12-01 03:00) ON CONFLICT DO NOTHING
 
 The slot is the time that the cron expression names, not the time at which a process got to it. A slot that passed
-while everything was down is made up once, the latest only, and never one from before the schedule was known.
+while everything was down is made up once, the latest only, and never one from before the schedule was known; the others are
+counted as missed. Slots only go forward, by the database's time: a clock that steps back asks for nothing again.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from cronsim import CronSim, CronSimError
+from sqlmodel import Session
 
 from pipelines.errors import RecipeError
 from pipelines.recipe_file import parse_recipe
 from service.rounds import requests
 from service.store import audit, schedules
+from service.store.clock import database_time
 from service.store.session import Store, is_unavailable
 from service.store.tables import Schedule, now
 
+MAX_MISSED = 10_000  # of one outage, counted no further
 _SYNC_SECONDS = 30
+_LATE = timedelta(minutes=2)  # longer than any look takes to come
 _TO_SUNDAY = re.compile(r"-(sun|0)\b", re.IGNORECASE)
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ScheduleView:
+    """A schedule as people see it.
+
+    `missed` counts the slots that passed without a round and were not made up, `last_missed` is the latest of them. `late`
+    is one that is due and that nobody asked for yet: no web or worker process runs, or the recipe is refused.
+    """
+
+    name: str
+    cron: str
+    next: datetime | None
+    last: datetime | None
+    missed: int
+    last_missed: datetime | None
+    late: datetime | None
 
 
 def add_schedule(store: Store, recipe_text: str, by: str) -> str:
@@ -38,8 +62,9 @@ def add_schedule(store: Store, recipe_text: str, by: str) -> str:
     if recipe.schedule is None:
         raise RecipeError(f"recipe '{recipe.name}' has no `schedule`: give schedule.cron, such as \"0 3 1 * *\"")
     next_slot(recipe.schedule.cron, now())  # refused now, not when it is due
-    row = Schedule(name=recipe.name, recipe=recipe_text, cron=recipe.schedule.cron)
     with store.begin() as session:
+        at = database_time(session)
+        row = Schedule(name=recipe.name, recipe=recipe_text, cron=recipe.schedule.cron, known_since=at)
         schedules.put_schedule(session, row)
         audit.record(session, by, "schedule.add", recipe.name, {"cron": recipe.schedule.cron})
     return recipe.name
@@ -66,27 +91,79 @@ def start_schedules(store: Store) -> BackgroundScheduler:
     return scheduler
 
 
-def request_due(store: Store, clock: Callable[[], datetime] = now) -> list[int]:
-    """Ask for the latest slot of each schedule that has passed since it was known and has no round yet."""
+def show_schedules(store: Store) -> list[ScheduleView]:
+    """Every schedule with its next slot and those it missed, by name."""
+    with store.read() as session:
+        return schedule_views(session)
+
+
+def schedule_views(session: Session) -> list[ScheduleView]:
+    """Like `show_schedules`, in the caller's transaction."""
+    at = database_time(session)
+    return [_view(row, at) for row in schedules.list_schedules(session)]
+
+
+def request_due(store: Store, clock: Callable[[Session], datetime] = database_time) -> list[int]:
+    """Ask for the latest slot of each schedule that has passed since its last one and since it was known."""
     made = []
     for schedule in list_schedules(store):
-        round_id = _request(store, schedule, clock())
+        round_id = _request(store, schedule.name, clock)
         if round_id is not None:
             made.append(round_id)
     return made
 
 
-def _request(store: Store, schedule: Schedule, until: datetime) -> int | None:
+def _request(store: Store, name: str, clock: Callable[[Session], datetime]) -> int | None:
     """The new round, if any. A recipe that this version no longer acts on must not hold up the other schedules."""
-    by = f"schedule:{schedule.name}"
-    try:
-        slot = latest_slot(schedule.cron, schedule.known_since, until)
-        if slot is None:
+    with store.read() as session:  # most looks find nothing due, and must not take the write lock for it
+        row = session.get(Schedule, name)
+        if row is None or _due(row, clock(session)) is None:
             return None
-        return requests.request_round(store, schedule.recipe, by, schedule=schedule.name, slot=slot)
+    try:
+        with store.begin() as session:
+            row = schedules.lock_schedule(session, name)
+            slot = None if row is None else _due(row, clock(session))
+            if row is None or slot is None:
+                return None
+            _advance(row, slot)
+            session.add(row)
+            return requests.add_round(session, row.recipe, f"schedule:{name}", schedule=name, slot=slot)
     except RecipeError as error:
-        _log.error("schedule_refused", schedule=schedule.name, why=str(error))
+        _log.error("schedule_refused", schedule=name, why=str(error))
         return None
+
+
+def _due(row: Schedule, until: datetime) -> datetime | None:
+    """The slot to ask for now. A cron expression that no version of ours wrote is no slot."""
+    try:
+        return latest_slot(row.cron, _last(row), until)
+    except RecipeError as error:
+        _log.error("schedule_refused", schedule=row.name, why=str(error))
+        return None
+
+
+def _last(row: Schedule) -> datetime:
+    """The time up to which nothing is asked for any more."""
+    return row.known_since if row.last_slot is None else max(row.known_since, row.last_slot)
+
+
+def _advance(row: Schedule, slot: datetime) -> None:
+    """Go forward to a slot, counting those that are passed over."""
+    passed = islice(takewhile(lambda time: time < slot, _times(row.cron, _last(row))), MAX_MISSED)
+    if number := sum(1 for _ in passed):
+        row.missed += number
+        row.last_missed = next(_times(row.cron, slot, backwards=True))
+    row.last_slot = slot
+
+
+def _view(row: Schedule, at: datetime) -> ScheduleView:
+    try:
+        following = next_slot(row.cron, max(_last(row), at))
+    except RecipeError:
+        following = None
+    due = _due(row, at)
+    late = due if due is not None and at - due > _LATE else None
+    return ScheduleView(row.name, row.cron, following, row.last_slot, row.missed, row.last_missed, late)
 
 
 def latest_slot(cron: str, after: datetime, until: datetime) -> datetime | None:

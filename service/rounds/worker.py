@@ -24,10 +24,12 @@ from service.liveness import another_lives
 from service.room import RoundRoom
 from service.rounds.child import settings_record
 from service.rounds.chores import Chore, open_chores
+from service.rounds.leases import LeaseWatch
 from service.rounds.requests import Claim, claim_round, release_dead, say_why_waiting, sweep_leftovers
 from service.rounds.schedule import start_schedules
 from service.settings import Settings
 from service.store import crashes
+from service.store.clock import database_time
 from service.store.session import Store, is_unavailable, open_store
 from service.store.tables import now
 from service.vault import open_vault
@@ -70,13 +72,13 @@ def _noted(store: Store) -> Iterator[None]:
     """Notes how this worker ends, and at its start how those before it did that could not say so any more."""
     host, pid = socket.gethostname(), os.getpid()
     with store.begin() as session:
-        crashes.note_killed(session, host, another_lives, now())
+        crashes.note_killed(session, host, another_lives, database_time(session))
     try:
         yield
     except Exception as error:
         _log.error("worker_crashed", error=type(error).__name__)
         with suppress(SQLAlchemyError), store.begin() as session:
-            crashes.note_crash(session, f"{host}:{pid}", type(error).__name__, now())
+            crashes.note_crash(session, f"{host}:{pid}", type(error).__name__, database_time(session))
         raise
     with suppress(SQLAlchemyError), store.begin() as session:
         crashes.note_end(session, f"{host}:{pid}")
@@ -93,11 +95,11 @@ def _work(
     settings: Settings, store: Store, owner: str, chores: Sequence[Chore], once: bool, stop: threading.Event
 ) -> None:
     running: RoundProcess | None = None
-    room = RoundRoom(settings)
+    room, watch = RoundRoom(settings), LeaseWatch()
     try:
         while not stop.is_set():
             try:
-                running = _next(settings, store, owner, room, running)
+                running = _next(settings, store, owner, room, watch, running)
                 busy = any([chore() for chore in chores])
             except Exception as error:
                 if not (is_unavailable(error) or isinstance(error, OSError)):  # an OSError: a full disk, say
@@ -114,14 +116,14 @@ def _work(
 
 
 def _next(
-    settings: Settings, store: Store, owner: str, room: RoundRoom, running: "RoundProcess | None"
+    settings: Settings, store: Store, owner: str, room: RoundRoom, watch: LeaseWatch, running: "RoundProcess | None"
 ) -> "RoundProcess | None":
     """The round that is to run now: the one that runs, or a new one, or none without room for it on the disk."""
     if running is not None and running.ended():
         running = None
         sweep_leftovers(settings, store)
     if room.allows():
-        return running or _claim(settings, store, owner)
+        return running or _claim(settings, store, owner, watch)
     if running is not None:
         running.put_back(room.sentence)
         sweep_leftovers(settings, store)
@@ -129,8 +131,8 @@ def _next(
     return None
 
 
-def _claim(settings: Settings, store: Store, owner: str) -> "RoundProcess | None":
-    claimed = claim_round(store, owner, settings.lease_seconds)
+def _claim(settings: Settings, store: Store, owner: str, watch: LeaseWatch) -> "RoundProcess | None":
+    claimed = claim_round(store, owner, settings.lease_seconds, watch)
     if claimed is None:
         return None
     try:

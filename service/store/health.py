@@ -7,8 +7,9 @@ from sqlalchemy import delete, update
 from sqlmodel import Session, col, func, select
 
 from service.store.bulk import insert_ignoring_conflicts
+from service.store.clock import database_time
 from service.store.session import Store
-from service.store.tables import Conversation, WorkerSeen, WriteProbe, now
+from service.store.tables import Conversation, WorkerSeen, WriteProbe
 
 BEAT_SECONDS = 5.0
 
@@ -35,10 +36,9 @@ def probe_write(session: Session) -> None:
 
 
 def beat(store: Store, owner: str) -> None:
-    """Notes that this worker is alive; writes at most every 5 seconds."""
-    at = now()
+    """Notes that this worker is alive, by the database's time; writes at most every 5 seconds."""
     with store.read() as session:
-        seen = session.get(WorkerSeen, owner)
+        at, seen = database_time(session), session.get(WorkerSeen, owner)
     if seen is not None and not seen.ended and (at - seen.at).total_seconds() < BEAT_SECONDS:
         return
     with store.begin() as session:

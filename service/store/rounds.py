@@ -64,10 +64,14 @@ def running_rounds(session: Session) -> list[Round]:
 # ---- claiming it ------------------------------------------------------------------------------------------
 
 
-def claim_round(session: Session, owner: str, clock: float, lease_seconds: float) -> Round | None:
-    """Take the oldest round that waits, or whose worker let its lease run out; its fence grows by one."""
-    free = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
-    due = and_(col(Round.state).in_(OPEN_STATES), free, col(Round.cancel_requested).is_(False))
+def claim_round(
+    session: Session, owner: str, clock: float, lease_seconds: float, abandoned: Sequence[Round] = ()
+) -> Round | None:
+    """Take the oldest round that waits, or one of the abandoned ones as they were seen; its fence grows by one."""
+    may_start = or_(col(Round.lease_until).is_(None), col(Round.lease_until) < clock)
+    waits = and_(col(Round.state) == "requested", may_start)
+    left = [and_(*_ours(row.id or 0, row.fence), _stands(row.lease_until)) for row in abandoned]
+    due = and_(or_(waits, *left), col(Round.cancel_requested).is_(False))
     first = select(col(Round.id)).where(due).order_by(col(Round.id)).limit(1).with_for_update(skip_locked=True)
     values = {
         "state": "running",
@@ -137,6 +141,11 @@ def check_claim(session: Session, round_id: int, fence: int, *, lock: bool = Fal
 def change_round(session: Session, round_id: int, fence: int, **values: Any) -> bool:
     """Change the columns of a claimed round; False when it is no longer ours."""
     return _changed(session, update(Round).where(*_ours(round_id, fence)).values(**values)) == 1
+
+
+def _stands(lease_until: float | None) -> Any:
+    """Whether a lease is still as it was seen: it was not renewed since."""
+    return col(Round.lease_until).is_(None) if lease_until is None else col(Round.lease_until) == lease_until
 
 
 def _ours(round_id: int, fence: int) -> tuple[Any, ...]:

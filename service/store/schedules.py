@@ -1,11 +1,9 @@
 """Queries about schedules. Each takes the caller's session and never commits."""
 
-from datetime import datetime
-
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from pipelines.errors import NotFound
-from service.store.tables import Round, Schedule
+from service.store.tables import Schedule
 
 
 def put_schedule(session: Session, row: Schedule) -> None:
@@ -34,6 +32,6 @@ def remove_schedule(session: Session, name: str) -> None:
     session.delete(row)
 
 
-def last_slot(session: Session, name: str) -> datetime | None:
-    """The latest slot of a schedule for which there is a round."""
-    return session.exec(select(func.max(col(Round.slot))).where(col(Round.schedule) == name)).one()
+def lock_schedule(session: Session, name: str) -> Schedule | None:
+    """The schedule, until the transaction ends nobody else's to change; None if it was removed."""
+    return session.exec(select(Schedule).where(Schedule.name == name).with_for_update()).one_or_none()

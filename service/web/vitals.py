@@ -17,9 +17,9 @@ from service.api_keys import KeyRing
 from service.ingest import Writer
 from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
+from service.store.clock import database_time
 from service.store.health import backlog, last_beat
 from service.store.session import Store
-from service.store.tables import now
 from service.store.trainable import TrainableWatch
 from service.web.schemas import CurationHealth
 
@@ -100,8 +100,7 @@ def _write(writer: Writer) -> bool:
 
 def _look(settings: Settings, store: Store, trainable: TrainableWatch) -> Progress:
     with store.read() as session:
-        waiting, seen = backlog(session), last_beat(session)
-    at = now()
+        waiting, seen, at = backlog(session), last_beat(session), database_time(session)
     oldest = None if waiting.oldest is None else (at - waiting.oldest).total_seconds()
     return Progress(
         curation=CurationHealth(waiting=waiting.waiting, oldest_seconds=oldest),

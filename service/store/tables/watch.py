@@ -17,7 +17,7 @@ class WriteProbe(SQLModel, table=True):
 class RetentionLook(SQLModel, table=True):
     """One row: the last look for raw text that is due, since when looks follow one another, and the last one before.
 
-    See service/retention.py for what is deleted on the strength of it.
+    See service/curation/retention.py for what is deleted on the strength of it.
     """
 
     __tablename__ = "retention_look"

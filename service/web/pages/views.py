@@ -11,8 +11,10 @@ from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import TAINTED, objections
 from service.obstacles import SILENT_SECONDS, Obstacle
+from service.rounds.schedule import schedule_views
 from service.settings import Settings
 from service.store import models
+from service.store.clock import database_time
 from service.store.funnel import Funnel
 from service.store.health import last_beat
 from service.store.models import StoredModel
@@ -61,7 +63,7 @@ def overview_view(
         "rounds_sentence": _rounds_sentence(rounds),
         "funnel": {"received": counts.received, "waiting": counts.waiting, "steps": _steps(counts)},
         "last_curated": counts.last_curated,
-        "worker": _worker_sentence(last_beat(session)),
+        "worker": _worker_sentence(last_beat(session), database_time(session)),
         "left_out": counts.left_out,
         "why_left_out": CONVERSATION_REASONS,
         "latest": latest,
@@ -70,9 +72,12 @@ def overview_view(
 
 
 def rounds_view(session: Session) -> dict[str, Any]:
-    """All rounds, newest first."""
+    """All rounds, newest first, and the schedules that ask for them."""
     found = list_rounds(session)
-    return {"rounds": [{**one.model_dump(), "took": _took(one.started_at, one.finished_at)} for one in found]}
+    return {
+        "rounds": [{**one.model_dump(), "took": _took(one.started_at, one.finished_at)} for one in found],
+        "schedules": schedule_views(session),
+    }
 
 
 def models_view(session: Session, settings: Settings) -> dict[str, Any]:
@@ -122,8 +127,8 @@ def _rounds_sentence(rounds: Sequence[Round]) -> str:
     return ", ".join([*said, f"the last one {ended.state}"] if ended else said) or "this is the first"
 
 
-def _worker_sentence(seen: datetime | None) -> str:
-    ago = None if seen is None else (datetime.now(UTC) - seen).total_seconds()
+def _worker_sentence(seen: datetime | None, at: datetime) -> str:
+    ago = None if seen is None else (at - seen).total_seconds()
     if ago is None or ago > SILENT_SECONDS:
         return "no worker runs: start `perennial worker`"
     return "a worker is at work"

@@ -16,6 +16,7 @@ from service.rounds.requests import list_rounds
 from service.settings import Settings
 from service.store.session import Store, open_store
 from service.store.tables import Schedule
+from tests.factories import web
 
 MONTHLY = "0 3 1 * *"
 RECIPE = """
@@ -110,8 +111,8 @@ def test_a_day_that_never_comes_is_refused(store: Store) -> None:
 def test_the_latest_missed_slot_is_made_up_once(store: Store) -> None:
     known_since(store, "2026-01-15T00:00")
 
-    first = schedule.request_due(store, lambda: at("2026-04-10T00:00"))
-    again = schedule.request_due(store, lambda: at("2026-04-10T00:01"))
+    first = schedule.request_due(store, lambda _: at("2026-04-10T00:00"))
+    again = schedule.request_due(store, lambda _: at("2026-04-10T00:01"))
 
     assert (len(first), again) == (1, [])
     assert [row.slot for row in list_rounds(store)] == [at("2026-04-01T03:00")]
@@ -120,16 +121,69 @@ def test_the_latest_missed_slot_is_made_up_once(store: Store) -> None:
 def test_slots_before_the_schedule_was_known_are_not_made_up(store: Store) -> None:
     known_since(store, "2026-04-02T00:00")
 
-    assert schedule.request_due(store, lambda: at("2026-04-10T00:00")) == []
+    assert schedule.request_due(store, lambda _: at("2026-04-10T00:00")) == []
 
 
 def test_each_slot_asks_for_one_round(store: Store) -> None:
     known_since(store, "2026-01-15T00:00")
 
     for month in ("02", "03", "03", "04"):
-        schedule.request_due(store, lambda month=month: at(f"2026-{month}-02T00:00"))
+        schedule.request_due(store, lambda _, month=month: at(f"2026-{month}-02T00:00"))
 
     assert [row.slot.month for row in list_rounds(store) if row.slot] == [4, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("then", "slots"),
+    [
+        ("2026-04-10T00:00", ["2026-04-01T03:00"]),  # the same again
+        ("2026-02-10T00:00", ["2026-04-01T03:00"]),  # a clock that stepped back, or another host that is behind
+        ("2026-03-31T23:55", ["2026-04-01T03:00"]),
+        ("2026-05-01T03:00", ["2026-05-01T03:00", "2026-04-01T03:00"]),
+    ],
+)
+def test_slots_only_go_forward(store: Store, then: str, slots: list[str]) -> None:
+    known_since(store, "2026-01-15T00:00")
+
+    for moment in ("2026-04-10T00:00", then, "2026-04-10T00:00"):
+        schedule.request_due(store, lambda _, moment=moment: at(moment))
+
+    assert [row.slot for row in list_rounds(store)] == [at(slot) for slot in slots]
+
+
+def test_slots_that_passed_without_a_round_are_counted(store: Store, settings: Settings) -> None:
+    known_since(store, "2026-01-15T00:00")
+    schedule.request_due(store, lambda _: at("2026-02-10T00:00"))
+    assert [(one.missed, one.last_missed) for one in schedule.show_schedules(store)] == [(0, None)]
+
+    schedule.request_due(store, lambda _: at("2026-06-10T00:00"))
+
+    [view] = schedule.show_schedules(store)
+    assert (view.missed, view.last_missed, view.last) == (3, at("2026-05-01T03:00"), at("2026-06-01T03:00"))
+    assert view.next is not None and view.next > view.last
+    with web(settings) as client:
+        page = client.get("/rounds").text
+    assert "3, the latest" in page and "2026-05-01 03:00 UTC" in page
+
+
+def test_what_was_missed_in_a_long_outage_is_counted_up_to_a_bound(store: Store) -> None:
+    known_since(store, "2020-01-01T00:00", cron="* * * * *")
+    schedule.request_due(store, lambda _: at("2026-01-01T00:00"))
+    [view] = schedule.show_schedules(store)
+    assert (view.missed, view.last_missed) == (schedule.MAX_MISSED, at("2025-12-31T23:59"))
+
+
+def test_a_slot_that_nobody_asked_for_is_late(store: Store) -> None:
+    known_since(store, "2026-01-15T00:00")
+    [view] = schedule.show_schedules(store)
+    assert view.late is not None and view.last is None
+
+
+def test_a_clock_that_was_ahead_leaves_a_next_slot_behind_the_one_it_took(store: Store) -> None:
+    known_since(store, "2026-01-15T00:00")
+    schedule.request_due(store, lambda _: at("2099-01-10T00:00"))
+    [view] = schedule.show_schedules(store)
+    assert (view.last, view.next, view.late) == (at("2099-01-01T03:00"), at("2099-02-01T03:00"), None)
 
 
 def test_a_recipe_that_is_no_longer_understood_does_not_hold_up_the_others(store: Store) -> None:
@@ -138,7 +192,7 @@ def test_a_recipe_that_is_no_longer_understood_does_not_hold_up_the_others(store
         session.add(Schedule(name="a-broken", recipe="name: [", cron=MONTHLY, known_since=at("2026-01-15T00:00")))
         session.add(Schedule(name="b-broken", recipe=RECIPE, cron="monthly", known_since=at("2026-01-15T00:00")))
 
-    assert len(schedule.request_due(store, lambda: at("2026-04-10T00:00"))) == 1
+    assert len(schedule.request_due(store, lambda _: at("2026-04-10T00:00"))) == 1
 
 
 def test_a_new_cron_is_known_only_from_now_on(store: Store) -> None:
@@ -155,7 +209,7 @@ def test_a_removed_schedule_asks_no_more(store: Store) -> None:
 
     schedule.remove_schedule(store, "monthly", "test")
 
-    assert schedule.request_due(store, lambda: at("2026-04-10T00:00")) == []
+    assert schedule.request_due(store, lambda _: at("2026-04-10T00:00")) == []
     with pytest.raises(NotFound, match="no schedule is called 'monthly'"):
         schedule.remove_schedule(store, "monthly", "test")
 
