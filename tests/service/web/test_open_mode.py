@@ -225,4 +225,4 @@ def test_a_connection_is_found_with_its_user_and_left_by_its_process_it_is_nobod
             assert look_up(peer[:2], ours) == os.getuid()
             client.close()
             assert look_up(peer[:2], ours) == NOBODY
-        assert look_up((host, 1), (host, 2)) is None
+        assert look_up((host, 1), (host, 2)) == NOBODY
