@@ -39,7 +39,7 @@ def answer_of(connection: socket.socket) -> tuple[int, dict[str, object]]:
 
 def post(path: str, length: int | None = None) -> bytes:
     size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{size}\r\n\r\n".encode()
+    return f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Perennial: 1\r\n{size}\r\n\r\n".encode()
 
 
 @pytest.mark.parametrize(
