@@ -26,6 +26,7 @@ from service.models.origin import make_first_champion
 from service.obstacles import find_obstacles
 from service.settings import Settings, load_settings, make_home
 from service.store import models
+from service.store.locks import locks_refused
 from service.web.listen import open_sockets
 
 _LOOK_SECONDS = 0.2
@@ -138,6 +139,8 @@ def only_up(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Busy(f"`perennial up` runs for the home {home} already; stop that one first") from error
+        except OSError as error:
+            raise locks_refused(home, error.strerror or str(error)) from error
         yield
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from pipelines.errors import Busy, PerennialError
 from service.liveness import another_lives
+from service.settings import make_home
 
 _START_SECONDS = 90
 _locks: list[IO[str]] = []
@@ -52,10 +53,11 @@ class Service:
 def fresh_home(home: Path) -> None:
     """Empties the demo's home; refuses while an earlier demo still uses it."""
     pid_file = home / "demo.pid"
-    if pid_file.is_file() and another_lives(int(pid_file.read_text() or 0)):
-        raise Busy(f"an earlier demo (process {pid_file.read_text()}) still uses {home}: stop it with Ctrl-C first")
+    pid = pid_file.read_text() if pid_file.is_file() else ""
+    if pid.isdecimal() and another_lives(int(pid)):
+        raise Busy(f"an earlier demo (process {pid}) still uses {home}: stop it with Ctrl-C first")
     shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
+    make_home(home)
     pid_file.write_text(str(os.getpid()))
 
 

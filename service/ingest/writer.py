@@ -22,8 +22,8 @@ from service.ingest.conversations import apply_conversations, apply_votes
 from service.ingest.feedback import apply_comparisons, apply_corrections
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome, Result
 from service.store import health
+from service.store.clock import database_time
 from service.store.session import Store, is_unavailable
-from service.store.tables import now
 from service.vault import Vault
 
 MAX_GROUP_ROWS = 5_000
@@ -209,7 +209,7 @@ class Writer:
     def _try(self, group: Sequence[_Job]) -> list[list[Outcome]]:
         with self._store.begin() as session:
             self._store.lock(session, "ingest")
-            return apply_jobs(session, self._vault, group, now())
+            return apply_jobs(session, self._vault, group, database_time(session))
 
 
 def apply_jobs(session: Session, vault: Vault, group: Sequence[_Job], at: datetime) -> list[list[Outcome]]:

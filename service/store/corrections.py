@@ -68,7 +68,7 @@ def newest(session: Session, corrected: Sequence[str]) -> dict[tuple[str, str], 
     sql = (
         "SELECT c.corrected_message_id, c.person_id, c.id, m.digest, c.retracted_at "
         'FROM "correction" c JOIN "message" m ON m.id = c.message_id '
-        "WHERE c.corrected_message_id {in_values} ORDER BY c.at, c.id"
+        "WHERE c.corrected_message_id {in_values} ORDER BY m.position"
     )
     rows = fetch_where_in(session.connection(), sql, corrected)
     return {(row[0], row[1]): NewestCorrection(row[2], row[3], row[4] is not None) for row in rows}
@@ -104,7 +104,7 @@ def curate_again(session: Session, conversations: Iterable[str]) -> None:
 
 
 def by_conversation(session: Session, conversations: Sequence[str]) -> dict[str, list[StoredCorrection]]:
-    """Every correction in these conversations, oldest first, by conversation; those without any are missing."""
+    """Every correction in these conversations, oldest first in each; conversations without any are missing."""
     found: dict[str, list[StoredCorrection]] = defaultdict(list)
     for one in _read(session, col(Message.conversation_id).in_(conversations)):
         found[one.conversation_id].append(one)
@@ -112,7 +112,7 @@ def by_conversation(session: Session, conversations: Sequence[str]) -> dict[str,
 
 
 def all_corrections(session: Session) -> list[StoredCorrection]:
-    """Every correction of every conversation, oldest first."""
+    """Every correction of every conversation; those of one conversation oldest first."""
     return _read(session)
 
 
@@ -133,7 +133,7 @@ def _read(session: Session, *wanted: ColumnElement[bool]) -> list[StoredCorrecti
         select(Correction, Message.conversation_id)
         .join(Message, col(Message.id) == col(Correction.message_id))
         .where(*wanted)
-        .order_by(col(Correction.at), col(Correction.id))
+        .order_by(col(Message.position))  # in the order they came in, whatever the clocks of who took them said
     )
     return [
         StoredCorrection(

@@ -34,10 +34,15 @@ def check_locks(folder: Path) -> None:
             return
         raise InputError(f"the database's folder {folder} cannot be written: {error.strerror}") from error
     if problem:
-        raise InputError(
-            f"the file locks of {folder} do not work ({problem}), and SQLite would lose data there: put the home on a "
-            "local disk (PERENNIAL_HOME), or the database into PostgreSQL (PERENNIAL_DATABASE_URL)"
-        )
+        raise locks_refused(folder, problem)
+
+
+def locks_refused(folder: Path, why: str) -> InputError:
+    """The sentence for a folder whose locks do not work."""
+    return InputError(
+        f"the file locks of {folder} do not work ({why}), and data would be lost there: put the home on a local disk "
+        "(PERENNIAL_HOME), and the database there or into PostgreSQL (PERENNIAL_DATABASE_URL)"
+    )
 
 
 def _problem(first: int, second: int) -> str | None:

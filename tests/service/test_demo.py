@@ -3,11 +3,15 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from pipelines.errors import InputError
 from service.demo import show
-from service.demo.processes import free_port
+from service.demo.processes import free_port, fresh_home
+from tests.disks import unwritable
 
 ASK = "import sys; from service.demo.processes import free_port; print(free_port(int(sys.argv[1])), flush=True); sys.stdin.read()"
 
@@ -28,6 +32,11 @@ def test_demos_that_start_together_get_ports_of_their_own() -> None:
     assert second.stdout.strip() not in ("", wanted)
     third = subprocess.run([sys.executable, "-c", ASK, wanted], input="", capture_output=True, text=True, check=True)
     assert third.stdout.strip() == wanted
+
+
+def test_a_demo_that_cannot_write_its_home_says_so(tmp_path: Path) -> None:
+    with unwritable(tmp_path), pytest.raises(InputError, match="the home folder .* cannot be written"):
+        fresh_home(tmp_path)
 
 
 def test_the_funnel_accounts_for_every_clean_conversation_and_says_what_it_shows() -> None:

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 
 from pipelines.backends.torch.device import Choices
 from pipelines.errors import ModelError, RecipeError
+from pipelines.gguf.lora import read_config
 from pipelines.recipe import Lora, Train
 from pipelines.tokenizer import ChatTokenizer
 
@@ -42,10 +43,11 @@ def load_adapted(base: Path, name: str, adapter: Path, train: Train, choices: Ch
     With dropout the policy would be less sure than its own reference from the first step on.
 
     Raises:
-        ModelError: the base cannot be loaded, or the adapter does not fit it.
+        ModelError: the base cannot be loaded, or the adapter does not fit it or is no plain LoRA.
     """
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"{adapter} is no PEFT adapter: it has no adapter_config.json")
+    read_config(adapter)  # what an export would refuse after hours of training is refused before them
     model = _load_frozen(base, train, choices)
     try:
         model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)

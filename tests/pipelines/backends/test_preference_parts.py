@@ -22,7 +22,7 @@ from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.kl import kl_to_origin, kl_to_top, top_distribution
 from pipelines.backends.torch.load import load_adapted
 from pipelines.backends.torch.objective import rewards_of_step
-from pipelines.errors import DataError, TrainingError
+from pipelines.errors import DataError, ModelError, TrainingError
 from pipelines.recipe import Train
 from pipelines.records import Turn
 from pipelines.tokenizer import ChatTokenizer
@@ -101,6 +101,17 @@ def test_a_base_whose_config_asks_for_attention_dropout_is_trained_without(tmp_p
     model = load_adapted(base, "base", adapter, train, choose(train, 1, 1)).train()
     ids = torch.arange(3, 40)[None]
     assert torch.equal(model(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_an_adapter_with_fully_trained_modules_is_refused_before_it_is_trained_on(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    adapter = write_adapter(tiny_base, tmp_path / "adapter")
+    config = json.loads((adapter / "adapter_config.json").read_text()) | {"modules_to_save": ["lm_head"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    train = Train(backend="cpu")
+    with pytest.raises(ModelError, match=r"fully trained modules \(modules_to_save\), which is not supported"):
+        load_adapted(tiny_base, "base", adapter, train, choose(train, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 from sqlmodel import select
 
 from pipelines.curate.config import CurationConfig
@@ -91,6 +92,19 @@ def test_each_persons_newest_correction_counts_and_older_ones_are_left_out(
     curate_due(store, vault, curator)
     texts = {m.text: m.corrects.rater for m in candidate(store, vault).messages if m.corrects is not None}
     assert texts == {"Other.": people(store, vault)["u-2"], "Second.": people(store, vault)["u-1"]}
+
+
+def test_the_newest_correction_is_the_one_that_came_last_whatever_clocks_say(
+    store: Store, vault: Vault, curator: Curator
+) -> None:
+    put(store, vault, chat())
+    correct(store, vault, "a", "First.")
+    with store.begin() as session:  # taken by a machine whose clock was ahead
+        session.execute(update(tables.Correction).values(at=datetime.now(UTC) + timedelta(hours=1)))
+    correct(store, vault, "a", "Second.")
+    curate_due(store, vault, curator)
+    assert [m.text for m in candidate(store, vault).messages if m.corrects is not None] == ["Second."]
+    assert correct(store, vault, "a", "Second.").result == "unchanged"
 
 
 def test_a_correction_taken_back_is_left_out_and_the_one_before_does_not_return(
