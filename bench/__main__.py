@@ -6,6 +6,7 @@ python -m bench storm --seconds 60 --kills 10        what follows a single name 
 
 import importlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -63,4 +64,5 @@ def _rows(figures: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and mounted goes
     sys.exit(main(sys.argv[1:]))

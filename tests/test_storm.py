@@ -125,5 +125,5 @@ def test_a_vote_may_stand_as_it_was_sent_last_without_an_answer(sqlite_settings:
 
 def test_the_plan_holds_every_kind_of_kill_and_the_same_seed_plans_the_same() -> None:
     planned, again = (plan(random.Random(5), 50, ["disk full", "database locked"]) for _ in range(2))
-    assert planned == again and len(planned) == 50 + 2 * 3
+    assert planned == again and len(planned) == 50 + 2 * 2
     assert {"web", "worker", "engine", "supervisor", "up"} < set(planned) and "disk full" in planned[1:-1]

@@ -157,6 +157,7 @@ def _figures(storm: Storm, ledger: Ledger, verdict: Verdict) -> dict[str, Any]:
         "double": dict(+verdict.double),
         "wrong": dict(+verdict.wrong),
         "recovered_after_seconds": storm.recovery.figures(),
+        "refused_in_outages": dict(storm.refusals),
         "answers": {str(status): count for status, count in sorted(storm.tally.answers.items())},
         "connections_broken": storm.tally.broken,
         "conversations": dict(verdict.states),

@@ -25,6 +25,11 @@ class Tally:
     faults: list[str] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def refusals(self) -> int:
+        """How often something sent was not taken."""
+        return self.broken + sum(count for status, count in self.answers.items() if status >= 500)
+
     def fault(self, sentence: str) -> None:
         self.faults.append(sentence)
 

@@ -17,6 +17,7 @@ from bench.storm.service import Service
 
 _WEIGHTS = {"web": 36, "worker": 28, "engine": 16, "supervisor": 8, "up": 12}
 LONGEST_OUTAGE_SECONDS = 8.0
+_EARLY = 0.25
 _FIND_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 
@@ -27,7 +28,7 @@ def plan(rng: random.Random, kills: int, outages: Sequence[str]) -> list[str]:
     kinds += rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=kills - len(kinds))
     rng.shuffle(kinds)
     some = min(kills // 3, len(outages))
-    between = [name for _ in range(1 + kills // 25) for name in rng.sample(list(outages), some)]
+    between = [name for _ in range(1 + kills // 50) for name in rng.sample(list(outages), some)]
     for number, name in enumerate(between, 1):
         kinds.insert(number * (kills + len(between)) // (len(between) + 1), name)
     return kinds
@@ -35,7 +36,7 @@ def plan(rng: random.Random, kills: int, outages: Sequence[str]) -> list[str]:
 
 @dataclass
 class Storm:
-    """One storm over one service; `kills` counts what was killed."""
+    """One storm over one service; counts what was killed, and what clients were refused while something was away."""
 
     service: Service
     outages: Mapping[str, Outage]
@@ -44,6 +45,7 @@ class Storm:
     rng: random.Random
     outage_seconds: float = LONGEST_OUTAGE_SECONDS
     kills: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
     _watches: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _happened: int = 0
 
@@ -67,9 +69,11 @@ class Storm:
                 await keeper
 
     async def _kill(self, kind: str) -> None:
-        """kill -9, once what it hit last time is there again."""
-        if kind in self._watches:
-            await self._watches[kind]
+        """kill -9, once what it hit last time works again; now and then already while that is starting."""
+        watch = self._watches.get(kind)
+        early = watch is not None and not watch.done() and kind != "up" and self.rng.random() < _EARLY
+        if watch is not None and not early:
+            await watch
         process = await self._find(kind)
         if process is None:
             self.tally.fault(f"there was no process of the kind '{kind}' for {_FIND_SECONDS:.0f} s")
@@ -83,7 +87,8 @@ class Storm:
             restarted = None
         self.kills[kind] += 1
         self._happened += 1
-        self._watches[kind] = asyncio.create_task(self._watch(kind, since, restarted))
+        if not early:
+            self._watches[kind] = asyncio.create_task(self._watch(kind, since, restarted))
 
     async def _watch(self, kind: str, since: float, restarted: "asyncio.Task[None] | None") -> None:
         before, alone = self._happened, all(watch.done() for other, watch in self._watches.items() if other != kind)
@@ -97,12 +102,14 @@ class Storm:
     async def _outage(self, name: str) -> None:
         """An outage, with the web process killed in the middle of every other one."""
         self._happened += 1
+        before = self.tally.refusals
         seconds = self.rng.uniform(0.4, 1.0) * self.outage_seconds
         outage = asyncio.create_task(asyncio.to_thread(self.outages[name], seconds))
         if self.rng.random() < 0.5:
             await asyncio.sleep(seconds / 2)
             await self._kill("web")
         await outage
+        self.refusals[name] += self.tally.refusals - before
         self.recovery.note(name, await self.recovery.wait(name, time.monotonic()))
 
     async def _find(self, kind: str) -> psutil.Process | None:
