@@ -42,6 +42,8 @@ class RoundContext(Record):
         sampler: whose fresh answers may be learnt from: the newest champion that learned from nobody who was erased; None
             while that is the origin.
         lineage: the adapters that made the champion from the origin, oldest first (for `sequential`).
+        passed_over: the newest models of that lineage, whose adapters are not in it: they learned from somebody who was
+            erased since.
         attempt: which try this is, counted from 1.
         min_new: fewer new examples than this, and the round is skipped.
     """
@@ -52,6 +54,7 @@ class RoundContext(Record):
     champion: Baseline | None = None
     sampler: Baseline | None = None
     lineage: tuple[Adapter, ...] = ()
+    passed_over: tuple[str, ...] = ()
     attempt: int = 1
     min_new: int = 0
 

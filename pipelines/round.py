@@ -94,6 +94,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         attempt=context.attempt,
         origin=beginning.id,
         champion=champion.id,
+        passed_over=context.passed_over,
         snapshot=taken,
         mixture=mixture,
         trained=trained,

@@ -1,9 +1,14 @@
-"""A copy of the home from which it can be brought back: database, models, rounds, settings; never the master key.
+"""A copy of the home from which it can be brought back: database, models, rounds, settings; and one of the keys, apart.
 
 backup/
 ├── perennial.db      as of one moment, also while the service writes; PostgreSQL has its own: pg_dump, before this
 ├── models/ rounds/   what serves, what it was trained with, the reports; no `scratch`, where text lies unsealed
 └── settings.env
+
+backup-keys/          0700; opens the text in backups of the database, so there is one of it, replaced each time
+├── people.db         the key store (a key store on PostgreSQL has its own: pg_dump)
+├── master.key        unless it is in the environment
+└── erasures.ndjson   who was forgotten so far
 """
 
 import os
@@ -12,6 +17,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -21,6 +27,7 @@ from service.settings import SETTINGS_FILE, Settings
 from service.store.models import list_models
 from service.store.session import Store
 
+KEY_FILES = ("people.db", "master.key", "erasures.ndjson")
 _FOLDERS = ("models", "rounds")
 _SCRATCH = "scratch"
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -58,6 +65,48 @@ def back_up(settings: Settings, store: Store, folder: Path) -> Backup:
         shutil.rmtree(temporary, ignore_errors=True)
     _log.info("backed_up", files=len(sizes), bytes=sum(sizes), missing=len(missing))
     return Backup(len(sizes), sum(sizes), store.is_sqlite, missing)
+
+
+def back_up_keys(settings: Settings, store: Store, folder: Path, at: datetime) -> tuple[str, ...]:
+    """Copy the keys into a folder of their own, in place of the copy that was there, and give the names of its files.
+
+    The copy before goes only once the new one is whole: older copies would open what was forgotten since.
+
+    Raises:
+        Conflict: the folder holds something else.
+    """
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in KEY_FILES) if folder.exists() else []
+    if strange:
+        raise Conflict(
+            f"{folder} holds {strange[0]}, so it is no copy of the keys; name a new folder or that of a copy"
+        )
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True, mode=0o700)
+    try:
+        if store.keys.is_sqlite:
+            store.keys.copy(temporary / "people.db")
+        for path, name in ((settings.keys / "master.key", "master.key"), (settings.erasures, "erasures.ndjson")):
+            if path.is_file() and not (name == "master.key" and settings.master_key):
+                shutil.copyfile(path, temporary / name)
+                (temporary / name).chmod(0o600)
+        names = tuple(sorted(path.name for path in temporary.iterdir()))
+        _put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    store.keys.note_copy(at)
+    _log.info("keys_backed_up", files=len(names))
+    return names
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """The new folder under the name of the old one, which is deleted; a kill in between leaves one of the two whole."""
+    if folder.exists():
+        old = folder.with_name(f"{folder.name}.{os.getpid()}.old")
+        folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old)
+    else:
+        new.rename(folder)
 
 
 def _copy_database(store: Store, to: Path) -> None:

@@ -1,21 +1,18 @@
 """Forgets a person: destroys the key of all their text, and says what has learned from it."""
 
-import random
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
-from pipelines.errors import Busy, NotFound
-from service.store import audit, erasure, fates
-from service.store.people import app_id
-from service.store.session import Store, is_collision
-from service.store.tables import ErasureReceipt, Person, now
+from pipelines.errors import NotFound
+from service.store import erasing, erasure
+from service.store.people import app_id, wrapped_keys
+from service.store.session import Store
+from service.store.tables import Person
 from service.vault import Vault
 
-_SCRUB_SECONDS = 5.0
-_TRIES = 8
+_CHUNK = 1_000
 
 
 @dataclass(frozen=True)
@@ -23,6 +20,7 @@ class Receipt:
     """What forgetting did. `rounds` and `models` learned from the person; `cancelled` are rounds that were stopped.
 
     `scrubbed` is false if readers kept the database from emptying its log at once; it empties it later by itself.
+    `keys_copied_at` is when the keys were last copied, as far as is known: that copy still holds the person's key.
     """
 
     id: str
@@ -31,6 +29,7 @@ class Receipt:
     models: tuple[str, ...]
     cancelled: tuple[int, ...]
     scrubbed: bool
+    keys_copied_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -71,27 +70,46 @@ def forget(store: Store, vault: Vault, app: str, user: str, actor: str = "cli") 
         NotFound: nothing is stored for this user.
         Busy: others were in the way each time; nothing was forgotten.
     """
-    for attempt in range(1, _TRIES + 1):
-        try:
-            receipt = _forget_once(store, vault, app, user, actor)
-        except DBAPIError as error:
-            if not is_collision(error):
-                raise
-            time.sleep(random.uniform(0, 0.05 * 2**attempt))
-        else:
-            return replace(receipt, scrubbed=_scrub(store))
-    raise Busy(f"nothing was forgotten: the database ended this {_TRIES} times in favour of others; try again")
-
-
-def _forget_once(store: Store, vault: Vault, app: str, user: str, actor: str) -> Receipt:
-    with store.begin() as session:
-        for lock in ("erasure", "clusters", "ingest"):
-            store.lock(session, lock)
+    with store.read() as session:
         app_row = app_id(session, app)
-        found = None if app_row is None else _erase(session, app_row, vault.person_hash(app_row, user), actor)
-        if found is None:
-            raise _unknown(app)
-    return found
+    done = None if app_row is None else erasing.erase(store, app_row, vault.person_hash(app_row, user), actor)
+    if done is None:
+        raise _unknown(app)
+    return Receipt(
+        done.erasure.id,
+        done.conversations,
+        done.rounds,
+        done.models,
+        done.cancelled,
+        scrubbed=erasing.scrub(store),
+        keys_copied_at=store.keys.copied_at(),
+    )
+
+
+def find_lost(store: Store) -> list[tuple[str, str]]:
+    """App's id and keyed hash of everybody whose key is not in the key store, though nobody forgot them."""
+    lost: list[tuple[str, str]] = []
+    last = ""
+    with store.read() as session:
+        while people := _living(session, last):
+            have = wrapped_keys(session, [one.id for one in people])
+            lost += [(one.app_id, one.hmac) for one in people if one.id not in have]
+            last = people[-1].id
+    return lost
+
+
+def forget_lost(store: Store, actor: str = "cli") -> int:
+    """Forgets everybody whose key is lost, as nobody can read their text again; returns how many."""
+    lost = find_lost(store)
+    for app, hmac in lost:
+        erasing.erase(store, app, hmac, actor)
+    erasing.scrub(store)
+    return len(lost)
+
+
+def _living(session: Session, after: str) -> list[Person]:
+    query = select(Person).where(col(Person.id) > after, col(Person.erased_at).is_(None))
+    return list(session.exec(query.order_by(col(Person.id)).limit(_CHUNK)).all())
 
 
 def _unknown(app: str) -> NotFound:
@@ -110,41 +128,3 @@ def _footprint(session: Session, app: str, hmac: str) -> Footprint | None:
         rounds=tuple(traces.rounds),
         models=tuple(traces.models),
     )
-
-
-def _erase(session: Session, app: str, hmac: str, actor: str) -> Receipt | None:
-    at, person = now(), erasure.find_person(session, app, hmac)
-    ratings = erasure.erase_ratings(session, app, hmac)
-    if person is None:
-        if not ratings:
-            return None
-        person = Person(app_id=app, hmac=hmac)  # somebody who only voted
-        session.add(person)
-        session.flush()
-    erasure.lock_conversations(session, person.id)
-    conversations = erasure.count_conversations(session, person.id)
-    traces = erasure.traces_of(session, person.id, hmac)
-    corrections = erasure.erase_corrections(session, person.id)
-    erasure.erase_text(session, person.id)
-    erasure.erase_key(session, person, at)
-    fates.rename_rater(session, hmac, person.id)
-    cancelled = erasure.cancel_rounds(session, traces.rounds)
-    erasure.taint(session, traces.models, at)
-    receipt = ErasureReceipt(
-        person_id=person.id, at=at, conversations=conversations, rounds=traces.rounds, models=traces.models
-    )
-    session.add(receipt)
-    counts = {"conversations": conversations, "ratings": ratings, "corrections": corrections} | traces._asdict()
-    audit.record(session, actor, "person_forgotten", person.id, counts, at)
-    return Receipt(
-        receipt.id, conversations, tuple(traces.rounds), tuple(traces.models), tuple(cancelled), scrubbed=False
-    )
-
-
-def _scrub(store: Store) -> bool:
-    deadline = time.monotonic() + _SCRUB_SECONDS
-    while not store.scrub():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

@@ -1,5 +1,6 @@
 """What stops you: everything that keeps conversations from becoming a better model, each with its cure.
 
+keys_lost          the key store is older than the database, so newer people's text cannot be read
 names_unset        nothing says how names are found, so nothing is curated
 names_unusable     the model for names is not there
 worker_gone        no worker curates or trains
@@ -35,7 +36,7 @@ from service.engine.state import engine_view, read_watch
 from service.models.origin import read_preparation
 from service.room import GIGABYTE, LOW, free_bytes
 from service.settings import MAX_PORT, Settings
-from service.store import models
+from service.store import models, people
 from service.store.clock import database_time
 from service.store.crashes import KILLED, crashes_since
 from service.store.health import backlog, last_beat
@@ -75,7 +76,7 @@ def find_obstacles(
     train, for who asks often. Raises SQLAlchemyError if the database does not answer.
     """
     with store.read() as session:
-        found = [*_names(settings, session), *_work(settings, session), *answering(settings, session)]
+        found = [*_keys(session), *_names(settings, session), *_work(settings, session), *answering(settings, session)]
         counts = counts or (lambda enough: count_trainable(session, enough))
         found += [*_disk(settings), *_data(settings, session, recipe, counts)]
     return found
@@ -113,6 +114,16 @@ def port_taken(host: str, port: int) -> Obstacle:
         f"another program (or another Perennial) listens on {host}:{port} already",
         f"Stop it, or take another port: PERENNIAL_PORT={port + 1 if port < MAX_PORT else port - 1} perennial up",
     )
+
+
+def _keys(session: Session) -> Iterator[Obstacle]:
+    if people.has_lost_newest_key(session):
+        yield Obstacle(
+            "keys_lost",
+            "the key store holds no key of the newest person: it is older than the database, and the text of everybody who "
+            "came after it cannot be read",
+            "Put back a newer copy of the keys (docs/operating.md, Restore), or let them go: `perennial db forget-lost`",
+        )
 
 
 def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:

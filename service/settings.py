@@ -31,6 +31,8 @@ class Settings:
     database_url: str
     host: str = "127.0.0.1"
     port: int = 8600
+    keys_url: str | None = None
+    erasure_list: str | None = None
     master_key: str | None = None
     ner_model: str | None = None
     allow_degraded_names: bool = False
@@ -89,6 +91,16 @@ class Settings:
     def key_file(self) -> Path:
         """The master key, unless it is in the environment."""
         return self.keys / "master.key"
+
+    @property
+    def key_store_url(self) -> str:
+        """Where every person's wrapped key is: a database that no backup of the data contains."""
+        return self.keys_url or f"sqlite:///{self.keys / 'people.db'}"
+
+    @property
+    def erasures(self) -> Path:
+        """The list of who was erased."""
+        return Path(self.erasure_list) if self.erasure_list else self.keys / "erasures.ndjson"
 
     @property
     def rounds(self) -> Path:
@@ -221,6 +233,8 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_HOST": ("host", str),
     "PERENNIAL_PORT": ("port", _between(int, 1, MAX_PORT)),
     "PERENNIAL_MASTER_KEY": ("master_key", str),
+    "PERENNIAL_KEYS_URL": ("keys_url", str),
+    "PERENNIAL_ERASURE_LIST": ("erasure_list", str),
     "PERENNIAL_NER_MODEL": ("ner_model", str),
     "PERENNIAL_ALLOW_DEGRADED_NAMES": ("allow_degraded_names", _boolean),
     "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),

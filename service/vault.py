@@ -1,7 +1,7 @@
 """Seals user text under per-person keys, and hashes ids with keys, so that nothing on disk can be read or guessed.
 
     master key (var/keys/master.key, 0600, or PERENNIAL_MASTER_KEY)
-    ├── wraps each person's data key     person.wrapped_key, bound to the person's id
+    ├── wraps each person's data key     kept in the key store (service/store/keystore.py), bound to the person's id
     │   ├── seals text                   nonce (12 bytes) + AES-256-GCM ciphertext + tag (16), bound to its row
     │   └── keys the digests of messages
     └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters; browser sessions
@@ -29,6 +29,7 @@ from sqlmodel import Session
 from pipelines.errors import ArtifactError, InputError
 from service.private_files import check_private
 from service.settings import Settings
+from service.store.binding import bind_key_store, settle_erasures
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.session import Store
 from service.store.tables import KeyCheck
@@ -179,11 +180,23 @@ class Vault:
 
 
 def open_vault(settings: Settings, store: Store) -> Vault:
-    """The vault of this database, checked against the key that the database was first used with.
+    """The vault of this database, checked against the key and the key store that the database was first used with.
+
+    Whoever is on the erasure list and in the rows all the same, because they were restored, is erased before it returns.
 
     Raises:
-        InputError: the master key is missing, malformed, or not the one that this database was made with.
+        InputError: the master key is missing, malformed, or not the one that this database was made with, or the key
+            store is not the one in which its people's keys are.
+        ArtifactError: the erasure list cannot be read.
     """
+    vault = open_master_key(settings, store)
+    bind_key_store(store)
+    settle_erasures(store)
+    return vault
+
+
+def open_master_key(settings: Settings, store: Store) -> Vault:
+    """The vault by itself, whatever became of the key store. Raises InputError as `open_vault` does."""
     with store.read() as session:
         first_use = session.get(KeyCheck, 1) is None
     vault = Vault(_master_key(settings, may_create=first_use))

@@ -221,7 +221,8 @@ def _data_warnings(recipe: Recipe, plan: Plan, have: int) -> Iterator[str]:
         yield "no anchors: nothing protects the skills that the gates measure (SCIENCE section 1)"
     if recipe.lineage == "sequential":
         yield (
-            "`lineage: sequential` compounds drift from round to round, and an erased person stays in the weights; "
+            "`lineage: sequential` compounds drift from round to round, and falls back behind everything that came after a "
+            "person who is erased; "
             "from_origin does neither (SCIENCE section 0)"
         )
     if recipe.select.response_tokens[1] <= 512:

@@ -153,10 +153,9 @@ def _person(session: Session, vault: Vault, app: str, user: str) -> _Person | No
     if app_id is None:
         return None
     hashed = vault.person_hash(app_id, user)
-    known = people.people_by_hash(session, app_id, [hashed]).get(hashed)
-    if known is None:
+    person_id, wrapped = people.people_by_hash(session, app_id, [hashed]).get(hashed, (None, None))
+    if person_id is None or wrapped is None:
         return None
-    person_id, wrapped = known
     return _Person(session, vault, app_id, person_id, vault.open_person_key(person_id, wrapped))
 
 

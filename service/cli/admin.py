@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service import api_keys
-from service.backup import back_up
-from service.cli.home import console, open_home, print_table, whoami, whole
+from service import api_keys, erasure
+from service.backup import back_up, back_up_keys
+from service.cli.home import agrees, console, open_database, open_home, print_table, whoami, whole
+from service.store.binding import rebind_key_store
+from service.store.tables import now
+from service.vault import open_master_key
 
 _keys = typer.Typer(help="API keys.", no_args_is_help=True)
 _db = typer.Typer(help="The database.", no_args_is_help=True)
@@ -64,13 +67,50 @@ def upgrade() -> None:
 
 @_db.command()
 def backup(folder: Annotated[Path, typer.Argument(help="a new folder for the copy")]) -> None:
-    """Copy what the home needs to be brought back: database, models, rounds, settings; not the master key."""
+    """Copy what the home needs to be brought back: database, models, rounds, settings; not the keys."""
     home = open_home()
     done = back_up(home.settings, home.store, folder)
     what = "database" if done.has_database else "no database (PostgreSQL: pg_dump)"
     console.print(f"{folder}: {what} and {done.files} files, {done.size_bytes / 1e6:.1f} MB", soft_wrap=True)
-    if not home.settings.master_key:
-        console.print(f"The key is not in it; keep {home.settings.keys} in another place.", soft_wrap=True)
+    console.print(
+        "No key is in it, and without the keys nobody can read its text: copy them too, to another place, with "
+        "`perennial db backup-keys FOLDER`.",
+        soft_wrap=True,
+    )
     if done.missing:
         console.print(f"Not in it, and some model needs it: {', '.join(done.missing)}", markup=False, soft_wrap=True)
         raise typer.Exit(1)
+
+
+@_db.command("backup-keys")
+def backup_keys(
+    folder: Annotated[Path, typer.Argument(help="the folder of the copy; the one before is replaced")],
+) -> None:
+    """Copy the keys that open people's text, and who was forgotten so far, in place of the copy before."""
+    home = open_home()
+    names = back_up_keys(home.settings, home.store, folder, now())
+    console.print(f"{folder}: {', '.join(names)}", markup=False, soft_wrap=True)
+    if not home.store.keys.is_sqlite:
+        console.print(
+            f"The key store is not in it: dump {home.store.keys.where} by itself, over its dump before.", soft_wrap=True
+        )
+    console.print(
+        "Keep it apart from the backups and keep no older copy: whoever was forgotten since a copy can be read with it.",
+        soft_wrap=True,
+    )
+
+
+@_db.command("forget-lost")
+def forget_lost(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """Forget everybody whose key is lost with the key store: nobody can read their text again. It cannot be undone."""
+    settings, store = open_database()
+    open_master_key(settings, store)
+    store.keys.ensure_name()
+    lost = len(erasure.find_lost(store))
+    console.print(f"{lost} people's keys are not in {store.keys.where}", markup=False, soft_wrap=True)
+    if lost and not yes and not agrees("Forget them?"):
+        console.print("Nothing was forgotten.")
+        raise typer.Exit(1)
+    rebind_key_store(store)
+    console.print(f"{erasure.forget_lost(store, whoami())} people were forgotten")
+    store.close()

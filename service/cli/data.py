@@ -1,17 +1,16 @@
 """Commands about data: import, curate, forget."""
 
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipelines.errors import NotFound, Refused
+from pipelines.errors import NotFound
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service import curation, erasure
-from service.cli.home import Home, console, open_home, whoami
+from service.cli.home import Home, agrees, console, open_home, whoami
 from service.cli.user_ids import FROM_INPUT, read_user, refuse_typed_key
 from service.ingest import DEFAULT_APP
 from service.ingest.importers import ndjson
@@ -127,13 +126,19 @@ def forget(
     home = open_home()
     user = read_user(user)
     _show_footprint(erasure.footprint(home.store, home.vault, app, user))
-    if not yes and not _agrees():
+    if not yes and not agrees("Forget this person?"):
         console.print("Nothing was forgotten.")
         raise typer.Exit(1)
     receipt = erasure.forget(home.store, home.vault, app, user, actor=whoami())
     console.print(
         f"forgotten: {receipt.conversations} conversations can no longer be read (receipt {receipt.id})", soft_wrap=True
     )
+    if receipt.keys_copied_at:
+        console.print(
+            f"The copy of the keys of {receipt.keys_copied_at:%Y-%m-%d %H:%M} still opens them in older backups: replace it "
+            "with `perennial db backup-keys`.",
+            soft_wrap=True,
+        )
     if receipt.cancelled:
         console.print(f"rounds that were stopped: {', '.join(map(str, receipt.cancelled))}")
 
@@ -149,17 +154,6 @@ def _show_footprint(found: erasure.Footprint) -> None:
     console.print(f"models that learned from them: {', '.join(found.models) or 'none'}", markup=False, soft_wrap=True)
     if found.models:
         console.print(f"These models become {promotion.TAINTED}.", soft_wrap=True)
-
-
-def _agrees() -> bool:
-    """What whoever sits at the terminal answers.
-
-    Raises:
-        Refused: nobody sits there.
-    """
-    if not sys.stdin.isatty():
-        raise Refused("nothing was forgotten: this cannot be undone, so it is asked at a terminal; elsewhere add --yes")
-    return typer.confirm("Forget this person?", default=False)
 
 
 def _explain(home: Home, client_id: str, app: str) -> None:

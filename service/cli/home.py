@@ -5,11 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
 
+from pipelines.errors import Refused
 from service.obstacles import NOTHING, Obstacle
 from service.private_files import make_private
 from service.settings import Settings, load_settings, make_home
@@ -35,18 +37,34 @@ def open_home() -> Home:
     Raises:
         InputError: the home cannot be written, its master key is lost or another one, its database is of a newer version.
     """
+    settings, store = open_database()
+    return Home(settings, store, open_vault(settings, store))
+
+
+def open_database() -> tuple[Settings, Store]:
+    """The settings and the migrated database alone, whatever became of its people's keys. Raises InputError likewise."""
     settings = load_settings()
     make_home(settings.home)
     if told := make_private(settings.home, settings.key_file):
         print(told, file=sys.stderr)
     migrate(settings)
-    store = open_store(settings)
-    return Home(settings, store, open_vault(settings, store))
+    return settings, open_store(settings)
 
 
 def whoami() -> str:
     """Who gives the command, for the audit."""
     return f"cli:{getpass.getuser()}"
+
+
+def agrees(question: str) -> bool:
+    """What whoever sits at the terminal answers.
+
+    Raises:
+        Refused: nobody sits there.
+    """
+    if not sys.stdin.isatty():
+        raise Refused("nothing was forgotten: this cannot be undone, so it is asked at a terminal; elsewhere add --yes")
+    return typer.confirm(question, default=False)
 
 
 def whole(header: str) -> Column:

@@ -84,7 +84,7 @@ def gc(
     keep: Annotated[int, typer.Option(help="how many of the newest GGUFs stay")] = 3,
     dry_run: Annotated[bool, typer.Option(help="only say what would go")] = False,
 ) -> None:
-    """Delete the files of old models; the champion, the one before and every adapter stay."""
+    """Delete the files of old models; the champion stays, the one before, and adapters that learned from nobody erased."""
     home = open_home()
     gone = collect(home.store, home.settings, keep, dry_run, by=whoami())
     for one in gone:

@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from pipelines.text import fold
 from service.settings import Settings
+from service.store.people import wrapped_key
 from service.store.session import open_store
 from service.store.tables import App, CleanMessage, Conversation, Person
 from service.vault import clean_place, open_vault
@@ -59,8 +60,7 @@ def clean_texts(settings: Settings, app: str, ids: Iterable[str]) -> dict[str, s
                 )
                 parts = []
                 for clean, person in session.exec(query).all():
-                    assert person.wrapped_key is not None
-                    key = vault.open_person_key(person.id, person.wrapped_key)
+                    key = vault.open_person_key(person.id, wrapped_key(session, person.id) or b"")
                     parts.append(key.unseal(clean.sealed, clean_place(clean.message_id, clean.revision)).decode())
                 texts[client] = "\n".join(parts)
         return texts

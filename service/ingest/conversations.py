@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.ingest.feedback import add_raters, apply_comparisons, apply_corrections, open_people
+from service.ingest.feedback import KEY_LOST, add_raters, apply_comparisons, apply_corrections, open_people
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.ingest.rows import Work, vote_key, whole_digest, work_on
 from service.store import conversations, corrections, people
@@ -92,6 +92,8 @@ class _Wave:
         for work in wave:
             if work.hmac in known:
                 outcomes.append(self._update(work, known[work.hmac], keys.get(work.person_hmac)))
+            elif work.person_hmac not in keys:
+                outcomes.append(work.outcome("conflict", KEY_LOST))
             else:
                 outcomes.append(self._create(work, *keys[work.person_hmac]))
         self._write()
@@ -118,6 +120,8 @@ class _Wave:
     def _update(self, work: Work, row: StoredConversation, person: tuple[str, PersonKey] | None) -> Outcome:
         if row.state == "erased":
             return work.outcome("conflict", "this conversation was erased with its user; send new ones under new ids")
+        if person is None and self._is_owner(work, row):
+            return work.outcome("conflict", KEY_LOST)
         if person is None or person[0] != row.person_id:
             return work.outcome("conflict", "this conversation belongs to another user, which cannot change")
         digests = work.digests(person[1])
@@ -131,6 +135,11 @@ class _Wave:
                 self.consents.append((row.id, work.given.consent))
             self._note_feedback(work, row.id)
         return outcome
+
+    def _is_owner(self, work: Work, row: StoredConversation) -> bool:
+        """Whether this user, whose key is lost, is whose conversation it is."""
+        found = people.people_by_hash(self.session, work.app, [work.person_hmac]).get(work.person_hmac)
+        return found is not None and found[0] == row.person_id
 
     def _append(self, work: Work, row: StoredConversation, key: PersonKey, digests: list[str]) -> Outcome:
         before = conversations.stored_messages(self.session, row.id)

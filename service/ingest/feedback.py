@@ -18,6 +18,10 @@ from service.store.corrections import NewestCorrection, Target
 from service.store.tables import new_id
 from service.vault import PersonKey, PersonKeys, Vault, raw_place, text_key
 
+KEY_LOST = (
+    "the key of this user's text is not in the key store, so nothing of theirs can be read or stored: the operator must "
+    "put back the newest copy of the keys (docs/operating.md, Restore)"
+)
 ORIGINAL_GONE = (
     "the original text of this conversation is gone (rule original_gone), so a correction cannot be anonymized alike; "
     "send it as a new conversation"
@@ -27,11 +31,16 @@ ORIGINAL_GONE = (
 def open_people(
     session: Session, vault: Vault, app: str, hashes: Collection[str], new: Collection[str]
 ) -> dict[str, tuple[str, PersonKey]]:
-    """Id and open key of everybody of an app who is known or new, by keyed hash; those in `new` are made if need be."""
+    """Id and open key of everybody of an app who is known or new, by keyed hash; those in `new` are made if need be.
+
+    Whoever is known and has lost their key is missing.
+    """
     known = people.people_by_hash(session, app, sorted(hashes))
-    keys = {hmac: (id, vault.open_person_key(id, wrapped)) for hmac, (id, wrapped) in known.items()}
+    keys = {
+        hmac: (id, vault.open_person_key(id, wrapped)) for hmac, (id, wrapped) in known.items() if wrapped is not None
+    }
     added = {}
-    for hmac in sorted(set(new) - set(keys)):
+    for hmac in sorted(set(new) - set(known)):
         id = new_id()
         key, wrapped = vault.new_person_key(id)
         keys[hmac], added[hmac] = (id, key), (id, wrapped)
@@ -45,8 +54,7 @@ def add_raters(session: Session, vault: Vault, raters: Iterable[tuple[str, str]]
     for app, hmac in raters:
         by_app[app].add(hmac)
     for app, hashes in sorted(by_app.items()):
-        known = people.people_by_hash(session, app, sorted(hashes))
-        fresh = [(hmac, new_id()) for hmac in sorted(hashes - set(known))]
+        fresh = [(hmac, new_id()) for hmac in sorted(hashes - people.known_hashes(session, app, sorted(hashes)))]
         people.add_people(session, app, {hmac: (id, vault.new_person_key(id)[1]) for hmac, id in fresh})
 
 
@@ -143,6 +151,8 @@ class _Corrections:
         return Outcome(before.id, "created")
 
     def _store(self, asked: _Asked, target: Target, content: str) -> Outcome:
+        if (asked.app, asked.rater) not in self._raters or self._owners(target.person_id) is None:
+            return asked.outcome("conflict", KEY_LOST)
         rater, key = self._raters[asked.app, asked.rater]
         before, digest = self._known.get((target.message_id, rater)), key.digest(target.message_id, content)
         if before is not None and before.digest == digest and not before.is_retracted:
@@ -156,7 +166,7 @@ class _Corrections:
     def _add_rows(self, asked: _Asked, target: Target, rater: str, key: PersonKey, content: str, digest: str) -> str:
         """Adds the message that holds the text, under both people's keys, and the correction, whose id it gives."""
         owner = self._owners(target.person_id)
-        assert owner is not None, "a conversation that is not erased has its person's key"
+        assert owner is not None, "a correction of a conversation without a key is refused before"
         message, correction = new_id(), new_id()
         position = self._positions[target.conversation_id]
         self._positions[target.conversation_id] += 1

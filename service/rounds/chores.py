@@ -14,8 +14,11 @@ import structlog
 from pipelines.errors import Cancelled, InputError, MissingDependency
 from pipelines.isolated import StillOurs
 from service.curation import Curator, Lane, Spending, curate_due, delete_raw, note_look, open_curator
+from service.models.gc import collect
+from service.rounds.requests import sweep_leftovers
 from service.settings import Settings
 from service.store import curation, health
+from service.store.erasing import sweep_orphans
 from service.store.session import Store, is_unavailable
 from service.vault import Vault
 
@@ -24,6 +27,8 @@ Chore = Callable[[], bool]
 
 _AT_A_TIME = 32
 _RETENTION_SECONDS = 3600.0
+_ORPHAN_SECONDS = 24 * 3600.0
+_WEIGHTS_SECONDS = 60.0
 _RETRY_SECONDS = 60.0
 _IDLE_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
@@ -40,7 +45,8 @@ def open_chores(settings: Settings, store: Store, vault: Vault, apart: bool = Tr
     spending = Spending()
     with ExitStack() as stack:
         curation = stack.enter_context(_Curation(settings, store, vault, spending, "light" if apart else None))
-        chores = [_alive(store), curation.curate_some, _Retention(settings, store).delete_some]
+        retention, orphans, weights = _Retention(settings, store), _OrphanKeys(store), _Weights(settings, store)
+        chores = [_alive(store), curation.curate_some, retention.delete_some, orphans.sweep, weights.sweep]
         if apart:
             chores.append(stack.enter_context(_HeavyLane(settings, store, vault, spending)).watch)
         yield chores
@@ -189,3 +195,33 @@ class _Retention:
         else:
             _log.info("originals_deleted", conversations=deleted)
         return deleted > 0
+
+
+class _OrphanKeys:
+    """Deletes keys of people who never came to be, looking once a day."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._due = store, 0.0
+
+    def sweep(self) -> bool:
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + _ORPHAN_SECONDS
+            with self._store.begin() as session:
+                until = note_look(session).trusted
+            if until is not None and (swept := sweep_orphans(self._store, until)):
+                _log.info("orphan_keys_deleted", keys=swept)
+        return False
+
+
+class _Weights:
+    """Deletes weights that nobody may use any more, once a minute: of cancelled rounds, and what an erased person taught."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings, self._store, self._due = settings, store, 0.0
+
+    def sweep(self) -> bool:
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + _WEIGHTS_SECONDS
+            sweep_leftovers(self._settings, self._store)
+            collect(self._store, self._settings, keep=None, by="worker")
+        return False

@@ -14,31 +14,23 @@ import structlog
 from sqlmodel import Session
 
 from pipelines import artifacts, remedies
-from pipelines.context import Adapter, Baseline, RoundContext, RoundResult, RunRound
-from pipelines.errors import ArtifactError, Cancelled, Conflict, MissingDependency, NoSpace, PerennialError
+from pipelines.context import RoundContext, RoundResult, RunRound
+from pipelines.errors import Cancelled, Conflict, MissingDependency, NoSpace, PerennialError
 from pipelines.feedback.reasons import MIXTURE as MIXTURE_REASONS
 from pipelines.recipe import Recipe
-from pipelines.records import FeedbackFate, Record, SnapshotItem
+from pipelines.records import FeedbackFate, SnapshotItem
 from pipelines.stages.mix import LeftOut
 from service.corpus import StoreCorpus
 from service.rounds.automatic import objection_to_promoting, promote_passed
+from service.rounds.pins import Pins, pin, round_context
 from service.rounds.requests import Claim, recipe_of
 from service.settings import Settings
 from service.store import fates, models, rounds, tables
-from service.store.files import served
 from service.store.session import Store
 from service.vault import Vault
 
 _STATES: Mapping[str, str] = {"pass": "passed", "fail": "failed", "inconclusive": "inconclusive", "skipped": "skipped"}
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
-
-class Pins(Record):
-    """What a round compares itself with, fixed when it was first claimed, whatever is promoted meanwhile."""
-
-    champion: str | None
-    promoted: int
-    lineage: tuple[str, ...]
 
 
 def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: RunRound | None = None) -> str:
@@ -49,7 +41,7 @@ def execute(settings: Settings, store: Store, vault: Vault, claim: Claim, run: R
     """
     try:
         run = run or _spine()
-        row, pins = _start(claim)
+        row, pins = pin(claim)
         recipe = recipe_of(row).phase(pins.promoted)
         result = _attempts(run, settings, store, vault, claim, recipe, pins)
         state, message = _STATES[result.outcome], " ".join(result.reasons)
@@ -80,19 +72,6 @@ def _spine() -> RunRound:
         raise MissingDependency(missing) from error
 
 
-def _start(claim: Claim) -> tuple[tables.Round, Pins]:
-    """The round's row, and what it is pinned to."""
-    with claim.writing() as session:
-        row = rounds.get_round(session, claim.round_id)
-        if "promoted" not in row.counts:
-            champion, lineage = rounds.champion_lineage(session)
-            promoted = rounds.promoted_rounds(session, row.recipe_name)
-            row.counts = {**row.counts, "champion": champion, "promoted": promoted, "lineage": lineage}
-            session.add(row)
-        counts = row.counts
-    return row, Pins(champion=counts["champion"], promoted=counts["promoted"], lineage=tuple(counts["lineage"]))
-
-
 def _attempts(
     run: RunRound, settings: Settings, store: Store, vault: Vault, claim: Claim, recipe: Recipe, pins: Pins
 ) -> RoundResult:
@@ -103,7 +82,7 @@ def _attempts(
         recipe = attempt.keep_recipe(recipe)
         result = attempt.recorded()
         if result is None:
-            corpus, context = _corpus(store, vault, pins), _round_context(settings, store, claim, pins, number)
+            corpus, context = _corpus(store, vault, pins), round_context(settings, store, claim, pins, number)
             result = attempt.run(run, recipe, corpus, context)
             attempt.record(result, recipe, pins)
         if result.outcome != "fail" or number >= recipe.max_attempts:
@@ -116,63 +95,6 @@ def _corpus(store: Store, vault: Vault, pins: Pins) -> StoreCorpus:
     with store.read() as session:
         seen = frozenset(rounds.seen_conversations(session, pins.lineage))
     return StoreCorpus(store, vault, seen)
-
-
-def _round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, number: int) -> RoundContext:
-    with store.read() as session:
-        row = rounds.get_round(session, claim.round_id)
-        entry = models.get_model(session, pins.champion) if pins.champion else None
-        lineage = tuple(_adapter(settings, models.get_model(session, name).model) for name in pins.lineage)
-        sampler = _sampler(session, settings, pins.champion)
-    schedule = recipe_of(row).schedule
-    champion = (
-        _there(Baseline(id=entry.model.id, form=served(settings.home, entry.form))) if entry and entry.form else None
-    )
-    return RoundContext(
-        project=settings.project,
-        models=settings.models,
-        scores=settings.scores,
-        champion=champion,
-        sampler=sampler,
-        lineage=tuple(adapter for adapter in lineage if adapter),
-        attempt=number,
-        min_new=schedule.min_new_examples if schedule and row.schedule else 0,
-    )
-
-
-def _sampler(session: Session, settings: Settings, champion: str | None) -> Baseline | None:
-    """The champion, or of those before it the newest, that learned from nobody who was erased; None if there is none."""
-    names = models.reign(models.promotions(session))
-    before = names[: names.index(champion)] if champion in names else []
-    for name in (champion, *reversed(before)):
-        entry = models.get_model(session, name) if name else None
-        if entry and entry.form and entry.model.tainted_at is None:
-            form = served(settings.home, entry.form)
-            if Path(form.path).is_file():  # that of an earlier champion may have been collected
-                return Baseline(id=entry.model.id, form=form)
-    return None
-
-
-def _there(champion: Baseline) -> Baseline:
-    """The champion, whose files a round needs at its end: better to miss them now than after hours of training."""
-    files = [path for path in (champion.form.path, champion.form.adapter_path) if path]
-    gone = next((path for path in files if not Path(path).is_file()), None)
-    if gone:
-        raise ArtifactError(
-            f"a round needs the champion {champion.id}, and its file {gone} is gone: restore it or promote another model"
-        )
-    return champion
-
-
-def _adapter(settings: Settings, model: tables.Model) -> Adapter | None:
-    """The adapter of a model of the lineage, as its export merged it; None for the origin."""
-    if model.adapter_path is None:
-        return None
-    folder = settings.home / model.adapter_path
-    exported = artifacts.read_manifest(folder.parent.parent / "export")
-    said = exported.output if exported else {}
-    how = {name: said[name] for name in ("scale", "merged_onto") if name in said}
-    return Adapter.model_validate({"folder": str(folder), **how})
 
 
 class _Attempt:

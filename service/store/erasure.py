@@ -134,12 +134,6 @@ def erase_ratings(session: Session, app: str, rater_hmac: str) -> int:
     return count
 
 
-def erase_key(session: Session, person: Person, at: datetime) -> None:
-    """Destroys the person's key, and the hash by which the person would be known again."""
-    person.wrapped_key, person.erased_at, person.hmac = None, at, f"erased:{person.id}"
-    session.add(person)
-
-
 def traces_of(session: Session, person: str, hmac: str) -> Traces:
     """Which rounds trained on the person, and which models hold that: theirs, and every model trained on top of those.
 
@@ -170,6 +164,13 @@ def traces_of(session: Session, person: str, hmac: str) -> Traces:
         tainted |= more
         grew = bool(more)
     return Traces(sorted(rounds), sorted(tainted))
+
+
+def rounds_on_top(session: Session, models: Sequence[str]) -> list[int]:
+    """The rounds that are not finished and train on top of one of these models."""
+    open_rounds = session.exec(select(Round).where(col(Round.state).in_(OPEN_ROUNDS))).all()
+    doomed = set(models)
+    return [row.id for row in open_rounds if row.id is not None and doomed & set(row.counts.get("trains_on", ()))]
 
 
 def cancel_rounds(session: Session, rounds: Sequence[int]) -> list[int]:

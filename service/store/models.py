@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from pipelines import records
 from pipelines.errors import ArtifactError, NotFound
@@ -35,6 +35,8 @@ def get_model(session: Session, model_id: str) -> StoredModel:
 def add_model(session: Session, home: Path, model_id: str, form: records.ServedForm, **values: Any) -> None:
     """Add a model with its served form; the same one again changes nothing. `values` are columns of Model.
 
+    What was trained on top of a model that learned from an erased person learned from them too.
+
     Raises:
         ArtifactError: the id is taken by other bytes.
     """
@@ -43,7 +45,10 @@ def add_model(session: Session, home: Path, model_id: str, form: records.ServedF
         if (known.sha256, known.adapter_sha256) != (form.sha256, form.adapter_sha256):
             raise ArtifactError(f"model '{model_id}' is known with other bytes (sha256 {known.sha256[:12]})")
         return
-    session.add(Model.model_validate({"id": model_id, **values}))
+    tainted_at = session.exec(
+        select(func.min(Model.tainted_at)).where(col(Model.id).in_(values.get("parents", ())))
+    ).one()
+    session.add(Model.model_validate({"id": model_id, "tainted_at": tainted_at, **values}))
     session.flush()
     files = {name: stored_path(home, getattr(form, name)) for name in ("path", "adapter_path")}
     size = sum((home / name).stat().st_size for name in files.values() if name)

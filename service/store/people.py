@@ -8,6 +8,7 @@ from sqlalchemy import or_, union_all
 from sqlmodel import Session, col, func, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.keystore import KeyStore
 from service.store.tables import (
     App,
     Comparison,
@@ -46,24 +47,50 @@ def app_id(session: Session, name: str) -> str | None:
     return session.exec(select(App.id).where(App.name == name)).first()
 
 
-def people_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, tuple[str, bytes]]:
-    """The id and wrapped key of each person of an app who is known, by keyed hash."""
-    sql = 'SELECT hmac, id, wrapped_key FROM "person" WHERE app_id = {mark} AND hmac {in_values}'
-    return {row[0]: (row[1], row[2]) for row in fetch_where_in(session.connection(), sql, hashes, app)}
+def people_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, tuple[str, bytes | None]]:
+    """The id and wrapped key of each person of an app who is known, by keyed hash; None for one whose key is lost."""
+    sql = 'SELECT hmac, id FROM "person" WHERE app_id = {mark} AND hmac {in_values}'
+    ids = {row[0]: row[1] for row in fetch_where_in(session.connection(), sql, hashes, app)}
+    wrapped = wrapped_keys(session, list(ids.values()))
+    return {hmac: (id, wrapped.get(id)) for hmac, id in ids.items()}
+
+
+def known_hashes(session: Session, app: str, hashes: Sequence[str]) -> set[str]:
+    """Those of these keyed hashes that are people of the app."""
+    sql = 'SELECT hmac FROM "person" WHERE app_id = {mark} AND hmac {in_values}'
+    return {row[0] for row in fetch_where_in(session.connection(), sql, hashes, app)}
 
 
 def add_people(session: Session, app: str, people: Mapping[str, tuple[str, bytes]]) -> None:
     """Stores new people: keyed hash -> (id, wrapped key)."""
-    rows = [
-        {"id": id, "app_id": app, "hmac": hmac, "wrapped_key": wrapped, "created_at": now()}
-        for hmac, (id, wrapped) in people.items()
-    ]
+    rows = [{"id": id, "app_id": app, "hmac": hmac, "created_at": now()} for hmac, (id, _) in people.items()]
     insert_ignoring_conflicts(session.connection(), Person, rows)
+    add_keys(session, dict(people.values()))
+
+
+def add_keys(session: Session, keys: Mapping[str, bytes]) -> None:
+    """Stores wrapped keys by person, before the session's transaction is committed."""
+    session.info["new_keys"].update(keys)
+
+
+def wrapped_keys(session: Session, people: Sequence[str]) -> dict[str, bytes]:
+    """The wrapped keys of those of these people who were not forgotten."""
+    new: Mapping[str, bytes] = session.info["new_keys"]
+    stored: KeyStore = session.info["keys"]
+    found = {id: new[id] for id in people if id in new}
+    return found | stored.wrapped([id for id in people if id not in found])
 
 
 def wrapped_key(session: Session, person_id: str) -> bytes | None:
     """A person's wrapped key, None once the person was forgotten."""
-    return session.exec(select(Person.wrapped_key).where(Person.id == person_id)).first()
+    return wrapped_keys(session, [person_id]).get(person_id)
+
+
+def has_lost_newest_key(session: Session) -> bool:
+    """Whether the newest person who was not forgotten has no key: then the key store is older than these rows."""
+    living = select(Person.id).where(col(Person.erased_at).is_(None))
+    newest = session.exec(living.order_by(col(Person.id).desc()).limit(1)).first()
+    return newest is not None and wrapped_key(session, newest) is None
 
 
 def _app_ids(session: Session, names: set[str]) -> dict[str, str]:

@@ -306,6 +306,16 @@ def champion_lineage(session: Session) -> tuple[str | None, list[str]]:
     return champion, [*model.parents, model.id]
 
 
+def untainted(session: Session, lineage: Sequence[str]) -> list[str]:
+    """The models of a lineage before the first that learned from somebody who was erased."""
+    kept: list[str] = []
+    for name in lineage:
+        if models.get_model(session, name).model.tainted_at is not None:
+            break
+        kept.append(name)
+    return kept
+
+
 def promoted_rounds(session: Session, recipe_name: str) -> int:
     """How many rounds of this recipe have had a model promoted."""
     query = (

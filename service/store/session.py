@@ -23,6 +23,8 @@ from sqlmodel import Session
 from alembic import command
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
+from service.store.erasure_list import ErasureList
+from service.store.keystore import KeyStore
 from service.store.limits import POOL_SECONDS, connect_with_limits
 from service.store.locks import check_locks
 
@@ -46,9 +48,11 @@ _UNDECODABLE = "Could not decode to UTF-8"
 
 @dataclass(frozen=True)
 class Store:
-    """An engine and the two ways to use it."""
+    """An engine and the two ways to use it, and what is kept apart from its database: keys, and who was erased."""
 
     engine: Engine
+    keys: KeyStore
+    erasures: ErasureList
 
     @property
     def is_sqlite(self) -> bool:
@@ -59,10 +63,11 @@ class Store:
     def begin(self) -> Iterator[Session]:
         """A write transaction, committed when the block ends and rolled back when it raises.
 
-        On SQLite it is BEGIN IMMEDIATE: there is one writer at a time, and a second waits up to 30 s.
+        On SQLite it is BEGIN IMMEDIATE: there is one writer at a time, and a second waits up to 30 s. The keys of people
+        who are new in it are stored before it is committed.
         """
         with self.engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
-            yield from _session(connection)
+            yield from _session(connection, self.keys)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -71,7 +76,7 @@ class Store:
         if not self.is_sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
-            yield from _session(connection)
+            yield from _session(connection, self.keys)
 
     def lock(self, session: Session, name: str) -> None:
         """Serializes the transactions that take the same named lock, until they end; SQLite's already are."""
@@ -94,6 +99,7 @@ class Store:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self.keys.close()
 
 
 def open_store(settings: Settings, *, limited: bool = False) -> Store:
@@ -104,11 +110,29 @@ def open_store(settings: Settings, *, limited: bool = False) -> Store:
     Raises:
         InputError: the URL names a database that is not supported, or a folder that cannot be written.
     """
-    options = {"pool_timeout": POOL_SECONDS} if limited else {}
-    engine = make_engine(settings.database_url, **options)
+    engine = _engine(settings.database_url, limited)
+    return Store(engine, open_keys(settings, limited=limited), ErasureList(settings.erasures))
+
+
+def open_keys(settings: Settings, *, limited: bool = False) -> KeyStore:
+    """The key store that the settings name; `limited` as for `open_store`.
+
+    Raises:
+        InputError: it is the database of the data itself, or one that is not supported.
+    """
+    url = checked_url(settings.key_store_url, "PERENNIAL_KEYS_URL")
+    if url == checked_url(settings.database_url):
+        raise InputError(
+            "PERENNIAL_KEYS_URL names the database of the data, whose backups would hold the keys; name another database"
+        )
+    return KeyStore(url, lambda: _engine(settings.key_store_url, limited))
+
+
+def _engine(url: str, limited: bool) -> Engine:
+    engine = make_engine(url, **({"pool_timeout": POOL_SECONDS} if limited else {}))
     if limited and engine.dialect.name == "postgresql":
         event.listen(engine, "do_connect", connect_with_limits)
-    return Store(engine)
+    return engine
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
@@ -131,7 +155,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
             with connection.begin():
                 if engine.dialect.name == "postgresql":
                     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS["migrations"]})
-                config = alembic_config(connection)
+                config = alembic_config(connection, settings)
                 _refuse_newer(connection, config)
                 command.upgrade(config, revision)
     finally:
@@ -169,14 +193,12 @@ def _make_folder(folder: Path) -> None:
         raise InputError(f"the database's folder {folder} cannot be made: {error.strerror}") from error
 
 
-def checked_url(database_url: str) -> URL:
+def checked_url(database_url: str, name: str = "PERENNIAL_DATABASE_URL") -> URL:
     """The URL with the driver that is installed, or an InputError that says which URLs work."""
     try:
         url = make_url(database_url)
     except (ArgumentError, ValueError) as error:  # a ValueError is a port that is no number
-        raise InputError(
-            "PERENNIAL_DATABASE_URL is not a database URL; write sqlite:///path or postgresql://..."
-        ) from error
+        raise InputError(f"{name} is not a database URL; write sqlite:///path or postgresql://...") from error
     backend = url.get_backend_name()
     if backend == "sqlite" and url.database in (None, "", ":memory:"):
         raise InputError("an in-memory SQLite database cannot be shared by processes; write sqlite:///path/to/file.db")
@@ -187,10 +209,13 @@ def checked_url(database_url: str) -> URL:
     raise InputError(f"database {backend!r} is not supported; use sqlite:///path or postgresql://...")
 
 
-def _session(connection: Connection) -> Iterator[Session]:
-    with Session(bind=connection, expire_on_commit=False, autoflush=True) as session:
+def _session(connection: Connection, keys: KeyStore) -> Iterator[Session]:
+    """A session that knows the key store; `new_keys` in its `info` gathers the keys of people who are new."""
+    info: dict[str, Any] = {"keys": keys, "new_keys": {}}
+    with Session(bind=connection, expire_on_commit=False, autoflush=True, info=info) as session:
         yield session
         session.flush()
+        keys.add(info["new_keys"])
 
 
 def _make_private(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
@@ -243,12 +268,14 @@ def is_unavailable(error: BaseException) -> bool:
     )
 
 
-def alembic_config(connection: Connection | None = None) -> Config:
-    """Alembic's configuration for this project's migrations; `connection` is the one they run in."""
+def alembic_config(connection: Connection | None = None, settings: Settings | None = None) -> Config:
+    """Alembic's configuration for this project's migrations; `connection` is the one they run in, the environment's
+    settings those that they run under unless others are given.
+    """
     config = Config()
     config.set_main_option("script_location", str(scripts_folder()))
     attributes: dict[str, Any] = config.attributes
-    attributes["connection"] = connection
+    attributes["connection"], attributes["settings"] = connection, settings
     return config
 
 

@@ -20,7 +20,7 @@ from pipelines.records import Record
 from service.engine.client import engine_status
 from service.engine.supervisor import run_supervisor
 from service.settings import Settings
-from service.store.people import app_id
+from service.store.people import app_id, wrapped_key
 from service.store.session import Store, open_store
 from service.store.tables import Conversation, Message, Person
 from service.vault import Vault, open_vault, raw_place
@@ -82,8 +82,7 @@ class Live:
         """The unsealed messages of each of a person's conversations, oldest first."""
         with self.store.read() as session:
             person = session.exec(select(Person).where(Person.hmac == self._hash(session, user))).one()
-            assert person.wrapped_key is not None
-            key = self.vault.open_person_key(person.id, person.wrapped_key)
+            key = self.vault.open_person_key(person.id, wrapped_key(session, person.id) or b"")
             query = select(Message).join(Conversation).where(Conversation.person_id == person.id)
             rows = session.exec(query.order_by(col(Conversation.received_at), col(Message.position))).all()
             found: dict[str, list[Turn]] = {}

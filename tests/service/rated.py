@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from service.store.people import add_keys, wrapped_key
 from service.store.session import Store
 from service.store.tables import App, CleanMessage, Cluster, Conversation, Message, Person, Satisfaction, Vote, new_id
 from service.vault import Vault, clean_place, meta_place
@@ -18,7 +19,8 @@ def add_person(store: Store, vault: Vault, name: str = "ann") -> str:
         if session.get(App, "app") is None:
             session.add(App(id="app", name="app"))
             session.flush()
-        session.add(Person(id=person, app_id="app", hmac=name, wrapped_key=vault.new_person_key(person)[1]))
+        session.add(Person(id=person, app_id="app", hmac=name))
+        add_keys(session, {person: vault.new_person_key(person)[1]})
     return person
 
 
@@ -31,9 +33,7 @@ def add_rated(store: Store, vault: Vault, person: str, *turns: str, **changes: A
     satisfaction, votes = changes.pop("satisfaction", 5), changes.pop("votes", {})
     day, cluster = changes.pop("day", 0), changes.pop("cluster", None)
     with store.begin() as session:
-        owner = session.get_one(Person, person)
-        assert owner.wrapped_key is not None
-        key = vault.open_person_key(person, owner.wrapped_key)
+        key = vault.open_person_key(person, wrapped_key(session, person) or b"")
         row = Conversation(
             app_id="app",
             client_hmac=new_id(),

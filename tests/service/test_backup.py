@@ -44,26 +44,31 @@ def typed(command: str, folder: Path, port: int) -> "Iterator[subprocess.Popen[b
         process.wait(60)
 
 
-def test_a_lost_home_comes_back_with_its_champion_and_its_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keys_lost", [False, True])
+def test_a_lost_home_comes_back_with_its_champion_and_its_text(tmp_path: Path, keys_lost: bool) -> None:
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     home, port = tmp_path / "var", free_port(0)
     settings = _home_with_a_champion(home)
     with web(settings) as client:
         client.post("/v1/conversations", json=conversation(id="c-1"))
+        client.post("/v1/conversations", json=conversation(id="c-2", user="doomed"))
     for command in blocks("Back up"):
         _run(command, tmp_path, port)
+    _run(".venv/bin/perennial forget --yes <<< doomed", tmp_path, port)
+    (tmp_path / "erasures.ndjson").write_bytes((home / "keys" / "erasures.ndjson").read_bytes())
     (home / "models" / "champ" / "model.gguf").unlink()
     (home / "perennial.db").write_bytes(b"gone")
-    *commands, up = blocks("Restore")
-    for command in commands:
+    away, data, keys, up, copy, join = blocks("Restore")
+    for command in (away, data, *((copy, join) if keys_lost else (keys,))):
         _run(command, tmp_path, port)
     with typed(up, tmp_path, port) as process:
         with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:
             asked = {"model": "champion", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
             reply = until_it_works(lambda: client.chat.completions.create(**asked), process)  # type: ignore[call-overload]
-        told = httpx.get(f"http://127.0.0.1:{port}/v1/conversations/c-1", trust_env=False)
-    assert reply.model == "champ" and told.status_code == 200
+        told = [httpx.get(f"http://127.0.0.1:{port}/v1/conversations/{id}", trust_env=False) for id in ("c-1", "c-2")]
+    assert reply.model == "champ" and told[0].status_code == 200
+    assert told[1].json()["state"] == "erased"
 
 
 def test_text_that_lies_unsealed_and_what_is_half_written_are_left_out(

@@ -5,17 +5,15 @@ import pytest
 from pipelines.errors import Cancelled
 from pipelines.records import MessageKey
 from service.corpus import StoreCorpus
+from service.store.people import wrapped_key
 from service.store.session import Store
-from service.store.tables import CleanMessage, Person, Quarantine, Rejection
+from service.store.tables import CleanMessage, Quarantine, Rejection
 from service.vault import Vault, clean_place
 from tests.service.rated import add_person, add_rated
 
 
 def erase(store: Store, person: str) -> None:
-    with store.begin() as session:
-        row = session.get_one(Person, person)
-        row.wrapped_key = None
-        session.add(row)
+    store.keys.delete([person])
 
 
 def test_a_clean_conversation_comes_with_its_text_votes_and_satisfaction(store: Store, vault: Vault) -> None:
@@ -68,8 +66,7 @@ def test_the_newest_revision_of_each_message_counts(store: Store, vault: Vault) 
     person = add_person(store, vault)
     id = add_rated(store, vault, person, "q", "a")
     with store.begin() as session:
-        owner = session.get_one(Person, person)
-        key = vault.open_person_key(person, owner.wrapped_key or b"")
+        key = vault.open_person_key(person, wrapped_key(session, person) or b"")
         first = StoreCorpus(store, vault)
         message = next(first.candidates()).messages[1].key.message
         sealed = key.seal(b"a, cleaned again", clean_place(message, 2))

@@ -64,11 +64,15 @@ class Funnel(Record):
 
 
 class Lineage(Record):
-    """What the candidate was trained from, and the models that it was compared with, by id."""
+    """What the candidate was trained from, and the models that it was compared with, by id.
+
+    `passed_over` are models that it would have been trained on top of, had they not learned from an erased person.
+    """
 
     kind: Literal["from_origin", "sequential"]
     origin: str
     champion: str
+    passed_over: tuple[str, ...] = ()
 
 
 class PreferenceSection(Record):

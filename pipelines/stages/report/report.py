@@ -23,12 +23,13 @@ from pipelines.suites.scores import GateInput, LanguageMeasure
 
 
 class Input(Record):
-    """`origin` and `champion` are model ids, `seconds` those of the stages before."""
+    """`origin`, `champion` and `passed_over` are model ids, `seconds` those of the stages before."""
 
     recipe: Recipe
     attempt: int
     origin: str
     champion: str
+    passed_over: tuple[str, ...] = ()
     snapshot: Finished[SnapshotOutput]
     mixture: Finished[MixOutput]
     trained: Finished[train.Output]
@@ -88,7 +89,9 @@ def gather(input: Input) -> ReportFacts:
         export=input.exported.output,
         scores={_name(row, input.measured.output.rows): row for row in input.measured.output.rows},
         language=_language(scores),
-        lineage=Lineage(kind=input.recipe.lineage, origin=input.origin, champion=input.champion),
+        lineage=Lineage(
+            kind=input.recipe.lineage, origin=input.origin, champion=input.champion, passed_over=input.passed_over
+        ),
         seconds={**input.seconds, "total": sum(input.seconds.values())},
     )
 

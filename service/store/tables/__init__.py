@@ -21,7 +21,7 @@ from service.store.tables.curation import (
 )
 from service.store.tables.feedback import Comparison, ComparisonEvent, Correction, Satisfaction, Vote, VoteEvent
 from service.store.tables.models import Model, Promotion, ServedForm
-from service.store.tables.people import ApiKey, App, KeyCheck, Person
+from service.store.tables.people import ApiKey, App, BoundKeyStore, KeyCheck, Person
 from service.store.tables.rounds import (
     Attempt,
     FeedbackFate,
@@ -40,6 +40,7 @@ __all__ = [
     "Attempt",
     "Audit",
     "Band",
+    "BoundKeyStore",
     "CleanMessage",
     "Cluster",
     "ClusterText",

@@ -9,12 +9,15 @@ from service.store.tables.base import json_column, new_id, now
 
 
 class ErasureReceipt(SQLModel, table=True):
-    """What forgetting a person did; `rounds` and `models` are those that learned from them."""
+    """What forgetting a person did; `rounds` and `models` are those that learned from them.
+
+    The id is that of the erasure list's line. A person whom a restored database does not know has a receipt too.
+    """
 
     __tablename__ = "erasure_receipt"
 
     id: str = Field(default_factory=new_id, primary_key=True)
-    person_id: str = Field(foreign_key="person.id")
+    person_id: str
     at: datetime = Field(default_factory=now)
     conversations: int
     rounds: list[int] = json_column(default_factory=list)

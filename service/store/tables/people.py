@@ -17,6 +17,19 @@ class KeyCheck(SQLModel, table=True):
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class BoundKeyStore(SQLModel, table=True):
+    """One row: the name of the key store that holds the keys of this database's people, bound at first use.
+
+    `scrubbed` is false between the move of keys out of this database and the removal of their bytes from its files.
+    """
+
+    __tablename__ = "bound_key_store"
+
+    id: int = Field(default=1, primary_key=True)
+    name: str
+    scrubbed: bool = True
+
+
 class App(SQLModel, table=True):
     """A product that sends conversations; its users and their ids are its own."""
 
@@ -40,13 +53,12 @@ class ApiKey(SQLModel, table=True):
 
 
 class Person(SQLModel, table=True):
-    """`hmac` of the app's user id; erasing the person nulls `wrapped_key`, and with it all text is gone."""
+    """`hmac` of the app's user id. The key that opens their text is in the key store (service/store/keystore.py)."""
 
     __table_args__ = (UniqueConstraint("app_id", "hmac"),)
 
     id: str = Field(default_factory=new_id, primary_key=True)
     app_id: str = Field(foreign_key="app.id")
     hmac: str
-    wrapped_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     created_at: datetime = Field(default_factory=now)
     erased_at: datetime | None = None

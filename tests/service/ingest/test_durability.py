@@ -104,12 +104,10 @@ def _plant(client: httpx.Client) -> None:
     assert client.get("/v1/conversations/c-planted-not").status_code == 404
 
 
-def test_the_master_key_file_is_the_only_secret_beside_the_database(sqlite_settings: Settings) -> None:
+def test_the_keys_are_the_only_secret_beside_the_database_and_their_owners_alone(sqlite_settings: Settings) -> None:
     store = open_store(sqlite_settings)
     open_vault(sqlite_settings, store)
     store.close()
     names = {path.name for path in Path(sqlite_settings.home).rglob("*") if path.is_file()}
-    assert (
-        names == {"perennial.db", "master.key"}
-        and oct((sqlite_settings.keys / "master.key").stat().st_mode)[-3:] == "600"
-    )
+    assert names == {"perennial.db", "master.key", "people.db"}
+    assert {oct(path.stat().st_mode)[-3:] for path in sqlite_settings.keys.iterdir()} == {"600"}

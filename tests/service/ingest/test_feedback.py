@@ -23,6 +23,7 @@ from service.erasure import forget
 from service.ingest import NewCorrection, Writer
 from service.settings import Settings
 from service.store import tables
+from service.store.people import wrapped_key
 from service.store.session import Store, open_store
 from service.vault import PersonKey, Vault, clean_place, open_vault, raw_place
 from tests.conftest import make_settings
@@ -167,7 +168,7 @@ def sealed_texts(store: Store) -> tuple[tables.Message, tables.CleanMessage]:
 
 def key_of(store: Store, vault: Vault, person: str) -> PersonKey | None:
     with store.read() as session:
-        wrapped = session.get_one(tables.Person, person).wrapped_key
+        wrapped = wrapped_key(session, person)
     return None if wrapped is None else vault.open_person_key(person, wrapped)
 
 

@@ -85,9 +85,9 @@ def test_adapters_stay_even_when_their_model_is_old(store: Store, settings: Sett
 
 @pytest.mark.parametrize(
     ("days_ago", "champion", "goes"),
-    [(8, "clean", True), (6, "clean", False), (8, "tainted too", False), (8, None, False)],
+    [(8, "clean", True), (6, "clean", False), (8, "tainted too", True), (8, None, False)],
 )
-def test_a_tainted_file_goes_once_a_clean_champion_answers_and_its_days_are_over(
+def test_a_tainted_file_goes_once_another_champion_answers_and_its_days_are_over(
     store: Store, settings: Settings, add: Add, days_ago: int, champion: str | None, goes: bool
 ) -> None:
     tainted_at = datetime.now(UTC) - timedelta(days=days_ago)
@@ -101,6 +101,37 @@ def test_a_tainted_file_goes_once_a_clean_champion_answers_and_its_days_are_over
         goes,
         goes,
     )
+
+
+@pytest.mark.parametrize("kind", ["merged", "adapter"])
+def test_all_weights_of_a_tainted_attempt_go_and_what_explains_it_stays(
+    store: Store, settings: Settings, add: Add, kind: str
+) -> None:
+    add("origin", kind="origin", verdict=None)
+    crown(store, "origin")
+    attempt = settings.rounds / "0001" / "attempt-1"
+    files = ("export/model.gguf", "train/adapter/adapter.safetensors", "train/checkpoints/2/x", "prefer/adapter/y")
+    for name in (*files, "report/report.md", "evaluate/scores.json"):
+        (attempt / name).parent.mkdir(parents=True, exist_ok=True)
+        (attempt / name).write_bytes(b"1234")
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    path, adapter = attempt / "export" / "model.gguf", "rounds/0001/attempt-1/prefer/adapter"
+    add_rows(store, settings, "tainted", path, round_id=1, tainted_at=long_ago, adapter_path=adapter)
+    if kind == "adapter":
+        with store.begin() as session:
+            form = session.get_one(ServedForm, "tainted")
+            form.kind, form.adapter_path, form.path = "adapter", form.path, "models/origin/model.gguf"
+    told = collect(store, settings, keep=None, dry_run=True)
+    assert path.is_file() and sum(one.size_bytes for one in told) == 16
+    assert collect(store, settings, keep=None) == told
+    assert {file.relative_to(attempt).parts[0] for file in attempt.rglob("*")} == {"report", "evaluate"}
+    assert left(settings) == {"origin"}
+
+
+def test_without_a_number_to_keep_only_tainted_models_go(store: Store, settings: Settings, add: Add) -> None:
+    for name in "abcdef":
+        add(name, verdict="fail")
+    assert collect(store, settings, keep=None) == [] and left(settings) == set("abcdef")
 
 
 def test_what_went_is_marked_and_a_file_left_by_a_crash_goes_next_time(

@@ -650,6 +650,90 @@ def test_fresh_answers_come_from_no_model_that_learned_from_an_erased_person(
     assert context.champion is not None and context.champion.id == "small-r0002-a1"
 
 
+SEQUENTIAL = RECIPE + "lineage: sequential\n"
+
+
+@pytest.mark.parametrize(
+    ("tainted", "parents", "folded"),
+    [
+        ((), ["tiny-origin-1", "small-r0001-a1", "small-r0002-a1"], ["0001", "0002"]),
+        (("small-r0002-a1",), ["tiny-origin-1", "small-r0001-a1"], ["0001"]),
+        (("small-r0001-a1", "small-r0002-a1"), ["tiny-origin-1"], []),
+    ],
+)
+def test_a_sequential_round_trains_on_nothing_that_learned_from_an_erased_person(
+    store: Store, vault: Vault, turn: Turn, tainted: Sequence[str], parents: list[str], folded: list[str]
+) -> None:
+    rated(store, vault)
+    for name in ("small-r0001-a1", "small-r0002-a1"):
+        ask(store, SEQUENTIAL)
+        turn(Quick("pass"))
+        promoted(store, name)
+    _taint(store, *tainted)
+    ask(store, SEQUENTIAL)
+    run = Quick("pass")
+
+    assert turn(run) == "passed"
+
+    context = run.seen[0][1]
+    assert [Path(adapter.folder).parts[-3] for adapter in context.lineage] == folded
+    assert context.passed_over == tainted and context.champion is not None
+    with store.read() as session:
+        made = models.get_model(session, "small-r0003-a1").model
+        assert (made.parents, made.tainted_at) == (parents, None)
+
+
+def _taint(store: Store, *names: str) -> None:
+    with store.begin() as session:
+        for name in names:
+            row = models.get_model(session, name).model
+            row.tainted_at = tables.now()
+            session.add(row)
+
+
+def test_a_sequential_round_ends_when_somebody_in_its_base_is_forgotten(
+    settings: Settings, store: Store, vault: Vault, turn: Turn
+) -> None:
+    doomed = add_person(store, vault, vault.person_hash("app", "ann"))
+    cluster = next(name for name in map(str, range(60)) if vault.part_of(name) == "train")
+    add_rated(store, vault, doomed, "q", "a", cluster=cluster)
+    ask(store, SEQUENTIAL)
+    turn(Quick("pass"))
+    promoted(store, "small-r0001-a1")
+    rated(store, vault)
+    round_id = ask(store, SEQUENTIAL)
+
+    class Forgetful(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            assert forget(store, vault, "app", "ann").cancelled == (round_id,)
+            return super().__call__(*given)
+
+    assert turn(Forgetful("pass")) == "cancelled"
+    rated(store, vault)
+    ask(store)
+    assert turn(Quick("pass")) == "passed"
+
+
+def test_what_was_trained_on_top_of_a_tainted_model_is_tainted_from_birth(
+    store: Store, vault: Vault, turn: Turn
+) -> None:
+    rated(store, vault)
+    ask(store, SEQUENTIAL)
+    turn(Quick("pass"))
+    promoted(store, "small-r0001-a1")
+    ask(store, SEQUENTIAL)
+
+    class Tainted(Quick):
+        def __call__(self, *given: Any) -> RoundResult:
+            _taint(store, "small-r0001-a1")
+            return super().__call__(*given)
+
+    turn(Tainted("pass"))
+
+    with store.read() as session:
+        assert models.get_model(session, "small-r0002-a1").model.tainted_at is not None
+
+
 def test_what_goes_wrong_ends_the_round_with_its_sentence(store: Store, vault: Vault, turn: Turn) -> None:
     round_id = ask(store)
 

@@ -120,7 +120,7 @@ def test_the_tables_of_feedback_come_and_go_without_their_texts(postgresql: str,
     put(store, vault, conversation(id="c"))
     correct(store, vault, "c:1", "Good day!", user="u-2")
     with store.engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
-        command.downgrade(alembic_config(connection), "0001")
+        command.downgrade(alembic_config(connection, settings), "0001")
     assert not {"correction", "comparison", "feedback_fate"} & set(inspect(store.engine).get_table_names())
     migrate(settings)
     with store.read() as session:
@@ -145,7 +145,7 @@ def test_what_was_stored_before_0003_is_there_after_it_and_after_going_back(
         assert session.execute(text(fate)).all() == [("c", "m", "lone")]
         assert session.execute(text("SELECT other_id FROM feedback_fate")).scalar() == ""
     with store.engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
-        command.downgrade(alembic_config(connection), "0002")
+        command.downgrade(alembic_config(connection, settings), "0002")
     with store.read() as session:
         assert session.execute(text(fate)).all() == [("c", "m", "lone")]
     store.close()

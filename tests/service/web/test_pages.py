@@ -374,7 +374,7 @@ def fill(settings: Settings) -> None:
 def _conversations(session: Session) -> None:
     session.add(app := App(name="default"))
     session.flush()
-    session.add(person := Person(app_id=app.id, hmac="p", wrapped_key=b"k"))
+    session.add(person := Person(app_id=app.id, hmac="p"))
     session.flush()
     for number, state in enumerate(["clean", "clean", "received", "rejected"]):
         conversation = Conversation(

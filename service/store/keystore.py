@@ -1,0 +1,180 @@
+"""Every person's wrapped key, in a database that no backup of the data contains, so that forgetting reaches the backups.
+
+<home>/keys/people.db     0600: person_key(person_id, wrapped), identity(name, copied_at)
+
+PERENNIAL_KEYS_URL names another one, for several machines on one PostgreSQL. A key is stored before the rows of its person
+are (Store.begin sees to it) and deleted after they are erased: a kill in between leaves a key that opens nothing.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, delete, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, Connection, Engine
+
+from service.store.bulk import fetch_where_in
+
+_CHUNK = 5_000
+_LOCK = 0x7065_0100
+_metadata = MetaData()
+_keys = Table(
+    "person_key",
+    _metadata,
+    Column("person_id", String, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
+)
+_identity = Table(
+    "identity", _metadata, Column("name", String, primary_key=True), Column("copied_at", String, nullable=True)
+)
+
+
+class KeyStore:
+    """The key store at a URL. Nothing is made or opened before it is first used."""
+
+    def __init__(self, url: URL, connect: Callable[[], Engine]) -> None:
+        self._url, self._connect = url, connect
+        self._opened: Engine | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a file of this machine."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @property
+    def where(self) -> str:
+        """The file, or the URL without its password."""
+        return str(self._url.database) if self.is_sqlite else self._url.render_as_string(hide_password=True)
+
+    @property
+    def is_there(self) -> bool:
+        """False where its file is missing, which looking at it would make."""
+        return not self.is_sqlite or Path(str(self._url.database)).is_file()
+
+    def name(self) -> str | None:
+        """What the database of the data knows it by; None for one that was never used."""
+        if not self.is_there:
+            return None
+        with self._reading() as connection:
+            return connection.execute(select(_identity.c.name)).scalar()
+
+    def ensure_name(self) -> str:
+        """The name, given now if it has none; of several processes one gives it."""
+        with self._writing() as connection:
+            known = connection.execute(select(_identity.c.name)).scalar()
+            if known is None:
+                known = token_hex(16)
+                connection.execute(insert(_identity).values(name=known))
+            return str(known)
+
+    def wrapped(self, people: Sequence[str]) -> dict[str, bytes]:
+        """The wrapped keys of those of these people who have one."""
+        if not people:
+            return {}
+        sql = 'SELECT person_id, wrapped FROM "person_key" WHERE person_id {in_values}'
+        with self._reading() as connection:
+            return {row[0]: bytes(row[1]) for row in fetch_where_in(connection, sql, people)}
+
+    def add(self, keys: Mapping[str, bytes]) -> None:
+        """Stores wrapped keys by person, committed when this returns; one that is there already stays."""
+        if not keys:
+            return
+        dialect = sqlite if self.is_sqlite else postgresql
+        rows = [{"person_id": person, "wrapped": wrapped} for person, wrapped in keys.items()]
+        with self._writing() as connection:
+            connection.execute(dialect.insert(_keys).on_conflict_do_nothing(), rows)
+
+    def delete(self, people: Iterable[str]) -> int:
+        """Deletes the keys of these people; returns how many there were."""
+        rows = [{"person": person} for person in self.wrapped(sorted(set(people)))]
+        if rows:
+            with self._writing() as connection:
+                connection.execute(delete(_keys).where(_keys.c.person_id == bindparam("person")), rows)
+        return len(rows)
+
+    def scrub(self) -> bool:
+        """Removes what deletions left in its files; False if readers of its log kept it from finishing.
+
+        SQLite: empties the write-ahead log (pages themselves are zeroed by secure_delete). PostgreSQL: writes the table
+        anew, as a vacuum alone leaves the bytes in the pages. Archived logs and backups are not covered.
+        """
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if self.is_sqlite:
+                return bool(connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0] == 0)
+            connection.exec_driver_sql("VACUUM (FULL) person_key")
+        return True
+
+    def people(self) -> Iterator[list[str]]:
+        """The ids of everybody who has a key, in order, some thousands at a time."""
+        last = ""
+        while True:
+            query = select(_keys.c.person_id).where(_keys.c.person_id > last).order_by(_keys.c.person_id).limit(_CHUNK)
+            with self._reading() as connection:
+                found = [str(id) for id in connection.execute(query).scalars()]
+            if not found:
+                return
+            yield found
+            last = found[-1]
+
+    def copy(self, to: Path) -> None:
+        """A copy of the file, of one moment, that its owner alone may read; SQLite only."""
+        _touch(to)
+        with closing(sqlite3.connect(str(self._url.database))) as live, closing(sqlite3.connect(to)) as copy:
+            live.backup(copy)
+
+    def note_copy(self, at: datetime) -> None:
+        """Remembers when its newest copy was made."""
+        with self._writing() as connection:
+            connection.execute(update(_identity).values(copied_at=at.astimezone(UTC).isoformat()))
+
+    def copied_at(self) -> datetime | None:
+        """When its newest copy was made, as far as it knows."""
+        with self._reading() as connection:
+            at = connection.execute(select(_identity.c.copied_at)).scalar()
+        return None if at is None else datetime.fromisoformat(at)
+
+    def close(self) -> None:
+        """Ends its connections."""
+        if self._opened is not None:
+            self._opened.dispose()
+
+    @property
+    def _engine(self) -> Engine:
+        """The engine, its tables made."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
+
+    def _open(self) -> Engine:
+        if self.is_sqlite:
+            _touch(Path(str(self._url.database)))
+        engine = self._connect()
+        with engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            _metadata.create_all(connection)
+        return engine
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(perennial_write=False) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
+            yield connection
+
+
+def _touch(path: Path) -> None:
+    """Makes the file for its owner alone: SQLite gives its log the same rights."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
