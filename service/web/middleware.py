@@ -6,6 +6,7 @@ anything a user wrote.
 """
 
 import time
+from dataclasses import dataclass
 from secrets import token_hex
 
 import structlog
@@ -16,14 +17,27 @@ from service.logs import place_of
 from service.web.limits import IMPORT_PATH, body_limit
 from service.web.problems import CLIENT_LEFT, problem
 
+MAX_HELD_BYTES = 256 << 20
 _log = structlog.get_logger("web")
 
 
-class Guard:
-    """Wraps the app. `max_body_bytes` is what a conversation may have; other routes take less (limits.py)."""
+@dataclass
+class Held:
+    """Bytes of bodies in memory, and the most there may be."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    most: int
+    bytes: int = 0
+
+
+class Guard:
+    """Wraps the app. `max_body_bytes` is what a conversation may have; other routes take less (limits.py).
+
+    `max_held_bytes` is what all bodies together may hold that are not answered yet.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_held_bytes: int = MAX_HELD_BYTES) -> None:
         self._app, self._max_body_bytes = app, max_body_bytes
+        self._held = Held(max(max_held_bytes, max_body_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, bounded and logged."""
@@ -31,20 +45,21 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        exchange = _Exchange(scope, receive, send, body_limit(scope["path"], self._max_body_bytes))
+        exchange = _Exchange(scope, receive, send, body_limit(scope["path"], self._max_body_bytes), self._held)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             await _answer_unexpected(error, scope, exchange)
         finally:
+            exchange.let_go()
             _log_request(scope, exchange.outcome, time.perf_counter() - started)
 
 
 class _Exchange:
     """One request and its answer, as they pass by."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int | None) -> None:
-        self._receive, self._send, self._limit = receive, send, limit
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int | None, held: Held) -> None:
+        self._receive, self._send, self._limit, self._held = receive, send, limit, held
         self._declared = dict(scope["headers"]).get(b"content-length", b"0")
         self._hint = f", or stream it to {IMPORT_PATH}" if IMPORT_PATH.startswith(scope["path"]) else ""
         self._received = 0
@@ -57,16 +72,29 @@ class _Exchange:
         return CLIENT_LEFT if self._left and not self._complete else self.status
 
     async def receive(self) -> Message:
+        """The next piece of the body, while it is within what the route and all of them together may hold."""
         if self._limit is not None and self._declared.isdigit() and int(self._declared) > self._limit:
             raise self._too_large()
         message = await self._receive()
         self._left = self._left or message["type"] == "http.disconnect"
-        self._received += len(message.get("body", b""))
-        if self._limit is not None and self._received > self._limit:
-            raise self._too_large()
+        if self._limit is not None:  # a stream holds no more than its lines
+            self._hold(len(message.get("body", b"")), self._limit)
         return message
 
+    def let_go(self) -> None:
+        """The body is read, and what was made of it is the writer's to bound."""
+        self._held.bytes -= self._received
+
+    def _hold(self, size: int, limit: int) -> None:
+        self._received += size
+        self._held.bytes += size
+        if self._received > limit:
+            raise self._too_large()
+        if self._held.bytes > self._held.most:
+            raise HTTPException(503, "many large requests are being read already; send this again in a moment")
+
     async def send(self, message: Message) -> None:
+        """Passes a piece of the answer on, and notes its status."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = list(message.get("headers", []))

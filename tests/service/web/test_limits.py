@@ -1,12 +1,19 @@
 """How large a body may be, by route, and how little of what was sent comes back in a sentence."""
 
+import asyncio
 import json
 import time
 
+import httpx
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from service.web.limits import IMPORT_PATH, SMALL_BYTES, body_limit
+from service.web.middleware import Guard
 from tests.factories import conversation
 
 MOST = 32 << 20
@@ -103,6 +110,7 @@ def test_a_refusal_is_short_and_quick_whatever_was_sent(
 
 
 MILLION = 1_000_000
+METADATA = b'{"id": "c", "user": "u", "messages": [{"role": "user", "content": "x"}], "metadata": {"a": ['
 CHAT = b'{"model": "champion", "messages": '
 
 
@@ -121,11 +129,16 @@ CHAT = b'{"model": "champion", "messages": '
             CHAT + b"[]," + b",".join(b'"%d":1' % n for n in range(MILLION // 2)) + b"}",
             "more than 50,000 values",
         ),
+        ("/v1/conversations", METADATA + b"{}," * (10 * MILLION) + b"1]}}", "more than 200,000 values"),
+        ("/v1/conversations", METADATA + b"[]," * 60_000 + b"[" * 40 + b"]" * 40 + b"]}}", "nested too deeply"),
+        ("/v1/conversations", METADATA + b"1," * (15 * MILLION) + b"1]}}", "more than 200,000 values"),
+        ("/v1/conversations", METADATA + b'"a",' * (8 * MILLION) + b"1]}}", "more than 200,000 values"),
+        ("/v1/conversations", METADATA + b'"\\\\",' * (6 * MILLION) + b"1]}}", "more than 200,000 values"),
         ("/v1/conversations", b"[" + b"1," * (15 * MILLION) + b"1]", "more than 1,000 conversations"),
         ("/v1/conversations", b"[" + b"{}," * (10 * MILLION) + b'"\\ud800"]', "more than 1,000 conversations"),
         ("/v1/conversations", b"[" + b"1," * (15 * MILLION), "more than 1,000 conversations"),
     ],
-    ids=lambda value: value[:40].decode() if isinstance(value, bytes) else None,
+    ids=lambda value: value[-40:].decode() if isinstance(value, bytes) else None,
 )
 def test_millions_of_values_cost_little_before_they_are_refused(
     sqlite_client: TestClient, path: str, body: bytes, sentence: str
@@ -134,3 +147,26 @@ def test_millions_of_values_cost_little_before_they_are_refused(
     answer = sqlite_client.post(path, content=body)
     assert answer.status_code in (400, 422) and sentence in answer.json()["detail"]
     assert time.process_time() - started < 2.5
+
+
+def test_many_large_bodies_at_once_are_told_to_come_again() -> None:
+    app = Guard(_reads_all, max_body_bytes=1_000, max_held_bytes=2_500)
+
+    async def at_once() -> list[int]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            sent = [client.post("/v1/conversations", content=b"x" * 1_000) for _ in range(5)]
+            first = [answer.status_code for answer in await asyncio.gather(*sent)]
+            return [*first, (await client.post("/v1/conversations", content=b"x" * 1_000)).status_code]
+
+    assert asyncio.run(at_once()) == [200, 200, 503, 503, 503, 200]
+
+
+async def _reads_all(scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        await Request(scope, receive).body()
+        await asyncio.sleep(0.05)
+        answer = Response(status_code=200)
+    except HTTPException as error:
+        answer = Response(status_code=error.status_code)
+    await answer(scope, receive, send)
