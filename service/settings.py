@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +217,12 @@ def _between(kind: type[int] | type[float], low: float, high: float) -> Callable
     """A reader of numbers from `low` to `high`: beyond them the value has no meaning, or overflows where it is used."""
 
     def read(text: str) -> Any:
-        number = kind(text)
+        try:
+            number = kind(text)
+        except ValueError:
+            number = nan
         if not low <= number <= high:  # what is not a number is not between them either
-            raise ValueError(f"it must be from {low:g} to {high:g}")
+            raise ValueError(f"it must be a {'whole ' if kind is int else ''}number from {low:g} to {high:g}")
         return number
 
     return read

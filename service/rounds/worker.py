@@ -184,6 +184,7 @@ class RoundProcess:
 
     def put_back(self, why: str) -> None:
         """Kill the group and let the round wait, saying why."""
+        self._lease_lost.set()  # if that cannot be written now, as on a full disk, it still was no crash
         self._end()
         self._claim.put_back(why)
 

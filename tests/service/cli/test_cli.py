@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from pipelines.errors import InputError, PerennialError, Refused
 from service.cli import app, main
+from service.rounds.schedule import request_due
 from service.settings import Settings, load_settings
 from service.store import tables
 from service.store.session import migrate, open_store
@@ -191,18 +193,35 @@ def test_a_home_that_is_a_file_and_a_database_that_is_none_are_said_in_a_sentenc
         assert told.startswith(sentence) and told.count("\n") == 1
 
 
+def test_the_list_of_schedules_says_what_comes_next_and_what_was_missed(
+    perennial,  # type: ignore[no-untyped-def]
+    sqlite_settings: Settings,
+    tmp_path: Path,
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text((PROJECT / "data/recipes/tiny.yaml").read_text() + '\nschedule: {cron: "0 3 1 * *"}\n')
+    name = perennial("schedule", "add", str(recipe)).output.split()[1]
+    store = open_store(sqlite_settings)
+    with store.begin() as session:
+        session.get_one(tables.Schedule, name).known_since = datetime(2026, 1, 15, tzinfo=UTC)
+    request_due(store, lambda _: datetime(2026, 4, 10, tzinfo=UTC))
+    store.close()
+    told = " ".join(perennial("schedule", "list").output.split())
+    assert f"{name} 0 3 1 * *" in told and "2026-04-01 03:00 2, the latest 2026-03-01 03:00" in told
+
+
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("PERENNIAL_PORT", "99999999", "it must be from 1 to 65535"),
-        ("PERENNIAL_PORT", "0", "it must be from 1 to 65535"),
-        ("PERENNIAL_PORT", "abc", "invalid literal"),
-        ("PERENNIAL_RETENTION_DAYS", "9" * 12, "it must be from 1 to 36500"),
-        ("PERENNIAL_ERASURE_KEEP_DAYS", "-1", "it must be from 1 to 36500"),
-        ("PERENNIAL_CURATION_TIMEOUT_SECONDS", "nan", "it must be from 0.1 to 3600"),
-        ("PERENNIAL_CURATION_TIMEOUT_SECONDS", "inf", "it must be from 0.1 to 3600"),
-        ("PERENNIAL_LEASE_SECONDS", "1e3", "invalid literal"),
-        ("PERENNIAL_MAX_QUEUE", "9" * 5000, "Exceeds the limit"),
+        ("PERENNIAL_PORT", "99999999", "it must be a whole number from 1 to 65535"),
+        ("PERENNIAL_PORT", "0", "it must be a whole number from 1 to 65535"),
+        ("PERENNIAL_PORT", "abc", "it must be a whole number"),
+        ("PERENNIAL_RETENTION_DAYS", "9" * 12, "it must be a whole number from 1 to 36500"),
+        ("PERENNIAL_ERASURE_KEEP_DAYS", "-1", "it must be a whole number from 1 to 36500"),
+        ("PERENNIAL_CURATION_TIMEOUT_SECONDS", "nan", "it must be a number from 0.1 to 3600"),
+        ("PERENNIAL_CURATION_TIMEOUT_SECONDS", "inf", "it must be a number from 0.1 to 3600"),
+        ("PERENNIAL_LEASE_SECONDS", "1e3", "it must be a whole number"),
+        ("PERENNIAL_MAX_QUEUE", "9" * 5000, "it must be a whole number"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named(name: str, value: str, why: str) -> None:

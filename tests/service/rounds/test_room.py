@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from pipelines.errors import NoSpace
 from service.room import RoundRoom, free_bytes
@@ -52,6 +53,23 @@ def test_a_round_that_runs_is_put_back_and_goes_on_with_the_next_claim(settings:
     assert (row.state, row.message, row.owner, row.lease_until) == ("requested", "it waits for room", None, None)
     claim(store)
     assert (the_round(store).state, the_round(store).message, the_round(store).fence) == ("running", "", 2)
+
+
+def test_a_round_stopped_on_a_disk_too_full_to_note_it_is_no_crash(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(store)
+    running = RoundProcess(settings, held := claim(store))
+
+    def fail(*_: object) -> None:
+        raise OperationalError("", None, Exception("database or disk is full"))
+
+    monkeypatch.setattr(held, "put_back", fail)
+    with pytest.raises(OperationalError):
+        running.put_back("it waits for room")
+    assert running.ended()
+    row = the_round(store)
+    assert (row.lease_until, row.owner, row.counts.get("crashes")) == (None, None, None)
 
 
 def test_a_round_that_a_stage_found_no_room_for_is_tried_later_and_cancelled_at_once(store: Store) -> None:
