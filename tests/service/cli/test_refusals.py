@@ -33,6 +33,7 @@ WORDS = {
     "keys create": ["label", "--scopes", "read"],
     "keys revoke": ["label"],
     "db backup": ["backup"],
+    "db backup-keys": ["backup-keys"],
 }
 
 
