@@ -99,6 +99,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # a whole round, on a machine that may be busy
 def test_use_it_typed_in_order_ends_in_a_round_with_examples_and_a_chat_with_its_model(reader: Reader) -> None:
     start, talk, learn, chat, after = blocks((PROJECT / "README.md").read_text(encoding="utf-8"))
     reader.start(start)
