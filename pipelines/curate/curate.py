@@ -160,7 +160,7 @@ class Curator:
     def _left_over(self, work: _Work) -> list[str]:
         """Entity types of original values that still stand in the clean texts; a second look, for what the first replaced."""
         left: set[str] = set()
-        values = [span for spans in work.found.values() for span in spans]
+        values = list({(span.entity, span.value): span for spans in work.found.values() for span in spans}.values())
         for name, _ in work.each_text():
             again = self._detector.find(work.clean[name]) if work.found[name] else []
             left |= residue(work.clean[name], values, again)

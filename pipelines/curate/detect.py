@@ -6,8 +6,8 @@ microseconds. Each text is read as it is, normalised, and with disguises undone;
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import regex
 from presidio_analyzer import AnalyzerEngine, PatternRecognizer, RecognizerRegistry
@@ -151,26 +151,38 @@ class Detector:
 
 
 def merge(found: Iterable[Span], text: str) -> list[Span]:
-    """The findings without overlaps: structured ones unite, a name gives way to what it overlaps."""
-    structured = sorted((s for s in found if s.entity != "PERSON"), key=lambda s: (s.start, -s.end))
-    merged: list[Span] = []
-    for span in structured:
-        if merged and span.start < merged[-1].end:
-            merged[-1] = _united(merged[-1], span, text)
+    """The findings without overlaps: structured ones unite, a name gives way to what it overlaps. Sorting, then one pass."""
+    spans = sorted(found, key=lambda s: (s.start, -s.end))
+    structured: list[Span] = []
+    for span in spans:
+        if span.entity == "PERSON":
+            continue
+        if structured and span.start < structured[-1].end:
+            structured[-1] = _united(structured[-1], span)
         else:
-            merged.append(span)
-    names = sorted((s for s in found if s.entity == "PERSON"), key=lambda s: (s.start, -s.end))
-    for span in names:
-        if not any(span.start < other.end and other.start < span.end for other in merged):
-            merged.append(span)
-    return sorted(merged, key=lambda s: s.start)
+            structured.append(span)
+    known = [s if s.value else replace(s, value=normalise(text[s.start : s.end]).text) for s in structured]
+    names = (span for span in spans if span.entity == "PERSON")
+    return sorted([*known, *_free(names, known)], key=lambda s: s.start)
 
 
-def _united(first: Span, second: Span, text: str) -> Span:
+def _free(names: Iterable[Span], taken: Sequence[Span]) -> Iterator[Span]:
+    """Those names, in their order, that overlap neither what is taken nor a name before them."""
+    position = end = 0
+    for name in names:
+        while position < len(taken) and taken[position].end <= name.start:
+            position += 1
+        if name.start >= end and (position == len(taken) or name.end <= taken[position].start):
+            end = name.end
+            yield name
+
+
+def _united(first: Span, second: Span) -> Span:
+    """Both as one; its value is empty, for the text that it covers, unless one of them covers all of it."""
     start, end = min(first.start, second.start), max(first.end, second.end)
     whole = [s for s in (first, second) if (s.start, s.end) == (start, end)]
     winner = min(whole or (first, second), key=lambda s: _RANK.get(s.entity, 99))
-    return Span(start, end, winner.entity, winner.value if whole else normalise(text[start:end]).text)
+    return Span(start, end, winner.entity, winner.value if whole else "")
 
 
 def _pattern_recognizers(timeout_seconds: float) -> list[PatternRecognizer]:

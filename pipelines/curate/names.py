@@ -6,6 +6,7 @@ Best effort: tests/pipelines/curate measures it on hand-written chat. A configur
 """
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 
 import regex
@@ -60,12 +61,40 @@ _HANGUL_CUE = (
 _HANGUL_STOP = words("hangul_not_names")
 
 
+_LOOK_EVERY = 500  # matches
+
+
+class _Search:
+    """One text on its way through all patterns: they have the time together, so that no number of them adds up.
+
+    It is processor time, as it is in `regex`: a busy machine must not decide what is quarantined.
+    """
+
+    def __init__(self, text: str, seconds: float) -> None:
+        self.text = text
+        self._until = time.process_time() + seconds
+
+    def each(self, pattern: regex.Pattern[str], overlapped: bool = False) -> Iterator[regex.Match[str]]:
+        """The matches of a pattern. Raises TimeoutError once the time is over."""
+        matches = pattern.finditer(self.text, overlapped=overlapped, timeout=self._left())
+        for number, match in enumerate(matches, 1):
+            if number % _LOOK_EVERY == 0:  # the search's own time-out is of one match, and there may be many
+                self._left()
+            yield match
+
+    def _left(self) -> float:
+        left = self._until - time.process_time()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
 class NameRules:
     """Finds (start, end) of person names by rules; built once per process."""
 
     def __init__(self, timeout_seconds: float) -> None:
         self._names = gazetteer()
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = 1.5 * timeout_seconds  # of all rules together, over one text
         flags = regex.MULTILINE
         self._strong = regex.compile(
             rf"{_STRONG}(?:{_TITLE}\s)?({_FULL}|[a-z]{{2,20}}(?:\s[a-z]{{2,20}})?(?![\w]))", flags
@@ -89,63 +118,57 @@ class NameRules:
         self._hangul = _hangul_patterns(self._names)
 
     def find(self, text: str, places: frozenset[str] = frozenset()) -> list[tuple[int, int]]:
-        """Spans of names in a normalised text, overlapping ones united; DetectionTimedOut if it takes too long.
+        """Spans of names in a normalised text, overlapping ones united; DetectionTimedOut if all rules take too long.
 
         `places` are words that are no names here, from `places` of all texts of the conversation.
         """
+        search = _Search(text, self._timeout_seconds)
         try:
-            spans = list(self._latin(text, places)) if _LATIN.search(text) else []
-            spans += list(self._korean(text, places)) if _HANGUL.search(text) else []
+            spans = list(self._latin(search, places)) if _LATIN.search(text) else []
+            spans += self._korean(search, places) if _HANGUL.search(text) else []
         except TimeoutError:
             raise DetectionTimedOut(f"name rules took longer than {self._timeout_seconds} s") from None
         return _united(spans)
 
     def places(self, text: str) -> frozenset[str]:
         """Words that the text itself makes places or things: `the capital of Banoko is Lina`, `바노코의 수도는`."""
+        search = _Search(text, self._timeout_seconds)
         try:
-            found = (
-                list(self._place.finditer(text, timeout=self._timeout_seconds))
-                if _PLACE_WORD.search(text.lower())
-                else []
-            )
+            found = list(search.each(self._place)) if _PLACE_WORD.search(text.lower()) else []
             if _HANGUL_PLACE_WORD.search(text):
-                found += _HANGUL_PLACE.finditer(text, timeout=self._timeout_seconds)
+                found += search.each(_HANGUL_PLACE)
         except TimeoutError:
             raise DetectionTimedOut(f"name rules took longer than {self._timeout_seconds} s") from None
         return frozenset(word for match in found for word in match.groups() if word)
 
-    def _latin(self, text: str, places: frozenset[str]) -> Iterator[tuple[int, int]]:
+    def _latin(self, search: "_Search", places: frozenset[str]) -> Iterator[tuple[int, int]]:
         for pattern in (self._titled, self._strong, self._related):
-            for match in pattern.finditer(text, timeout=self._timeout_seconds):
+            for match in search.each(pattern):
                 yield from self._trimmed(
                     match[1], match.start(1), lower_allowed=pattern is not self._titled, known=False
                 )
-        for pattern in (self._weak, self._speaking) if _SPEAKS.search(text) else (self._weak,):
-            for match in pattern.finditer(text, timeout=self._timeout_seconds):
+        for pattern in (self._weak, self._speaking) if _SPEAKS.search(search.text) else (self._weak,):
+            for match in search.each(pattern):
                 yield from self._trimmed(match[1], match.start(1), lower_allowed=False, known=True)
-        listed = [
-            span
-            for match in self._capital.finditer(text, timeout=self._timeout_seconds)
-            for span in self._listed(match, places)
-        ]
+        listed = [span for match in search.each(self._capital) for span in self._listed(match, places)]
         yield from listed
-        yield from self._coordinated(text, listed, places)
-        for match in self._initial.finditer(text, timeout=self._timeout_seconds):
+        yield from self._coordinated(search, listed, places)
+        for match in search.each(self._initial):
             if match[1].split(".")[-1].strip().lower() in self._names.latin_surnames:
                 yield match.span(1)
 
     def _coordinated(
-        self, text: str, listed: Sequence[tuple[int, int]], places: frozenset[str]
+        self, search: "_Search", listed: Sequence[tuple[int, int]], places: frozenset[str]
     ) -> Iterator[tuple[int, int]]:
         """`Nate and Simone`, `Ruth, Amos Feldman`: beside a listed name stands another, unless it is a common word."""
         if not listed:
             return
         names = set(listed)
-        for match in self._both.finditer(text, overlapped=True, timeout=self._timeout_seconds):
+        for match in search.each(self._both, overlapped=True):
             first, second = match.span(1), match.span(3)
             if not {match[1].split(" ")[0], match[3].split(" ")[0]} & places and (first in names) != (second in names):
                 other = second if first in names else first
-                words = text[slice(*other)].split(" ")
+                words = search.text[slice(*other)].split(" ")
                 if not any(word.lower() in NOT_NAMES for word in words) and not _is_shouted(words):
                     names.add(other)
                     yield other
@@ -181,12 +204,28 @@ class NameRules:
         ):
             yield start, start + len(" ".join(words))
 
-    def _korean(self, text: str, places: frozenset[str]) -> Iterator[tuple[int, int]]:
+    def _korean(self, search: "_Search", places: frozenset[str]) -> list[tuple[int, int]]:
+        """The longest name that begins at each place. Twelve patterns find much the same words: each is judged once."""
+        ends: dict[int, int] = {}
+        judged: dict[tuple[str, str], str | None] = {}
         for pattern, check in self._hangul:
-            for match in pattern.finditer(text, timeout=self._timeout_seconds):
-                name = self._without_particle(match[1])
-                if name not in _HANGUL_STOP and name not in places and self._looks_like_a_name(name, check):
-                    yield match.start(1), match.start(1) + len(name)
+            for match in search.each(pattern):
+                start, end = match.span(1)
+                if ends.get(start, 0) >= end:
+                    continue
+                word = search.text[start:end]
+                if (word, check) not in judged:
+                    judged[word, check] = self._judge(word, check, places)
+                name = judged[word, check]
+                if name is not None:
+                    ends[start] = max(ends.get(start, 0), start + len(name))
+        return list(ends.items())
+
+    def _judge(self, word: str, check: str, places: frozenset[str]) -> str | None:
+        """The name that a word is, without its particle; None if it is none."""
+        name = self._without_particle(word)
+        is_name = name not in _HANGUL_STOP and name not in places and self._looks_like_a_name(name, check)
+        return name if is_name else None
 
     def _without_particle(self, name: str) -> str:
         """장혁이 -> 장혁, 하은이 -> 하은: a name's own last syllable is hardly ever 이, 야 or 아 behind a consonant."""

@@ -6,6 +6,7 @@ password shown twice is one secret. So all messages of a conversation are search
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pipelines.curate.detect import Span, merge
 from pipelines.curate.gazetteer import gazetteer
@@ -75,7 +76,7 @@ def _values(known: Sequence[Span]) -> tuple[re.Pattern[str], str | None, Mapping
     entities = {s.value.casefold(): s.entity for s in known if s.entity in _SEARCHED and len(s.value) >= 6}
     if not entities:
         return None
-    values = "|".join(re.escape(value) for value in sorted(entities, key=len, reverse=True))
+    values = _alternatives(entities)
     return re.compile(rf"(?<![A-Za-z0-9])(?:{values})(?![A-Za-z0-9])", re.I | re.ASCII), None, entities
 
 
@@ -84,7 +85,7 @@ def _people(known: Sequence[Span]) -> Iterator[tuple[re.Pattern[str], str, Mappi
     names = {s.value for s in known if s.entity == "PERSON"}
     latin = {name for name in names if re.match("[A-Za-zÀ-ɏ]", name)}
     hangul = {name for name in names if re.match("[가-힣]", name)}
-    whole = {name for name in latin if len(name) > 2 and (" " in name or _is_only_a_name(name))}
+    whole = {_lowered(name) for name in latin if len(name) > 2 and (" " in name or _is_only_a_name(name))}
     parts = {part for name in latin for part in name.split(" ") if len(part) > 2 and part.casefold() not in NOT_NAMES}
     if whole:
         yield re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(whole)})(?![A-Za-z0-9@])", re.I), "PERSON", {}
@@ -105,17 +106,46 @@ def _is_only_a_name(name: str) -> bool:
     return name.casefold() in gazetteer().given
 
 
+def _lowered(name: str) -> str:
+    """The name as a pattern that ignores case reads it: a letter for each letter."""
+    return "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in name)
+
+
 def _alternatives(names: Iterable[str]) -> str:
-    return "|".join(re.escape(name) for name in sorted(names, key=lambda name: (-len(name), name))) or "(?!)"
+    """A pattern of all these names, the longest that fits first: as a tree of their letters, so that a place in the text is
+    compared with the names that begin as it does, and not with every one."""
+    tree: _Tree = {}
+    for name in names:
+        branch = tree
+        for letter in name:
+            branch = branch.setdefault(letter, {})
+        branch[""] = {}
+    return _pattern_of(tree) if tree else "(?!)"
+
+
+_Tree = dict[str, Any]  # the next letter, and what may follow it; "" where a name may end
+
+
+def _pattern_of(tree: _Tree) -> str:
+    """Recursion as deep as a name is long, which recognizers bound; runs without a choice are taken in one step."""
+    branches = []
+    for letter in sorted(tree.keys() - {""}):
+        run, below = letter, tree[letter]
+        while len(below) == 1 and "" not in below:
+            [(following, below)] = below.items()
+            run += following
+        branches.append(re.escape(run) + (_pattern_of(below) if below.keys() - {""} else ""))
+    inner = branches[0] if len(branches) == 1 and "" not in tree else f"(?:{'|'.join(branches)})"
+    return f"{inner}?" if "" in tree else inner
 
 
 def residue(clean: str, values: Sequence[Span], again: Sequence[Span]) -> set[str]:
-    """Entity types of structured original values that a clean text still holds, itself or by a second detection."""
+    """Entity types of structured original values that a clean text still holds, itself or by a second detection.
+
+    `values` are better given once each, however often they stood in the text: each is looked for.
+    """
     originals = {canonical(span.entity, span.value): span.entity for span in values if span.entity != "PERSON"}
     folded = normalise(clean).text.casefold()
-    left = {
-        span.entity
-        for span in values
-        if span.entity in _SEARCHED and len(span.value) >= 6 and span.value.casefold() in folded
-    }
+    searched = {(s.entity, s.value.casefold()) for s in values if s.entity in _SEARCHED and len(s.value) >= 6}
+    left = {entity for entity, value in searched if value in folded}
     return left | {span.entity for span in again if originals.get(canonical(span.entity, span.value)) == span.entity}

@@ -4,7 +4,9 @@ Stock Presidio leaves Korea out, knows no time-out, and takes plain integers for
 """
 
 import time
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import phonenumbers
@@ -99,13 +101,13 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         if not candidates:
             return []
         deadline = time.monotonic() + self._timeout_seconds
-        shaped = [match.span() for shape in self._shapes for match in shape.finditer(text)]
+        shaped = _Cover(match.span() for shape in self._shapes for match in shape.finditer(text))
         results = []
         for candidate in candidates:
             if time.monotonic() > deadline:
                 raise DetectionTimedOut(f"telephone numbers took longer than {self._timeout_seconds} s")
             # libphonenumber is slow, and adds nothing within a number that the shapes find
-            if not any(start <= candidate.start() and candidate.end() <= end for start, end in shaped):
+            if not shaped.holds(*candidate.span()):
                 results += self._numbers(candidate[0], candidate.start())
         return results
 
@@ -123,6 +125,20 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
             RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
         }
         return RecognizerResult("PHONE_NUMBER", start, end, 0.6 if marked else 0.2, recognition_metadata=metadata)
+
+
+class _Cover:
+    """Spans, asked whether one of them holds another: one look, however many there are."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(spans)
+        self._starts = [start for start, _ in ordered]
+        self._reach = list(accumulate((end for _, end in ordered), max))
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether one span begins no later and ends no earlier."""
+        before = bisect_right(self._starts, start)
+        return before > 0 and self._reach[before - 1] >= end
 
 
 def _can_count(text: str, candidate: regex.Match[str]) -> bool:
