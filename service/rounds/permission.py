@@ -53,7 +53,7 @@ def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
     folder, slash, name = base.model.partition("/")
     if folder != "models" or not slash or not _NAME.fullmatch(name) or not _is_model(settings.project / base.model):
         known = ", ".join(
-            f"models/{one.name}" for one in sorted((settings.project / "models").iterdir()) if _is_model(one)
+            f"models/{one.name}" for one in sorted((settings.project / "models").glob("*")) if _is_model(one)
         )
         raise Forbidden(
             f"the base {base.model[:80]!r} is none of those installed here ({known or 'none'}); the key {caller.label!r} needs "
@@ -68,8 +68,8 @@ def _is_model(folder: Path) -> bool:
 def _check_suite(settings: Settings, name: str) -> None:
     folder = settings.project / "data" / "suites"
     if name != HELDOUT and not (_NAME.fullmatch(name) and (folder / name).is_dir()):
-        known = ", ".join(sorted(one.name for one in folder.iterdir() if one.is_dir()))
-        raise RecipeError(f"the suite {name[:80]!r} is none of those installed here: {known}, {HELDOUT}")
+        known = ", ".join([*sorted(one.name for one in folder.glob("*") if one.is_dir()), HELDOUT])
+        raise RecipeError(f"the suite {name[:80]!r} is none of those installed here: {known}")
 
 
 def _check_bounds(settings: Settings, recipe: Recipe) -> None:

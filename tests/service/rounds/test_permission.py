@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.testclient import TestClient
 from pipelines.context import RoundResult
 from pipelines.errors import RecipeError
 from pipelines.recipe_file import parse_recipe
-from service.api_keys import LOCAL, create_key, list_keys, revoke_key
+from service.api_keys import LOCAL, Caller, Forbidden, create_key, list_keys, revoke_key
 from service.rounds import requests
 from service.rounds.automatic import objection_to_promoting
 from service.rounds.execution import execute
@@ -172,6 +173,15 @@ def test_a_suite_that_is_not_installed_is_named_to_everybody(ask: Ask, name: str
     told = ask("admin", evaluate={"suites": ["tiny_math", name]})
     assert told.status_code == 422 and "is none of those installed here" in told.json()["detail"]
     assert "tiny_kmmlu" in told.json()["detail"]
+
+
+def test_a_machine_without_models_and_suites_says_so(sqlite_settings: Settings, tmp_path: Path) -> None:
+    bare = replace(sqlite_settings, project=tmp_path)
+    asker = Caller("one", None, frozenset({"rounds"}))
+    with pytest.raises(Forbidden, match=r"none of those installed here \(none\)"):
+        check_permission(bare, asker, parse_recipe(changed(), "given"))
+    with pytest.raises(RecipeError, match="none of those installed here: heldout"):
+        check_permission(bare, LOCAL, parse_recipe(changed(), "given"))
 
 
 # ---- when it has passed ------------------------------------------------------------------------------------
