@@ -126,8 +126,9 @@ def test_a_part_ends_when_the_pipe_from_up_closes(sqlite_settings: Settings) -> 
     assert part.wait(PATIENCE_SECONDS) == 3
 
 
-def test_a_web_process_that_never_gets_to_work_ends_up_with_a_sentence() -> None:
+def test_a_web_process_that_never_gets_to_work_ends_up_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # it looks for its parent, and ends at once
     with Parts({"serve": ["serve", "--port", "0"]}, (), said.append, pause_seconds=0.01) as parts:
         with pytest.raises(PerennialError, match=f"`perennial serve` ended {MAX_FAILURES} times before it was at work"):
             while True:
