@@ -78,13 +78,15 @@ class Vitals:
     def __init__(
         self, settings: Settings, store: Store, writer: Writer, trainable: TrainableWatch, keys: KeyRing
     ) -> None:
-        self.writes = Look(lambda: _write(writer), every_seconds=PROBE_EVERY_SECONDS)
+        self.writes = Look(lambda: _write(store, writer), every_seconds=PROBE_EVERY_SECONDS)
         self.progress = Look(lambda: _look(settings, store, trainable))
         self.keys = Look(keys.refresh)
 
 
-def _write(writer: Writer) -> bool:
-    """Whether a row was just changed and committed, by the thread that stores conversations."""
+def _write(store: Store, writer: Writer) -> bool:
+    """Whether a row was just changed and committed, by the thread that stores conversations, and its keys are there."""
+    if store.keys.name() is None:  # without its people's keys it stores nothing new
+        return False
     try:
         probe = writer.probe()
         while writer.is_alive:

@@ -83,6 +83,14 @@ def test_a_database_that_takes_no_writes_is_down(client: TestClient, store: Stor
         session.execute(text('ALTER TABLE hidden RENAME TO "write_probe"'))
 
 
+def test_without_the_keys_of_its_people_it_is_down(client: TestClient, settings: Settings) -> None:
+    keys = settings.keys / "people.db"
+    keys.rename(settings.keys / "elsewhere.db")
+    wait_for(client, 503)
+    (settings.keys / "elsewhere.db").rename(keys)
+    wait_for(client, 200)
+
+
 def test_it_is_ready_while_it_stores(client: TestClient) -> None:
     assert client.get("/readyz").json() == {"ready": True, "why": None}
 
