@@ -29,7 +29,7 @@ from sqlmodel import Session
 from pipelines.errors import ArtifactError, InputError
 from service.private_files import check_private
 from service.settings import Settings
-from service.store.binding import bind_key_store, settle_erasures
+from service.store.binding import bind_key_store, curate_what_opens_again, settle_erasures
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.session import Store
 from service.store.tables import KeyCheck
@@ -192,6 +192,7 @@ def open_vault(settings: Settings, store: Store) -> Vault:
     vault = open_master_key(settings, store)
     bind_key_store(store)
     settle_erasures(store)
+    curate_what_opens_again(store)
     return vault
 
 

@@ -147,7 +147,7 @@ def _jobs(session: Session, vault: Vault, ids: Sequence[str]) -> Claimed:
     for row in curation.leased(session, ids):
         job = open_job(row, messages[row.id], history.get(row.id, []), keys)
         if job is None:
-            unreadable.append(Unreadable(row.id, "key_gone"))
+            unreadable.append(Unreadable(row.id, curation.KEY_GONE))
         else:
             jobs.append(job)
             session.add(row)

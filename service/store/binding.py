@@ -4,16 +4,25 @@ A database that was restored holds people who were forgotten since, and so may a
 the list is carried out on both, and what only the rows tell of is added to the list: erasure is never taken back.
 """
 
-import structlog
-from sqlmodel import Session, select, update
+from collections.abc import Callable
+from typing import TypeVar
 
-from pipelines.errors import InputError
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session, col, select, update
+
+from pipelines.errors import ArtifactError, InputError
 from service.store import erasing
 from service.store.bulk import insert_ignoring_conflicts
+from service.store.corrections import curate_again
+from service.store.curation import KEY_GONE
 from service.store.erasure_list import Erasure
+from service.store.keystore import KeyStore
+from service.store.people import wrapped_keys
 from service.store.session import Store
-from service.store.tables import BoundKeyStore, ErasureReceipt, Person
+from service.store.tables import BoundKeyStore, Conversation, ErasureReceipt, Person, Quarantine
 
+_Answer = TypeVar("_Answer")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -22,14 +31,15 @@ def bind_key_store(store: Store) -> None:
 
     Raises:
         InputError: the people of this database have their keys in another key store than the one that is here.
+        ArtifactError: the key store cannot be read.
     """
     bound = _bound(store)
     if bound is None:
-        named = {"id": 1, "name": store.keys.ensure_name(), "scrubbed": True}
+        named = {"id": 1, "name": _asked(store.keys, KeyStore.ensure_name), "scrubbed": True}
         with store.begin() as session:
             insert_ignoring_conflicts(session.connection(), BoundKeyStore, [named])
         bound = _bound(store)
-    if bound is None or store.keys.name() != bound.name:
+    if bound is None or _asked(store.keys, KeyStore.name) != bound.name:
         raise InputError(
             f"the keys of this database's people are not in the key store {store.keys.where}, and their text cannot be "
             "read without them: put back the newest copy of the keys (docs/operating.md, Restore). If there is none, "
@@ -65,6 +75,33 @@ def settle_erasures(store: Store) -> int:
         store.scrub()
         _log.warning("erasures_carried_out_again", people=len(missing))
     return len(missing)
+
+
+def curate_what_opens_again(store: Store) -> int:
+    """Lets conversations wait for curation again whose key was gone then and is there now; returns how many."""
+    with store.read() as session:
+        query = select(Conversation.id, Conversation.person_id).join(
+            Quarantine, col(Quarantine.conversation_id) == col(Conversation.id)
+        )
+        closed = session.exec(query.where(Quarantine.reason == KEY_GONE, Conversation.state == "quarantined")).all()
+        have = wrapped_keys(session, sorted({person for _, person in closed}))
+    again = [id for id, person in closed if person in have]
+    if again:
+        with store.begin() as session:
+            curate_again(session, again)
+    return len(again)
+
+
+def _asked(keys: KeyStore, question: Callable[[KeyStore], _Answer]) -> _Answer:
+    """The key store's answer: what is wrong with it must not be taken for a fault of the database of the data."""
+    try:
+        return question(keys)
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise ArtifactError(
+            f"the key store {keys.where} cannot be read ({reason}): mend that, or put back the newest copy of the keys "
+            "(docs/operating.md, Restore)"
+        ) from error
 
 
 def _bound(store: Store) -> BoundKeyStore | None:

@@ -12,6 +12,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.tables import CleanMessage, Conversation, Message, Quarantine, Rejection, SnapshotItem
 
+KEY_GONE = "key_gone"  # why a conversation is quarantined whose person has no key, though nobody forgot them
+
 
 def is_due(session: Session, heavy: bool) -> bool:
     """Whether a conversation of this lane waits for curation, leased or not."""

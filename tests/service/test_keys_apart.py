@@ -12,8 +12,11 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 
+from pipelines.curate.config import CurationConfig
+from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError, Conflict, InputError
 from service.backup import back_up, back_up_keys
+from service.curation import curate_due
 from service.erasure import find_lost, forget, forget_lost
 from service.obstacles import find_obstacles
 from service.settings import Settings
@@ -288,6 +291,23 @@ def test_people_whose_key_is_lost_are_told_refused_and_can_be_let_go(
     assert [one.result for one in put(store, vault, conversation("New", user=lost))] == ["created"]
 
 
+def test_what_was_quarantined_without_its_key_is_curated_once_the_key_is_back(
+    home: Settings, store: Store, vault: Vault
+) -> None:
+    kept = store.keys.wrapped([id for some in store.keys.people() for id in some])
+    store.keys.delete(kept)
+    curator = Curator(CurationConfig(allow_degraded_names=True))
+    while curate_due(store, vault, curator):
+        pass
+    store.keys.add(kept)
+    open_vault(home, store)
+    while curate_due(store, vault, curator):
+        pass
+    with store.read() as session:
+        assert session.exec(select(tables.Conversation.state)).all() == ["clean", "clean"]
+        assert session.exec(select(tables.Quarantine)).all() == []
+
+
 def _owns(store: Store, vault: Vault, user: str, person: str) -> bool:
     with store.read() as session:
         return session.get_one(tables.Person, person).hmac == _hash(session, vault, user)
@@ -306,6 +326,21 @@ def test_a_lost_key_store_is_never_silently_replaced_and_can_be_given_up(home: S
     assert forget_lost(fresh) == 2
     open_vault(home, fresh)
     fresh.close()
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_key_store_that_cannot_be_read_is_named_and_not_the_database(
+    home: Settings, store: Store, damaged: bool
+) -> None:
+    away = "postgresql://nobody:hidden@127.0.0.1:1/x"
+    if damaged:
+        store.keys.close()
+        (home.keys / "people.db").write_bytes(b"not a database at all, but long enough to be looked at" * 40)
+    hurt = open_store(home if damaged else replace(home, keys_url=away))
+    with pytest.raises(ArtifactError, match="the key store .* cannot be read .*put back the newest copy") as told:
+        open_vault(home, hurt)
+    assert "hidden" not in str(told.value) and ("people.db" if damaged else "127.0.0.1:1") in str(told.value)
+    hurt.close()
 
 
 def test_the_database_of_the_data_is_no_key_store(settings: Settings) -> None:
