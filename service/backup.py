@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 
 from pipelines.errors import Conflict
+from service.private_files import private_files
 from service.settings import SETTINGS_FILE, Settings
 from service.store.models import list_models
 from service.store.session import Store
@@ -54,11 +55,13 @@ def back_up(settings: Settings, store: Store, folder: Path) -> Backup:
     if folder.exists():
         raise Conflict(f"{folder} exists already; name a new folder for the backup")
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
     try:
-        if store.is_sqlite:
-            _copy_database(store, temporary / "perennial.db")
-        sizes = [size for path in _files(settings.home) if (size := _copy(settings.home, path, temporary)) is not None]
+        with private_files():
+            temporary.mkdir(parents=True)
+            if store.is_sqlite:
+                _copy_database(store, temporary / "perennial.db")
+            copied = [_copy(settings.home, path, temporary) for path in _files(settings.home)]
+        sizes = [size for size in copied if size is not None]
         missing = _missing(store, temporary)
         temporary.rename(folder)
     finally:
@@ -133,6 +136,7 @@ def _copy(home: Path, path: Path, to: Path) -> int | None:
         size = path.stat().st_size
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
+        target.chmod(0o600)  # a home that was closed by hand may hold files of the usual mode
         return size
     return None
 

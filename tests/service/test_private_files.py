@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from pipelines.errors import InputError, Refused
 from pipelines.gguf.protocol import socket_path
+from service.backup import back_up
 from service.cli import app
 from service.private_files import OTHERS, check_private, make_private
 from service.settings import Settings
@@ -71,6 +72,15 @@ def test_a_database_its_log_and_its_index_are_private_whatever_the_umask(tmp_pat
         assert {path.suffix for path in settings.home.iterdir()} >= {".db", ".db-wal", ".db-shm"}
         assert open_to_others(settings.home) == []
     store.close()
+
+
+def test_a_backup_is_private_whatever_the_modes_of_what_it_copies(sqlite_settings: Settings, tmp_path: Path) -> None:
+    (sqlite_settings.models / "m").mkdir(parents=True)
+    (sqlite_settings.models / "m" / "model.gguf").touch(mode=0o644)
+    store = open_store(sqlite_settings)
+    back_up(sqlite_settings, store, tmp_path / "backup")
+    store.close()
+    assert len(list((tmp_path / "backup").rglob("*"))) == 4 and open_to_others(tmp_path / "backup") == []
 
 
 @pytest.fixture
