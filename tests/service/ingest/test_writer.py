@@ -104,7 +104,7 @@ class Unheard(Store):
 
 def test_a_commit_whose_answer_is_lost_is_not_called_undone_and_is_not_done_twice(store: Store, vault: Vault) -> None:
     given = incoming(conversation(id="c-lost"))
-    with Writer(Unheard(store.engine), vault) as writer, pytest.raises(Busy) as refusal:
+    with Writer(Unheard(store.engine, store.keys, store.erasures), vault) as writer, pytest.raises(Busy) as refusal:
         writer.submit([given]).result(30)
     assert "send it again" in str(refusal.value) and "nothing" not in str(refusal.value)
     with Writer(store, vault) as writer:
