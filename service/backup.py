@@ -3,7 +3,7 @@
 backup/
 ├── perennial.db      as of one moment, also while the service writes; PostgreSQL has its own: pg_dump, before this
 ├── models/ rounds/   what serves, what it was trained with, the reports; no `scratch`, where text lies unsealed
-└── settings.env
+└── settings.env      without the lines that hold a key
 
 backup-keys/          0700; opens the text in backups of the database, so there is one of it, replaced each time
 ├── people.db         the key store (a key store on PostgreSQL has its own: pg_dump)
@@ -24,7 +24,7 @@ import structlog
 
 from pipelines.errors import Conflict
 from service.private_files import private_files
-from service.settings import SETTINGS_FILE, Settings
+from service.settings import KEY_SETTINGS, SETTINGS_FILE, Settings, keep_settings
 from service.store.models import list_models
 from service.store.session import Store
 
@@ -84,6 +84,8 @@ def back_up_keys(settings: Settings, store: Store, folder: Path, at: datetime) -
             f"{folder} holds {strange[0]}, so it is no copy of the keys; name a new folder or that of a copy"
         )
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    for left in (*folder.parent.glob(f"{folder.name}.*.tmp"), *folder.parent.glob(f"{folder.name}.*.old")):
+        shutil.rmtree(left)  # of a run that was killed
     temporary.mkdir(parents=True, mode=0o700)
     try:
         if store.keys.is_sqlite:
@@ -137,6 +139,8 @@ def _copy(home: Path, path: Path, to: Path) -> int | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
         target.chmod(0o600)  # a home that was closed by hand may hold files of the usual mode
+        if path == home / SETTINGS_FILE:
+            keep_settings(to, dict.fromkeys(KEY_SETTINGS))  # no key in a backup of the data
         return size
     return None
 

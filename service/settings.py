@@ -18,6 +18,7 @@ from pipelines.artifacts import write_atomic
 from pipelines.errors import InputError
 
 SETTINGS_FILE = "settings.env"
+KEY_SETTINGS = ("PERENNIAL_MASTER_KEY", "PERENNIAL_KEYS_URL")  # what no backup of the data may hold
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MAX_PORT = 65_535
 _URL = "PERENNIAL_DATABASE_URL"
@@ -207,6 +208,12 @@ def keep_settings(home: Path, changes: Mapping[str, str | None]) -> None:
     path.chmod(0o600)  # it may hold the database's password
 
 
+def _absolute(text: str) -> str:
+    if not Path(text).is_absolute():
+        raise ValueError("write the whole path, from / on: commands run in different folders")
+    return text
+
+
 def _boolean(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
@@ -238,7 +245,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_PORT": ("port", _between(int, 1, MAX_PORT)),
     "PERENNIAL_MASTER_KEY": ("master_key", str),
     "PERENNIAL_KEYS_URL": ("keys_url", str),
-    "PERENNIAL_ERASURE_LIST": ("erasure_list", str),
+    "PERENNIAL_ERASURE_LIST": ("erasure_list", _absolute),
     "PERENNIAL_NER_MODEL": ("ner_model", str),
     "PERENNIAL_ALLOW_DEGRADED_NAMES": ("allow_degraded_names", _boolean),
     "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),

@@ -19,6 +19,7 @@ from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine
 
+from pipelines.errors import Busy
 from service.store.bulk import fetch_where_in
 
 _CHUNK = 5_000
@@ -41,6 +42,7 @@ class KeyStore:
     def __init__(self, url: URL, connect: Callable[[], Engine]) -> None:
         self._url, self._connect = url, connect
         self._opened: Engine | None = None
+        self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
 
     @property
@@ -56,7 +58,7 @@ class KeyStore:
     @property
     def is_there(self) -> bool:
         """False where its file is missing, which looking at it would make."""
-        return not self.is_sqlite or Path(str(self._url.database)).is_file()
+        return not self.is_sqlite or self._path.is_file()
 
     def name(self) -> str | None:
         """What the database of the data knows it by; None for one that was never used."""
@@ -83,9 +85,14 @@ class KeyStore:
             return {row[0]: bytes(row[1]) for row in fetch_where_in(connection, sql, people)}
 
     def add(self, keys: Mapping[str, bytes]) -> None:
-        """Stores wrapped keys by person, committed when this returns; one that is there already stays."""
+        """Stores wrapped keys by person, committed when this returns; one that is there already stays.
+
+        Raises:
+            Busy: its file was taken away or replaced meanwhile, so that what is written now would be lost.
+        """
         if not keys:
             return
+        self._refuse_other_file()
         dialect = sqlite if self.is_sqlite else postgresql
         rows = [{"person_id": person, "wrapped": wrapped} for person, wrapped in keys.items()]
         with self._writing() as connection:
@@ -126,7 +133,7 @@ class KeyStore:
     def copy(self, to: Path) -> None:
         """A copy of the file, of one moment, that its owner alone may read; SQLite only."""
         _touch(to)
-        with closing(sqlite3.connect(str(self._url.database))) as live, closing(sqlite3.connect(to)) as copy:
+        with closing(sqlite3.connect(self._path)) as live, closing(sqlite3.connect(to)) as copy:
             live.backup(copy)
 
     def note_copy(self, at: datetime) -> None:
@@ -146,6 +153,10 @@ class KeyStore:
             self._opened.dispose()
 
     @property
+    def _path(self) -> Path:
+        return Path(str(self._url.database))
+
+    @property
     def _engine(self) -> Engine:
         """The engine, its tables made."""
         with self._opening:
@@ -153,9 +164,14 @@ class KeyStore:
                 self._opened = self._open()
             return self._opened
 
+    def _refuse_other_file(self) -> None:
+        if self._file not in (None, _identity_of(self._path)):
+            raise Busy(f"the key store {self.where} was taken away or replaced while this ran; start the service again")
+
     def _open(self) -> Engine:
         if self.is_sqlite:
-            _touch(Path(str(self._url.database)))
+            _touch(self._path)
+            self._file = _identity_of(self._path)
         engine = self._connect()
         with engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
             if not self.is_sqlite:
@@ -172,6 +188,15 @@ class KeyStore:
     def _writing(self) -> Iterator[Connection]:
         with self._engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
             yield connection
+
+
+def _identity_of(path: Path) -> tuple[int, int]:
+    """Which file this is, whatever its name; (0, 0) where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _touch(path: Path) -> None:

@@ -14,7 +14,7 @@ from sqlmodel import col, select
 
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
-from pipelines.errors import ArtifactError, Conflict, InputError
+from pipelines.errors import ArtifactError, Busy, Conflict, InputError
 from service.backup import back_up, back_up_keys
 from service.curation import curate_due
 from service.erasure import find_lost, forget, forget_lost
@@ -365,6 +365,31 @@ def test_a_key_store_on_postgresql_loses_the_bytes_of_a_forgotten_key(postgresql
         ).fetchall()
     assert row == (0,)
     store.close()
+
+
+def test_a_key_store_that_is_taken_away_meanwhile_takes_no_more_keys(
+    home: Settings, store: Store, vault: Vault
+) -> None:
+    (home.keys / "people.db").rename(home.keys / "elsewhere.db")
+    with pytest.raises(Busy, match="was taken away or replaced while this ran"):
+        put(store, vault, conversation("New", user="new"))
+    (home.keys / "elsewhere.db").rename(home.keys / "people.db")
+    assert [one.result for one in put(store, vault, conversation("New", user="new"))] == ["created"]
+
+
+def test_a_killed_copy_of_the_keys_is_cleared_away_by_the_next(home: Settings, store: Store, tmp_path: Path) -> None:
+    for name in ("copy.1.old", "copy.2.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "people.db").touch()
+    back_up_keys(home, store, tmp_path / "copy", now())
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_master_key_among_the_settings_stays_out_of_the_backup(home: Settings, store: Store, tmp_path: Path) -> None:
+    lines = ["PERENNIAL_PORT=8601", f"PERENNIAL_MASTER_KEY={'ab' * 32}", "PERENNIAL_KEYS_URL=postgresql://u:secret@h/k"]
+    (home.home / "settings.env").write_text("\n".join(lines) + "\n")
+    back_up(home, store, tmp_path / "copy")
+    assert (tmp_path / "copy" / "settings.env").read_text() == "PERENNIAL_PORT=8601\n"
 
 
 # ---- the list --------------------------------------------------------------------------------------------
