@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.settings import Settings
 from service.web.connections import Limits
@@ -131,3 +132,37 @@ def test_a_connection_is_used_again_and_again(live: Live) -> None:
             connection.sendall(b"GET /v1/nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 404")
             time.sleep(0.2)
+
+
+ODD = [
+    b"OPTIONS * HTTP/1.1",
+    b"CONNECT a:443 HTTP/1.1",
+    "GET /\u00e9 HTTP/1.1".encode(),
+    b"GET /%ff?%00 HTTP/1.1",
+    b"GET /v1/rounds/%00 HTTP/1.1",
+    b"PRI * HTTP/2.0",
+    b"GET / HTTP/9.9",
+    b"BREW / HTTP/1.1",
+    b"TRACE / HTTP/1.1",
+    b"GET /" + b"a" * 60_000 + b" HTTP/1.1",
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade",
+    b"GET / HTTP/1.1\r\nHost: rebound.example",
+    b"GET / HTTP/1.1\r\nCookie: \xff\xfe",
+    b"GET /v1/models HTTP/1.1\r\nAuthorization: Bearer \xff\xfe",
+    b"GET /v1/models HTTP/1.1\r\nOrigin: http://[::1",
+    b"POST /v1/conversations HTTP/1.1\r\nContent-Length: " + b"9" * 30,
+    b"POST /v1/conversations HTTP/1.1\r\nContent-Length: -1",
+    b"POST /v1/conversations HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+    b"GET / HTTP/1.1\r\nAccept: \0",
+]
+
+
+def test_odd_requests_are_answered_and_nothing_of_them_is_logged(live: Live) -> None:
+    with capture_logs() as lines:
+        for request in ODD:
+            with closing(connected(live)) as connection:
+                connection.sendall(request + b"\r\nHost: 127.0.0.1\r\nX-Perennial: 1\r\nConnection: close\r\n\r\n")
+                head = connection.recv(65536).partition(b"\r\n\r\n")[0]
+            assert 200 <= int(head.split()[1]) < 500, request[:80]
+            assert b"content-type: application/" in head or b"content-type: text/html" in head, request[:80]
+    assert not [line for line in lines if line["log_level"] not in ("debug", "info")]
