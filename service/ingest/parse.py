@@ -211,7 +211,7 @@ def checked_id(name: str) -> str:
         DataError: it is empty, too long, or holds a NUL.
     """
     if not 1 <= len(name) <= 256 or "\0" in name:
-        raise DataError(f"ids have 1 to 256 characters and no NUL; this one has {len(name)}: {shorten(name, 40)!r}")
+        raise DataError(f"ids have 1 to 256 characters and no NUL; this one has {len(name)}: {shorten(name, 43)!r}")
     return name
 
 

@@ -34,7 +34,11 @@ class LimitedConnection(psycopg.Connection[Any]):
 def connect_with_limits(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
     """SQLAlchemy's event `do_connect`: a connection with all of these limits."""
     connection = LimitedConnection.connect(*arguments, **{"connect_timeout": CONNECT_SECONDS} | options)
-    connection.autocommit = True
-    connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'")
-    connection.autocommit = False
+    try:
+        connection.autocommit = True
+        connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'; SET lock_timeout = '{LOCK_SECONDS}s'")
+        connection.autocommit = False
+    except BaseException:
+        connection.close()
+        raise
     return connection

@@ -48,7 +48,8 @@ def test_a_silent_worker_is_told_with_its_cure(client: TestClient, store: Store)
         session.add(WorkerSeen(owner="host:1", at=now() - timedelta(minutes=2)))
     found = client.get("/healthz").json()
     assert found["status"] == "degraded" and found["curation"]["waiting"] == 1
-    assert found["problems"] == ["no worker was seen for 120 s"]
+    [problem] = found["problems"]
+    assert problem.startswith("no worker was seen for 12")  # 120 s, and some on a busy machine
     [told] = [one for one in found["obstacles"] if one["degrades"]]
     assert told["name"] == "worker_gone" and "perennial worker" in told["cure"]
 

@@ -30,7 +30,8 @@ class Wire:
         self._passing.set()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def hang(self) -> None:
         self._passing.clear()
@@ -39,6 +40,8 @@ class Wire:
         self._passing.set()
 
     def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._accepting.join(10)
         self._listening.close()
 
     def _accept(self) -> None:
