@@ -44,7 +44,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
         "unrendered_anchors",
     }
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
-    assert found["training"].pop("trained_on") == "full"
+    assert found["training"].pop("trained_on") == "full" and found["lineage"].pop("passed_over") == []
     assert before.pop("recipe_digest") != found["recipe_digest"]  # of all keys that a recipe has: there are more now
     assert {key: found[key] for key in before} == before
 
@@ -54,6 +54,14 @@ def test_anchors_that_the_template_refused_are_named(tmp_path: Path) -> None:
     output = report.run(made.report_input(tmp_path, mixture=mixture), tmp_path, CONTEXT)
     said = "Anchors that the chat template cannot render and that were not used: coding 7."
     assert said in (tmp_path / output.markdown).read_text()
+
+
+def test_models_that_a_sequential_round_passed_over_are_named(tmp_path: Path) -> None:
+    sequential = made.report_input(tmp_path, **ROUNDS["answers"], passed_over=("tiny-r0002-a1", "tiny-r0003-a1"))
+    said = (tmp_path / report.run(sequential, tmp_path, CONTEXT).markdown).read_text()
+    assert (
+        "learned from nobody who was erased, else on the origin; passed over: `tiny-r0002-a1`, `tiny-r0003-a1`." in said
+    )
 
 
 def test_the_report_of_a_round_is_read_back_as_it_was_written(tmp_path: Path) -> None:
