@@ -76,8 +76,13 @@ def test_a_conversation_that_grew_is_curated_again_with_the_same_surrogates_and_
 
 
 def test_near_duplicates_share_clusters_and_a_part(store: Store, vault: Vault, curator: Curator) -> None:
-    other = LONG.replace("How do I", "How can I")
-    for question in (LONG, LONG, other, "What is the capital of Velmora?"):
+    # long enough that no home's key leaves the two without a common band: one pair of LONGs in forty would have none
+    text = (
+        f"{LONG} I have looked through every menu of the theme editor, asked two friends who write about gardens, and "
+        "found only a page that tells how to choose another font for all headings at once, which is not what I need here."
+    )
+    other = text.replace("How do I", "How can I")
+    for question in (text, text, other, "What is the capital of Velmora?"):
         put(store, vault, conversation(question, "Use the theme editor."))
     curate_due(store, vault, curator)
     first, same, near, different = rows(store)
