@@ -17,9 +17,9 @@ from typing import Literal, Protocol
 
 from pipelines.curate import quality
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
-from pipelines.curate.process import TIMED_OUT, CuratorProcess
-from pipelines.errors import PerennialError
-from pipelines.records import CleanConversation, Conversation, Curated, Quarantined, Rejected
+from pipelines.curate.process import CRASHED, TIMED_OUT, CuratorProcess
+from pipelines.errors import MissingDependency, PerennialError
+from pipelines.records import CleanConversation, Conversation, Curated, Message, Quarantined, Rejected
 from service.curation.budget import LIGHT_CHARACTERS, PERSON_SECONDS, Spending
 from service.curation.claim import Job, claim, claim_heavy
 from service.curation.results import Done, store_results, store_unreadable
@@ -35,6 +35,13 @@ CORRECTIONS_SECONDS = (
 )
 _KILL_FACTOR = 3.0  # what works within its budget of processor time may take longer by the clock
 _TOO_LONG = (OVER_BUDGET, TIMED_OUT)
+_HARMLESS = Conversation(
+    id="harmless",
+    messages=(
+        Message(id="1", role="user", content="What is one and one?"),
+        Message(id="2", role="assistant", content="Two.", parent="1"),
+    ),
+)
 
 Lane = Literal["light", "heavy"]
 
@@ -101,6 +108,10 @@ def delete_raw(store: Store, at: datetime, retention_days: int, limit: int = 1_0
         return curation.delete_originals(session, at - timedelta(days=retention_days), at, limit)
 
 
+def _crashed(result: Curated) -> bool:
+    return isinstance(result, Quarantined) and result.reason == CRASHED
+
+
 @dataclass(frozen=True)
 class _Bounded:
     process: CuratorProcess
@@ -108,6 +119,19 @@ class _Bounded:
     still_ours: Callable[[], None]
 
     def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
+        """What the process makes of it.
+
+        Raises:
+            MissingDependency: the process crashes on any text, so that this one is not to blame.
+        """
+        result = self._ask(conversation, secret, key)
+        if _crashed(result) and _crashed(self._ask(_HARMLESS, secret, key)):
+            raise MissingDependency(
+                "the curation process crashes whatever it is given; see what it needs (perennial curate)"
+            )
+        return result
+
+    def _ask(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
         return self.process.curate(conversation, secret, key, self.timeout_seconds, self.still_ours)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from sqlmodel import select
 
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.curate import Curator
+from pipelines.curate.process import CuratorProcess
 from pipelines.errors import MissingDependency
 from pipelines.records import Conversation, Curated, Quarantined
 from service.curation import Spending, curate_due
@@ -200,3 +202,19 @@ def test_a_worker_curates_both_lanes_side_by_side(sqlite_settings: Settings) -> 
             time.sleep(0.05)
     assert [state in ("clean", "rejected") for state, _ in states(store)] == [True, True]
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("dies_of_all", "states_after"), [(False, ["quarantined", "rejected"]), (True, ["received"] * 2)]
+)
+def test_a_process_that_dies_of_every_text_quarantines_nobody(
+    store: Store, vault: Vault, dies_of_all: bool, states_after: list[str]
+) -> None:
+    put(store, vault, conversation("die", "Hello!"))
+    put(store, vault, conversation("What is one?", "A number.", user="u-2"))
+    config = CONFIG.model_copy(update={"max_messages": 1 if dies_of_all else 10})
+    with CuratorProcess(config, "tests.service.fragile:open_fragile") as process:
+        curator = curating._Bounded(process, 20.0, lambda: None)
+        with pytest.raises(MissingDependency) if dies_of_all else nullcontext():
+            curate_due(store, vault, curator)
+    assert [state for state, _ in states(store)] == states_after
