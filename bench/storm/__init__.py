@@ -33,6 +33,7 @@ from bench.storm.timeline import LONGEST_OUTAGE_SECONDS, Storm, plan
 
 LOGS = Path("var")  # where the service's own words of the last storm are kept
 _LEASE_SECONDS = 60.0  # for so long nobody else curates what a worker took that was killed
+_MOST_PATIENCE = 4  # times the patience, however much is left
 _SHARE_AFTERWARDS = 0.2  # of the time: the clients' last answers, curation, and the comparison
 _SHOWN = 20
 
@@ -94,7 +95,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--patience",
         type=float,
         default=90.0,
-        help="seconds for curation to end; not asked for below 60, which a killed worker's conversations wait",
+        help="seconds without progress after which curation must have ended; not asked for below 60, which a killed worker's conversations wait",
     )
     parser.add_argument("--database", choices=list(GROUNDS), action="append", help="only this one; may be repeated")
     return parser.parse_args(list(arguments))
@@ -137,8 +138,11 @@ async def _blow(folder: Path, ground: Ground, started: float, terms: Terms) -> d
 
 
 async def _wait_for_curation(recovery: Recovery, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while await recovery.waiting_for_curation() != 0 and time.monotonic() < until:
+    """Until nothing waits, or for so long nothing was curated any more; a slow machine may have much to do."""
+    fewest, until, at_most = None, time.monotonic() + seconds, time.monotonic() + _MOST_PATIENCE * seconds
+    while (waiting := await recovery.waiting_for_curation()) != 0 and time.monotonic() < min(until, at_most):
+        if waiting is not None and (fewest is None or waiting < fewest):
+            fewest, until = waiting, time.monotonic() + seconds
         await asyncio.sleep(0.2)
 
 

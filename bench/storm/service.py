@@ -69,11 +69,12 @@ class Service:
                 stderr=log,
             )
 
-    def keep_up(self) -> None:
-        """Starts `up` again if it ended by itself, which is a fault."""
+    def keep_up(self, may_refuse: bool) -> None:
+        """Starts `up` again if it ended by itself: a fault, unless it `may_refuse` to start, as on a full disk."""
         if self._starting.locked() or self._up is None or self._up.poll() is None:
             return
-        self._faults.append(f"`perennial up` ended with status {self._up.returncode}: {self._last_words()}")
+        if not may_refuse:
+            self._faults.append(f"`perennial up` ended with status {self._up.returncode}: {self._last_words()}")
         self.start()
 
     def processes(self) -> list[psutil.Process]:

@@ -48,6 +48,7 @@ class Storm:
     refusals: Counter[str] = field(default_factory=Counter)
     _watches: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _happened: int = 0
+    _is_out: bool = False
 
     async def blow(self, events: Sequence[str], until: float, at_most: float) -> None:
         """Lets everything happen, spread over the time that is left, and waits until all of it is recovered from.
@@ -104,11 +105,14 @@ class Storm:
         self._happened += 1
         before = self.tally.refusals
         seconds = self.rng.uniform(0.4, 1.0) * self.outage_seconds
+        self._is_out = True
         outage = asyncio.create_task(asyncio.to_thread(self.outages[name], seconds))
         if self.rng.random() < 0.5:
             await asyncio.sleep(seconds / 2)
             await self._kill("web")
         await outage
+        await asyncio.sleep(2 * _LOOK_SECONDS)  # for an `up` that refused to start without a disk or a database
+        self._is_out = False
         self.refusals[name] += self.tally.refusals - before
         self.recovery.note(name, await self.recovery.wait(name, time.monotonic()))
 
@@ -121,4 +125,4 @@ class Storm:
     async def _keep_up(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            self.service.keep_up()
+            self.service.keep_up(may_refuse=self._is_out)

@@ -10,7 +10,7 @@ _SQLITE = {
     "SQLITE_NOTADB": "{file} is no SQLite database: bring it back from a backup (docs/operating.md)",
     "SQLITE_CORRUPT": "the database {file} is damaged: bring it back from a backup (docs/operating.md)",
     "SQLITE_BUSY": "the database {file} is locked by another program: end that, or try again in a moment",
-    "SQLITE_IOERR": "the disk under the database {file} failed",
+    "SQLITE_IOERR": "the disk under the database {file} is full or failed: make room there, or mend it",
 }
 
 
