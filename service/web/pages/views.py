@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import Session
 
+from pipelines.curate.reasons import in_words
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import TAINTED, objections
@@ -64,8 +65,7 @@ def overview_view(
         "funnel": {"received": counts.received, "waiting": counts.waiting, "steps": _steps(counts)},
         "last_curated": counts.last_curated,
         "worker": _worker_sentence(last_beat(session), database_time(session)),
-        "left_out": counts.left_out,
-        "why_left_out": CONVERSATION_REASONS,
+        "left_out": [(row, CONVERSATION_REASONS.get(row.reason) or in_words(row.reason)) for row in counts.left_out],
         "latest": latest,
         "latest_stages": latest_stages(session, settings, latest),
     }
