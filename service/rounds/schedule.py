@@ -9,8 +9,9 @@ counted as missed. Slots only go forward, by the database's time: a clock that s
 """
 
 import re
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
@@ -30,6 +31,7 @@ from service.store.tables import Schedule, now
 
 MAX_MISSED = 10_000  # of one outage, counted no further
 _SYNC_SECONDS = 30
+_LAST_LOOK_SECONDS = 20.0
 _LATE = timedelta(minutes=2)  # longer than any look takes to come
 _TO_SUNDAY = re.compile(r"-(sun|0)\b", re.IGNORECASE)
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -83,12 +85,18 @@ def remove_schedule(store: Store, name: str, by: str) -> None:
         audit.record(session, by, "schedule.remove", name)
 
 
-def start_schedules(store: Store) -> BackgroundScheduler:
-    """A scheduler in this process, running; missed slots are made up at once. Stop it with `.shutdown()`."""
+@contextmanager
+def running_schedules(store: Store) -> Iterator[BackgroundScheduler]:
+    """A scheduler in this process; missed slots are made up at once, and none looks at the store behind the block's end."""
+    looks = _Looks(store)
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None})
-    scheduler.add_job(_sync, "interval", seconds=_SYNC_SECONDS, args=(scheduler, store), id="sync", next_run_time=now())
+    scheduler.add_job(looks.sync, "interval", seconds=_SYNC_SECONDS, args=(scheduler,), id="sync", next_run_time=now())
     scheduler.start()
-    return scheduler
+    try:
+        yield scheduler
+    finally:
+        scheduler.shutdown(wait=False)  # it would wait for a look that waits for it to take a new job
+        looks.end()
 
 
 def show_schedules(store: Store) -> list[ScheduleView]:
@@ -214,31 +222,47 @@ def _is_readable(expression: str) -> bool:
     return True
 
 
-def _sync(scheduler: BackgroundScheduler, store: Store) -> None:
-    """Make up what was missed, and give each schedule a job at its next slot."""
-    try:
-        known = {f"schedule:{schedule.name}": schedule for schedule in list_schedules(store)}
+class _Looks:
+    """The looks of one scheduler at its store, one at a time; none begins once `end` has been called."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._turn, self._ended = store, threading.Lock(), False
+
+    def sync(self, scheduler: BackgroundScheduler) -> None:
+        """Make up what was missed, and give each schedule a job at its next slot."""
+        with self._turn:
+            if not self._ended:
+                self._survive(lambda: self._give_jobs(scheduler))
+                self._survive(lambda: request_due(self._store))
+
+    def request(self) -> None:
+        """Ask for what is due."""
+        with self._turn:
+            if not self._ended:
+                self._survive(lambda: request_due(self._store))
+
+    def end(self) -> None:
+        """Wait for the look that goes on, if a database that hangs lets it end at all."""
+        held = self._turn.acquire(timeout=_LAST_LOOK_SECONDS)
+        self._ended = True
+        if held:
+            self._turn.release()
+
+    def _give_jobs(self, scheduler: BackgroundScheduler) -> None:
+        known = {f"schedule:{schedule.name}": schedule for schedule in list_schedules(self._store)}
         for job in scheduler.get_jobs():
             if job.id != "sync" and job.id not in known:
                 job.remove()
         for name, schedule in known.items():
             with suppress(RecipeError):  # _request says so
                 due = next_slot(schedule.cron, now())
-                scheduler.add_job(_request_due, "date", run_date=due, args=(store,), id=name, replace_existing=True)
-    except Exception as error:
-        _stay_up(error)
-    _request_due(store)
+                scheduler.add_job(self.request, "date", run_date=due, id=name, replace_existing=True)
 
-
-def _request_due(store: Store) -> None:
-    try:
-        request_due(store)
-    except Exception as error:
-        _stay_up(error)
-
-
-def _stay_up(error: Exception) -> None:
-    """A database that is away for a while is no reason to end the schedule; the next look makes up for it."""
-    if not is_unavailable(error):
-        raise error
-    _log.warning("schedule_waits_for_database", error=type(error).__name__)
+    def _survive(self, look: Callable[[], object]) -> None:
+        """A database that is away for a while is no reason to end the schedule; the next look makes up for it."""
+        try:
+            look()
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            _log.warning("schedule_waits_for_database", error=type(error).__name__)

@@ -26,7 +26,7 @@ from service.rounds.child import settings_record
 from service.rounds.chores import Chore, open_chores
 from service.rounds.leases import LeaseWatch
 from service.rounds.requests import Claim, claim_round, release_dead, say_why_waiting, sweep_leftovers
-from service.rounds.schedule import start_schedules
+from service.rounds.schedule import running_schedules
 from service.settings import Settings
 from service.store import crashes
 from service.store.clock import database_time
@@ -56,13 +56,9 @@ def run_worker(
         with _noted(store):
             release_dead(store, socket.gethostname())
             sweep_leftovers(settings, store)
-            schedules = start_schedules(store)
-            try:
-                opened = open_chores(settings, store, vault, apart=not once) if chores is None else nullcontext(chores)
-                with opened as due:
-                    _work(settings, store, owner, due, once, stop)
-            finally:
-                schedules.shutdown(wait=False)
+            opened = open_chores(settings, store, vault, apart=not once) if chores is None else nullcontext(chores)
+            with running_schedules(store), opened as due:
+                _work(settings, store, owner, due, once, stop)
     finally:
         store.close()
 

@@ -13,7 +13,7 @@ from pipelines.errors import PerennialError
 from service.api_keys import check_listen, has_keys
 from service.logs import set_up_logging
 from service.private_files import make_private
-from service.rounds.schedule import start_schedules
+from service.rounds.schedule import running_schedules
 from service.settings import Settings, make_home
 from service.store.session import migrate, open_store
 from service.vault import open_vault
@@ -54,11 +54,8 @@ async def run_server(settings: Settings, host: str, port: int, sockets: Sequence
         open_vault(settings, store)  # here, where it fails in a sentence
         check_listen(host, has_keys(store))
         listening = open_sockets(host, port) if sockets is None else sockets
-        schedules = start_schedules(store)
-        try:
+        with running_schedules(store):
             await _serve(settings, listening)
-        finally:
-            schedules.shutdown(wait=False)
     finally:
         store.close()
 

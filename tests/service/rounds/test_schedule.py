@@ -217,13 +217,12 @@ def test_a_removed_schedule_asks_no_more(store: Store) -> None:
 def _run_scheduler(settings: Settings, together: Barrier) -> None:
     """Starts a scheduler together with the others, and ends when it has looked once for slots that are due."""
     together.wait(300)
-    scheduler = schedule.start_schedules(open_store(settings))
-    started = schedule.now()
-    deadline = time.monotonic() + 300
-    while not _has_looked(scheduler, started):
-        assert time.monotonic() < deadline, "it never looked"
-        time.sleep(0.02)
-    scheduler.shutdown(wait=False)  # waiting here would deadlock with the look; the process's exit waits for it
+    with schedule.running_schedules(open_store(settings)) as scheduler:
+        started = schedule.now()
+        deadline = time.monotonic() + 300
+        while not _has_looked(scheduler, started):
+            assert time.monotonic() < deadline, "it never looked"
+            time.sleep(0.02)
 
 
 def _has_looked(scheduler: BackgroundScheduler, started: datetime) -> bool:

@@ -4,14 +4,12 @@ import os
 import socket
 import threading
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from sqlmodel import select
 from starlette.testclient import TestClient
 
 from service.obstacles import CRASH_WINDOW, MAX_CRASHES, find_obstacles
-from service.rounds import worker
 from service.rounds.worker import run_worker
 from service.settings import Settings
 from service.store import health
@@ -20,12 +18,6 @@ from service.store.session import Store
 from service.store.tables import WorkerCrash, WorkerSeen, now
 
 NOBODY = 4_194_305  # above the largest process id that Linux gives
-
-
-@pytest.fixture(autouse=True)
-def without_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that ends within milliseconds would leave the schedules' first look, in a thread, with a closed database."""
-    monkeypatch.setattr(worker, "start_schedules", lambda store: SimpleNamespace(shutdown=lambda wait: None))
 
 
 def crash_once(settings: Settings) -> None:
