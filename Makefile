@@ -6,6 +6,7 @@ STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup.py 
 RECIPE ?= data/recipes/tiny.yaml
 EXIT ?=
 MONTHS ?= 2
+WORKERS ?= 3
 EXPERIMENTS ?= core report
 export HF_HUB_OFFLINE ?= 1
 export HF_HUB_DISABLE_TELEMETRY ?= 1
@@ -31,7 +32,7 @@ demo: setup
 	$(BIN)/perennial demo --recipe $(RECIPE) --months $(MONTHS) $(if $(EXIT),--exit,)
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .

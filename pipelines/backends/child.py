@@ -1,5 +1,6 @@
 """What a training job does in its child process; nothing imports this module, it is called by name."""
 
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from pydantic import TypeAdapter
 from pipelines.backends.base import Job, TrainJob
 from pipelines.backends.open import needed_packages, open_backend
 from pipelines.errors import PerennialError, TrainingError
+from pipelines.recipe import Train
 
 
 def run_here(arguments: dict[str, Any]) -> dict[str, Any]:
     """Train as the job says, in the folder `out`; the output record as a dict."""
     job: Job = TypeAdapter(Job).validate_python(arguments["job"])
     out = Path(arguments["out"])
+    _leave_bitsandbytes_out(job.request.train)
     backend = open_backend(job.request.train.backend)
     try:
         with needed_packages():
@@ -33,6 +36,12 @@ def machine_here(arguments: dict[str, Any]) -> dict[str, Any]:
     """What the backend of a device trains on here."""
     device = arguments["device"]
     return open_backend(device).machine(device).model_dump(mode="json")
+
+
+def _leave_bitsandbytes_out(train: Train) -> None:
+    """peft imports it wherever it is installed: a second, and a warning in the log, that only 4-bit weights and 8-bit optimizers need."""
+    if train.method != "qlora" and train.optimizer == "adamw_torch":
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]  # as if it were not installed
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     logging.getLogger().handlers[:] = []
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)  # a server of another test may end that
     set_up_logging()
     return lambda: [json.loads(line) for line in written.getvalue().splitlines()]
 
