@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from service.erasure import Receipt, forget
 from service.ingest import Writer
 from service.settings import Settings
 from service.store import tables
-from service.store.session import Store, open_store
+from service.store.session import Store
 from service.store.tables import now
 from service.vault import Vault, open_vault
 from tests.factories import conversation, incoming, put
@@ -31,13 +31,6 @@ _BLOCKED = """
 @pytest.fixture
 def settings(postgresql_settings: Settings) -> Settings:
     return postgresql_settings
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    opened = open_store(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
