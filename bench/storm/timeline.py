@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,12 @@ class Storm:
             for number, event in enumerate(events):
                 left = max(0.0, until - time.monotonic()) / (len(events) - number)
                 await asyncio.sleep(min(self.rng.expovariate(1.0), 2.0) * left)
+                remaining = max(0.0, until - time.monotonic())
+                print(
+                    f"storm: {number + 1} of {len(events)}, {event}; about {remaining:.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 await (self._outage(event) if event in self.outages else self._kill(event))
                 if time.monotonic() > at_most:
                     break
