@@ -16,6 +16,7 @@ from service.store import health
 from service.store.crashes import KILLED, note_crash
 from service.store.session import Store
 from service.store.tables import WorkerCrash, WorkerSeen, now
+from tests.factories import whole_healthz
 
 NOBODY = 4_194_305  # above the largest process id that Linux gives
 
@@ -41,10 +42,10 @@ def test_a_crash_loop_shows_in_healthz_and_on_the_overview(
     settings: Settings, store: Store, client: TestClient
 ) -> None:
     for _ in range(MAX_CRASHES):
-        assert "worker_crashes" not in client.get("/healthz").text
+        assert "worker_crashes" not in whole_healthz(client).text
         crash_once(settings)
         health.beat(store, "host:1")  # the next one has been started already
-    told = client.get("/healthz").json()
+    told = whole_healthz(client).json()
     assert told["status"] == "degraded"
     [found] = [one for one in told["obstacles"] if one["name"] == "worker_crashes"]
     assert "crashed 3 times within 10 minutes" in found["sentence"] and "RecursionError" in found["sentence"]

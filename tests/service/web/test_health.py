@@ -21,7 +21,7 @@ from service.vault import Vault
 from service.web.schemas import Health
 from service.web.vitals import Look
 from tests.disks import fill, small_disk
-from tests.factories import conversation, web
+from tests.factories import conversation, web, whole_healthz
 from tests.service.rated import add_person, add_rated
 from tests.service.served import add_model, crown
 
@@ -34,11 +34,11 @@ def client(with_settings: Callable[..., Settings]) -> Iterator[TestClient]:
 
 
 def test_it_is_degraded_without_a_worker_and_ok_with_one(client: TestClient, store: Store) -> None:
-    first = client.get("/healthz")
+    first = whole_healthz(client)
     assert first.status_code == 200 and first.json()["status"] == "degraded"
     assert first.json()["problems"] == ["no worker was ever seen, so nothing is curated and no round runs"]
     health.beat(store, "host:1")
-    second = client.get("/healthz").json()
+    second = whole_healthz(client).json()
     assert second["status"] == "ok" and second["problems"] == []
 
 
@@ -46,7 +46,7 @@ def test_a_silent_worker_is_told_with_its_cure(client: TestClient, store: Store)
     client.post("/v1/conversations", json=conversation())
     with store.begin() as session:
         session.add(WorkerSeen(owner="host:1", at=now() - timedelta(minutes=2)))
-    found = client.get("/healthz").json()
+    found = whole_healthz(client).json()
     assert found["status"] == "degraded" and found["curation"]["waiting"] == 1
     [problem] = found["problems"]
     assert problem.startswith("no worker was seen for 12")  # 120 s, and some on a busy machine
@@ -57,14 +57,14 @@ def test_a_silent_worker_is_told_with_its_cure(client: TestClient, store: Store)
 def test_what_only_lacks_data_is_listed_and_leaves_it_ok(client: TestClient, store: Store, vault: Vault) -> None:
     health.beat(store, "host:1")
     add_rated(store, vault, add_person(store, vault), "q", "Unrated.", satisfaction=None)
-    found = client.get("/healthz").json()
+    found = whole_healthz(client).json()
     assert found["status"] == "ok" and {"unrated", "no_champion"} <= {one["name"] for one in found["obstacles"]}
 
 
 def test_nobody_can_miss_that_names_are_not_settled(settings: Settings, store: Store) -> None:
     health.beat(store, "host:1")
     with web(settings) as client:
-        found = client.get("/healthz").json()
+        found = whole_healthz(client).json()
     assert found["status"] == "degraded" and found["obstacles"][0]["name"] == "names_unset"
 
 
@@ -93,6 +93,7 @@ def test_without_the_keys_of_its_people_it_is_down(client: TestClient, settings:
 
 
 def test_it_is_ready_while_it_stores(client: TestClient) -> None:
+    wait_for(client, 200)
     assert client.get("/readyz").json() == {"ready": True, "why": None}
 
 
@@ -120,7 +121,7 @@ def test_a_disk_that_is_full_is_down_and_then_up_again(sqlite_settings: Settings
         )
         migrate(settings)
         with web(settings) as client:
-            assert client.get("/readyz").status_code == 200
+            wait_for(client, 200)
             everything = fill(home)
             wait_for(client, 503)
             assert client.post("/v1/conversations", json=conversation()).status_code == 503
@@ -168,14 +169,15 @@ def test_a_stranger_is_told_only_whether_it_works(settings: Settings, store: Sto
     crown(store, "secret-model")
     keys = {scopes: create_key(store, scopes, app, [scopes]) for scopes, app in (("read", None), ("ingest", "shop"))}
     with web(settings) as client:
-        told = client.get("/healthz").json()
+        told = whole_healthz(client).json()
         assert told == {**Health(status="degraded", database="writable").model_dump()}
         for key in ("nonsense", keys["ingest"]):
-            assert client.get("/healthz", headers={"X-API-Key": key}).json() == told
-        whole = client.get("/healthz", headers={"Authorization": f"Bearer {keys['read']}"})
+            assert whole_healthz(client, headers={"X-API-Key": key}).json() == told
+        whole = whole_healthz(client, headers={"Authorization": f"Bearer {keys['read']}"})
         assert "secret-model" in whole.text and whole.json()["problems"]
     with web(settings, client=("192.0.2.7", 5)) as client:
-        assert client.get("/healthz").json() == told and client.get("/readyz").status_code == 200
+        wait_for(client, 200)
+        assert client.get("/healthz").json() == told
 
 
 def test_a_beat_is_written_at_most_every_few_seconds(store: Store) -> None:
