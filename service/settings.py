@@ -9,12 +9,13 @@ import getpass
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import write_atomic
+from pipelines.curate.labels import parse_mapping
 from pipelines.errors import InputError
 
 SETTINGS_FILE = "settings.env"
@@ -37,6 +38,7 @@ class Settings:
     erasure_list: str | None = None
     master_key: str | None = None
     ner_model: str | None = None
+    ner_labels: Mapping[str, str] = field(default_factory=dict)
     allow_degraded_names: bool = False
     retention_days: int = 30
     erasure_keep_days: int = 7
@@ -139,10 +141,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     if unknown:
         raise InputError(f"unknown setting {unknown[0]}; known are {', '.join(sorted(_READERS))}")
     values: dict[str, Any] = {}
-    for name, (field, read) in _READERS.items():
+    for name, (attribute, read) in _READERS.items():
         if name in given:
             try:
-                values[field] = read(given[name])
+                values[attribute] = read(given[name])
             except ValueError as error:
                 raise InputError(f"{name}={given[name][:80]!r} cannot be used: {error}") from error
     url = given.get(_URL, f"sqlite:///{home / 'perennial.db'}")
@@ -247,6 +249,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_KEYS_URL": ("keys_url", str),
     "PERENNIAL_ERASURE_LIST": ("erasure_list", _absolute),
     "PERENNIAL_NER_MODEL": ("ner_model", str),
+    "PERENNIAL_NER_LABELS": ("ner_labels", parse_mapping),
     "PERENNIAL_ALLOW_DEGRADED_NAMES": ("allow_degraded_names", _boolean),
     "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),
     "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _days),

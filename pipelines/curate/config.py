@@ -1,5 +1,6 @@
 """What curation may be told: one frozen record, light to import (no Presidio, no models)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -15,13 +16,15 @@ class CurationConfig(Record):
     `ner_model` names one or more models for person names, separated by commas: a spaCy package (`en_core_web_lg`),
     a folder saved by spaCy, a folder with a Hugging Face token-classification model, or a folder with a GLiNER model.
     Without one, names are found by rules and a gazetteer only, at the recall that the README states, and
-    `allow_degraded_names` must say that this is accepted.
+    `allow_degraded_names` must say that this is accepted. `ner_labels` says what labels mean that do not say so
+    themselves: a label to an entity of pipelines.curate.entities, or to `-`.
 
     Characters are counted per message and per conversation; `timeout_seconds` bounds one search over one text,
     `budget_seconds` the processor time of a conversation. Addresses on `public_hosts` without credentials or a query are nobody's and stay as they are.
     """
 
     ner_model: str | None = None
+    ner_labels: Mapping[str, str] = {}
     allow_degraded_names: bool = False
     max_characters: Annotated[int, Field(ge=1, le=1_000_000)] = 32_000
     max_conversation_characters: Annotated[int, Field(ge=1)] = 256_000

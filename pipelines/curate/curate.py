@@ -7,6 +7,7 @@
 regeneration, which is curated as one more message of the whole conversation. `key` is the key of cluster signatures.
 """
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from pipelines.records import (
 )
 
 MAX_PERSONAL_VALUES = 500
+_MODEL_BATCH = 64  # texts
 
 
 class Step(Record):
@@ -94,7 +96,7 @@ class Curator:
                 "allow_degraded_names to accept rules and a gazetteer, which miss a third of English and half of Korean names in chat"
             )
         self._config = config
-        self._models: list[Finder] = load_finders(config.ner_model) if config.ner_model else []
+        self._models: list[Finder] = load_finders(config.ner_model, config.ner_labels) if config.ner_model else []
         self._detector = Detector(config)
         self._rules = NameRules(config.timeout_seconds)
 
@@ -126,7 +128,8 @@ class Curator:
             return broken
         work.texts = {message.id: tidy(message.content) for message in conversation.messages}
         places = frozenset[str]().union(*(self._rules.places(normalise(text).text) for _, text in work.each_text()))
-        found = {name: self._find(text, places) for name, text in work.each_text()}
+        named = self._named(work)
+        found = {name: self._find(text, places, named[name]) for name, text in work.each_text()}
         if crowded := _too_much(conversation, found):
             return crowded
         work.found = with_repeats(work.texts, found)
@@ -141,15 +144,22 @@ class Curator:
             return Rejected(id=conversation.id, rule="personal_data_left", detail=", ".join(left))
         return _quality_problem(work) or _clean(work, key)
 
-    def _find(self, text: str, places: frozenset[str]) -> list[Span]:
+    def _named(self, work: _Work) -> dict[str, list[Span]]:
+        """What the configured models find, in the order of their setting; several texts at a time."""
+        named: dict[str, list[Span]] = {name: [] for name in work.texts}
+        for find in self._models:
+            for start in range(0, len(work.texts), _MODEL_BATCH):
+                group = [name for name, _ in itertools.islice(work.each_text(), start, start + _MODEL_BATCH)]
+                for name, spans in zip(group, find([work.texts[name] for name in group]), strict=True):
+                    named[name] += [_span(work.texts[name], *span) for span in spans]
+        return named
+
+    def _find(self, text: str, places: frozenset[str], named: Sequence[Span]) -> list[Span]:
         """Findings by shape, by name rules and by the configured models, in offsets of the text."""
-        spans = self._detector.find(text)
         source = normalise(text)
         names = [source.span(start, end) for start, end in self._rules.find(source.text, places)]
-        names += [span for find in self._models for span in find(text) if span[1] > span[0]]
-        return merge(
-            [*spans, *(Span(start, end, "PERSON", normalise(text[start:end]).text) for start, end in names)], text
-        )
+        by_rules = (_span(text, start, end, "PERSON") for start, end in names)
+        return merge([*self._detector.find(text), *by_rules, *named], text)
 
     def _replace(self, work: _Work, secret: bytes) -> None:
         everything = "\n".join(normalise(text).text for text in work.texts.values())
@@ -165,6 +175,10 @@ class Curator:
             again = self._detector.find(work.clean[name]) if work.found[name] else []
             left |= residue(work.clean[name], values, again)
         return sorted(left)
+
+
+def _span(text: str, start: int, end: int, entity: str) -> Span:
+    return Span(start, end, entity, normalise(text[start:end]).text)
 
 
 def _too_much(conversation: Conversation, found: Mapping[str, Sequence[Span]]) -> Rejected | None:

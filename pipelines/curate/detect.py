@@ -15,6 +15,7 @@ from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.deobfuscate import deobfuscate
+from pipelines.curate.entities import PRIORITY
 from pipelines.curate.normalise import Normalised, normalise
 from pipelines.curate.recognizers import address, korean_ids, network, phone, western_ids
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, bound
@@ -26,26 +27,6 @@ from pipelines.curate.secrets import CASE_FLAGS as SECRET_FLAGS
 from pipelines.curate.secrets import may_hold_secret, secrets
 
 THRESHOLD = 0.4
-# Where findings overlap without one holding the other, the earlier of these names the union.
-PRIORITY = (
-    "SECRET",
-    "CREDIT_CARD",
-    "KR_RRN",
-    "US_SSN",
-    "UK_NINO",
-    "IBAN_CODE",
-    "KR_PASSPORT",
-    "KR_DRIVER_LICENSE",
-    "KR_BRN",
-    "EMAIL_ADDRESS",
-    "URL",
-    "PHONE_NUMBER",
-    "NATIONAL_ID",
-    "IP_ADDRESS",
-    "MAC_ADDRESS",
-    "ADDRESS",
-    "PERSON",
-)
 _RANK = {entity: rank for rank, entity in enumerate(PRIORITY)}
 _Trigger = tuple[Callable[[str], object], str]
 

@@ -1,30 +1,46 @@
-"""Person names from a model that the operator configured: spaCy, Hugging Face token classification, or GLiNER.
+"""Names and whatever else the models find that the operator configured: spaCy, Hugging Face token classification, GLiNER.
 
-Models are loaded from the disk when curation starts and never downloaded.
+Models are loaded from the disk when curation starts and never downloaded. What their labels mean is labels.py's to say.
 """
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import regex
+
+from pipelines.curate.labels import Labels
 from pipelines.errors import InputError, MissingDependency, ModelError
 
-Finder = Callable[[str], list[tuple[int, int]]]
-_PERSON_LABELS = frozenset({"PER", "PERSON", "PS", "NAME", "B-PER", "I-PER", "PER_NAME", "B-PERSON", "I-PERSON"})
+
+class Named(NamedTuple):
+    """text[start:end] is an `entity`, a model says."""
+
+    start: int
+    end: int
+    entity: str
+
+
+Finder = Callable[[Sequence[str]], list[list[Named]]]
+"""What a model finds in each of several texts, in text order."""
 _MAX_CHUNK_CHARACTERS = 1_000
+_HELD_WORDS = regex.compile(r"[\p{L}\p{M}]")
+# Scripts whose words are not told apart by blanks, or carry particles: there a span is left as the model gave it.
+_UNSPACED = regex.compile(r"[\p{Hangul}\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+_BETWEEN_PARTS = regex.compile(r"(?:\s|\s?\p{Lu}\.\s)?")
 
 
-def load_finders(setting: str) -> list[Finder]:
-    """One finder of (start, end) spans of person names for each model in the comma-separated setting.
+def load_finders(setting: str, mapping: Mapping[str, str] | None = None) -> list[Finder]:
+    """One finder for each model in the comma-separated setting; `mapping` says what labels mean that do not say so.
 
     Raises:
         InputError: a name that is neither an installed spaCy package nor a folder with a known kind of model.
         MissingDependency: the library that a model needs is not installed.
-        ModelError: a model that cannot be loaded, or that has no label for persons.
+        ModelError: a model that cannot be loaded, or none of whose labels means a person; the sentence lists them.
     """
-    return [load(name) for name, load in _loaders(setting)]
+    return [load(name, mapping or {}) for name, load in _loaders(setting)]
 
 
 def check_models(setting: str) -> None:
@@ -32,14 +48,17 @@ def check_models(setting: str) -> None:
     _loaders(setting)
 
 
-def _loaders(setting: str) -> list[tuple[str, Callable[[str], Finder]]]:
+_Loader = Callable[[str, Mapping[str, str]], Finder]
+
+
+def _loaders(setting: str) -> list[tuple[str, _Loader]]:
     names = [name.strip() for name in setting.split(",") if name.strip()]
     if not names:
         raise InputError("ner_model is empty: name a spaCy package or a model folder, or leave it out")
     return [(name, _loader(name)) for name in names]
 
 
-def _loader(name: str) -> Callable[[str], Finder]:
+def _loader(name: str) -> _Loader:
     """What loads a model of this kind, told by the files in its folder."""
     folder = Path(name)
     if (folder / "gliner_config.json").is_file():
@@ -47,7 +66,9 @@ def _loader(name: str) -> Callable[[str], Finder]:
     if (folder / "meta.json").is_file():
         return _spacy
     if (folder / "config.json").is_file():
-        return _hugging_face
+        from pipelines.curate.classifier import hugging_face
+
+        return hugging_face
     if name.isidentifier() and importlib.util.find_spec(name) is not None:
         return _spacy
     raise InputError(
@@ -56,61 +77,92 @@ def _loader(name: str) -> Callable[[str], Finder]:
     )
 
 
-def _spacy(name: str) -> Finder:
-    spacy = _library("spacy", "spacy")
+def _spacy(name: str, mapping: Mapping[str, str]) -> Finder:
+    spacy = library("spacy", "spacy")
     try:
         model = spacy.load(name)
     except (OSError, ValueError) as error:
         raise ModelError(f"the spaCy model {name!r} cannot be loaded: {error}") from error
+    found = {label for pipe in ("ner", "entity_ruler", "beam_ner") for label in model.pipe_labels.get(pipe, ())}
+    labels = Labels(found, mapping, name)
 
-    def find(text: str) -> list[tuple[int, int]]:
+    def find(texts: Sequence[str]) -> list[list[Named]]:
+        documents = zip(texts, model.pipe(texts), strict=True)
         return [
-            (entity.start_char, entity.end_char)
-            for entity in model(text).ents
-            if entity.label_.upper() in _PERSON_LABELS
+            as_whole_words(
+                [
+                    Named(entity.start_char, entity.end_char, kind)
+                    for entity in document.ents
+                    if (kind := labels.entity(entity.label_))
+                ],
+                text,
+            )
+            for text, document in documents
         ]
 
     return find
 
 
-def _hugging_face(folder: str) -> Finder:
-    transformers = _library("transformers", "transformers")
-    try:
-        model = transformers.AutoModelForTokenClassification.from_pretrained(folder, local_files_only=True)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the token-classification model in {folder} cannot be loaded: {error}") from error
-    if not any(_is_person(label) for label in model.config.id2label.values()):
-        raise ModelError(
-            f"the model in {folder} has no label for persons, only {sorted(model.config.id2label.values())}"
-        )
-    pipeline = transformers.pipeline(
-        "token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple"
-    )
-
-    def find(text: str) -> list[tuple[int, int]]:
-        return [
-            (offset + entity["start"], offset + entity["end"])
-            for offset, chunk in chunks(text)
-            for entity in pipeline(chunk)
-            if _is_person(entity["entity_group"]) and entity["end"] > entity["start"]
-        ]
-
-    return find
-
-
-def _gliner(folder: str) -> Finder:
-    gliner = _library("gliner", "gliner")
+def _gliner(folder: str, mapping: Mapping[str, str]) -> Finder:
+    gliner = library("gliner", "gliner")
     model = gliner.GLiNER.from_pretrained(folder, local_files_only=True)
+    asked = {"person": "PERSON"} | {label: entity for label, entity in mapping.items() if entity != "-"}
 
-    def find(text: str) -> list[tuple[int, int]]:
+    def find(texts: Sequence[str]) -> list[list[Named]]:
         return [
-            (offset + entity["start"], offset + entity["end"])
-            for offset, chunk in chunks(text)
-            for entity in model.predict_entities(chunk, ["person"])
+            as_whole_words(
+                [
+                    Named(offset + entity["start"], offset + entity["end"], asked[entity["label"]])
+                    for offset, chunk in chunks(text)
+                    for entity in model.predict_entities(chunk, list(asked))
+                ],
+                text,
+            )
+            for text in texts
         ]
 
     return find
+
+
+def as_whole_words(spans: Sequence[Named], text: str) -> list[Named]:
+    """The spans grown to the edges of their words, and those of one entity made one where nothing but a blank is between.
+
+    `"Ok", "on", "k", "wo"` of a model that cuts words are one name, and so are a given name and the surname behind it.
+    """
+    whole: list[Named] = []
+    for span in sorted(span for span in spans if span.end > span.start):
+        start, end = _grow(span.start, span.end, text)
+        if start >= end:
+            continue
+        last = whole[-1] if whole else None
+        if last and last.entity == span.entity and (start <= last.end or _is_one(text[last.end : start])):
+            whole[-1] = Named(last.start, max(last.end, end), last.entity)
+        else:
+            whole.append(Named(start, end, span.entity))
+    return whole
+
+
+def _is_one(between: str) -> bool:
+    return len(between) < 5 and _BETWEEN_PARTS.fullmatch(between) is not None
+
+
+def _grow(start: int, end: int, text: str) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    while start > 0 and _goes_on(text[start - 1], text[start]):
+        start -= 1
+    while start < end < len(text) and _goes_on(text[end], text[end - 1]):
+        end += 1
+    return start, end
+
+
+def _goes_on(outside: str, inside: str) -> bool:
+    """Whether a word goes on from the character inside a span to the one outside."""
+    if not (_HELD_WORDS.match(outside) or outside.isdigit()) or not (_HELD_WORDS.match(inside) or inside.isdigit()):
+        return False
+    return not _UNSPACED.match(outside) and not _UNSPACED.match(inside)
 
 
 def chunks(text: str) -> Sequence[tuple[int, str]]:
@@ -126,11 +178,8 @@ def chunks(text: str) -> Sequence[tuple[int, str]]:
     return pieces
 
 
-def _is_person(label: str) -> bool:
-    return label.upper() in _PERSON_LABELS
-
-
-def _library(module: str, package: str) -> Any:
+def library(module: str, package: str) -> Any:
+    """A library that only some models need. Raises MissingDependency with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

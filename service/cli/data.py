@@ -12,6 +12,7 @@ from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service import curation, erasure
 from service.cli.home import Home, agrees, console, open_home, whoami
 from service.cli.user_ids import FROM_INPUT, read_user, refuse_typed_key
+from service.curation.configuration import configuration
 from service.ingest import DEFAULT_APP
 from service.ingest.importers import ndjson
 from service.ingest.importers.post import direct_post, http_post
@@ -157,12 +158,10 @@ def _show_footprint(found: erasure.Footprint) -> None:
 
 
 def _explain(home: Home, client_id: str, app: str) -> None:
-    from pipelines.curate.config import CurationConfig
     from pipelines.curate.curate import Curator
 
     row = _find(home, client_id, app)
-    settings = home.settings
-    curator = Curator(CurationConfig(ner_model=settings.ner_model, allow_degraded_names=settings.allow_degraded_names))
+    curator = Curator(configuration(home.settings))
     told = curation.explain(home.store, home.vault, curator, row)
     console.print(f"state: {told.state}" + (f" ({told.reason})" if told.reason else ""), markup=False)
     if not told.steps:

@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from pipelines.curate import quality
-from pipelines.curate.config import OVER_BUDGET, CurationConfig
+from pipelines.curate.config import OVER_BUDGET
 from pipelines.curate.process import CRASHED, TIMED_OUT, CuratorProcess
 from pipelines.errors import MissingDependency, PerennialError
 from pipelines.records import CleanConversation, Conversation, Curated, Message, Quarantined, Rejected
 from service.curation.budget import LIGHT_CHARACTERS, PERSON_SECONDS, Spending
 from service.curation.claim import Job, claim, claim_heavy
+from service.curation.configuration import configuration
 from service.curation.results import Done, store_results, store_unreadable
 from service.settings import Settings
 from service.store import curation
@@ -67,10 +68,7 @@ def open_curator(
     """
     allowed = settings.curation_timeout_seconds
     budget = min(settings.curation_budget_seconds, allowed) if lane == "light" else allowed
-    config = CurationConfig(
-        ner_model=settings.ner_model, allow_degraded_names=settings.allow_degraded_names, budget_seconds=budget
-    )
-    with CuratorProcess(config) as process:
+    with CuratorProcess(configuration(settings, budget)) as process:
         process.start()
         yield _Bounded(process, min(allowed, _KILL_FACTOR * budget), still_ours)
 

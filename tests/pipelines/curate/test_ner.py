@@ -7,7 +7,8 @@ import pytest
 
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
-from pipelines.curate.ner import chunks, load_finders
+from pipelines.curate.labels import Labels, parse_mapping
+from pipelines.curate.ner import Finder, Named, as_whole_words, chunks, load_finders
 from pipelines.errors import InputError, ModelError
 from pipelines.records import CleanConversation
 from tests.pipelines.curate.chats import KEY, SECRET, Chat
@@ -58,6 +59,10 @@ def hugging_face_model(folder: Path, labels: dict[int, str]) -> Path:
     return folder
 
 
+def words_of(find: Finder, *texts: str) -> list[list[str]]:
+    return [[text[start:end] for start, end, _ in spans] for text, spans in zip(texts, find(texts), strict=True)]
+
+
 def test_a_spacy_model_finds_names_that_rules_cannot_know(spacy_model: Path, chat: Chat) -> None:
     curator = Curator(CurationConfig(ner_model=str(spacy_model)))
     clean = curator.curate(chat("yesterday Zyxxor saw Tilu", "ok"), SECRET, KEY)
@@ -68,13 +73,75 @@ def test_a_spacy_model_finds_names_that_rules_cannot_know(spacy_model: Path, cha
 
 def test_a_hugging_face_model_gives_spans_of_persons(tmp_path: Path) -> None:
     [find] = load_finders(str(hugging_face_model(tmp_path / "hf", {0: "O", 1: "B-PER"})))
-    text = "x " * 600 + "so zyxxor left"
-    assert [text[start:end] for start, end in find(text)] == ["zyxxor"]
+    long = "x " * 600 + "so zyxxor left"
+    assert words_of(find, long, "", "none here", "zyxxor") == [["zyxxor"], [], [], ["zyxxor"]]
+
+
+@pytest.mark.parametrize(
+    "label", ["GIVEN_NAME", "I-SURNAME", "FIRSTNAME", "B-LASTNAME1", "E-PER", "S-PERSON", "PS", "Full Name", "PER-B"]
+)
+def test_labels_are_known_by_their_meaning(label: str) -> None:
+    labels = Labels(["O", label, "B-LOC"], {}, "m")
+    assert labels.entity(label) == "PERSON"
+    assert labels.entity("O") is labels.entity("B-LOC") is None
+
+
+def test_a_mapping_says_what_labels_mean(tmp_path: Path) -> None:
+    folder = str(hugging_face_model(tmp_path / "hf", {0: "O", 1: "B-WHO"}))
+    [find] = load_finders(folder, parse_mapping("who=PERSON"))
+    assert words_of(find, "so zyxxor left") == [["zyxxor"]]
+    with pytest.raises(ModelError, match=r"none of the labels .*: O, WHO; .*PERENNIAL_NER_LABELS"):
+        load_finders(folder)
+
+
+def test_a_label_can_be_said_to_mean_nothing_or_something_else() -> None:
+    labels = Labels(["B-PER", "STREET"], {"per": "-", "Street": "ADDRESS"}, "m")
+    assert [labels.entity(label) for label in ("B-PER", "STREET")] == [None, "ADDRESS"]
+
+
+@pytest.mark.parametrize("mapping", ["WHO", "WHO=HUMAN", "=PERSON"])
+def test_a_mapping_that_is_none_says_what_to_write(mapping: str) -> None:
+    with pytest.raises(ValueError, match="maps no label: write LABEL=ENTITY"):
+        parse_mapping(mapping)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "whole"),
+    [
+        ("Ok on kwo Okonkwo said", [(10, 12), (12, 14), (14, 15), (15, 17)], ["Okonkwo"]),
+        ("so Okonkwo said", [(5, 7)], ["Okonkwo"]),
+        ("Tom\u00e1\u0161 Dvo\u0159\u00e1k left", [(0, 3), (6, 8)], ["Tom\u00e1\u0161 Dvo\u0159\u00e1k"]),
+        ("John F. Kennedy, Anna", [(0, 4), (8, 15), (17, 21)], ["John F. Kennedy", "Anna"]),
+        ("\uae40\ubbfc\uc218\uac00 \uc654\ub2e4", [(0, 3)], ["\uae40\ubbfc\uc218"]),
+        (" Anna ", [(0, 6)], ["Anna"]),
+    ],
+    ids=["pieces", "middle", "accents", "initial", "particle", "blanks"],
+)
+def test_spans_grow_to_the_edges_of_words(text: str, pieces: list[tuple[int, int]], whole: list[str]) -> None:
+    spans = as_whole_words([Named(start, end, "PERSON") for start, end in pieces], text)
+    assert [text[start:end] for start, end, _ in spans] == whole
+
+
+def test_several_models_find_together(spacy_model: Path, tmp_path: Path, chat: Chat) -> None:
+    other = hugging_face_model(tmp_path / "hf", {0: "O", 1: "S-SURNAME"})
+    curator = Curator(CurationConfig(ner_model=f"{spacy_model},{other}"))
+    clean = curator.curate(chat("yesterday Zyxxor saw zyxxor there", "ok"), SECRET, KEY)
+    assert isinstance(clean, CleanConversation)
+    assert clean.messages[0].features.entities == {"PERSON": 2}
+
+
+def test_a_spacy_model_without_a_label_for_persons_lists_its_labels(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    model = spacy.blank("xx")
+    model.add_pipe("entity_ruler").add_patterns([{"label": "GPE", "pattern": "Tilu"}])
+    model.to_disk(tmp_path / "spacy")
+    with pytest.raises(ModelError, match="none of the labels .*: GPE;"):
+        load_finders(str(tmp_path / "spacy"))
 
 
 def test_a_model_without_a_label_for_persons_is_refused(tmp_path: Path) -> None:
     folder = hugging_face_model(tmp_path / "hf", {0: "O", 1: "B-LOC"})
-    with pytest.raises(ModelError, match="no label for persons"):
+    with pytest.raises(ModelError, match="none of the labels .* means a person.*: LOC, O;"):
         load_finders(str(folder))
 
 
