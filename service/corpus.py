@@ -208,7 +208,7 @@ def _rated_message(
             "down": sum(one.value < 0 for one in ratings),
             "mixing": clean.features.get("mixing", 0.0),
             "voted_at": votes.at if votes else None,
-            "complete": message.complete,
+            "complete": message.state == "complete",
             "ratings": ratings,
             "corrects": corrects,
         }

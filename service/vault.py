@@ -229,6 +229,11 @@ def meta_place(conversation_id: str) -> str:
     return f"meta:{conversation_id}"
 
 
+def comment_place(vote_id: str) -> str:
+    """What `vote.sealed_comment` is bound to."""
+    return f"comment:{vote_id}"
+
+
 def secret_place(conversation_id: str) -> str:
     """What `conversation.sealed_secret` is bound to."""
     return f"secret:{conversation_id}"

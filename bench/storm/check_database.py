@@ -109,7 +109,9 @@ class _Database:
             self._count("chat_replies", row is not None, must=reply.whole)
             if row is not None:
                 stored = self._text(row)
-                good = stored == reply.text and row.complete if reply.whole else stored.startswith(reply.text)
+                good = (
+                    stored == reply.text and row.state == "complete" if reply.whole else stored.startswith(reply.text)
+                )
                 self._verdict.wrong["chat_replies"] += not good
         self._verdict.double["chat_replies"] += max(0, len(replies) - chat.nameless)
 

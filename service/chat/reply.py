@@ -16,7 +16,7 @@ from pipelines.errors import Busy, Conflict, PerennialError
 from pipelines.gguf.protocol import ChatRequest, End, Failure, Start, Text
 from service.chat.place import Placement
 from service.engine.client import EngineGone, chat_with_engine
-from service.ingest import Incoming, NewMessage, Writer, describe
+from service.ingest import Incoming, NewMessage, State, Writer, describe
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -47,7 +47,9 @@ class Record:
     async def close(self, text: str, served_by: str, complete: bool) -> None:
         """Store the reply."""
         placement = self.placement
-        await self._submit((NewMessage(placement.reply_id, "assistant", text, placement.parent, served_by, complete),))
+        state: State = "complete" if complete else "unfinished"
+        reply = NewMessage(placement.reply_id, "assistant", text, placement.parent, served_by, state)
+        await self._submit((reply,))
 
     async def _submit(self, messages: tuple[NewMessage, ...]) -> None:
         name = self.placement.conversation_id

@@ -13,6 +13,7 @@ from sqlmodel import Session
 
 from pipelines.records import Conversation, Message
 from service.curation.budget import Spending
+from service.ingest.body import decode
 from service.ingest.prepare import read_meta
 from service.store import corrections, curation, people, tables
 from service.store.clock import database_seconds
@@ -172,4 +173,4 @@ def _raw_conversation(
 
 def _text(message: tables.Message, key: TextKey) -> str:
     assert message.sealed is not None, "raw text is deleted only after curation"
-    return key.unseal(message.sealed, raw_place(message.id)).decode()
+    return decode(key.unseal(message.sealed, raw_place(message.id)), message.structured).content

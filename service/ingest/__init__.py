@@ -6,6 +6,7 @@ from service.ingest.parse import (
     parse_comparison,
     parse_conversation,
     parse_correction,
+    parse_noted,
     parse_retraction,
     parse_vote,
     split_list,
@@ -19,11 +20,12 @@ from service.ingest.prepare import (
     NewVote,
     Outcome,
     describe,
+    in_utc,
     prepare,
-    prepare_comparison,
     read_meta,
 )
-from service.ingest.wire import MAX_BATCH, ComparisonChangeIn, WholeComparisonIn
+from service.ingest.prepare_feedback import prepare_comparison, prepare_correction, prepare_vote
+from service.ingest.wire import MAX_BATCH, ComparisonChangeIn, State, WholeComparisonIn
 from service.ingest.writer import Writer
 
 __all__ = [
@@ -37,17 +39,22 @@ __all__ = [
     "NewMessage",
     "NewVote",
     "Outcome",
+    "State",
     "WholeComparisonIn",
     "Writer",
     "checked_id",
     "describe",
+    "in_utc",
     "parse_comparison",
     "parse_conversation",
     "parse_correction",
+    "parse_noted",
     "parse_retraction",
     "parse_vote",
     "prepare",
     "prepare_comparison",
+    "prepare_correction",
+    "prepare_vote",
     "read_meta",
     "split_list",
 ]

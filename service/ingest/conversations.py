@@ -12,13 +12,15 @@ from typing import Any
 
 from sqlmodel import Session
 
-from service.ingest.feedback import KEY_LOST, add_raters, apply_comparisons, apply_corrections, open_people
+from service.ingest.body import is_same
+from service.ingest.feedback import KEY_LOST, apply_comparisons, apply_corrections, open_people
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
-from service.ingest.rows import Work, vote_key, whole_digest, work_on
+from service.ingest.rows import Work, whole_digest, work_on
+from service.ingest.votes import Votes
 from service.store import conversations, corrections, people
 from service.store.conversations import StoredConversation, StoredMessage
 from service.store.tables import new_id
-from service.store.votes import VoteKey, message_roles, record_satisfaction, record_votes, standing_votes
+from service.store.votes import VoteKey, record_satisfaction
 from service.vault import PersonKey, Vault
 
 
@@ -42,27 +44,6 @@ def apply_conversations(session: Session, vault: Vault, given: Sequence[Incoming
     return [outcomes[index] for index in range(len(given))]
 
 
-def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> list[Outcome]:
-    """What became of each vote; one on a message that is not stored yet is kept for it."""
-    apps = people.app_ids(session, {vote.app for vote in given})
-    keys = [vote_key(vault, apps[vote.app], vote) for vote in given]
-    roles = message_roles(session, sorted({key.message_hmac for key in keys}))
-    standing = standing_votes(session, keys)
-    outcomes, changes = [], {}
-    for vote, key in zip(given, keys, strict=True):
-        role = roles.get(key.message_hmac, "assistant")
-        if role != "assistant":
-            outcomes.append(Outcome(vote.message, "invalid", f"this is a {role} message; vote on an assistant's"))
-        elif standing.get(key, 0) == vote.value:
-            outcomes.append(Outcome(vote.message, "unchanged"))
-        else:
-            standing[key] = changes[key] = vote.value
-            outcomes.append(Outcome(vote.message, "created"))
-    add_raters(session, vault, {(key.app_id, key.rater_hmac) for key in changes})
-    record_votes(session, changes)
-    return outcomes
-
-
 @dataclass
 class _Wave:
     """Conversations with distinct ids, and the rows that they become."""
@@ -72,7 +53,7 @@ class _Wave:
     now: datetime
     conversations: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
-    votes: dict[VoteKey, int] = field(default_factory=dict)
+    votes: dict[VoteKey, NewVote] = field(default_factory=dict)
     satisfactions: dict[str, int] = field(default_factory=dict)
     corrections: list[NewCorrection] = field(default_factory=list)
     comparisons: list[NewComparison] = field(default_factory=list)
@@ -145,8 +126,8 @@ class _Wave:
         before = conversations.stored_messages(self.session, row.id)
         known = {message.client_hmac: message for message in before}
         for message, hmac, digest in zip(work.given.messages, work.messages, digests, strict=True):
-            if hmac in known and known[hmac].digest != digest:
-                sentence = f"message {message.id[:80]!r} is stored with another text, role or parent"
+            if hmac in known and not is_same(known[hmac].digest, digest):
+                sentence = f"message {message.id[:80]!r} is stored with another text, role, parent or tool calls"
                 return work.outcome("conflict", sentence)
         new = [index for index, hmac in enumerate(work.messages) if hmac not in known]
         if not new:
@@ -217,8 +198,7 @@ class _Wave:
         conversations.add_messages(self.session, self.messages)
         conversations.set_consent(self.session, self.consents)
         if self.votes:
-            add_raters(self.session, self.vault, {(key.app_id, key.rater_hmac) for key in self.votes})
-            record_votes(self.session, self.votes)
+            Votes(self.session, self.vault, self.votes).record()
         if self.corrections:
             apply_corrections(self.session, self.vault, self.corrections, self.now)
         if self.comparisons:

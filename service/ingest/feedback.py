@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from service.ingest.prepare import NewComparison, NewCorrection, Outcome
 from service.store import comparisons, conversations, corrections, people
-from service.store.comparisons import ComparisonKey, Place
+from service.store.comparisons import ComparisonKey, Place, Preference
 from service.store.corrections import NewestCorrection, Target
 from service.store.tables import new_id
 from service.vault import PersonKey, PersonKeys, Vault, raw_place, text_key
@@ -179,13 +179,16 @@ class _Corrections:
                 "position": position,
                 "role": "assistant",
                 "served_by": None,
-                "complete": True,
+                "state": "complete",
+                "model": None,
+                "occurred_at": asked.given.at,
                 "digest": digest,
+                "structured": False,
                 "sealed": text_key(owner, key).seal(content.encode(), raw_place(message)),
             }
         )
         # the newest counts, also among those of one group
-        at = self._at + timedelta(microseconds=self._stored + len(self._corrections))
+        at = asked.given.at or self._at + timedelta(microseconds=self._stored + len(self._corrections))
         self._corrections.append(
             {
                 "id": correction,
@@ -193,6 +196,7 @@ class _Corrections:
                 "corrected_message_id": target.message_id,
                 "message_id": message,
                 "person_id": rater,
+                "source": asked.given.source,
                 "at": at,
             }
         )
@@ -218,10 +222,11 @@ def apply_comparisons(session: Session, vault: Vault, given: Sequence[NewCompari
             continue
         hashes = ((name, vault.message_hash(apps[one.app], name)) for name in (one.chosen, one.rejected))
         pending = tuple(name for name, hmac in hashes if hmac not in places)
-        if standing.get(key, 0) == value:
+        before = standing.get(key, Preference(0))
+        if before.value == value or (before.value and before.source == "person" != one.source):
             outcomes.append(Outcome(one.chosen, "unchanged", pending=pending))
         else:
-            standing[key] = changes[key] = value
+            standing[key] = changes[key] = Preference(value, one.source, one.at)
             outcomes.append(Outcome(one.chosen, "created", pending=pending))
     add_raters(session, vault, {(key.app_id, key.rater_hmac) for key in changes})
     comparisons.record_comparisons(session, changes)

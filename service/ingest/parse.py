@@ -1,17 +1,19 @@
 """What apps send, parsed and checked at once; what is wrong with it is said in one sentence with its place.
 
 {"id": "c-1", "user": "u", "messages": [{"role": "usr", "content": "Hi"}]}
-->  DataError("messages.0.role: 'usr' is not one of system, user, assistant, tool")
+->  DataError("messages[0].role: 'usr' is none of system, developer, user, assistant, tool; send 'user'")
 """
 
 import re
 import unicodedata
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipelines.errors import DataError
 from pipelines.text import find_nearest, shorten
+from service.ingest.client_keys import INSTEAD
+from service.ingest.natural import Natural
 from service.ingest.nesting import refuse_deep, rows_of, strings_in
 from service.ingest.wire import (
     MAX_BATCH,
@@ -23,24 +25,43 @@ from service.ingest.wire import (
     CorrectionIn,
     HintsIn,
     MessageIn,
+    PartIn,
     PromptMessageIn,
     RetractionIn,
+    ToolCallIn,
+    ToolIn,
     VoteChangeIn,
     VoteIn,
     WholeComparisonIn,
 )
+
+Kind = TypeVar("Kind")
+_TAG = "a reason is a tag of at most 64 letters, digits and . : / & + ' -; send what people wrote as `comment`"
+# what a field may be, by its name, where its kind is wrong
+_SHAPES = {
+    "content": "; send a text, a list of parts, or null beside tool calls",
+    "tool_calls": '; send a list of {"id": ..., "name": ..., "arguments": ...}',
+    "tools": '; send a list of {"name": ..., "description": ..., "parameters": ...}',
+    "messages": '; send a list of {"role": ..., "content": ...}',
+    "votes": '; send a list of {"message": 1, "value": "up"}',
+    "time": "; send e.g. 2026-11-20T12:00:00Z, or seconds since 1970",
+    "consent": "; send true or false",
+    "satisfaction": "; send 1, 2, 3, 4 or 5",
+    "metadata": "; send an object",
+    "hints": '; send {"language": "en", "topic": ...}',
+}
+_NO_NOTES: tuple[str, ...] = ()
 
 
 class Malformed(DataError):
     """What was sent is not JSON at all."""
 
 
-_conversation = msgspec.json.Decoder(ConversationIn)
-_vote = msgspec.json.Decoder(VoteChangeIn)
-_retraction = msgspec.json.Decoder(RetractionIn)
-_correction = msgspec.json.Decoder(CorrectionChangeIn)
-_comparison = msgspec.json.Decoder(ComparisonChangeIn)
-_whole_comparison = msgspec.json.Decoder(WholeComparisonIn)
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind)
+    for kind in (ConversationIn, VoteChangeIn, RetractionIn, CorrectionChangeIn, ComparisonChangeIn, WholeComparisonIn)
+}
+_any = msgspec.json.Decoder()
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # A list of ten million rows would be decoded, into a gigabyte, before its length is looked at; a struct ends at its last field.
 _Rows = msgspec.defstruct(
@@ -57,51 +78,43 @@ def parse_conversation(body: bytes) -> ConversationIn:
 
     Raises:
         Malformed: not JSON; the sentence names the byte.
-        DataError: JSON of another shape; the sentence names the field.
+        DataError: JSON of another shape; the sentence names the field, what it may be and what to send instead.
     """
-    found = _parse(_conversation, body, ConversationIn)
-    assert isinstance(found, ConversationIn)
-    return found
+    return _parse(ConversationIn, body)[0]
+
+
+def parse_noted(body: bytes) -> tuple[ConversationIn, tuple[str, ...]]:
+    """One conversation from JSON, and sentences about what of it is not kept; raises like parse_conversation."""
+    return _parse(ConversationIn, body)
 
 
 def parse_vote(body: bytes) -> VoteChangeIn:
     """A vote from JSON; raises like parse_conversation."""
-    found = _parse(_vote, body, VoteChangeIn)
-    assert isinstance(found, VoteChangeIn)
-    return found
+    return _parse(VoteChangeIn, body)[0]
 
 
 def parse_retraction(body: bytes) -> RetractionIn:
     """Whose vote to take back, from JSON; raises like parse_conversation."""
-    found = _parse(_retraction, body, RetractionIn)
-    assert isinstance(found, RetractionIn)
-    return found
+    return _parse(RetractionIn, body)[0]
 
 
 def parse_correction(body: bytes) -> CorrectionChangeIn:
     """A correction from JSON; raises like parse_conversation."""
-    found = _parse(_correction, body, CorrectionChangeIn)
-    assert isinstance(found, CorrectionChangeIn)
+    found, _ = _parse(CorrectionChangeIn, body)
     refuse_blank(found.content, "content")
     return found
 
 
-def parse_comparison(body: bytes) -> ComparisonChangeIn | WholeComparisonIn:
-    """A comparison from JSON, with its prompt if there is one; raises like parse_conversation."""
-    is_whole = "prompt" in _parse(_keys, body, dict)
-    if is_whole:
-        whole = _parse(_whole_comparison, body, WholeComparisonIn)
-        assert isinstance(whole, WholeComparisonIn)
-        for name, text in (
-            ("prompt", whole.prompt[-1].content),
-            ("chosen", whole.chosen.content),
-            ("rejected", whole.rejected.content),
-        ):
-            refuse_blank(text, name)
-        return whole
-    found = _parse(_comparison, body, ComparisonChangeIn)
-    assert isinstance(found, ComparisonChangeIn)
-    return found
+def parse_comparison(body: bytes) -> tuple[ComparisonChangeIn | WholeComparisonIn, tuple[str, ...]]:
+    """A comparison from JSON, with its prompt if there is one, and what of it is not kept; raises like parse_conversation."""
+    refuse_deep(body)
+    if b'"prompt"' not in body or "prompt" not in _decoded(_keys, body):
+        return _parse(ComparisonChangeIn, body)
+    whole, notes = _parse(WholeComparisonIn, body)
+    for name, one in (("prompt", whole.prompt[-1]), ("chosen", whole.chosen), ("rejected", whole.rejected)):
+        if not one.tool_calls:
+            refuse_blank(one.content, name)
+    return whole, notes
 
 
 def refuse_blank(text: str, place: str) -> None:
@@ -141,20 +154,40 @@ def _too_long() -> DataError:
     )
 
 
-def _parse(decoder: msgspec.json.Decoder[Any], body: bytes, kind: type) -> Any:
+def _parse(kind: type[Kind], body: bytes) -> tuple[Kind, tuple[str, ...]]:
+    """What is sent in our own shape is read at once; the rest is brought into it first (natural.py)."""
     refuse_deep(body)
     try:
-        found = decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise DataError(_sentence(str(error), kind, body)) from None
-    except UnicodeDecodeError:
-        raise Malformed(f"this is not valid JSON: {_where_not_utf8(body)}") from None
-    except msgspec.DecodeError as error:
-        raise _malformed(error, body) from None
+        found, notes = _decoded(_decoders[kind], body), _NO_NOTES
+    except msgspec.ValidationError:
+        found, notes = _parse_natural(kind, body)
     # the decoders accept escaped NULs, which PostgreSQL cannot store; the raw bytes show cheaply whether to look
     if b"\\u0000" in body and any("\0" in text for text in strings_in(msgspec.json.decode(body))):
         raise DataError("the text holds a NUL character (\\u0000), which cannot be stored; remove it")
-    return found
+    return found, notes
+
+
+def _parse_natural(kind: type[Kind], body: bytes) -> tuple[Kind, tuple[str, ...]]:
+    value, natural = _decoded(_any, body), Natural()
+    if kind in (ConversationIn, WholeComparisonIn):
+        value = natural.conversation(value)
+    else:
+        value = natural.feedback(value, "")
+    try:
+        return msgspec.convert(value, kind), natural.notes
+    except msgspec.ValidationError as error:
+        raise DataError(_sentence(str(error), kind, value)) from None
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except UnicodeDecodeError:
+        raise Malformed(f"this is not valid JSON: {_where_not_utf8(body)}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _malformed(error, body) from None
 
 
 def _malformed(error: Exception, body: bytes) -> DataError:
@@ -164,30 +197,29 @@ def _malformed(error: Exception, body: bytes) -> DataError:
     return Malformed(f"this is not valid JSON: {reason} (of {len(body)} bytes)")
 
 
-def _sentence(message: str, kind: type, body: bytes) -> str:
+def _sentence(message: str, kind: type, value: Any) -> str:
     """msgspec's complaint with the path in plain words, the length of what is too long or too short, and for an unknown
     field the nearest known one."""
     unknown = re.match(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", message, re.DOTALL)
     if unknown:
         name, path = unknown.group(1), _path(unknown.group(2))
         known = _known_fields(kind, path)
-        near = find_nearest(name, known)
-        hint = f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(known))}"
+        near = None if name in INSTEAD else find_nearest(name, known)
+        hint = INSTEAD.get(name) or (f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(known))}")
         where = f" in {path}" if path else ""
         return f"unknown field {shorten(name)!r}{where}; {hint}"
     text, _, at = message.partition(" - at ")
     path = shorten(_path(at.strip("`")))
-    text = shorten(text, 200) + _length(text, path, body)
+    if "matching regex" in text:
+        return f"{path}: {_TAG}"
+    text = shorten(text, 200) + (_length(text, path, value) or _SHAPES.get(path.rpartition(".")[2], ""))
     return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
 
 
-def _length(text: str, path: str, body: bytes) -> str:
+def _length(text: str, path: str, value: Any) -> str:
     """How long a value of the wrong length is, and what to do about it; nothing about other complaints."""
     wrong = re.match(r"Expected `(str|array)` of length (<=|>=)", text)
-    try:
-        found = _value_at(msgspec.json.decode(body), path) if wrong else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # what stands behind the value is wrong as well
-        return ""
+    found = _value_at(value, path) if wrong else None
     if wrong is None or not isinstance(found, str | list):
         return ""
     has = f"{len(found)} {'characters' if isinstance(found, str) else 'entries'}"
@@ -222,11 +254,15 @@ def _known_fields(kind: type, path: str) -> list[str]:
         "hints": HintsIn,
         "corrections": CorrectionIn,
         "comparisons": ComparisonIn,
+        "tools": ToolIn,
         "prompt": PromptMessageIn,
         "chosen": AnswerIn,
         "rejected": AnswerIn,
     }
-    found = inner.get(re.split(r"[.\[]", path)[0], kind) if path else kind
+    inside = {"tool_calls": ToolCallIn, "parts": PartIn}
+    names = re.split(r"[.\[]", path)
+    found = inner.get(names[0], kind) if path else kind
+    found = next((inside[name] for name in names[1:] if name in inside), found)
     return [field.name for field in msgspec.structs.fields(found)] if hasattr(found, "__struct_fields__") else []
 
 

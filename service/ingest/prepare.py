@@ -1,16 +1,26 @@
 """What ingest stores: a checked conversation, vote, correction or comparison, whether it came over HTTP, from a file or from our own chat."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
 
 from pipelines.errors import ArtifactError, DataError
+from service.ingest.body import Body, body_of
 from service.ingest.parse import refuse_blank
-from service.ingest.wire import AnswerIn, ComparisonIn, ConversationIn, MessageIn, WholeComparisonIn
+from service.ingest.wire import (
+    ComparisonIn,
+    ConversationIn,
+    CorrectionIn,
+    FeedbackSource,
+    MessageIn,
+    Role,
+    State,
+    ToolIn,
+    VoteIn,
+)
 
 Result = Literal["created", "appended", "unchanged", "conflict", "invalid", "not_found", "failed"]
 DEFAULT_APP = "default"
@@ -24,29 +34,44 @@ _STATUS: dict[Result, int] = {
     "failed": 500,
 }
 _FUTURE = timedelta(days=1)  # clocks of phones are wrong by hours, not by days
+JUDGE = "judge"  # who rates where a judge's vote names nobody
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class NewMessage:
-    """`served_by` is the id of our own model that wrote it; an incomplete reply is stored and never trained on."""
+class NewMessage(msgspec.Struct, frozen=True):
+    """`served_by` is the id of our own model that wrote it, `model` what the sender calls the one that did.
+
+    One that is not complete is stored and never trained on. `body` is all that it says, where that is more than text.
+    """
 
     id: str
-    role: Literal["system", "user", "assistant", "tool"]
+    role: Role
     content: str
     parent: str | None = None
     served_by: str | None = None
-    complete: bool = True
+    state: State = "complete"
+    body: Body | None = None
+    model: str | None = None
+    at: datetime | None = None
+
+    @property
+    def size(self) -> int:
+        """Its characters, reasoning and tool calls among them."""
+        return len(self.content) if self.body is None else self.body.size
 
 
 @dataclass(frozen=True, slots=True)
 class NewVote:
-    """A vote as it shall stand: 1 up, -1 down, 0 retracted."""
+    """A vote as it shall stand: 1 up, -1 down, 0 retracted. `at` is when it was given, where the sender says so."""
 
     app: str
     message: str
     rater: str
     value: Literal[1, -1, 0]
+    reason: str | None = None
+    comment: str | None = None
+    at: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,8 @@ class NewCorrection:
     message: str
     rater: str
     content: str | None
+    at: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +95,8 @@ class NewComparison:
     rejected: str
     rater: str
     stands: bool = True
+    at: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +105,8 @@ class Incoming:
 
     `prompt` are how many of the first messages a comparison brought as its prompt: a stored conversation must have them.
 
-    `meta` is JSON of what curation and people may want to know: client id, hints, model, metadata.
+    `meta` is JSON of what curation and people may want to know: client id, hints, model, metadata, tools. `notes` are
+    sentences for the sender: what was not kept.
     """
 
     app: str
@@ -92,6 +122,7 @@ class Incoming:
     corrections: tuple[NewCorrection, ...] = ()
     comparisons: tuple[NewComparison, ...] = ()
     prompt: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +143,7 @@ class Outcome:
         return _STATUS[self.result]
 
 
-def prepare(given: ConversationIn, app: str, now: datetime) -> Incoming:
+def prepare(given: ConversationIn, app: str, now: datetime, notes: tuple[str, ...] = ()) -> Incoming:
     """The conversation with every message named and linked to its parent.
 
     Raises:
@@ -120,7 +151,7 @@ def prepare(given: ConversationIn, app: str, now: datetime) -> Incoming:
             no answer of it, or a time that lies in the future or before the year 2000.
     """
     is_list = all(message.parent is None for message in given.messages)
-    messages = _link(given, is_list)
+    messages = _link(given, is_list, now)
     roles = {message.id: message.role for message in messages}
     return Incoming(
         app=app,
@@ -128,57 +159,23 @@ def prepare(given: ConversationIn, app: str, now: datetime) -> Incoming:
         user=given.user,
         messages=messages,
         is_list=is_list,
-        occurred_at=_in_utc(given.time, now),
-        meta=describe(given.id, given.hints, given.model, given.metadata),
-        votes=tuple(_votes(given, app, messages, roles)) if given.votes else (),
+        occurred_at=now if given.time is None else in_utc(given.time, now),
+        meta=describe(given.id, given.hints, given.model, given.metadata, given.tools),
+        votes=tuple(_votes(given, app, messages, roles, now)) if given.votes else (),
         satisfaction=given.satisfaction,
         consent=given.consent,
-        corrections=tuple(_corrections(given, app, messages)) if given.corrections else (),
-        comparisons=tuple(_comparisons(given, app, messages)) if given.comparisons else (),
+        corrections=tuple(_corrections(given, app, messages, now)) if given.corrections else (),
+        comparisons=tuple(_comparisons(given, app, messages, now)) if given.comparisons else (),
+        notes=notes,
     )
 
 
-def prepare_comparison(given: WholeComparisonIn, app: str, now: datetime) -> Incoming:
-    """The conversation that a comparison brings along: its prompt, the rejected answer, and the chosen one beside it.
-
-    An answer without an id is named by its text, so that preferring the other one next time changes the comparison
-    and not the conversation.
-
-    Raises:
-        DataError: like `prepare`, and where the answers are the same or the prompt ends with an answer.
-    """
-    names = [_answer_name(given.id, answer) for answer in (given.rejected, given.chosen)]
-    if names[0] == names[1] or given.rejected.content == given.chosen.content:
-        raise DataError("chosen and rejected are the same answer; compare two different ones")
-    if given.prompt[-1].role not in ("user", "tool"):
-        raise DataError(
-            f"prompt: its last message is of the role {given.prompt[-1].role!r}; end it with what was answered, a user's"
-        )
-    asked = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.prompt)]
-    parents = [None, *asked]
-    messages = [
-        *(MessageIn(m.role, m.content, asked[at], parents[at]) for at, m in enumerate(given.prompt)),
-        MessageIn("assistant", given.rejected.content, names[0], asked[-1]),
-        MessageIn("assistant", given.chosen.content, names[1], asked[-1]),
-    ]
-    whole = ConversationIn(
-        id=given.id,
-        user=given.user,
-        messages=tuple(messages),
-        app=given.app,
-        hints=given.hints,
-        model=given.model,
-        consent=given.consent,
-        time=given.time,
-        metadata=given.metadata,
-        comparisons=(ComparisonIn(names[1], names[0]),),
-    )
-    return replace(prepare(whole, app, now), prompt=len(given.prompt))
-
-
-def describe(client_id: str, hints: Any = None, model: str | None = None, metadata: Any = None) -> bytes:
+def describe(
+    client_id: str, hints: Any = None, model: str | None = None, metadata: Any = None, tools: Sequence[ToolIn] = ()
+) -> bytes:
     """The JSON that is sealed beside a conversation; read back with `read_meta`."""
-    return msgspec.json.encode({"id": client_id, "hints": hints, "model": model, "metadata": metadata})
+    meta = {"id": client_id, "hints": hints, "model": model, "metadata": metadata}
+    return msgspec.json.encode(meta | {"tools": tools} if tools else meta)
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -188,6 +185,7 @@ class Meta(msgspec.Struct, frozen=True):
     hints: dict[str, str | None] | None = None
     model: str | None = None
     metadata: dict[str, Any] | None = None
+    tools: tuple[ToolIn, ...] = ()
 
 
 def read_meta(plain: bytes) -> Meta:
@@ -202,7 +200,7 @@ def read_meta(plain: bytes) -> Meta:
         raise ArtifactError(f"the metadata of a conversation cannot be read ({type(error).__name__})") from None
 
 
-def _link(given: ConversationIn, is_list: bool) -> tuple[NewMessage, ...]:
+def _link(given: ConversationIn, is_list: bool, now: datetime) -> tuple[NewMessage, ...]:
     names = [message.id or f"{given.id}:{position}" for position, message in enumerate(given.messages)]
     positions: dict[str, int] = {}
     for position, name in enumerate(names):
@@ -214,7 +212,11 @@ def _link(given: ConversationIn, is_list: bool) -> tuple[NewMessage, ...]:
             parent = names[position - 1] if position else None
         else:
             parent = _checked_parent(message, position, positions)
-        linked.append(NewMessage(name, message.role, message.content, parent))
+        at = None if message.time is None else in_utc(message.time, now, f"messages[{position}].time")
+        body = body_of(message, message.weight)
+        linked.append(
+            NewMessage(name, message.role, message.content, parent, None, message.state, body, message.model, at)
+        )
     return tuple(linked)
 
 
@@ -226,7 +228,16 @@ def _checked_parent(message: MessageIn, position: int, positions: Mapping[str, i
     return message.parent
 
 
-def _votes(given: ConversationIn, app: str, messages: tuple[NewMessage, ...], roles: dict[str, Any]) -> list[NewVote]:
+def _rater(given: ConversationIn, one: VoteIn | CorrectionIn | ComparisonIn, place: str) -> str:
+    """Who gave it; a judge without a name is called so, as it is not the conversation's user."""
+    if one.rater is not None and one.user is not None and one.rater != one.user:
+        raise DataError(f"{place}: `user` and `rater` are two names of the same field, and these differ; send `user`")
+    return one.user or one.rater or (JUDGE if one.source == "judge" else given.user)
+
+
+def _votes(
+    given: ConversationIn, app: str, messages: tuple[NewMessage, ...], roles: dict[str, Any], now: datetime
+) -> list[NewVote]:
     found = []
     for number, vote in enumerate(given.votes):
         name = _named(vote.message, messages, f"votes[{number}].message")
@@ -234,23 +245,35 @@ def _votes(given: ConversationIn, app: str, messages: tuple[NewMessage, ...], ro
             raise DataError(
                 f"votes[{number}].message: {name[:80]!r} is a {roles[name]} message; vote on an assistant's"
             )
-        found.append(NewVote(app, name, vote.rater or given.user, 1 if vote.value == "up" else -1))
+        found.append(
+            NewVote(
+                app,
+                name,
+                _rater(given, vote, f"votes[{number}]"),
+                1 if vote.value == "up" else -1,
+                vote.reason,
+                vote.comment or None,
+                None if vote.time is None else in_utc(vote.time, now, f"votes[{number}].time"),
+                vote.source,
+            )
+        )
     return found
 
 
-def _corrections(given: ConversationIn, app: str, messages: Sequence[NewMessage]) -> list[NewCorrection]:
+def _corrections(given: ConversationIn, app: str, messages: Sequence[NewMessage], now: datetime) -> list[NewCorrection]:
     """The last one of each person for each answer, so that the same row again changes nothing."""
     found, by_name = {}, {message.id: message for message in messages}
     for number, correction in enumerate(given.corrections):
         name = _named(correction.message, messages, f"corrections[{number}].message")
         answer = _answer(name, by_name, f"corrections[{number}].message")
         refuse_blank(correction.content, f"corrections[{number}].content")
-        rater = correction.rater or given.user
-        found[answer.id, rater] = NewCorrection(app, answer.id, rater, correction.content)
+        rater = _rater(given, correction, f"corrections[{number}]")
+        at = None if correction.time is None else in_utc(correction.time, now, f"corrections[{number}].time")
+        found[answer.id, rater] = NewCorrection(app, answer.id, rater, correction.content, at, correction.source)
     return list(found.values())
 
 
-def _comparisons(given: ConversationIn, app: str, messages: Sequence[NewMessage]) -> list[NewComparison]:
+def _comparisons(given: ConversationIn, app: str, messages: Sequence[NewMessage], now: datetime) -> list[NewComparison]:
     found, by_name = [], {message.id: message for message in messages}
     for number, comparison in enumerate(given.comparisons):
         chosen, rejected = (
@@ -264,7 +287,9 @@ def _comparisons(given: ConversationIn, app: str, messages: Sequence[NewMessage]
             raise DataError(
                 f"comparisons[{number}]: {chosen.id[:80]!r} and {rejected.id[:80]!r} are not two answers to one message"
             )
-        found.append(NewComparison(app, chosen.id, rejected.id, comparison.rater or given.user))
+        rater = _rater(given, comparison, f"comparisons[{number}]")
+        at = None if comparison.time is None else in_utc(comparison.time, now, f"comparisons[{number}].time")
+        found.append(NewComparison(app, chosen.id, rejected.id, rater, at=at, source=comparison.source))
     return found
 
 
@@ -286,17 +311,16 @@ def _named(given: str | int, messages: Sequence[NewMessage], place: str) -> str:
     return messages[given].id
 
 
-def _answer_name(conversation_id: str, answer: AnswerIn) -> str:
-    return answer.id or f"{conversation_id}:{sha256(answer.content.encode()).hexdigest()[:32]}"
+def in_utc(time: datetime, now: datetime, place: str = "time") -> datetime:
+    """A time that a sender names, in UTC; without a zone it is taken for UTC.
 
-
-def _in_utc(time: datetime | None, now: datetime) -> datetime:
-    if time is None:
-        return now
+    Raises:
+        DataError: it lies in the future, or before the year 2000; the sentence begins with `place`.
+    """
     if time.tzinfo is None:
         time = time.replace(tzinfo=UTC)
     if not _EARLIEST <= time <= now + _FUTURE:
         raise DataError(
-            f"time: {time.isoformat()} lies in the future or before the year 2000; write e.g. {now:%Y-%m-%dT%H:%M:%SZ}"
+            f"{place}: {time.isoformat()} lies in the future or before the year 2000; write e.g. {now:%Y-%m-%dT%H:%M:%SZ}"
         )
     return time.astimezone(UTC)

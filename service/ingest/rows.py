@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.ingest.prepare import Incoming, NewVote, Outcome, Result
+from service.ingest.body import encode, message_digest, with_keyed_parts
+from service.ingest.prepare import Incoming, NewMessage, NewVote, Outcome, Result
 from service.store.tables import new_id
 from service.store.votes import VoteKey
 from service.vault import PersonKey, Vault, meta_place, raw_place
@@ -24,7 +25,7 @@ class Work:
 
     def digests(self, key: PersonKey) -> list[str]:
         """A keyed digest of each message: what must not change once it is stored."""
-        return [key.digest(m.parent or "", m.role, m.content) for m in self.given.messages]
+        return [message_digest(key, m.parent or "", m.role, m.content, m.body) for m in self.given.messages]
 
     def refuse_unknown_parent(self, stored: Collection[str]) -> Outcome | None:
         """The refusal if a message follows one that is neither stored nor sent; None if all is well."""
@@ -43,9 +44,9 @@ class Work:
         """The answer to the sender."""
         return Outcome(self.given.id, result, detail)
 
-    def votes(self, vault: Vault) -> dict[VoteKey, int]:
-        """The votes in it, by their key: -1 or 1."""
-        return {vote_key(vault, self.app, vote): vote.value for vote in self.given.votes}
+    def votes(self, vault: Vault) -> dict[VoteKey, NewVote]:
+        """The votes in it, by their key."""
+        return {vote_key(vault, self.app, vote): vote for vote in self.given.votes}
 
     def conversation_row(self, id: str, person_id: str, key: PersonKey, digest: str, now: datetime) -> dict[str, Any]:
         """The row of the table of conversations, its text sealed."""
@@ -80,6 +81,7 @@ class Work:
             message, row_id = self.given.messages[index], new_id()
             ids[self.messages[index]] = row_id
             parent = self.parents[index]
+            plain, structured = _plain(message, key)
             rows.append(
                 {
                     "id": row_id,
@@ -89,12 +91,20 @@ class Work:
                     "position": position,
                     "role": message.role,
                     "served_by": message.served_by,
-                    "complete": message.complete,
+                    "state": message.state,
+                    "model": message.model,
+                    "occurred_at": message.at,
                     "digest": digests[index],
-                    "sealed": key.seal(message.content.encode(), raw_place(row_id)),
+                    "structured": structured,
+                    "sealed": key.seal(plain, raw_place(row_id)),
                 }
             )
         return rows
+
+
+def _plain(message: NewMessage, key: PersonKey) -> tuple[bytes, bool]:
+    """What is sealed of a message, and whether it is more than text."""
+    return (message.content.encode(), False) if message.body is None else encode(with_keyed_parts(message.body, key))
 
 
 def work_on(vault: Vault, app: str, given: Incoming) -> Work:

@@ -1,7 +1,7 @@
 """A stream of NDJSON of any size, cut into lines and stored in batches in bounded memory."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from pipelines.errors import Busy, DataError, PerennialError
-from service.ingest.parse import parse_conversation
+from service.ingest.parse import parse_noted
 from service.ingest.prepare import Incoming, Outcome, prepare
 from service.ingest.writer import Writer
 from service.store.tables import now
@@ -25,14 +25,22 @@ _log = structlog.get_logger(__name__)
 
 @dataclass
 class Summary:
-    """Counts of lines by result; `problems` are (line, status, sentence), the first 1,000 of them."""
+    """Counts of lines by result; `problems` are (line, status, sentence), the first 1,000 of them.
+
+    `notes` count what of the lines is not kept, `without_consent` the new ones from which nothing is learned.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     lines: int = 0
+    without_consent: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[int, int, str]] = field(default_factory=list)
 
-    def add(self, line: int, outcome: Outcome) -> None:
+    def add(self, line: int, outcome: Outcome, given: Incoming | None = None) -> None:
         """Counts a line, and keeps its problem while there are few."""
+        if given is not None and outcome.status < 400:
+            self.notes.update(given.notes)
+            self.without_consent += outcome.result == "created" and given.consent is not True
         self.counts[outcome.result] = self.counts.get(outcome.result, 0) + 1
         if outcome.detail is not None and len(self.problems) < MAX_PROBLEMS:
             self.problems.append((line, outcome.status, outcome.detail))
@@ -94,8 +102,8 @@ def reader(app_of: Callable[[str | None], str]) -> Read:
 
     def read(row: bytes) -> Incoming:
         with faults_of_its_own(row):
-            given = parse_conversation(row)
-            return prepare(given, app_of(given.app), now())
+            given, notes = parse_noted(row)
+            return prepare(given, app_of(given.app), now(), notes)
 
     return read
 
@@ -154,7 +162,7 @@ class _Batches:
         self._lines: list[int] = []
         self._rows: list[Incoming] = []
         self._bytes = 0
-        self._flying: deque[tuple[list[int], asyncio.Future[list[Outcome]]]] = deque()
+        self._flying: deque[tuple[list[int], list[Incoming], asyncio.Future[list[Outcome]]]] = deque()
         self.summary = Summary()
 
     async def add(self, line: int, conversation: Incoming, size_bytes: int) -> None:
@@ -183,10 +191,10 @@ class _Batches:
                 if not self._writer.is_alive:
                     raise
                 await asyncio.sleep(0.05)
-        self._flying.append((self._lines, future))
+        self._flying.append((self._lines, self._rows, future))
         self._lines, self._rows, self._bytes = [], [], 0
 
     async def _land(self) -> None:
-        lines, future = self._flying.popleft()
-        for line, outcome in zip(lines, await future, strict=True):
-            self.summary.add(line, outcome)
+        lines, rows, future = self._flying.popleft()
+        for line, given, outcome in zip(lines, rows, await future, strict=True):
+            self.summary.add(line, outcome, given)

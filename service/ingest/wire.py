@@ -1,17 +1,24 @@
-"""The shapes of what apps send (parse.py reads them, and says what is wrong with others).
+"""The shapes of what apps send (natural.py brings others into these, parse.py says what is wrong with the rest).
 
     {"id": "c-17", "user": "u-4", "consent": true, "satisfaction": 5,
      "messages": [{"id": "m-1", "role": "user", "content": "Hi"},
                   {"id": "m-2", "role": "assistant", "content": "Hello!"},
-                  {"id": "m-3", "role": "assistant", "content": "Good day!", "parent": "m-1"}],
-     "votes": [{"message": "m-3", "value": "up", "rater": "u-4"}],
-     "corrections": [{"message": "m-2", "content": "Hello, Ana!", "rater": "u-4"}],
-     "comparisons": [{"chosen": "m-3", "rejected": "m-2", "rater": "u-4"}],
+                  {"id": "m-3", "role": "assistant", "content": "Good day!", "parent": "m-1",
+                   "reasoning": "A guest.", "model": "qwen3:8b", "time": "2026-11-20T12:00:04Z"}],
+     "votes": [{"message": "m-3", "value": "up", "user": "u-4", "reason": "friendly", "comment": "Like a host."}],
+     "corrections": [{"message": "m-2", "content": "Hello, Ana!", "user": "u-4"}],
+     "comparisons": [{"chosen": "m-3", "rejected": "m-2", "user": "u-4"}],
      "hints": {"language": "en", "topic": "small talk"}, "model": "tiny-origin", "time": "2026-11-20T12:00:00Z",
      "app": "default", "metadata": {"screen": "home"}}
 
+A turn that calls tools, with the definitions of the tools on the conversation:
+
+    {"role": "assistant", "content": "", "tool_calls": [{"id": "t-1", "name": "weather", "arguments": "{\"city\": \"Ulm\"}"}]},
+    {"role": "tool", "tool_call_id": "t-1", "name": "weather", "content": "{\"degrees\": 21}"}
+
 Without ids a message is called `<conversation id>:<position>`, positions from 0; votes, corrections and comparisons may
-name the position instead. Corrections and comparisons are about messages of the same row.
+name the position instead. Corrections and comparisons are about messages of the same row. Who gave them is `user`
+(`rater`, as it was called once, is read too); without one it is the conversation's user.
 
 A comparison that brings its own prompt (POST /v1/comparisons):
 
@@ -28,25 +35,78 @@ MAX_MESSAGES = 2_000
 MAX_CHARACTERS = 200_000
 MAX_BATCH = 1_000
 
+MAX_TOOLS = 128
+MAX_TOOL_CALLS = 64
+MAX_PARTS = 100
+
 Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
 Label = Annotated[str, Meta(max_length=256)]
+Content = Annotated[str, Meta(max_length=MAX_CHARACTERS)]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_CHARACTERS)]
+Tag = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w .:/&+'-]+$")]
+Comment = Annotated[str, Meta(max_length=20_000)]
+
+Role = Literal["system", "user", "assistant", "tool"]
+State = Literal["complete", "unfinished", "error"]
+FeedbackSource = Literal["person", "judge", "implicit"]
+PartKind = Literal["image", "audio", "video", "file"]
+
+
+class ToolCallIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool that the assistant calls; `arguments` is a JSON text, as the model wrote it."""
+
+    name: Identifier
+    arguments: Text = "{}"
+    id: Label = ""
+
+
+class PartIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a message held beside its text and is not kept, with a hash by which the same thing is known again."""
+
+    type: PartKind
+    digest: Label = ""
+    dropped: Literal[True] = True
+
+
+class ToolIn(Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool that the model could call; `parameters` is a JSON Schema."""
+
+    name: Identifier
+    description: Content = ""
+    parameters: dict[str, Any] | None = None
 
 
 class MessageIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """One message of a conversation that an app sends; without `parent` it follows the one before it."""
+    """One message of a conversation that an app sends; without `parent` it follows the one before it.
 
-    role: Literal["system", "user", "assistant", "tool"]
-    content: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
+    `weight` 0 says that nothing shall be learned from this turn; `state` that it failed, or has no end.
+    """
+
+    role: Role
+    content: Content
     id: Identifier | None = None
     parent: Identifier | None = None
+    reasoning: Content = ""
+    tool_calls: Annotated[tuple[ToolCallIn, ...], Meta(max_length=MAX_TOOL_CALLS)] = ()
+    tool_call_id: Label | None = None
+    name: Label | None = None
+    parts: Annotated[tuple[PartIn, ...], Meta(max_length=MAX_PARTS)] = ()
+    model: Label | None = None
+    time: datetime | None = None
+    state: State = "complete"
+    weight: Literal[0, 1] = 1
 
 
 class VoteIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """A thumb on a message, by its id or its place in the list."""
+    """A thumb on a message, by its id or its place in the list; `reason` is a tag, `comment` what the person wrote."""
 
     message: Identifier | int
     value: Literal["up", "down"]
+    user: Identifier | None = None
+    reason: Tag | None = None
+    comment: Comment | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
     rater: Identifier | None = None
 
 
@@ -55,6 +115,9 @@ class CorrectionIn(Struct, frozen=True, forbid_unknown_fields=True):
 
     message: Identifier | int
     content: Text
+    user: Identifier | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
     rater: Identifier | None = None
 
 
@@ -63,6 +126,9 @@ class ComparisonIn(Struct, frozen=True, forbid_unknown_fields=True):
 
     chosen: Identifier | int
     rejected: Identifier | int
+    user: Identifier | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
     rater: Identifier | None = None
 
 
@@ -89,6 +155,7 @@ class ConversationIn(Struct, frozen=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] | None = None
     corrections: Annotated[tuple[CorrectionIn, ...], Meta(max_length=MAX_MESSAGES)] = ()
     comparisons: Annotated[tuple[ComparisonIn, ...], Meta(max_length=MAX_MESSAGES)] = ()
+    tools: Annotated[tuple[ToolIn, ...], Meta(max_length=MAX_TOOLS)] = ()
 
 
 class VoteChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,14 +164,22 @@ class VoteChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
     value: Literal["up", "down"]
     user: Identifier
     app: Identifier | None = None
+    reason: Tag | None = None
+    comment: Comment | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 class RetractionIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body that DELETE /v1/votes/{message id} may have; `value` is ignored."""
+    """The body that DELETE /v1/votes/{message id} may have; what else a vote has is ignored."""
 
     user: Identifier | None = None
     app: Identifier | None = None
     value: Literal["up", "down"] | None = None
+    reason: Tag | None = None
+    comment: Comment | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 class CorrectionChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +188,8 @@ class CorrectionChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
     content: Text
     user: Identifier
     app: Identifier | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 class ComparisonChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,21 +199,33 @@ class ComparisonChangeIn(Struct, frozen=True, forbid_unknown_fields=True):
     rejected: Identifier
     user: Identifier
     app: Identifier | None = None
+    time: datetime | None = None
+    source: FeedbackSource = "person"
 
 
 class AnswerIn(Struct, frozen=True, forbid_unknown_fields=True):
     """One of the two answers of a comparison that brings them along."""
 
-    content: Text
+    content: Content
     id: Identifier | None = None
+    reasoning: Content = ""
+    tool_calls: Annotated[tuple[ToolCallIn, ...], Meta(max_length=MAX_TOOL_CALLS)] = ()
+    model: Label | None = None
 
 
 class PromptMessageIn(Struct, frozen=True, forbid_unknown_fields=True):
     """One message of the prompt of a comparison that brings it along."""
 
-    role: Literal["system", "user", "assistant", "tool"]
-    content: Annotated[str, Meta(max_length=MAX_CHARACTERS)]
+    role: Role
+    content: Content
     id: Identifier | None = None
+    reasoning: Content = ""
+    tool_calls: Annotated[tuple[ToolCallIn, ...], Meta(max_length=MAX_TOOL_CALLS)] = ()
+    tool_call_id: Label | None = None
+    name: Label | None = None
+    parts: Annotated[tuple[PartIn, ...], Meta(max_length=MAX_PARTS)] = ()
+    model: Label | None = None
+    time: datetime | None = None
 
 
 class WholeComparisonIn(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,3 +242,5 @@ class WholeComparisonIn(Struct, frozen=True, forbid_unknown_fields=True):
     consent: bool | None = None
     time: datetime | None = None
     metadata: dict[str, Any] | None = None
+    source: FeedbackSource = "person"
+    tools: Annotated[tuple[ToolIn, ...], Meta(max_length=MAX_TOOLS)] = ()

@@ -18,9 +18,10 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlmodel import Session
 
 from pipelines.errors import Busy, PerennialError
-from service.ingest.conversations import apply_conversations, apply_votes
+from service.ingest.conversations import apply_conversations
 from service.ingest.feedback import apply_comparisons, apply_corrections
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome, Result
+from service.ingest.votes import apply_votes
 from service.store import health
 from service.store.clock import database_time
 from service.store.session import Store, is_unavailable
@@ -51,7 +52,7 @@ class _Job:
     @property
     def characters(self) -> int:
         corrections = [*self.corrections, *(one for c in self.conversations for one in c.corrections)]
-        texts = sum(len(c.meta) + sum(len(m.content) for m in c.messages) for c in self.conversations)
+        texts = sum(len(c.meta) + sum(m.size for m in c.messages) for c in self.conversations)
         return texts + sum(len(one.content or "") for one in corrections)
 
     def parts(self) -> "list[_Job]":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
@@ -39,37 +40,51 @@ class StandingComparison:
     rejected_hmac: str
     rater_hmac: str
     at: datetime
+    source: str = "person"
 
 
-def record_comparisons(session: Session, values: Mapping[ComparisonKey, int]) -> None:
-    """Makes these comparisons stand (1 the first is better, -1 the second, 0 retracted); changes leave an event each."""
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What somebody prefers: 1 the first is better, -1 the second, 0 retracted; and how we know."""
+
+    value: int
+    source: str = "person"
+    at: datetime | None = None
+
+
+def record_comparisons(session: Session, values: Mapping[ComparisonKey, Preference]) -> None:
+    """Makes these comparisons stand; changes leave an event each."""
     standing = standing_values(session, list(values))
-    changed = {key: value for key, value in values.items() if standing.get(key) != value}
+    changed = {key: one for key, one in values.items() if key not in standing or standing[key].value != one.value}
     at = now()
     added = [
-        {"id": new_id(), **_columns(key), "value": value, "updated_at": at}
-        for key, value in changed.items()
+        {"id": new_id(), **_columns(key), **_row(one), "updated_at": at}
+        for key, one in changed.items()
         if key not in standing
     ]
     insert_ignoring_conflicts(session.connection(), Comparison, added)
-    for key, value in changed.items():
+    for key, one in changed.items():
         if key in standing:
-            session.execute(update(Comparison).filter_by(**_columns(key)).values(value=value, updated_at=at))
-    events = [{"id": new_id(), **_columns(key), "value": value, "at": at} for key, value in changed.items()]
+            session.execute(update(Comparison).filter_by(**_columns(key)).values(**_row(one), updated_at=at))
+    events = [{"id": new_id(), **_columns(key), "value": one.value, "at": at} for key, one in changed.items()]
     insert_ignoring_conflicts(session.connection(), ComparisonEvent, events)
 
 
-def standing_values(session: Session, keys: Sequence[ComparisonKey]) -> dict[ComparisonKey, int]:
-    """Every comparison known on these first messages, retracted ones (0) included."""
-    found: dict[ComparisonKey, int] = {}
+def _row(one: Preference) -> dict[str, Any]:
+    return {"value": one.value, "source": one.source, "at": one.at}
+
+
+def standing_values(session: Session, keys: Sequence[ComparisonKey]) -> dict[ComparisonKey, Preference]:
+    """Every comparison known on these first messages, retracted ones (0) included; without their times."""
+    found: dict[ComparisonKey, Preference] = {}
     sql = (
-        "SELECT rater_hmac, first_hmac, second_hmac, value "
+        "SELECT rater_hmac, first_hmac, second_hmac, value, source "
         'FROM "comparison" WHERE app_id = {mark} AND first_hmac {in_values}'
     )
     for app in {key.app_id for key in keys}:
         messages = sorted({key.first_hmac for key in keys if key.app_id == app})
-        for rater, first, second, value in fetch_where_in(session.connection(), sql, messages, app):
-            found[ComparisonKey(app, rater, first, second)] = value
+        for rater, first, second, value, source in fetch_where_in(session.connection(), sql, messages, app):
+            found[ComparisonKey(app, rater, first, second)] = Preference(value, source)
     return found
 
 
@@ -103,7 +118,7 @@ def _standing(row: Comparison) -> StandingComparison:
     chosen, rejected = row.first_hmac, row.second_hmac
     if row.value < 0:
         chosen, rejected = rejected, chosen
-    return StandingComparison(row.id, chosen, rejected, row.rater_hmac, row.updated_at)
+    return StandingComparison(row.id, chosen, rejected, row.rater_hmac, row.at or row.updated_at, row.source)
 
 
 def _columns(key: ComparisonKey) -> dict[str, str]:

@@ -39,6 +39,9 @@ class Traces(NamedTuple):
     models: list[str]
 
 
+_NOTHING = {"sealed": None, "structured": False, "digest": "", "model": None, "occurred_at": None, "state": "complete"}
+
+
 def find_person(session: Session, app: str, hmac: str) -> Person | None:
     """The person of an app with this keyed hash, if there is one."""
     return session.exec(select(Person).where(Person.app_id == app, Person.hmac == hmac)).first()
@@ -74,7 +77,7 @@ def erase_text(session: Session, person: str) -> None:
     for table in (CleanMessage, Rejection, Quarantine, Satisfaction):
         session.execute(delete(table).where(col(table.conversation_id).in_(ids)))
     # an id of its own instead of the hash, so that the app may send the message again after consenting anew
-    session.execute(update(Message).where(mine).values(sealed=None, digest="", client_hmac=Message.id))
+    session.execute(update(Message).where(mine).values(**_NOTHING, client_hmac=Message.id))
     gone = {
         "state": "erased",
         "sealed_meta": b"",

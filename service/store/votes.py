@@ -1,8 +1,10 @@
 """Queries about votes and satisfaction. A vote is kept by the keyed hash of its message, which may come later."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import update
 from sqlmodel import Session, col, func, select
@@ -20,34 +22,64 @@ class VoteKey:
     rater_hmac: str
 
 
-def record_votes(session: Session, votes: Mapping[VoteKey, int]) -> set[VoteKey]:
-    """Makes these votes stand (1 up, -1 down, 0 retracted); returns the changed ones, which leave an event each."""
-    standing = standing_votes(session, list(votes))
-    changed = {key: value for key, value in votes.items() if standing.get(key) != value}
+@dataclass(frozen=True, slots=True)
+class StandingVote:
+    """A vote as it stands: 1 up, -1 down, 0 retracted. `at` is when it was given, where its sender said so."""
+
+    id: str
+    value: int
+    reason: str | None = None
+    source: str = "person"
+    at: datetime | None = None
+    sealed_comment: bytes | None = None
+
+
+def record_votes(session: Session, changed: Mapping[VoteKey, StandingVote], known: Collection[VoteKey]) -> None:
+    """Makes these votes stand, each of which leaves an event; `known` are those that have a row."""
     at = now()
-    added = [
-        {"id": new_id(), **_columns(key), "value": value, "updated_at": at}
-        for key, value in changed.items()
-        if key not in standing
-    ]
+    added = [{**_columns(key), **_row(vote), "updated_at": at} for key, vote in changed.items() if key not in known]
     insert_ignoring_conflicts(session.connection(), Vote, added)
-    for key, value in changed.items():
-        if key in standing:
-            session.execute(update(Vote).filter_by(**_columns(key)).values(value=value, updated_at=at))
-    events = [{"id": new_id(), **_columns(key), "value": value, "at": at} for key, value in changed.items()]
+    for key, vote in changed.items():
+        if key in known:
+            session.execute(update(Vote).filter_by(id=vote.id).values(**_row(vote), updated_at=at))
+    events = [{"id": new_id(), **_columns(key), "value": vote.value, "at": at} for key, vote in changed.items()]
     insert_ignoring_conflicts(session.connection(), VoteEvent, events)
-    return set(changed)
 
 
-def standing_votes(session: Session, keys: Sequence[VoteKey]) -> dict[VoteKey, int]:
+def standing_votes(session: Session, keys: Sequence[VoteKey]) -> dict[VoteKey, StandingVote]:
     """Every vote that stands on the messages of these keys, retracted ones (0) included."""
-    found: dict[VoteKey, int] = {}
-    sql = 'SELECT message_hmac, rater_hmac, value FROM "vote" WHERE app_id = {mark} AND message_hmac {in_values}'
+    found: dict[VoteKey, StandingVote] = {}
+    sql = (
+        'SELECT message_hmac, rater_hmac, id, value, reason, source, at, sealed_comment FROM "vote" '
+        "WHERE app_id = {mark} AND message_hmac {in_values}"
+    )
     for app in {key.app_id for key in keys}:
         messages = sorted({key.message_hmac for key in keys if key.app_id == app})
-        for message, rater, value in fetch_where_in(session.connection(), sql, messages, app):
-            found[VoteKey(app, message, rater)] = value
+        for message, rater, id, value, reason, source, at, sealed in fetch_where_in(
+            session.connection(), sql, messages, app
+        ):
+            comment = None if sealed is None else bytes(sealed)
+            found[VoteKey(app, message, rater)] = StandingVote(id, value, reason, source, _time(at), comment)
     return found
+
+
+def _row(vote: StandingVote) -> dict[str, Any]:
+    return {
+        "id": vote.id,
+        "value": vote.value,
+        "reason": vote.reason,
+        "source": vote.source,
+        "at": vote.at,
+        "sealed_comment": vote.sealed_comment,
+    }
+
+
+def _time(value: Any) -> datetime | None:
+    """A time as the driver gives it: SQLite's as text without a zone."""
+    if value is None:
+        return None
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def message_roles(session: Session, hashes: Sequence[str]) -> dict[str, str]:

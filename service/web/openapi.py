@@ -30,7 +30,7 @@ _EXAMPLE = {
         {"id": "m-2", "role": "assistant", "content": "The capital of Velmora is Tarsin."},
         {"id": "m-3", "role": "assistant", "content": "It is Osk.", "parent": "m-1"},
     ],
-    "votes": [{"message": "m-2", "value": "up", "rater": "u-4"}],
+    "votes": [{"message": "m-2", "value": "up", "user": "u-4", "reason": "right"}],
 }
 
 

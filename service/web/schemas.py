@@ -19,12 +19,13 @@ class Problem(BaseModel):
 
 class ItemStatus(BaseModel):
     """What became of one conversation: 201 stored, 200 known or appended to, 409 changed, 422 malformed, 500 for the one
-    of a list that could not be stored through no fault of its own."""
+    of a list that could not be stored through no fault of its own. `notes` say what was not kept, or will not be used."""
 
     id: str | None
     status: int
     result: Literal["created", "appended", "unchanged", "conflict", "invalid", "failed"]
     detail: str | None = None
+    notes: list[str] = []
 
 
 class LineProblem(BaseModel):
@@ -36,7 +37,10 @@ class LineProblem(BaseModel):
 
 
 class ImportSummary(BaseModel):
-    """Counts of a stream's lines, and the first 1,000 that were not stored."""
+    """Counts of a stream's lines, and the first 1,000 that were not stored; `notes` count what was not kept of others.
+
+    Nothing is learned from the new ones `without_consent`.
+    """
 
     created: int = 0
     appended: int = 0
@@ -45,6 +49,8 @@ class ImportSummary(BaseModel):
     invalid: int = 0
     failed: int = 0
     lines: int = 0
+    without_consent: int = 0
+    notes: dict[str, int] = {}
     problems: list[LineProblem] = []
 
 
@@ -74,6 +80,7 @@ class ComparisonStatus(BaseModel):
     rejected: str | None
     changed: bool
     pending: list[str] = []
+    notes: list[str] = []
 
 
 class VoteCounts(BaseModel):

@@ -39,7 +39,7 @@ class Turn:
     text: str
     parent: str | None
     served_by: str | None
-    complete: bool
+    state: str
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Live:
             found: dict[str, list[Turn]] = {}
             for row in rows:
                 text = key.unseal(row.sealed or b"", raw_place(row.id)).decode()
-                turn = Turn(row.id, row.client_hmac, row.role, text, row.parent_id, row.served_by, row.complete)
+                turn = Turn(row.id, row.client_hmac, row.role, text, row.parent_id, row.served_by, row.state)
                 found.setdefault(row.conversation_id, []).append(turn)
             return list(found.values())
 

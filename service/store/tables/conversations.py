@@ -62,6 +62,9 @@ class Message(SQLModel, table=True):
     position: int
     role: str
     served_by: str | None = None
-    complete: bool = True
-    digest: str = ""  # keyed by the person's key; covers parent, role and content
+    state: str = Field(default="complete", sa_column_kwargs={"server_default": "complete"})  # | unfinished | error
+    model: str | None = None  # what the sender calls the model that wrote it; ours are in served_by
+    occurred_at: datetime | None = None  # null: with its conversation
+    digest: str = ""  # keyed by the person's key; covers parent, role and what it says (service/ingest/body.py)
+    structured: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # sealed is JSON, not text
     sealed: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))

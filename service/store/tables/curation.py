@@ -17,6 +17,7 @@ class CleanMessage(SQLModel, table=True):
     message_id: str = Field(primary_key=True, foreign_key="message.id")
     revision: int = Field(primary_key=True)
     conversation_id: str = Field(foreign_key="conversation.id", index=True)
+    structured: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # sealed is JSON, not text
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     features: dict[str, Any] = json_column()
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Column, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.base import new_id, now
@@ -18,6 +18,10 @@ class Vote(SQLModel, table=True):
     message_hmac: str
     rater_hmac: str
     value: int  # 1 up, -1 down, 0 retracted
+    reason: str | None = None  # a tag; what people write is sealed
+    source: str = Field(default="person", sa_column_kwargs={"server_default": "person"})  # | judge | implicit
+    at: datetime | None = None  # when it was given, where its sender says so
+    sealed_comment: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))  # rater's key
     updated_at: datetime = Field(default_factory=now)
 
 
@@ -54,6 +58,7 @@ class Correction(SQLModel, table=True):
     corrected_message_id: str = Field(foreign_key="message.id", index=True)
     message_id: str = Field(foreign_key="message.id", unique=True)
     person_id: str = Field(foreign_key="person.id", index=True)
+    source: str = Field(default="person", sa_column_kwargs={"server_default": "person"})  # | judge | implicit
     at: datetime = Field(default_factory=now)
     retracted_at: datetime | None = None
     refused: str | None = None
@@ -70,6 +75,8 @@ class Comparison(SQLModel, table=True):
     first_hmac: str = Field(index=True)
     second_hmac: str = Field(index=True)
     value: int  # 1 the first is better, -1 the second is, 0 retracted
+    source: str = Field(default="person", sa_column_kwargs={"server_default": "person"})  # | judge | implicit
+    at: datetime | None = None  # when it was given, where its sender says so
     updated_at: datetime = Field(default_factory=now)
 
 

@@ -34,6 +34,8 @@ from service.web.schemas import (
     VoteCounts,
 )
 
+_NO_CONSENT = "stored without consent, so nothing will be learned from it; send it again with `consent`: true once this user agreed"
+_CONSENT_REFUSED = "stored with `consent`: false, so nothing will be learned from it"
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
 
@@ -55,7 +57,7 @@ async def store_conversations(request: Request) -> Response:
         return await _store_list(body, read, writer)
     given = await parse_aside(read, body)
     outcome = (await asyncio.wrap_future(writer.submit([given])))[0]
-    return _json(_item(outcome), outcome.status) if outcome.status < 400 else _refusal(outcome)
+    return _json(_item(outcome, given), outcome.status) if outcome.status < 400 else _refusal(outcome)
 
 
 @router.post("/import", summary="Store a stream of conversations, one JSON object per line", openapi_extra=NDJSON_BODY)
@@ -197,7 +199,7 @@ async def _store_list(body: bytes, read: Read, writer: Writer) -> Response:
     good = [given for given in rows if isinstance(given, Incoming)]
     outcomes = await asyncio.wrap_future(writer.submit(good)) if good else []
     stored = iter(outcomes)
-    return _json([_item(next(stored)) if isinstance(given, Incoming) else given for given in rows], 200)
+    return _json([_item(next(stored), given) if isinstance(given, Incoming) else given for given in rows], 200)
 
 
 def _read_list(body: bytes, read: Read) -> list[Incoming | dict[str, Any]]:
@@ -220,9 +222,19 @@ def _id_of(raw: bytes) -> str | None:
     return id[:256] if isinstance(id, str) else None
 
 
-def _item(outcome: Outcome) -> dict[str, Any]:
+def _item(outcome: Outcome, given: Incoming) -> dict[str, Any]:
     item: dict[str, Any] = {"id": outcome.id, "status": outcome.status, "result": outcome.result}
-    return item if outcome.detail is None else item | {"detail": outcome.detail}
+    if outcome.detail is not None:
+        item["detail"] = outcome.detail
+    elif notes := _notes(outcome, given):
+        item["notes"] = notes
+    return item
+
+
+def _notes(outcome: Outcome, given: Incoming) -> list[str]:
+    """What whoever sent it should know, though it is stored."""
+    unheard = outcome.result == "created" and given.consent is not True
+    return [*([_NO_CONSENT if given.consent is None else _CONSENT_REFUSED] if unheard else ()), *given.notes]
 
 
 def _refusal(outcome: Outcome) -> Response:
@@ -250,4 +262,10 @@ def _facts(conversation_id: str, row: Conversation) -> dict[str, Any]:
 
 def _import_summary(summary: Summary) -> ImportSummary:
     problems = [LineProblem(line=line, status=status, detail=detail) for line, status, detail in summary.problems]
-    return ImportSummary(**summary.counts, lines=summary.lines, problems=problems)
+    return ImportSummary(
+        **summary.counts,
+        lines=summary.lines,
+        without_consent=summary.without_consent,
+        notes=summary.notes,
+        problems=problems,
+    )

@@ -22,11 +22,14 @@ from service.ingest import (
     WholeComparisonIn,
     Writer,
     checked_id,
+    in_utc,
     parse_comparison,
     parse_correction,
     parse_retraction,
     parse_vote,
     prepare_comparison,
+    prepare_correction,
+    prepare_vote,
 )
 from service.ingest.stream import parse_aside
 from service.store.tables import now
@@ -44,8 +47,7 @@ _CORRECTIONS = "/messages/{message_id:path}/corrections"
 async def vote(message_id: str, request: Request, caller: IngestCaller, writer: WriterDep) -> VoteStatus:
     """One vote per message and user; a second replaces the first. Answers after COMMIT."""
     given = parse_vote(await request.body())
-    name = app_of(caller, given.app)
-    changed = await _vote(writer, NewVote(name, checked_id(message_id), given.user, 1 if given.value == "up" else -1))
+    changed = await _vote(writer, prepare_vote(given, checked_id(message_id), app_of(caller, given.app), now()))
     return VoteStatus(message=message_id, value=given.value, changed=changed)
 
 
@@ -82,7 +84,7 @@ async def correct(
     """A user's newest correction of a message counts; the same text again is 200. It is sealed, anonymized with the
     surrogates of its conversation, and may be voted on and compared by the id that is answered. After COMMIT."""
     given = await parse_aside(parse_correction, await request.body())
-    correction = NewCorrection(app_of(caller, given.app), checked_id(message_id), given.user, given.content)
+    correction = prepare_correction(given, checked_id(message_id), app_of(caller, given.app), now())
     outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
     response.status_code = outcome.status
     return CorrectionStatus(id=outcome.id, message=message_id, changed=outcome.result == "created")
@@ -112,21 +114,25 @@ async def take_back(
 async def compare(request: Request, response: Response, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
     """Of two answers to one message, by their ids, also before they are stored; or with prompt and answers in the
     body, which are stored as a conversation. One comparison per user and pair; a second replaces the first."""
-    given = await parse_aside(parse_comparison, await request.body())
+    given, notes = await parse_aside(parse_comparison, await request.body())
     comparison = _comparison(given, caller)
     stored = isinstance(given, WholeComparisonIn) and await _store_conversation(given, comparison.app, writer)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     changed = stored or outcome.result == "created"
     response.status_code = 201 if changed else 200
     return ComparisonStatus(
-        chosen=comparison.chosen, rejected=comparison.rejected, changed=changed, pending=list(outcome.pending)
+        chosen=comparison.chosen,
+        rejected=comparison.rejected,
+        changed=changed,
+        pending=list(outcome.pending),
+        notes=list(notes),
     )
 
 
 @router.delete("/comparisons", summary="Take a comparison back", tags=["comparisons"], openapi_extra=COMPARISON_BODY)
 async def take_comparison_back(request: Request, caller: IngestCaller, writer: WriterDep) -> ComparisonStatus:
     """With the body that stored it, whichever answer is called the chosen one; a conversation stored with it stays."""
-    given = await parse_aside(parse_comparison, await request.body())
+    given, _ = await parse_aside(parse_comparison, await request.body())
     comparison = replace(_comparison(given, caller), stands=False)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     return ComparisonStatus(chosen=None, rejected=None, changed=outcome.result == "created")
@@ -145,7 +151,8 @@ def _comparison(given: ComparisonChangeIn | WholeComparisonIn, caller: Caller) -
     app = app_of(caller, given.app)
     if isinstance(given, WholeComparisonIn):
         return prepare_comparison(given, app, now()).comparisons[0]
-    return NewComparison(app, given.chosen, given.rejected, given.user)
+    at = None if given.time is None else in_utc(given.time, now())
+    return NewComparison(app, given.chosen, given.rejected, given.user, at=at, source=given.source)
 
 
 async def _store_conversation(given: WholeComparisonIn, app: str, writer: Writer) -> bool:

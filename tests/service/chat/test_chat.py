@@ -292,7 +292,7 @@ def test_a_vote_on_the_reply_works_while_it_is_still_being_written(live: Live, c
     (messages,) = live.messages("cleo")
     with live.store.read() as session:
         votes = session.exec(select(Vote).where(Vote.message_hmac == messages[-1].hmac)).all()
-    assert [vote.value for vote in votes] == [1] and messages[-1].complete
+    assert [vote.value for vote in votes] == [1] and messages[-1].state == "complete"
 
 
 def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
@@ -302,7 +302,7 @@ def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
         for _ in range(8):
             next(lines)
     message = _last_message(live, "dora")
-    assert message.role == "assistant" and not message.complete and message.text
+    assert message.role == "assistant" and message.state == "unfinished" and message.text
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -389,7 +389,7 @@ def test_kill_9_of_the_engine_breaks_only_the_stream_in_flight(live: Live, clien
     live.wait_for_model("origin", not_pid=dead)
     assert client.chat.completions.create(model="champion", messages=HELLO, max_tokens=2).choices
     message = _last_message(live, "fred")
-    assert message.role == "assistant" and not message.complete
+    assert message.role == "assistant" and message.state == "unfinished"
 
 
 @pytest.mark.parametrize(("events", "status"), [([End(reason="stop", completion_tokens=1)], 200), ([], 502)])

@@ -45,7 +45,7 @@ def test_a_pair_is_compared_once_per_user_and_the_latest_counts(client: TestClie
     store(client)
     answers = [compare(client, *pair) for pair in (("a", "b"), ("a", "b"), ("b", "a"))]
     assert [answer.status_code for answer in answers] == [201, 200, 201]
-    assert answers[2].json() == {"chosen": "b", "rejected": "a", "changed": True, "pending": []}
+    assert answers[2].json() == {"chosen": "b", "rejected": "a", "changed": True, "pending": [], "notes": []}
     assert compare(client, "a", "b", user="u-2").status_code == 201
     assert values(client) == [1, 1] and values(client, ComparisonEvent) == [1, 1, 1]
 
@@ -67,6 +67,7 @@ def test_a_comparison_that_names_an_unknown_answer_says_which_is_missing(client:
         "rejected": "typo",
         "changed": True,
         "pending": ["typo"],
+        "notes": [],
     }
 
 

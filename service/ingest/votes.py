@@ -1,0 +1,117 @@
+"""Votes made true in the writer's transaction: which of them change what stands, and the comments sealed beside them.
+
+A second vote of a person on a message replaces the first. The same thumb again without a reason or a comment keeps
+those that stand; a judge's or an implicit vote never takes the place of what the person gave.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlmodel import Session
+
+from service.ingest.feedback import add_raters, open_people
+from service.ingest.prepare import NewVote, Outcome
+from service.ingest.rows import vote_key
+from service.store import people
+from service.store.tables import new_id
+from service.store.votes import StandingVote, VoteKey, message_roles, record_votes, standing_votes
+from service.vault import PersonKey, Vault, comment_place
+
+
+def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> list[Outcome]:
+    """What became of each vote; one on a message that is not stored yet is kept for it."""
+    apps = people.app_ids(session, {vote.app for vote in given})
+    keys = [vote_key(vault, apps[vote.app], vote) for vote in given]
+    roles = message_roles(session, sorted({key.message_hmac for key in keys}))
+    asked = {key: vote for key, vote in zip(keys, given, strict=True) if _is_answer(roles, key)}
+    votes = Votes(session, vault, asked)
+    outcomes = []
+    for vote, key in zip(given, keys, strict=True):
+        if not _is_answer(roles, key):
+            sentence = f"this is a {roles[key.message_hmac]} message; vote on an assistant's"
+            outcomes.append(Outcome(vote.message, "invalid", sentence))
+        else:
+            outcomes.append(Outcome(vote.message, "created" if votes.take(key, vote) else "unchanged"))
+    votes.write()
+    return outcomes
+
+
+def _is_answer(roles: Mapping[str, str], key: VoteKey) -> bool:
+    return roles.get(key.message_hmac, "assistant") == "assistant"
+
+
+class Votes:
+    """Votes on the messages of these keys, taken one after the other and then written."""
+
+    def __init__(self, session: Session, vault: Vault, asked: Mapping[VoteKey, NewVote]) -> None:
+        self._session, self._vault, self._asked = session, vault, asked
+        self._standing = standing_votes(session, list(asked))
+        self._known = frozenset(self._standing)
+        self._changed: dict[VoteKey, StandingVote] = {}
+        self._keys: dict[tuple[str, str], PersonKey] = {}
+
+    def record(self) -> None:
+        """Takes and writes all of them."""
+        for key, vote in self._asked.items():
+            self.take(key, vote)
+        self.write()
+
+    def take(self, key: VoteKey, vote: NewVote) -> bool:
+        """Whether the vote changes what stands."""
+        stands = self._standing.get(key)
+        after = self._after(key, stands, vote)
+        if after is None or after == stands:
+            return False
+        self._standing[key] = self._changed[key] = after
+        return True
+
+    def write(self) -> None:
+        """Stores what changed."""
+        if self._changed:
+            add_raters(self._session, self._vault, {(key.app_id, key.rater_hmac) for key in self._changed})
+            record_votes(self._session, self._changed, self._known)
+
+    def _after(self, key: VoteKey, stands: StandingVote | None, vote: NewVote) -> StandingVote | None:
+        """What stands after a vote; None if that is what stood before."""
+        if stands is None and vote.value == 0:
+            return None
+        if stands is not None and stands.value and stands.source == "person" and vote.source != "person":
+            return None
+        id = new_id() if stands is None else stands.id
+        if stands is None or stands.value != vote.value:
+            comment = self._seal(key, id, vote.comment) if vote.comment and vote.value else None
+            return StandingVote(id, vote.value, vote.reason if vote.value else None, vote.source, vote.at, comment)
+        if vote.value == 0:
+            return None
+        return replace(
+            stands,
+            reason=vote.reason or stands.reason,
+            source=vote.source,
+            at=vote.at or stands.at,
+            sealed_comment=self._newest_comment(key, stands, vote),
+        )
+
+    def _newest_comment(self, key: VoteKey, stands: StandingVote, vote: NewVote) -> bytes | None:
+        """The comment that stands if none is given, or the same."""
+        opener = self._key_of(key) if vote.comment else None
+        if vote.comment is None or opener is None:
+            return stands.sealed_comment
+        if stands.sealed_comment is not None:
+            before = opener.unseal(stands.sealed_comment, comment_place(stands.id))
+            if before == vote.comment.encode():
+                return stands.sealed_comment
+        return self._seal(key, stands.id, vote.comment)
+
+    def _seal(self, key: VoteKey, id: str, comment: str) -> bytes | None:
+        """None where the person's key is lost: their thumb counts without what they wrote."""
+        opener = self._key_of(key)
+        return None if opener is None else opener.seal(comment.encode(), comment_place(id))
+
+    def _key_of(self, key: VoteKey) -> PersonKey | None:
+        """The key of whoever votes; whoever comments is a person from then on."""
+        who = key.app_id, key.rater_hmac
+        if who not in self._keys:
+            rater = {key.rater_hmac}
+            opened = open_people(self._session, self._vault, key.app_id, rater, rater)
+            self._keys |= {(key.app_id, hmac): person for hmac, (_, person) in opened.items()}
+        return self._keys.get(who)
