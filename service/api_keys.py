@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_urlsafe
@@ -149,6 +150,7 @@ def check_listen(host: str, keys_exist: bool) -> None:
         )
 
 
+@lru_cache(maxsize=128)
 def is_loopback(host: str) -> bool:
     """True for localhost and the addresses of this machine's own loopback."""
     if host.lower() == "localhost":

@@ -1,5 +1,6 @@
 """The way in: checks what apps send, and stores it before anybody is told so."""
 
+from service.ingest.arrivals import Arrivals
 from service.ingest.parse import (
     Malformed,
     checked_id,
@@ -31,6 +32,7 @@ from service.ingest.writer import Writer
 __all__ = [
     "DEFAULT_APP",
     "MAX_BATCH",
+    "Arrivals",
     "ComparisonChangeIn",
     "Incoming",
     "Malformed",

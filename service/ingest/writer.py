@@ -5,6 +5,7 @@ the same however many requests wait for it (FACTS section 5: four times the thro
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -29,6 +30,7 @@ from service.vault import Vault
 
 MAX_GROUP_ROWS = 5_000
 MAX_WAITING_CHARACTERS = 256 << 20
+MAX_PATIENCE_SECONDS = 0.005
 _log = structlog.get_logger(__name__)
 
 
@@ -69,6 +71,8 @@ class Writer:
         self._store, self._vault, self._max_waiting = store, vault, max_waiting
         self._jobs: deque[_Job] = deque()
         self._waiting = self._characters = 0
+        self._wanted = 1  # jobs for which the thread is woken
+        self._expected, self._patience_seconds = 1, 0.0
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="ingest-writer", daemon=True)
@@ -143,7 +147,8 @@ class Writer:
             self._jobs.append(job)
             self._waiting += size
             self._characters += characters
-            self._changed.notify()
+            if len(self._jobs) >= self._wanted:
+                self._changed.notify()
         return job.done
 
     def _run(self) -> None:
@@ -159,6 +164,7 @@ class Writer:
         """The jobs of the next transaction; empty when closing and drained."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closing)
+            self._gather()
             group: list[_Job] = []
             rows = 0
             while self._jobs and (not group or rows + self._jobs[0].rows <= MAX_GROUP_ROWS):
@@ -166,12 +172,25 @@ class Writer:
                 group.append(self._jobs.popleft())
             return group
 
+    def _gather(self) -> None:
+        """Waits for as many as were under way when the last group was done: their next ones are on their way.
+
+        Half as long as that commit took at most, so that nobody waits long for who does not come; alone not at all.
+        """
+        self._wanted = self._expected
+        self._changed.wait_for(lambda: len(self._jobs) >= self._wanted or self._closing, self._patience_seconds)
+        self._wanted = 1
+
     def _commit(self, group: Sequence[_Job]) -> None:
+        started = time.monotonic()
         try:
             results = self._try(group)
         except Exception as error:  # whatever it was, each waiting request must hear of it
             self._answer_failure(group, error)
             return
+        with self._changed:
+            self._expected = len(group) + len(self._jobs)
+            self._patience_seconds = min((time.monotonic() - started) / 2, MAX_PATIENCE_SECONDS)
         for job, outcomes in zip(group, results, strict=True):
             job.done.set_result(outcomes)
 

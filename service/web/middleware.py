@@ -8,6 +8,7 @@ anything a user wrote.
 import time
 from dataclasses import dataclass
 from secrets import token_hex
+from typing import Self
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -18,6 +19,7 @@ from service.web.limits import IMPORT_PATH, body_limit
 from service.web.problems import CLIENT_LEFT, problem
 
 MAX_HELD_BYTES = 256 << 20
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 _log = structlog.get_logger("web")
 
 
@@ -28,16 +30,20 @@ class Held:
     most: int
     bytes: int = 0
 
+    @classmethod
+    def at_least(cls, max_body_bytes: int) -> Self:
+        """Of none yet, with room for one of the largest bodies at least."""
+        return cls(max(MAX_HELD_BYTES, max_body_bytes))
+
 
 class Guard:
     """Wraps the app. `max_body_bytes` is what a conversation may have; other routes take less (limits.py).
 
-    `max_held_bytes` is what all bodies together may hold that are not answered yet.
+    `held` counts all bodies together that are not answered yet, those of another Guard as well where two share it.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_held_bytes: int = MAX_HELD_BYTES) -> None:
-        self._app, self._max_body_bytes = app, max_body_bytes
-        self._held = Held(max(max_held_bytes, max_body_bytes))
+    def __init__(self, app: ASGIApp, max_body_bytes: int, held: Held) -> None:
+        self._app, self._max_body_bytes, self._held = app, max_body_bytes, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, bounded and logged."""
@@ -60,8 +66,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int | None, held: Held) -> None:
         self._receive, self._send, self._limit, self._held = receive, send, limit, held
-        self._declared = dict(scope["headers"]).get(b"content-length", b"0")
-        self._hint = f", or stream it to {IMPORT_PATH}" if IMPORT_PATH.startswith(scope["path"]) else ""
+        self._scope = scope
         self._received = 0
         self._left = self._complete = False
         self.status = 0
@@ -73,8 +78,8 @@ class _Exchange:
 
     async def receive(self) -> Message:
         """The next piece of the body, while it is within what the route and all of them together may hold."""
-        if self._limit is not None and self._declared.isdigit() and int(self._declared) > self._limit:
-            raise self._too_large()
+        if self._limit is not None and not self._received:
+            self._check_declared(self._limit)
         message = await self._receive()
         self._left = self._left or message["type"] == "http.disconnect"
         if self._limit is not None:  # a stream holds no more than its lines
@@ -84,6 +89,11 @@ class _Exchange:
     def let_go(self) -> None:
         """The body is read, and what was made of it is the writer's to bound."""
         self._held.bytes -= self._received
+
+    def _check_declared(self, limit: int) -> None:
+        declared = next((value for name, value in self._scope["headers"] if name == b"content-length"), b"0")
+        if declared.isdigit() and int(declared) > limit:
+            raise self._too_large()
 
     def _hold(self, size: int, limit: int) -> None:
         self._received += size
@@ -97,10 +107,9 @@ class _Exchange:
         """Passes a piece of the answer on, and notes its status."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = list(message.get("headers", []))
-            if all(name != b"x-content-type-options" for name, _ in headers):
-                headers.append((b"x-content-type-options", b"nosniff"))
-            message["headers"] = headers
+            headers = message.get("headers", [])
+            if _NOSNIFF not in headers:
+                message["headers"] = [*headers, _NOSNIFF]
         await self._send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._complete = not self._left
@@ -108,7 +117,8 @@ class _Exchange:
     def _too_large(self) -> HTTPException:
         # what FastAPI passes on unchanged; any other exception here becomes a 400
         most = f"the body is larger than {self._limit} bytes, the most that this route takes"
-        return HTTPException(413, f"{most}; send less{self._hint}")
+        hint = f", or stream it to {IMPORT_PATH}" if IMPORT_PATH.startswith(self._scope["path"]) else ""
+        return HTTPException(413, f"{most}; send less{hint}")
 
 
 async def _answer_unexpected(error: Exception, scope: Scope, exchange: _Exchange) -> None:

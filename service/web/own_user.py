@@ -6,6 +6,7 @@ GET / HTTP/1.0, Host: 127.0.0.1:8600                                  no: nginx'
 POST without a JSON body, whatever its Origin                         no: any web page can send that unasked
 """
 
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -16,11 +17,13 @@ from service.web.peers import our_user, user_of
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADER = "x-perennial"
 _FORWARDING = (
-    "cdn-loop", "client-ip", "fastly-client-ip", "forwarded", "proxy-connection", "remote-addr", "true-client-ip", "via",
-    "x-client-ip", "x-cluster-client-ip", "x-host", "x-original-host", "x-original-url", "x-proxyuser-ip", "x-real-ip",
-    "x-rewrite-url", "x-scheme", "x-url-scheme",
+    b"cdn-loop", b"client-ip", b"fastly-client-ip", b"forwarded", b"proxy-connection", b"remote-addr", b"true-client-ip",
+    b"via", b"x-client-ip", b"x-cluster-client-ip", b"x-host", b"x-original-host", b"x-original-url", b"x-proxyuser-ip",
+    b"x-real-ip", b"x-rewrite-url", b"x-scheme", b"x-url-scheme",
 )  # fmt: skip
-_FORWARDING_FAMILIES = ("cf-", "x-forwarded", "x-amzn-", "x-appengine-", "x-azure-", "x-envoy-", "tailscale-")
+_FORWARDING_FAMILIES = (
+    b"cf-", b"x-forwarded", b"x-amzn-", b"x-appengine-", b"x-azure-", b"x-envoy-", b"tailscale-"
+)  # fmt: skip
 # what a page may send to another site without being asked first (Fetch standard: CORS-safelisted content types)
 _UNASKED_BODIES = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 _KEY = "make a key with `perennial keys create`"
@@ -49,9 +52,9 @@ def _remote(request: Request) -> str | None:
     host = request.headers.get("host", "")
     if _origin(f"//{host}") is None:
         return f"at http://127.0.0.1, and this was sent to {host[:80]!r}"
-    for name in request.headers:
+    for name, _ in request.scope["headers"]:  # as they came, in small letters: this is looked at in every request
         if name in _FORWARDING or name.startswith(_FORWARDING_FAMILIES):
-            return f"and the header {name[:80]!r} says that a proxy forwards for somebody else"
+            return f"and the header {name[:80].decode('latin-1')!r} says that a proxy forwards for somebody else"
     if request.scope.get("http_version") == "1.0":
         return "and HTTP/1.0 is what proxies speak"
     return None
@@ -67,25 +70,30 @@ def _other_user(request: Request) -> str | None:
 
 def _other_page(request: Request) -> str | None:
     """Whether a browser sends this for a page that is not ours: another site, or another port of this machine."""
-    headers, ours = request.headers, (request.url.scheme, request.headers.get("host", "").lower())
+    headers = request.headers
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-    if origin is not None and _origin(origin) != ours:
+    if not _is_ours(origin, request):
         return "and this was sent by another web page"
     if request.method not in SAFE:
-        referer = headers.get("referer")
-        if site not in ("same-origin", "none") or (referer is not None and _origin(referer) != ours):
+        if site not in ("same-origin", "none") or not _is_ours(headers.get("referer"), request):
             return "and this was sent by another web page"
     elif site in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
         return "and this was read by another web page"
     return None
 
 
+def _is_ours(url: str | None, request: Request) -> bool:
+    """Whether a page's URL, if one is named, is one of this server's, by the name that the request asks for."""
+    return url is None or _origin(url) == (request.url.scheme, request.headers.get("host", "").lower())
+
+
 def _was_meant(request: Request) -> bool:
     """Whether no page could have sent this without the browser asking us first, which we always refuse."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return HEADER in request.headers or kind not in _UNASKED_BODIES
+    return kind not in _UNASKED_BODIES or HEADER in request.headers
 
 
+@lru_cache(maxsize=128)
 def _origin(url: str) -> tuple[str, str] | None:
     """Scheme, and name with port, of a URL of this machine's own loopback; None for any other."""
     try:

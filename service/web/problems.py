@@ -106,11 +106,20 @@ def retry_after(status: int) -> dict[str, str]:
 
 def register(app: FastAPI) -> None:
     """Makes the app answer every error as a problem; what is none of these is the Guard's (middleware.py)."""
-    app.add_exception_handler(PerennialError, _perennial_error)
-    app.add_exception_handler(SQLAlchemyError, _database_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
+    for kind, handle in _HANDLERS:
+        app.add_exception_handler(kind, handle)
+
+
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """The problem for an error of a route that FastAPI does not know of.
+
+    Raises:
+        Exception: this one, where it is none of those that are answered.
+    """
+    handle = next((handle for kind, handle in _HANDLERS if isinstance(error, kind)), None)
+    if handle is None:
+        raise error
+    return await handle(request, error)
 
 
 def about_database(error: SQLAlchemyError) -> PerennialError:
@@ -210,3 +219,12 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
 
 async def _gone(_request: Request, _error: Exception) -> JSONResponse:
     return problem(400, "the request broke off before its end; what was not answered was not stored")
+
+
+_HANDLERS: tuple[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]], ...] = (
+    (PerennialError, _perennial_error),
+    (SQLAlchemyError, _database_error),
+    (HTTPException, _http_error),
+    (RequestValidationError, _validation_error),
+    (ClientDisconnect, _gone),
+)

@@ -1,6 +1,5 @@
 """POST /v1/conversations, POST /v1/conversations/import, GET /v1/conversations/{id}."""
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from pipelines.errors import NotFound, PerennialError
 from pipelines.text import shorten
-from service.ingest import Incoming, Outcome, Writer, split_list
+from service.ingest import Arrivals, Incoming, Outcome, Writer, split_list
 from service.ingest.stream import Read, Summary, parse_aside, reader, store_stream
 from service.store import comparisons, conversations, corrections, curation, fates, votes
 from service.store.comparisons import StandingComparison
@@ -51,12 +50,13 @@ async def store_conversations(request: Request) -> Response:
     fail the others. The same conversation again is 200, with further messages 200, with changed text 409."""
     caller = await authenticate_ingest(request)
     writer: Writer = request.app.state.writer
+    arrivals: Arrivals = request.app.state.arrivals
     body = await request.body()
     read = reader(lambda named: app_of(caller, named))
     if body.lstrip()[:1] == b"[":
-        return await _store_list(body, read, writer)
+        return await _store_list(body, read, writer, arrivals)
     given = await parse_aside(read, body)
-    outcome = (await asyncio.wrap_future(writer.submit([given])))[0]
+    [outcome] = await arrivals.of(writer.submit([given]))
     return _json(_item(outcome, given), outcome.status) if outcome.status < 400 else _refusal(outcome)
 
 
@@ -194,10 +194,10 @@ def _correction(
     }
 
 
-async def _store_list(body: bytes, read: Read, writer: Writer) -> Response:
+async def _store_list(body: bytes, read: Read, writer: Writer, arrivals: Arrivals) -> Response:
     rows = await run_in_threadpool(_read_list, body, read)
     good = [given for given in rows if isinstance(given, Incoming)]
-    outcomes = await asyncio.wrap_future(writer.submit(good)) if good else []
+    outcomes = await arrivals.of(writer.submit(good)) if good else []
     stored = iter(outcomes)
     return _json([_item(next(stored), given) if isinstance(given, Incoming) else given for given in rows], 200)
 

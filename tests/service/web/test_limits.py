@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from service.web.limits import IMPORT_PATH, SMALL_BYTES, body_limit
-from service.web.middleware import Guard
+from service.web.middleware import Guard, Held
 from tests.factories import conversation
 
 MOST = 32 << 20
@@ -150,7 +150,7 @@ def test_millions_of_values_cost_little_before_they_are_refused(
 
 
 def test_many_large_bodies_at_once_are_told_to_come_again() -> None:
-    app = Guard(_reads_all, max_body_bytes=1_000, max_held_bytes=2_500)
+    app = Guard(_reads_all, max_body_bytes=1_000, held=Held(2_500))
 
     async def at_once() -> list[int]:
         transport = httpx.ASGITransport(app)
