@@ -14,7 +14,52 @@ from pipelines.errors import ModelError
 NOTHING = "-"
 _POSITION = re.compile(r"^[BIESLUM][-_](?=.{2})|(?<=.{2})[-_][BIESLUM]$")
 _PERSON = frozenset(
-    ["per", "person", "persons", "ps", "psname", "pers", "people", "name", "names", "pername", "personname", "privateperson", "human", "individual", "givenname", "givennames", "firstname", "forename", "middlename", "surname", "surnames", "lastname", "familyname", "maidenname", "nickname", "fullname", "nameperson", "namegiven", "namefamily", "namefirst", "namelast", "namestudent", "namepatient", "namemedicalprofessional", "patient", "patientname", "doctor", "doctorname", "staff", "hcw", "customername", "人名", "인물", "사람"]
+    [
+        "per",
+        "person",
+        "persons",
+        "ps",
+        "psname",
+        "pers",
+        "people",
+        "name",
+        "names",
+        "pername",
+        "personname",
+        "privateperson",
+        "human",
+        "individual",
+        "givenname",
+        "givennames",
+        "firstname",
+        "forename",
+        "middlename",
+        "surname",
+        "surnames",
+        "lastname",
+        "familyname",
+        "maidenname",
+        "nickname",
+        "fullname",
+        "nameperson",
+        "namegiven",
+        "namefamily",
+        "namefirst",
+        "namelast",
+        "namestudent",
+        "namepatient",
+        "namemedicalprofessional",
+        "patient",
+        "patientname",
+        "doctor",
+        "doctorname",
+        "staff",
+        "hcw",
+        "customername",
+        "人名",
+        "인물",
+        "사람",
+    ]
 )
 
 

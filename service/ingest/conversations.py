@@ -67,6 +67,7 @@ class _Wave:
             here = [work for work in wave if work.app == app]
             known |= conversations.stored_by_hash(self.session, app, [work.hmac for work in here])
             keys |= self._person_keys(app, here, known)
+        people.send_keys(self.session)
         new = [hmac for work in wave if work.hmac not in known for hmac in work.messages]
         self.taken |= conversations.taken_hashes(self.session, new)
         outcomes = []

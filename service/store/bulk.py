@@ -27,10 +27,10 @@ def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], row
         for name, change in zip(columns, convert, strict=True)
     ]
     if connection.dialect.name == "sqlite":
-        with _cursor(connection) as cursor:
+        with cursor_of(connection) as cursor:
             cursor.executemany(_sqlite_insert(table, columns), list(zip(*by_column, strict=True)))
     else:
-        with _cursor(connection) as cursor:
+        with cursor_of(connection) as cursor:
             cursor.execute(_postgresql_insert(table, columns), tuple(by_column))
 
 
@@ -47,13 +47,13 @@ def fetch_where_in(connection: Connection, sql: str, values: Sequence[str], *bef
     else:
         text = sql.format(in_values="= ANY(%s)", mark="%s")
         parameters = (*before, list(values))
-    with _cursor(connection) as cursor:
+    with cursor_of(connection) as cursor:
         cursor.execute(text, parameters)
         return list(cursor.fetchall())
 
 
 @contextmanager
-def _cursor(connection: Connection) -> Iterator[Any]:
+def cursor_of(connection: Connection) -> Iterator[Any]:
     """The driver's own cursor in the connection's transaction; its errors come out as SQLAlchemy's, without values.
 
     A group commit runs a dozen statements whose text never changes: SQLAlchemy's part would be most of their cost.

@@ -10,17 +10,17 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
 from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, delete, insert, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine
 
 from pipelines.errors import Busy
-from service.store.bulk import fetch_where_in
+from service.store.bulk import cursor_of, fetch_where_in
 
 _CHUNK = 5_000
 _LOCK = 0x7065_0100
@@ -44,6 +44,7 @@ class KeyStore:
         self._opened: Engine | None = None
         self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
+        self._thread: ThreadPoolExecutor | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -84,6 +85,13 @@ class KeyStore:
         with self._reading() as connection:
             return {row[0]: bytes(row[1]) for row in fetch_where_in(connection, sql, people)}
 
+    def add_soon(self, keys: Mapping[str, bytes]) -> "Future[None]":
+        """`add` in a thread of its own; done once they are committed."""
+        with self._opening:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="key-store")
+            return self._thread.submit(self.add, keys)
+
     def add(self, keys: Mapping[str, bytes]) -> None:
         """Stores wrapped keys by person, committed when this returns; one that is there already stays.
 
@@ -93,10 +101,10 @@ class KeyStore:
         if not keys:
             return
         self._refuse_other_file()
-        dialect = sqlite if self.is_sqlite else postgresql
-        rows = [{"person_id": person, "wrapped": wrapped} for person, wrapped in keys.items()]
-        with self._writing() as connection:
-            connection.execute(dialect.insert(_keys).on_conflict_do_nothing(), rows)
+        marks = "?, ?" if self.is_sqlite else "%s, %s"
+        sql = f'INSERT INTO "person_key" (person_id, wrapped) VALUES ({marks}) ON CONFLICT DO NOTHING'
+        with self._writing() as connection, cursor_of(connection) as cursor:
+            cursor.executemany(sql, list(keys.items()))
 
     def delete(self, people: Iterable[str]) -> int:
         """Deletes the keys of these people; returns how many there were."""
@@ -148,7 +156,9 @@ class KeyStore:
         return None if at is None else datetime.fromisoformat(at)
 
     def close(self) -> None:
-        """Ends its connections."""
+        """Ends its connections, and its thread once that has stored what it took."""
+        if self._thread is not None:
+            self._thread.shutdown()
         if self._opened is not None:
             self._opened.dispose()
 
@@ -188,6 +198,37 @@ class KeyStore:
     def _writing(self) -> Iterator[Connection]:
         with self._engine.connect().execution_options(perennial_write=True) as connection, connection.begin():
             yield connection
+
+
+class NewKeys:
+    """Keys of people who are new in one transaction: stored before its rows are, or beside them while they are written."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._keys: dict[str, bytes] = {}
+        self._kept: dict[str, bytes] = {}
+        self._storing: list[Future[None]] = []
+
+    def add(self, keys: Mapping[str, bytes]) -> None:
+        """Notes wrapped keys by person."""
+        self._keys.update(keys)
+        self._kept.update(keys)
+
+    def of(self, people: Iterable[str]) -> dict[str, bytes]:
+        """The wrapped keys of those of these people who are new."""
+        return {person: self._keys[person] for person in people if person in self._keys}
+
+    def send(self) -> None:
+        """Begins to store what was noted, whatever becomes of the rows: a key without them opens nothing."""
+        if self._kept:
+            self._storing.append(self._store.add_soon(self._kept))
+            self._kept = {}
+
+    def store(self) -> None:
+        """Returns once all are committed, so that the rows may be. Raises like KeyStore.add."""
+        self._store.add(self._kept)
+        for storing in self._storing:
+            storing.result()
 
 
 def _identity_of(path: Path) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from sqlalchemy import or_, union_all
 from sqlmodel import Session, col, func, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
-from service.store.keystore import KeyStore
+from service.store.keystore import KeyStore, NewKeys
 from service.store.tables import (
     App,
     Comparison,
@@ -70,14 +70,21 @@ def add_people(session: Session, app: str, people: Mapping[str, tuple[str, bytes
 
 def add_keys(session: Session, keys: Mapping[str, bytes]) -> None:
     """Stores wrapped keys by person, before the session's transaction is committed."""
-    session.info["new_keys"].update(keys)
+    new: NewKeys = session.info["new_keys"]
+    new.add(keys)
+
+
+def send_keys(session: Session) -> None:
+    """Begins to store the keys that were added, so that the transaction waits less for them at its end."""
+    new: NewKeys = session.info["new_keys"]
+    new.send()
 
 
 def wrapped_keys(session: Session, people: Sequence[str]) -> dict[str, bytes]:
     """The wrapped keys of those of these people who were not forgotten."""
-    new: Mapping[str, bytes] = session.info["new_keys"]
+    new: NewKeys = session.info["new_keys"]
     stored: KeyStore = session.info["keys"]
-    found = {id: new[id] for id in people if id in new}
+    found = new.of(people)
     return found | stored.wrapped([id for id in people if id not in found])
 
 

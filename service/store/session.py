@@ -24,7 +24,7 @@ from alembic import command
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
 from service.store.erasure_list import ErasureList
-from service.store.keystore import KeyStore
+from service.store.keystore import KeyStore, NewKeys
 from service.store.limits import POOL_SECONDS, connect_with_limits
 from service.store.locks import check_locks
 
@@ -211,11 +211,12 @@ def checked_url(database_url: str, name: str = "PERENNIAL_DATABASE_URL") -> URL:
 
 def _session(connection: Connection, keys: KeyStore) -> Iterator[Session]:
     """A session that knows the key store; `new_keys` in its `info` gathers the keys of people who are new."""
-    info: dict[str, Any] = {"keys": keys, "new_keys": {}}
+    new_keys = NewKeys(keys)
+    info: dict[str, Any] = {"keys": keys, "new_keys": new_keys}
     with Session(bind=connection, expire_on_commit=False, autoflush=True, info=info) as session:
         yield session
         session.flush()
-        keys.add(info["new_keys"])
+        new_keys.store()
 
 
 def _make_private(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
