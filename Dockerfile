@@ -5,6 +5,7 @@ WORKDIR /srv/perennial
 ENV CMAKE_ARGS="-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF" PERENNIAL_HOME=/var/lib/perennial
 COPY pyproject.toml constraints.txt Makefile README.md ./
 COPY .ci .ci
+COPY client client
 COPY service service
 COPY pipelines pipelines
 COPY alembic alembic

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt .ci/setup.py 2>/dev/null | cksum | cut -d' ' -f1)
+STAMP := $(VENV)/.ready-$(shell cat pyproject.toml client/pyproject.toml constraints.txt .ci/setup.py 2>/dev/null | cksum | cut -d' ' -f1)
 RECIPE ?= data/recipes/tiny.yaml
 EXIT ?=
 MONTHS ?= 2
@@ -17,7 +17,7 @@ export OMP_WAIT_POLICY ?= passive
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt .ci/setup.py
+$(STAMP): pyproject.toml client/pyproject.toml constraints.txt .ci/setup.py
 	@sh .ci/tools $(PYTHON)
 	@echo "Setting up $(VENV): about 7 minutes on two cores the first time, most of it compiling llama.cpp"
 	@$(PYTHON) .ci/setup.py $(VENV)

@@ -51,7 +51,7 @@ def main(venv: Path) -> None:
     set_up_llama_cpp(venv, python, pins[ENGINE])
     pip(
         "Installing everything else (about a minute the first time)",
-        *(python, "install", "-c", "constraints.txt", "-e", ".[all]"),
+        *(python, "install", "-c", "constraints.txt", "-e", "./client", "-e", ".[all]"),
     )
 
 

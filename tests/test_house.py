@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-SIDES = ("pipelines", "service")
+SIDES = ("pipelines", "service", "client/perennial")
 MAX_LINES = 350
 
 
@@ -31,7 +31,7 @@ def drawn(side: str) -> dict[str, set[str]]:
             rooms[names[0].rstrip("/")] = set(names[1:])
         else:
             rooms["."] |= set(names)
-    return rooms
+    return {name: modules for name, modules in rooms.items() if modules}
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -85,7 +85,7 @@ def fetch_here(arguments: dict[str, Any]) -> dict[str, Any]:
             RevisionNotFoundError,
         )
     except ImportError as error:
-        raise MissingDependency("`hub: true` needs huggingface_hub: pip install 'perennial[train]'") from error
+        raise MissingDependency("`hub: true` needs huggingface_hub: pip install 'perennial-service[train]'") from error
     model, revision = arguments["model"], arguments["revision"]
     try:
         try:

@@ -42,5 +42,5 @@ def needed_packages() -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingDependency(
-            f"training needs the package '{error.name}', which is not installed: pip install 'perennial[train]'"
+            f"training needs the package '{error.name}', which is not installed: pip install 'perennial-service[train]'"
         ) from error

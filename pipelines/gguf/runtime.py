@@ -59,7 +59,7 @@ def llama() -> Any:
         library: Any = importlib.import_module("llama_cpp")
     except ImportError as error:
         raise MissingDependency(
-            f"GGUF models need llama-cpp-python: pip install 'perennial[gguf]' ({error})"
+            f"GGUF models need llama-cpp-python: pip install 'perennial-service[gguf]' ({error})"
         ) from error
     _keep_log(library)
     library.llama_backend_init()

@@ -31,7 +31,7 @@ for module in (processes, data, rounds, models, admin):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        print(f"perennial {version('perennial')}")
+        print(f"perennial {version('perennial-service')}")
         raise typer.Exit
 
 

@@ -119,7 +119,7 @@ class Wheel:
 
     def _take_in(self, month: int) -> None:
         with self.clock.step(f"import {month}"):
-            came = import_month(self._service.api, SAMPLES / f"month-{month}.ndjson", self._console)
+            came = import_month(self._service.url, SAMPLES / f"month-{month}.ndjson", self._console)
             self._console.print(f"Month {month} comes in over HTTP: {came}")
         with self.clock.step(f"curate {month}"):
             wait_for_curation(self._settings, self._console)

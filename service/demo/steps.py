@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
+from perennial.client import Client
 from pipelines.errors import PerennialError
 from pipelines.recipe import Recipe
 from service.demo.processes import Service
@@ -23,7 +24,7 @@ from service.store.session import migrate, open_store
 from service.store.tables import ServedForm
 from service.vault import open_vault
 
-_BATCH_LINES = 100
+_IMPORT_SECONDS = 120
 _CURATION_SECONDS = 600
 
 
@@ -38,21 +39,24 @@ def prepare_origin(settings: Settings, recipe: Recipe) -> str:
         store.close()
 
 
-def import_month(api: httpx.Client, path: Path, console: Console) -> str:
-    """Posts a month's conversations as NDJSON, some lines at a time, with a progress bar; the counts in words."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    totals: dict[str, int] = {}
-    with open_progress(console) as shown:
-        for start in range(0, len(lines), _BATCH_LINES):
-            part = "\n".join(lines[start : start + _BATCH_LINES]) + "\n"
-            answer = (
-                api.post("/v1/conversations/import", content=part.encode(), headers=_NDJSON).raise_for_status().json()
-            )
-            for key, value in answer.items():
-                if isinstance(value, int):
-                    totals[key] = totals.get(key, 0) + value
-            shown.update("import", min(len(lines), start + _BATCH_LINES), len(lines))
-    return ", ".join(f"{value} {key}" for key, value in totals.items() if value)
+def import_month(url: str, path: Path, console: Console) -> str:
+    """Hands a month's conversations over with the client, as an app does, with a progress bar; the counts in words.
+
+    Raises:
+        PerennialError: some were not stored.
+    """
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    deadline = time.monotonic() + _IMPORT_SECONDS
+    with Client(url) as client, open_progress(console) as shown:
+        for row in rows:
+            client.conversation(**row)
+        while not client.flush(0.2) and time.monotonic() < deadline:
+            shown.update("import", client.status().delivered, len(rows))
+        counts = client.status()
+        shown.update("import", counts.delivered, len(rows))
+    if counts.delivered < len(rows):
+        raise PerennialError(f"of {len(rows)} conversations {counts.delivered} were stored, {counts.rejected} rejected")
+    return f"{counts.delivered} conversations stored"
 
 
 def wait_for_curation(settings: Settings, console: Console) -> None:
@@ -142,6 +146,3 @@ def _until_served(api: httpx.Client, body: dict[str, Any], seconds: float = 60) 
         if answer.is_success or time.monotonic() > deadline:
             return answer.raise_for_status()
         time.sleep(0.2)
-
-
-_NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -68,7 +68,9 @@ def _spine() -> RunRound:
     try:
         return cast(RunRound, importlib.import_module("pipelines.round").run_round)
     except ImportError as error:
-        missing = f"rounds need the package '{error.name}', which is not installed: pip install 'perennial[all]'"
+        missing = (
+            f"rounds need the package '{error.name}', which is not installed: pip install 'perennial-service[all]'"
+        )
         raise MissingDependency(missing) from error
 
 

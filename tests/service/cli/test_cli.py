@@ -236,7 +236,7 @@ def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_package(perennial) -> None:  # type: ignore[no-untyped-def]
-    assert perennial("--version").output == f"perennial {version('perennial')}\n"
+    assert perennial("--version").output == f"perennial {version('perennial-service')}\n"
 
 
 LONG = "a-recipe-with-a-long-name-as-people-give-them-r0001-a1"

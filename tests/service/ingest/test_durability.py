@@ -1,12 +1,5 @@
 """The running server: nothing that was sent is on disk in plain. (Kills lose nothing: tests/test_storm.py.)"""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +9,7 @@ from service.settings import Settings
 from service.store.session import open_store
 from service.vault import open_vault
 from tests.factories import conversation
+from tests.service.process import serving
 
 JSON = {"Content-Type": "application/json"}
 PLANTED = (
@@ -27,40 +21,6 @@ PLANTED = (
     "meta-planted",
     "rater-planted",
 )
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real server process over the settings' database, its log beside it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    known = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
-    own = {"PERENNIAL_HOME": str(settings.home), "PERENNIAL_DATABASE_URL": settings.database_url}
-    program = (
-        "import asyncio; from service.settings import load_settings; from service.web.server import run_server; "
-        f"asyncio.run(run_server(load_settings(), '127.0.0.1', {port}))"
-    )
-    with (settings.home / "server.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-c", program], env=known | own, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, process)
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 150
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/healthz", trust_env=False, timeout=10).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not start")
 
 
 @pytest.mark.parametrize("stop", ["killed", "terminated"])

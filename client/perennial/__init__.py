@@ -1,0 +1,1 @@
+"""What an app needs of Perennial: `perennial.client`. The service itself is the distribution `perennial-service`."""
