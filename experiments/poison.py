@@ -30,7 +30,7 @@ from pipelines.feedback.pairs import build_preferences
 from pipelines.feedback.weigh import weigh
 from pipelines.mixture.preference_text import preference_examples
 from pipelines.recipe import Feedback, PerUser, Select
-from pipelines.records import FeedbackFate, MessageKey, RatedConversation, RatedMessage, Rating
+from pipelines.records import Body, FeedbackFate, MessageKey, RatedConversation, RatedMessage, Rating
 from pipelines.tokenizer import ChatTokenizer
 from tiny.tasks import CLOSINGS
 from tiny.world import Language
@@ -170,5 +170,5 @@ class _Texts:
     def lost(self) -> Sequence[FeedbackFate]:
         return ()
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        return {key: self._texts[key] for key in keys}
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        return {key: Body(content=self._texts[key]) for key in keys}

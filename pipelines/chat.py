@@ -21,6 +21,7 @@ from pipelines.errors import ModelError
 
 _MARKER = re.compile(r"<\|(?=[^|<>]{1,64}\|>)")
 _WORDS = re.compile(r"[\w\s]+")
+_SPACED = re.compile("[A-Za-z\u00c0-\u024f\u0370-\u052f]")  # letters of scripts that put blanks between words
 
 Escape = Callable[[str], str]
 """Message text to text in which no control token stands."""
@@ -126,6 +127,29 @@ def render_masked(
         done = head + answer
     pieces.append((whole[len(done) :], False))
     return [(text, mark) for text, mark in pieces if text]
+
+
+def find_masked(text: str, masked: Iterable[str]) -> list[tuple[int, int]]:
+    """Where one of these words stands in a text, in text order: what stands for something else gets no loss.
+
+    A word of letters is found only as a whole; in Hangul and other scripts without blanks a particle may follow.
+    """
+    words = {unicodedata.normalize("NFC", word) for word in masked if word}
+    if not words:
+        return []
+    return [match.span() for match in _masked_pattern(frozenset(words)).finditer(text)]
+
+
+@functools.lru_cache(maxsize=256)
+def _masked_pattern(words: frozenset[str]) -> re.Pattern[str]:
+    longest_first = sorted(words, key=lambda word: (-len(word), word))
+    return re.compile("|".join(_whole(word) for word in longest_first))
+
+
+def _whole(word: str) -> str:
+    before = r"(?<![^\W\d_])" if _SPACED.match(word[0]) else ""
+    behind = rf"(?!{_SPACED.pattern})" if _SPACED.match(word[-1]) else ""
+    return f"{before}{re.escape(word)}{behind}"
 
 
 def without_generation_markers(template: str) -> str:

@@ -40,7 +40,11 @@ class Conversation(Record):
 
 
 class Features(Record):
-    """What curation measured on one clean message (shares are of letters, 0 to 1)."""
+    """What curation measured on one clean message (shares are of letters, 0 to 1).
+
+    `surrogates` are the places in the clean text where something else stood; `replaced` says of an answer that it
+    says something else than was said, so that nothing may be learnt from it (pipelines.curate.altered).
+    """
 
     characters: int
     words: int
@@ -49,6 +53,8 @@ class Features(Record):
     zlib_ratio: float | None
     bigram_score: float | None
     entities: Mapping[str, int]
+    surrogates: tuple[tuple[int, int], ...] = ()
+    replaced: bool = False
 
 
 class CleanMessage(Record):
@@ -162,6 +168,8 @@ class RatedMessage(Record):
     complete: bool = True
     ratings: tuple[Rating, ...] = ()
     corrects: Correction | None = None
+    surrogates: tuple[str, ...] = ()
+    replaced: bool = False
 
 
 class RatedConversation(Record):
@@ -184,11 +192,23 @@ class RatedConversation(Record):
 
 
 class Turn(Record):
-    """One turn of an example. `trained` marks the assistant turns that get loss."""
+    """One turn of an example. `trained` marks the assistant turns that get loss, but on the words `masked`."""
 
     role: Role
     content: str
     trained: bool = False
+    masked: tuple[str, ...] = ()
+
+
+class Body(Record):
+    """What a clean message says: its text, and the words in it that stand for others."""
+
+    content: str
+    masked: tuple[str, ...] = ()
+
+    def turn(self, role: Role, trained: bool = False) -> Turn:
+        """The turn that this message is."""
+        return Turn(role=role, content=self.content, trained=trained, masked=self.masked)
 
 
 class Example(Record):
@@ -260,7 +280,7 @@ class PreferenceItem(Record):
 
 
 class PreferenceExample(Record):
-    """A preference item with its text; lives in memory and in scratch only."""
+    """A preference item with its text; lives in memory and in scratch only. The words `masked` of its answers do not count."""
 
     id: str
     kind: Literal["pair", "labelled"]
@@ -270,6 +290,7 @@ class PreferenceExample(Record):
     chosen: str | None
     rejected: str | None
     weight: float = 1.0
+    masked: tuple[str, ...] = ()
 
 
 class FeedbackFate(Record):
@@ -297,8 +318,8 @@ class Corpus(Protocol):
         """Every curated conversation, in one consistent read, oldest first."""
         ...
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        """The clean text of these message revisions; raises Cancelled if a person was erased meanwhile."""
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        """What these message revisions say; raises Cancelled if a person was erased meanwhile."""
         ...
 
     def outcomes(self) -> Mapping[str, int]:

@@ -13,13 +13,13 @@ What is read of a model folder:
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from pipelines.chat import AddedToken, escape_markers, escape_of, render, render_masked
+from pipelines.chat import AddedToken, escape_markers, escape_of, find_masked, render, render_masked
 from pipelines.errors import ModelError
 from pipelines.recipe import Base
 from pipelines.records import Record, Turn
@@ -70,6 +70,22 @@ def check_policy(base: Base, folder: Path) -> tuple[str, ...]:
     )
 
 
+class Encoded(NamedTuple):
+    """A chat as ids: `mask` says which get loss, `answer` which belong to a trained answer, masked words included."""
+
+    ids: list[int]
+    mask: list[bool]
+    answer: list[bool]
+
+    def cut(self, max_tokens: int) -> "Encoded":
+        """Up to the last trained answer that fits whole; unchanged when all fits, empty when none does."""
+        if len(self.ids) <= max_tokens:
+            return self
+        ends = [place for place in range(1, max_tokens + 1) if self.answer[place - 1] and not self.answer[place]]
+        end = ends[-1] if ends else 0
+        return Encoded(self.ids[:end], self.mask[:end], self.answer[:end])
+
+
 class ChatTokenizer:
     """Renders chats with a model's own template and tokenizes them; safe to share between threads.
 
@@ -93,32 +109,37 @@ class ChatTokenizer:
         added = self._tokenizer.get_added_tokens_decoder().values()
         self.escape = escape_of(AddedToken(token.content, token.special) for token in added)
 
-    def encode(self, messages: Sequence[Mapping[str, str]], trained: Sequence[bool]) -> tuple[list[int], list[bool]]:
-        """The ids of the whole chat and, for each, whether it gets loss.
+    def encode(
+        self, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], masked: Iterable[str] = ()
+    ) -> Encoded:
+        """The ids of the whole chat and, for each, whether it gets loss; the words `masked` get none.
 
         The ids are those of the rendered text in one piece, as serving sees it. A token that reaches over the
-        edge of a trained answer gets no loss.
+        edge of a trained answer, or of a masked word, gets no loss.
         """
         pieces = render_masked(self.template, messages, trained, escape=self.escape, **self.named)
-        encoding = self._tokenizer.encode("".join(text for text, _ in pieces), add_special_tokens=False)
+        text = "".join(text for text, _ in pieces)
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
         starts, marks, ends = _spans(pieces)
-        mask = []
+        answer = []
         for start, end in encoding.offsets:
             piece = bisect_right(starts, start) - 1
-            mask.append(marks[piece] and start < end <= ends[piece])
-        return list(encoding.ids), mask
+            answer.append(marks[piece] and start < end <= ends[piece])
+        words = find_masked(text, masked)
+        return Encoded(list(encoding.ids), _without(answer, encoding.offsets, words), answer)
 
-    def encode_turns(self, turns: Sequence[Turn], max_tokens: int | None = None) -> tuple[list[int], list[bool]]:
+    def encode_turns(self, turns: Sequence[Turn], max_tokens: int | None = None) -> Encoded:
         """`encode` for the turns of an example, cut after the last trained answer that fits whole into `max_tokens`.
 
-        Both lists are empty when none fits.
+        All lists are empty when none fits.
         """
-        ids, mask = self.encode(as_messages(turns), [turn.trained for turn in turns])
-        return (ids, mask) if max_tokens is None else cut_to_whole_answers(ids, mask, max_tokens)
+        masked = {word for turn in turns if turn.trained for word in turn.masked}
+        whole = self.encode(as_messages(turns), [turn.trained for turn in turns], masked)
+        return whole if max_tokens is None else whole.cut(max_tokens)
 
     def count_trained(self, turns: Sequence[Turn], max_tokens: int | None = None) -> int:
         """How many tokens get loss: answers marked `trained` that fit, with their end-of-turn markers."""
-        return sum(self.encode_turns(turns, max_tokens)[1])
+        return sum(self.encode_turns(turns, max_tokens).mask)
 
     def can_render(self, turns: Sequence[Turn]) -> bool:
         """Whether the template takes this chat and lets its trained answers be told from the rest."""
@@ -182,15 +203,6 @@ class ChatTokenizer:
         return None if text is None else self._tokenizer.token_to_id(text)
 
 
-def cut_to_whole_answers(ids: list[int], mask: list[bool], max_tokens: int) -> tuple[list[int], list[bool]]:
-    """Ids and mask up to the last trained answer that fits whole; unchanged when all fits, empty when none does."""
-    if len(ids) <= max_tokens:
-        return ids, mask
-    ends = [place for place in range(1, max_tokens + 1) if mask[place - 1] and not mask[place]]
-    end = ends[-1] if ends else 0
-    return ids[:end], mask[:end]
-
-
 def as_messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
     """Turns as the dicts that chat templates read."""
     return [{"role": turn.role, "content": turn.content} for turn in turns]
@@ -203,6 +215,17 @@ def _spans(pieces: Sequence[tuple[str, bool]]) -> tuple[list[int], list[bool], l
         position += len(text)
         ends.append(position)
     return starts, [mark for _, mark in pieces], ends
+
+
+def _without(marks: Sequence[bool], offsets: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]]) -> list[bool]:
+    """The marks without those of tokens that overlap one of these words; offsets and words in text order."""
+    left = list(marks)
+    for first, last in words:
+        place = bisect_right(offsets, first, key=lambda offset: offset[1])
+        while place < len(offsets) and offsets[place][0] < last:
+            left[place] = False
+            place += 1
+    return left
 
 
 def _load(path: Path) -> Tokenizer:

@@ -13,7 +13,16 @@ from typing import NamedTuple, TypeVar
 from sqlmodel import Session
 
 from pipelines.errors import Cancelled
-from pipelines.records import Comparison, Correction, FeedbackFate, MessageKey, RatedConversation, RatedMessage, Rating
+from pipelines.records import (
+    Body,
+    Comparison,
+    Correction,
+    FeedbackFate,
+    MessageKey,
+    RatedConversation,
+    RatedMessage,
+    Rating,
+)
 from service.store import comparisons, corpus, corrections, fates, people
 from service.store.comparisons import StandingComparison
 from service.store.corpus import StoredVote
@@ -71,13 +80,13 @@ class StoreCorpus:
         assert self._lost is not None
         return self._lost
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        """The clean text of these message revisions.
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        """What these message revisions say.
 
         Raises:
             Cancelled: the text is gone, because its person was erased after the snapshot.
         """
-        found: dict[MessageKey, str] = {}
+        found: dict[MessageKey, Body] = {}
         with self._store.read() as session:
             opened = PersonKeys(self._vault, people.wrapped_key, session)
             for chunk in _chunks(keys):
@@ -198,12 +207,13 @@ def _rated_message(
     key: TextKey, message: Message, clean: CleanMessage, votes: _Votes | None, corrects: Correction | None
 ) -> RatedMessage:
     ratings = votes.ratings if votes else ()
+    text = _open(key, clean)
     return RatedMessage.model_validate(
         {
             "key": MessageKey(message=message.id, revision=clean.revision),
             "role": message.role,
             "parent": message.parent_id,
-            "text": _open(key, clean),
+            "text": text,
             "up": sum(one.value > 0 for one in ratings),
             "down": sum(one.value < 0 for one in ratings),
             "mixing": clean.features.get("mixing", 0.0),
@@ -211,23 +221,32 @@ def _rated_message(
             "complete": message.state == "complete",
             "ratings": ratings,
             "corrects": corrects,
+            "surrogates": _surrogates(clean, text),
+            "replaced": clean.features.get("replaced", False),
         }
     )
 
 
-def _unsealed(session: Session, people: PersonKeys, keys: Sequence[MessageKey]) -> dict[MessageKey, str]:
+def _unsealed(session: Session, people: PersonKeys, keys: Sequence[MessageKey]) -> dict[MessageKey, Body]:
     wanted = set(keys)
     texts = {}
     for clean, person, writer in corpus.clean_texts(session, (key.message for key in keys)):
         named = MessageKey(message=clean.message_id, revision=clean.revision)
         key = people.of_text(person, writer) if named in wanted else None
         if key is not None:
-            texts[named] = _open(key, clean)
+            text = _open(key, clean)
+            texts[named] = Body(content=text, masked=_surrogates(clean, text))
     return texts
 
 
 def _open(key: TextKey, clean: CleanMessage) -> str:
     return key.unseal(clean.sealed, clean_place(clean.message_id, clean.revision)).decode()
+
+
+def _surrogates(clean: CleanMessage, text: str) -> tuple[str, ...]:
+    """The words of a clean text that stand for others, each once; none of what was curated before their places were kept."""
+    places = clean.features.get("surrogates", ())
+    return tuple(dict.fromkeys(text[start:end] for start, end in places))
 
 
 def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from pipelines.artifacts import Attempt
 from pipelines.context import Journal, StageContext
-from pipelines.records import Corpus, FeedbackFate, MessageKey, RatedConversation, Record
+from pipelines.records import Body, Corpus, FeedbackFate, MessageKey, RatedConversation, Record
 from pipelines.stages.runner import StageRunner
 
 Made = TypeVar("Made", bound=BaseModel)
@@ -27,7 +27,7 @@ class _NoText:
     def candidates(self) -> Iterator[RatedConversation]:
         return iter(())
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
         return {}
 
     def outcomes(self) -> Mapping[str, int]:

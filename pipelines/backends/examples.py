@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.artifacts import read_records
 from pipelines.errors import TrainingError
 from pipelines.records import Example
-from pipelines.tokenizer import ChatTokenizer, cut_to_whole_answers
+from pipelines.tokenizer import ChatTokenizer
 
 IGNORED = -100
 _ANCHOR_SOURCES = ("general", "coding", "reasoning")
@@ -88,9 +88,9 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
 
 def _encode(example: Example, tokenizer: ChatTokenizer, max_tokens: int) -> tuple[EncodedExample | None, bool]:
     """The example, if an answer of it fits, and whether it was cut."""
-    whole, whole_mask = tokenizer.encode_turns(example.turns)
-    ids, mask = cut_to_whole_answers(whole, whole_mask, max_tokens)
+    whole = tokenizer.encode_turns(example.turns)
+    ids, mask, _ = whole.cut(max_tokens)
     if not any(mask):
         return None, False
     labels = tuple(id if on else IGNORED for id, on in zip(ids, mask, strict=True))
-    return EncodedExample(example.id, tuple(ids), labels, example.source in _ANCHOR_SOURCES), len(ids) < len(whole)
+    return EncodedExample(example.id, tuple(ids), labels, example.source in _ANCHOR_SOURCES), len(ids) < len(whole.ids)

@@ -23,21 +23,25 @@ Method = Literal["dpo", "kto", "bco"]
 
 @dataclass(frozen=True)
 class Answer:
-    """A prompt with one answer as ids, up to the answer's end-of-turn marker; labels are IGNORED outside the answer."""
+    """A prompt with one answer as ids, up to the answer's end-of-turn marker, and the place where the answer begins.
+
+    Labels are IGNORED outside the answer, and within it where a word stands for another.
+    """
 
     prompt: tuple[Turn, ...]
     ids: tuple[int, ...]
     labels: tuple[int, ...]
+    start: int
 
     @property
     def tokens(self) -> int:
-        """How many tokens the answer has, its end-of-turn marker included."""
+        """How many tokens of the answer count, its end-of-turn marker included."""
         return sum(label != IGNORED for label in self.labels)
 
     @property
     def prompt_ids(self) -> tuple[int, ...]:
         """The ids before the answer."""
-        return self.ids[: self.labels.count(IGNORED)]
+        return self.ids[: self.start]
 
 
 @dataclass(frozen=True)
@@ -95,16 +99,17 @@ def _item(example: PreferenceExample, tokenizer: ChatTokenizer) -> Item:
     texts = [text for text in (example.chosen, example.rejected) if text is not None]
     if len(texts) != (2 if example.kind == "pair" else 1):
         raise DataError(f"preference example {example.id} is of kind {example.kind} and has {len(texts)} answers")
-    answers = tuple(_answer(example.prompt, text, tokenizer) for text in texts)
+    answers = tuple(_answer(example.prompt, text, example.masked, tokenizer) for text in texts)
     return Item(example.id, answers, example.chosen is not None, example.weight)
 
 
-def _answer(prompt: Sequence[Turn], text: str, tokenizer: ChatTokenizer) -> Answer:
+def _answer(prompt: Sequence[Turn], text: str, masked: Sequence[str], tokenizer: ChatTokenizer) -> Answer:
     messages = [*as_messages(prompt), {"role": "assistant", "content": text}]
-    ids, mask = tokenizer.encode(messages, [False] * len(prompt) + [True])
-    end = max((place for place, on in enumerate(mask, 1) if on), default=0)
+    ids, mask, answer = tokenizer.encode(messages, [False] * len(prompt) + [True], masked)
+    places = [place for place, on in enumerate(answer) if on]
+    start, end = (places[0], places[-1] + 1) if places else (0, 0)
     labels = tuple(id if on else IGNORED for id, on in zip(ids[:end], mask[:end], strict=True))
-    return Answer(tuple(prompt), tuple(ids[:end]), labels)
+    return Answer(tuple(prompt), tuple(ids[:end]), labels, start)
 
 
 def _split(item: Item) -> list[Item]:

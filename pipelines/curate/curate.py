@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 
 from pipelines.chat import escape_markers
 from pipelines.curate import cluster, form, language, quality
+from pipelines.curate.altered import replaced_answers
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.detect import Detector, Span, merge
 from pipelines.curate.names import NameRules
 from pipelines.curate.ner import Finder, load_finders
 from pipelines.curate.normalise import normalise, tidy
 from pipelines.curate.recognizers.bounded import DetectionTimedOut
-from pipelines.curate.replace import replace, residue, with_placeholders, with_repeats
+from pipelines.curate.replace import places_of, replace, residue, with_placeholders, with_repeats
 from pipelines.curate.surrogate import Surrogates
 from pipelines.curate.topic import topic
 from pipelines.errors import InputError
@@ -65,6 +66,8 @@ class _Work:
     until: float
     found: dict[str, list[Span]] = field(default_factory=dict)
     clean: dict[str, str] = field(default_factory=dict)
+    surrogates: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    replaced: frozenset[str] = frozenset()
     steps: list[Step] = field(default_factory=list)
 
     def each_text(self) -> Iterator[tuple[str, str]]:
@@ -138,6 +141,7 @@ class Curator:
         ]
         if crowded := _too_much(conversation, work.found):
             return crowded
+        work.replaced = replaced_answers(conversation.messages, work.texts, work.found)
         self._replace(work, secret)
         left = self._left_over(work)
         if left:
@@ -165,7 +169,9 @@ class Curator:
         everything = "\n".join(normalise(text).text for text in work.texts.values())
         surrogates = Surrogates(secret, everything)
         for name, text in work.each_text():
-            work.clean[name] = escape_markers(replace(text, work.found[name], surrogates))
+            clean, words = replace(text, work.found[name], surrogates)
+            work.clean[name] = escape_markers(clean)
+            work.surrogates[name] = places_of(words, work.clean[name])
 
     def _left_over(self, work: _Work) -> list[str]:
         """Entity types of original values that still stand in the clean texts; a second look, for what the first replaced."""
@@ -230,6 +236,8 @@ def _clean_message(message: Message, work: _Work) -> CleanMessage:
         zlib_ratio=_rounded(quality.zlib_ratio(text)),
         bigram_score=_rounded(quality.bigram_score(text)),
         entities=_counts(work.found[message.id]),
+        surrogates=work.surrogates[message.id],
+        replaced=message.id in work.replaced,
     )
     return CleanMessage(id=message.id, role=message.role, parent=message.parent, text=text, features=features)
 

@@ -5,6 +5,7 @@ password shown twice is one secret. So all messages of a conversation are search
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,9 +31,25 @@ _SEARCHED = (
 )
 
 
-def replace(text: str, spans: Sequence[Span], surrogates: Surrogates) -> str:
-    """The text with each finding replaced by its surrogate; spans in text order, not overlapping."""
-    return _spliced(text, spans, (surrogates.of(span.entity, span.value) for span in spans))
+def replace(text: str, spans: Sequence[Span], surrogates: Surrogates) -> tuple[str, tuple[str, ...]]:
+    """The text with each finding replaced by its surrogate, and the surrogates; spans in text order, not overlapping."""
+    words = tuple(surrogates.of(span.entity, span.value) for span in spans)
+    return _spliced(text, spans, words), words
+
+
+def places_of(words: Sequence[str], clean: str) -> tuple[tuple[int, int], ...]:
+    """Where these surrogates stand in a clean text; they are in text order.
+
+    Raises:
+        ValueError: one of them is not there, so what must get no loss is not known.
+    """
+    places, done = [], 0
+    for word in words:
+        word = unicodedata.normalize("NFC", word)
+        start = clean.index(word, done)
+        done = start + len(word)
+        places.append((start, done))
+    return tuple(places)
 
 
 def with_placeholders(text: str, spans: Sequence[Span]) -> str:

@@ -38,6 +38,12 @@ _VOTE_FLAWS: tuple[Flaw, ...] = (
     ),
 )
 INCOMPLETE: Flaw = Rule("incomplete", "was cut off", lambda turn: not turn.message.complete)
+# Curation replaced what was asked about or answered: learnt, rejected or measured, it would be a falsehood.
+REPLACED: Flaw = Rule(
+    "replaced",
+    "no longer says what was said: names or numbers that it is about were replaced",
+    lambda turn: turn.message.replaced,
+)
 FORM_FLAWS: tuple[Flaw, ...] = (
     Rule("language_mixed", "mixes languages", lambda turn: turn.message.mixing > turn.select.language.max_mixing),
     Rule("response_too_short", "is shorter than allowed", lambda turn: turn.tokens < turn.select.response_tokens[0]),
@@ -49,9 +55,9 @@ _ECHO: Flaw = Rule(
     lambda turn: turn.select.feedback.echo and echoes_its_prompt(turn.message, turn.before),
 )
 # Echoes last, and of good answers only: that is the slowest to tell.
-FLAWS: tuple[Flaw, ...] = (*_VOTE_FLAWS, INCOMPLETE, *FORM_FLAWS, _ECHO)
+FLAWS: tuple[Flaw, ...] = (*_VOTE_FLAWS, INCOMPLETE, REPLACED, *FORM_FLAWS, _ECHO)
 # Those that are the reason against a conversation whose answers all have them.
-NAMED_FLAWS: tuple[Flaw, ...] = (*FORM_FLAWS, _ECHO)
+NAMED_FLAWS: tuple[Flaw, ...] = (REPLACED, *FORM_FLAWS, _ECHO)
 
 
 @dataclass(frozen=True)

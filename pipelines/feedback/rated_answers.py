@@ -94,8 +94,10 @@ class RatedAnswers:
         return first_against(RULES, NamedAnswers(candidate, len(names), there, self._select))
 
     def unreadable(self, *answers: Answer) -> str | None:
-        """The rule by which one of these cannot be read with its prompt: by nobody, or not whole by training."""
+        """The rule by which one of these cannot be read with its prompt: as it was said, by nobody, or not whole by training."""
         for answer in answers:
+            if answer.message.replaced:
+                return "answer_replaced"
             prompt = [Turn(role=message.role, content=message.text) for message in answer.before]
             if not self._renders([*prompt, Turn(role="assistant", content=answer.message.text, trained=True)]):
                 return "cannot_be_rendered"

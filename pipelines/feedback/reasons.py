@@ -6,6 +6,7 @@ for the rest, which no single rule decides.
 
 from collections.abc import Mapping
 
+from pipelines.feedback.lesson import REPLACED
 from pipelines.feedback.rated_answers import RULES as NAMING_RULES
 from pipelines.feedback.rated_answers import UNFIT
 from pipelines.feedback.select import RULES as SELECTION_RULES
@@ -46,6 +47,7 @@ SOURCES: Mapping[str, str] = {
 # What the steps of pair building (pipelines/feedback/pair_builder.py) find of several pieces together.
 PAIRING: Mapping[str, str] = {
     "cannot_be_rendered": "the base model's chat template cannot render the answer it speaks for behind its prompt",
+    "answer_replaced": f"the answer it speaks for {REPLACED.sentence}",
     "too_long": "the answer it speaks for and its prompt are longer than training reads (train.max_tokens)",
     "same_text": "both answers say the same",
     "tied": "as much speaks for the answer as against it",

@@ -5,7 +5,9 @@ items, nor on what was cached, nor on the size of the context.
 """
 
 import codecs
+import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.chat import Escape
+from pipelines.chat import Escape, find_masked
 from pipelines.errors import InputError
 from pipelines.gguf.check import verify_form
 from pipelines.gguf.runtime import Runtime, fingerprint
@@ -73,10 +75,12 @@ class GGUFScorer:
         """Token ids of a rendered prompt; markers in it are control tokens unless `special` is False."""
         return self._session.tokenize(text, special=special)
 
-    def loglikelihood(self, context_ids: Sequence[int], continuation_ids: Sequence[int]) -> tuple[float, bool]:
+    def loglikelihood(
+        self, context_ids: Sequence[int], continuation_ids: Sequence[int], counted: Sequence[bool] | None = None
+    ) -> tuple[float, bool]:
         """Sum of log p(continuation | context) in nats, and whether greedy decoding would write just that.
 
-        A context repeated by the next calls (the choices of one question) is computed once.
+        With `counted` only of those tokens of the continuation, though all of them are read. A context repeated by the next calls (the choices of one question) is computed once.
         """
         if not continuation_ids:
             raise InputError("an empty continuation has no likelihood")
@@ -88,7 +92,22 @@ class GGUFScorer:
             values, best = _scored(self._session.feed(part), rest[start + 1 : start + 1 + len(part)])
             total, greedy = np.concatenate([total, values]), np.concatenate([greedy, best])
         self._session.rewind(len(context_ids))
-        return float(total.sum()), bool(greedy.all())
+        chosen = slice(None) if counted is None else np.asarray(counted, dtype=bool)
+        return float(total[chosen].sum()), bool(greedy[chosen].all())
+
+    def unmasked(self, ids: Sequence[int], masked: Sequence[str]) -> list[bool]:
+        """Of each of these tokens whether it belongs to none of the words `masked`."""
+        pieces = [self._session.piece(token) for token in ids]
+        ends = list(itertools.accumulate(map(len, pieces)))
+        text = b"".join(pieces).decode(errors="replace")
+        counted = [True] * len(pieces)
+        for first, last in find_masked(text, masked):
+            start, end = len(text[:first].encode()), len(text[:last].encode())
+            for place in range(bisect_right(ends, start), len(pieces)):
+                if ends[place] - len(pieces[place]) >= end:
+                    break
+                counted[place] = False
+        return counted
 
     def distributions(
         self, context_ids: Sequence[int], continuation_ids: Sequence[int], places: Sequence[int]

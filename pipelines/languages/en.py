@@ -1,6 +1,6 @@
 """English: how it asks, states, denies, agrees and refuses."""
 
-from pipelines.languages.language import Language, patterns
+from pipelines.languages.language import Language, Naming, patterns
 
 _EMPTY_WORDS = frozenset(
     [
@@ -198,6 +198,37 @@ _TO_HELP = (
     r"(?:ful?fill?|complete|process|honou?r|accommodate|carry out) (?:this|that|your|the|such an?|these|those) (?:\w+ )?requests?)\b"
 )
 
+_NAMING = Naming(
+    introduces=(
+        r"\b(?:my (?:full |first |last )?name(?: is|'s|:)|name['’]?s|i am called|(?:call|called|named) me|i['’]?m|i am|this is|"
+        r"it['’]?s me,|yours(?: truly| sincerely)?,|signed,?|on behalf of)\s"
+    ),
+    hails=r"\b(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day)|welcome(?: back)?|greetings|thanks|thank you|sorry|sure|to),?\s",
+    closes=(
+        r"\b(?:(?:best|kind|warm|warmest|many)?\s?regards|best wishes|all the best|best|sincerely|yours(?: truly| sincerely| faithfully)?|"
+        r"respectfully(?: yours)?|cheers|thanks(?: again| so much| in advance)?|thank you|love|take care|cordially|signed)\b"
+    ),
+    concerns=r"\b(?:about|on|of|regarding|concerning)\s",
+    informs=(
+        r"(?:please\s)?(?:tell|give|describe|explain|summari[sz]e|compare|list|name|introduce|identify|define|discuss|state|outline|"
+        r"provide|write (?:a |an |the )?(?:\w+\s){0,3}(?:about|on|of|regarding)|can you (?:tell|explain|describe|give|name|list))\b"
+    ),
+    acts=(
+        r"(?:can|could|would|will|do) you (?:please |kindly |also |maybe |just )*(?!tell|explain|describe|name|list|say|know|give me"
+        r"|think|remember|identify|recall)\w+|(?:would|do) you mind"
+    ),
+    advises=(
+        r"\b(?:should|shall|must|ought) (?:i|we)\b|\bhelp me\b|"
+        r"\bhow (?:to|do i|do we|can i|can we) (?:tell|say|ask|reply|respond|answer|deal|handle|break|convince|approach|talk|explain)\b"
+    ),
+    asks_who=r"\b(?:who|whom|whose|who['’]?s)\b|\b(?:what|which)\b.{0,60}\b(?:names?|called|person|people|man|woman|player|author|singer|actor|actress|president|artist|band|director|scientist|king|queen|leader)\b|\bnames? of\b",
+    refers_back=r"\b(?:he|she|him|her|his|hers|they|them|their|(?:that|this|the same) (?:person|man|woman|guy|one|author|artist|actor|singer|player|president|band))\b",
+    invents=(
+        r"\b(?:write|draft|compose|create|make up|invent|tell|generate|rewrite|improve|continue|prepare)\b.{0,60}\b(?:e-?mails?|letters?|"
+        r"message|reply|invitation|stor(?:y|ies)|tale|poem|dialogue|screenplay|scene|characters?|fairy tale|note|cover letter|names for)\b|\b(?:role-?play|imagine|pretend)\b"
+    ),
+)
+
 ENGLISH = Language(
     code="en",
     letters="A-Za-z",
@@ -249,4 +280,5 @@ ENGLISH = Language(
     ),
     asks_for_json=patterns(r"\b(?:as|in|into|give|return|write|output|produce|make|valid)\b.{0,40}\bjson\b"),
     asks_for_python=patterns(r"\b(?:in|write|give|make|a)\b.{0,60}\bpython\b"),
+    naming=_NAMING,
 )

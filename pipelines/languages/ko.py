@@ -5,7 +5,7 @@ Particles and endings pile up on a word (`타르신은`, `타르신입니다`), 
 
 import re
 
-from pipelines.languages.language import Language, patterns
+from pipelines.languages.language import Language, Naming, patterns
 
 _EMPTY_WORDS = frozenset(
     [
@@ -94,6 +94,21 @@ _DENIED_AFTER = (
     r")"
 )
 
+_NAMING = Naming(
+    introduces=r"(?:제 이름은|내 이름은|이름은|성함은|저는|전|나는|난|제가|내가|저,|본인은|여기는)\s",
+    introduces_after=r"(?:이?라고|이?라) ?(?:합니다|해요|해|하는데|불러|부르)|(?:입니다|이에요|예요|이야|야)[.!~\s]*$",
+    hails=r"(?:안녕하세요|안녕하십니까|안녕|반갑습니다|반가워요|감사합니다|고마워요|죄송합니다|친애하는|존경하는|여보세요)[,.!~]*\s",
+    closes=r"(?:감사합니다|고맙습니다|안녕히 계세요|보낸 ?사람|발신|작성자)",
+    closes_after=r"\s?(?:드림|올림|배상|씀|보냄)",
+    concerns_after="에 ?대[해한]|에 ?관[해한]",
+    informs="",
+    acts=r"(?:번역|요약|수정|교정|작성|정리|추가|바꿔|고쳐|써|보내|만들어|다듬어)[가-힣 ]{0,8}(?:줄래|주실|주시겠|줄 수|주세요|줘|해\?)",
+    advises=r"제가|내가|저는 (?:어떻게|뭘|무엇을)|어떻게 (?:해야|하면|하죠|할까)|(?:할까요|될까요|해야 ?(?:하나|할까|되나))",
+    asks_who=r"누구|누가|누굴|누군|이름(?:은|이|을)?\s?(?:뭐|무엇|알려|말해)|어떤 (?:사람|인물|배우|가수|감독|선수)",
+    refers_back=r"(?<![가-힣])(?:그|그녀|그분|그들|걔|얘|이분|저분)(?:는|가|의|를|은|이|도|에게|한테)?(?![가-힣])|(?:그|이|저) (?:사람|분|인물|배우|가수|감독|선수|작가|여자|남자)",
+    invents=r"(?:이메일|메일|편지|메시지|문자|답장|초대장|이야기|동화|소설|시|대본|대화문|자기소개서)[을를]?\s.{0,10}(?:써|쓰|작성|만들|지어|다듬)",
+)
+
 KOREAN = Language(
     code="ko",
     letters="가-힣",
@@ -133,4 +148,5 @@ KOREAN = Language(
     ),
     asks_for_json=patterns(r"json\s*(?:으로|로|을|를|형식)"),
     asks_for_python=patterns(r"(?:파이썬|python)\s*(?:으로|로|함수|코드)"),
+    naming=_NAMING,
 )

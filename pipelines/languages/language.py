@@ -12,6 +12,38 @@ Patterns = tuple[re.Pattern[str], ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Naming:
+    """How a language speaks of persons and of what may be replaced; fragments, joined with those of the other languages.
+
+    Attributes:
+        introduces, introduces_after: what stands before, and behind, the name that speakers give themselves.
+        hails: what opens a greeting, before the name of whoever is greeted.
+        closes, closes_after: what stands before the name that signs a letter, and behind it.
+        concerns, concerns_after: what stands before, and behind, what a question or an order is about.
+        informs: orders that ask for facts, at the start of a sentence.
+        acts: requests in the form of a question for something to be done, which ask for no fact.
+        advises: questions about what the speakers should do themselves.
+        asks_who: questions whose answer is a person.
+        refers_back: words that stand for a person named before.
+        invents: orders whose answer is made up, or a letter: its persons are nobody's.
+    """
+
+    introduces: str = ""
+    introduces_after: str = ""
+    hails: str = ""
+    closes: str = ""
+    closes_after: str = ""
+    concerns: str = ""
+    concerns_after: str = ""
+    informs: str = ""
+    acts: str = ""
+    advises: str = ""
+    asks_who: str = ""
+    refers_back: str = ""
+    invents: str = ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Language:
     """One language. What it leaves out never matches.
 
@@ -32,6 +64,7 @@ class Language:
         denied_before, denied_after: what denies a name, up to it and from it on.
         denials, affirmations, refusals: openings of answers that deny, agree, decline to answer.
         asks_for_json, asks_for_python: requests for an answer in that form.
+        naming: how it speaks of persons.
     """
 
     code: str
@@ -61,6 +94,7 @@ class Language:
     refusals: Patterns = ()
     asks_for_json: Patterns = ()
     asks_for_python: Patterns = ()
+    naming: Naming = Naming()
 
     def is_in(self, text: str) -> bool:
         """Whether the text holds a letter of this language."""

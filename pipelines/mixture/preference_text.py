@@ -16,7 +16,7 @@ from pipelines.errors import DataError
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool, frozen_prompts
 from pipelines.mixture.quotas import Countable, repeated_draw
 from pipelines.recipe import Preference, Recipe
-from pipelines.records import Corpus, Example, MessageKey, Part, PreferenceExample, PreferenceItem, Record, Turn
+from pipelines.records import Body, Corpus, Example, MessageKey, Part, PreferenceExample, PreferenceItem, Record, Turn
 
 CountTokens = Callable[[Sequence[Turn]], int]
 _PARTS: tuple[Part, ...] = ("train", "dev", "heldout")
@@ -150,17 +150,19 @@ def _keys(item: PreferenceItem) -> list[MessageKey]:
     return [*(turn.key for turn in item.prompt), *answers]
 
 
-def _with_text(item: PreferenceItem, texts: Mapping[MessageKey, str]) -> PreferenceExample:
+def _with_text(item: PreferenceItem, texts: Mapping[MessageKey, Body]) -> PreferenceExample:
     try:
+        answers = [texts[key] for key in (item.chosen, item.rejected) if key is not None]
         return PreferenceExample(
             id=item.id,
             kind=item.kind,
             source=item.source,
             topic=item.topic,
             weight=item.weight,
-            prompt=tuple(Turn(role=turn.role, content=texts[turn.key]) for turn in item.prompt),
-            chosen=texts[item.chosen] if item.chosen else None,
-            rejected=texts[item.rejected] if item.rejected else None,
+            prompt=tuple(texts[turn.key].turn(turn.role) for turn in item.prompt),
+            chosen=texts[item.chosen].content if item.chosen else None,
+            rejected=texts[item.rejected].content if item.rejected else None,
+            masked=tuple(sorted({word for answer in answers for word in answer.masked})),
         )
     except KeyError as error:
         raise DataError(f"preference {item.id} needs {error.args[0]}, which no longer exists") from error

@@ -11,7 +11,7 @@ from typing import Literal
 from pipelines.artifacts import read_records, sha256_of, write_records
 from pipelines.errors import ArtifactError, DataError
 from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
-from pipelines.records import Corpus, Example, MessageKey, Record, Source, Turn, TurnKey
+from pipelines.records import Body, Corpus, Example, MessageKey, Record, Source, Turn, TurnKey
 
 _LINES_AT_A_TIME = 500
 
@@ -90,8 +90,8 @@ def _anchor_turns(line: PlanLine, anchors: Mapping[tuple[str, str], Anchor]) -> 
     return anchors[line.source, line.anchor or ""].trained_turns
 
 
-def _user_turns(line: PlanLine, texts: Mapping[MessageKey, str]) -> tuple[Turn, ...]:
-    return tuple(Turn(role=turn.role, content=texts[turn.key], trained=turn.trained) for turn in line.turns)
+def _user_turns(line: PlanLine, texts: Mapping[MessageKey, Body]) -> tuple[Turn, ...]:
+    return tuple(texts[turn.key].turn(turn.role, turn.trained) for turn in line.turns)
 
 
 def _write(

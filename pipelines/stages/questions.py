@@ -10,7 +10,7 @@ from pathlib import Path
 from pipelines.mixture.anchors import Pools, frozen_prompts
 from pipelines.mixture.preference_text import preference_examples
 from pipelines.recipe import GUARD_SUITE, Evaluate
-from pipelines.records import Corpus, Example, Part, Record, SnapshotItem, Turn
+from pipelines.records import Corpus, Example, Part, Record, SnapshotItem
 from pipelines.stages import snapshot
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.suites.folder import SuiteFolder
@@ -104,7 +104,7 @@ def held_out_examples(items: Sequence[SnapshotItem], corpus: Corpus, part: Part,
         Example(
             id=item.conversation,
             source=item.source or "new",
-            turns=tuple(Turn(role=turn.role, content=texts[turn.key], trained=turn.trained) for turn in item.turns),
+            turns=tuple(texts[turn.key].turn(turn.role, turn.trained) for turn in item.turns),
         )
         for item in chosen
     )

@@ -68,17 +68,20 @@ def score_heldout(
 def score_answer(scorer: GGUFScorer, example: Example, max_tokens: int = MAX_ANSWER_TOKENS) -> AnswerScores | None:
     """The scores of the example's last trained answer, or None if chat and answer exceed what the model reads.
 
-    The end-of-turn marker counts as a token of the answer, as it does in training.
+    The end-of-turn marker counts as a token of the answer, as it does in training; words that stand for others do not.
     """
     context, reference = split_reference(example)
     prompt = prompt_ids(scorer, context)
     answer = scorer.tokenize(answer_piece(scorer, context, reference))
     if not answer or len(prompt) + len(answer) >= scorer.max_length:
         return None
-    loglikelihood, _ = scorer.loglikelihood(prompt, answer)
+    counted = scorer.unmasked(answer, reference.masked)
+    if not any(counted):
+        return None
+    loglikelihood, _ = scorer.loglikelihood(prompt, answer, counted)
     written = scorer.generate(prompt, min(max_tokens, scorer.max_length - len(prompt)))
-    overlap = rouge(reference.content, written)
-    return AnswerScores(loglikelihood=loglikelihood, tokens=len(answer), **overlap)
+    overlap = rouge(*(without_masked(text, reference.masked) for text in (reference.content, written)))
+    return AnswerScores(loglikelihood=loglikelihood, tokens=sum(counted), **overlap)
 
 
 def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:
@@ -95,6 +98,13 @@ def answer_piece(scorer: GGUFScorer, context: Sequence[Turn], reference: Turn) -
     marks = [False] * len(context) + [True]
     pieces = chat.render_masked(template_of(scorer), messages, marks, escape=scorer.escape)
     return "".join(text for text, trained in pieces if trained)
+
+
+def without_masked(text: str, masked: Sequence[str]) -> str:
+    """The text without the words that stand for others."""
+    for start, end in reversed(chat.find_masked(text, masked)):
+        text = f"{text[:start]} {text[end:]}"
+    return text
 
 
 def rouge(reference: str, written: str) -> dict[str, float]:

@@ -92,13 +92,17 @@ def score_example(scorer: GGUFScorer, example: PreferenceExample, cluster: str =
     chosen, rejected = (_answer_ids(scorer, example.prompt, text) for text in (example.chosen, example.rejected))
     if len(prompt) + max(len(chosen), len(rejected)) >= scorer.max_length:
         return None
-    sums = [scorer.loglikelihood(prompt, ids)[0] if ids else None for ids in (chosen, rejected)]
+    counted = [scorer.unmasked(ids, example.masked) for ids in (chosen, rejected)]
+    sums = [
+        scorer.loglikelihood(prompt, ids, counts)[0] if ids else None
+        for ids, counts in zip((chosen, rejected), counted, strict=True)
+    ]
     return PreferenceScore(
         id=example.id,
         chosen=sums[0],
-        chosen_tokens=len(chosen),
+        chosen_tokens=sum(counted[0]),
         rejected=sums[1],
-        rejected_tokens=len(rejected),
+        rejected_tokens=sum(counted[1]),
         cluster=cluster,
     )
 

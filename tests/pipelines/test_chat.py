@@ -47,7 +47,7 @@ def tokenizer(request: pytest.FixtureRequest, tokenizer_folder: Path, plain_toke
 @pytest.mark.parametrize("name", CHATS)
 def test_ids_equal_those_of_the_rendered_text_in_one_piece(tokenizer: ChatTokenizer, name: str) -> None:
     chat = messages(name)
-    ids, mask = tokenizer.encode(chat, answers(chat))
+    ids, mask, _ = tokenizer.encode(chat, answers(chat))
     assert ids == tokenizer.text_ids(render(tokenizer.template, chat, escape=tokenizer.escape))
     assert len(mask) == len(ids)
 
@@ -68,7 +68,7 @@ def test_ids_equal_those_of_transformers(tokenizer: ChatTokenizer, tokenizer_fol
 @pytest.mark.parametrize("name", [name for name in CHATS if "line break" not in name])
 def test_the_mask_covers_each_answer_and_its_end_of_turn_and_nothing_else(tokenizer: ChatTokenizer, name: str) -> None:
     chat = messages(name)
-    ids, mask = tokenizer.encode(chat, answers(chat))
+    ids, mask, _ = tokenizer.encode(chat, answers(chat))
     covered = tokenizer.text([id for id, on in zip(ids, mask, strict=True) if on], keep_control_tokens=True)
     expected = [escape_markers(m["content"]) + "<|im_end|>" for m in chat if m["role"] == "assistant"]
     assert covered == "".join(expected)
@@ -81,7 +81,7 @@ def test_a_down_voted_turn_in_mid_conversation_gets_no_loss(tokenizer: ChatToken
         Turn(role="user", content="No."),
         Turn(role="assistant", content="The answer is 42.", trained=True),
     )
-    ids, mask = tokenizer.encode_turns(turns)
+    ids, mask, _ = tokenizer.encode_turns(turns)
     trained = [id for id, on in zip(ids, mask, strict=True) if on]
     assert tokenizer.text(trained, keep_control_tokens=True) == "The answer is 42.<|im_end|>"
     assert tokenizer.count_trained(turns) == len(trained)
@@ -90,16 +90,49 @@ def test_a_down_voted_turn_in_mid_conversation_gets_no_loss(tokenizer: ChatToken
 
 def test_a_token_that_reaches_over_the_edge_of_an_answer_gets_no_loss(tokenizer: ChatTokenizer) -> None:
     chat = messages("answer that begins with a line break")
-    ids, mask = tokenizer.encode(chat, [False, True])
+    ids, mask, _ = tokenizer.encode(chat, [False, True])
     covered = tokenizer.text([id for id, on in zip(ids, mask, strict=True) if on], keep_control_tokens=True)
     assert covered.lstrip("\n") == "b<|im_end|>"
+
+
+MASKED = (
+    ("Hi Kelly, thanks.", ("Kelly",), "Hi, thanks.<|im_end|>"),
+    ("Kelly Kemp", ("Kelly Kemp",), "<|im_end|>"),
+    ("See Kellys and Kelly", ("Kelly",), "See Kellys and<|im_end|>"),
+    ("이도현이 왔어요", ("이도현",), "이 왔어요<|im_end|>"),
+    ("mail [ID] now", ("[ID]",), "mail now<|im_end|>"),
+    ("Hi Cafe\u0301, so", ("Caf\u00e9",), "Hi, so<|im_end|>"),
+    ("nothing here", ("Kelly", ""), "nothing here<|im_end|>"),
+)
+
+
+@pytest.mark.parametrize(("text", "masked", "trained"), MASKED, ids=[str(place) for place in range(len(MASKED))])
+def test_words_that_stand_for_others_get_no_loss(
+    tokenizer: ChatTokenizer, text: str, masked: tuple[str, ...], trained: str
+) -> None:
+    turns = (
+        Turn(role="user", content=f"{text}?", masked=masked),
+        Turn(role="assistant", content=text, trained=True, masked=masked),
+    )
+    ids, mask, answer = tokenizer.encode_turns(turns)
+    counted = [id for id, on in zip(ids, mask, strict=True) if on]
+    left = tokenizer.text(counted, keep_control_tokens=True)
+    assert left.replace(" ", "") == trained.replace(" ", "") and sum(answer) >= sum(mask)
+
+
+def test_a_masked_word_in_an_answer_is_no_place_to_cut_it(tokenizer: ChatTokenizer) -> None:
+    text = "Dear Kelly, " + "all is well " * 30
+    turns = (Turn(role="user", content="hi"), Turn(role="assistant", content=text, trained=True, masked=("Kelly",)))
+    whole = tokenizer.encode_turns(turns)
+    assert tokenizer.encode_turns(turns, max_tokens=len(whole.ids) - 5).ids == []
+    assert sum(whole.answer) > sum(whole.mask)
 
 
 def test_an_overlong_chat_is_cut_after_its_last_whole_trained_answer(tokenizer: ChatTokenizer) -> None:
     long = Turn(role="assistant", content="Velmora " * 50, trained=True)
     turns = (Turn(role="user", content="hi"), Turn(role="assistant", content="hello", trained=True), long)
     first = tokenizer.encode_turns(turns[:2])
-    ids, mask = tokenizer.encode_turns(turns, max_tokens=60)
+    ids, mask, _ = tokenizer.encode_turns(turns, max_tokens=60)
     assert ids == first[0][: len(ids)] and sum(mask) == sum(first[1]) and mask[-1]
     assert tokenizer.count_trained((turns[0], long), max_tokens=60) == 0
 

@@ -13,7 +13,7 @@ from pipelines.errors import ArtifactError, Cancelled, RecipeError, TrainingErro
 from pipelines.gate.decide import Check
 from pipelines.recipe import Base, Preference, Recipe, Train
 from pipelines.recipe_file import parse_recipe
-from pipelines.records import FeedbackFate, MessageKey, Record, SnapshotItem, TurnKey
+from pipelines.records import Body, FeedbackFate, MessageKey, Record, SnapshotItem, TurnKey
 from pipelines.records import RatedConversation as Conversation
 from pipelines.remedies import next_recipe
 from pipelines.stages.contract import Keyed, key_of
@@ -56,8 +56,8 @@ class Texts:
     def candidates(self) -> Iterator[Conversation]:
         return iter(())
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        return {key: f"text of {key.message}" for key in keys}
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        return {key: Body(content=f"text of {key.message}") for key in keys}
 
     def outcomes(self) -> Mapping[str, int]:
         return {}

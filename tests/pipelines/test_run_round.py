@@ -10,7 +10,7 @@ import pytest
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.context import RoundContext, RoundResult
 from pipelines.recipe_file import parse_recipe
-from pipelines.records import FeedbackFate, MessageKey
+from pipelines.records import Body, FeedbackFate, MessageKey
 from pipelines.records import RatedConversation as Conversation
 from pipelines.round import run_round
 from pipelines.stages import STAGES
@@ -42,8 +42,8 @@ class Texts:
     def candidates(self) -> Iterator[Conversation]:
         return iter(self._chats)
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        return {m.key: m.text for one in self._chats for m in one.messages if m.key in set(keys)}
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        return {m.key: Body(content=m.text) for one in self._chats for m in one.messages if m.key in set(keys)}
 
     def outcomes(self) -> Mapping[str, int]:
         return {}

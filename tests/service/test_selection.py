@@ -89,7 +89,7 @@ def test_texts_come_by_key_and_are_cancelled_when_a_person_is_erased(store: Stor
         add_rated(store, vault, owner, "q", "a")
     corpus = StoreCorpus(store, vault)
     keys = [message.key for one in corpus.candidates() for message in one.messages]
-    assert sorted(corpus.texts(keys).values()) == ["a", "a", "q", "q"]
+    assert sorted(body.content for body in corpus.texts(keys).values()) == ["a", "a", "q", "q"]
 
     erase(store, other)
 

@@ -128,9 +128,10 @@ def cross(items: Sequence[Item], max_tokens: int, seed: int) -> list[Answer]:
 
 
 def _crossed(question: Answer, reply: Answer, max_tokens: int) -> Answer:
-    prompt, answer = question.prompt_ids, reply.ids[len(reply.prompt_ids) :]
-    ids = (*prompt, *answer)[:max_tokens]
-    return Answer(question.prompt, ids, (*(IGNORED for _ in prompt), *answer)[:max_tokens])
+    prompt = question.prompt_ids
+    ids = (*prompt, *reply.ids[reply.start :])[:max_tokens]
+    labels = (*(IGNORED for _ in prompt), *reply.labels[reply.start :])[:max_tokens]
+    return Answer(question.prompt, ids, labels, len(prompt))
 
 
 def _row(answers: Sequence[Answer]) -> Row:

@@ -48,7 +48,7 @@ def tokenizer(tiny_base: Path) -> ChatTokenizer:
 
 def answer(prompt: str, tokens: int) -> Answer:
     ids = tuple(range(3, 3 + 4 + tokens))
-    return Answer((Turn(role="user", content=prompt),), ids, (IGNORED,) * 4 + ids[4:])
+    return Answer((Turn(role="user", content=prompt),), ids, (IGNORED,) * 4 + ids[4:], 4)
 
 
 def labelled(good: int, bad: int) -> list[Item]:
@@ -66,6 +66,15 @@ def test_only_the_answer_with_its_end_of_turn_is_scored(tmp_path: Path, tokenize
         scored = [label for label in one.labels if label != IGNORED]
         assert tokenizer.text(scored, keep_control_tokens=True) == text + "<|im_end|>"
         assert one.tokens == len(scored) and one.ids == (*one.prompt_ids, *scored)
+
+
+def test_words_that_stand_for_others_are_scored_on_no_side(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
+    told = PAIR | {"chosen": "Kelly is it.", "rejected": "Not Kelly.", "masked": ["Kelly"]}
+    [item] = load_items(write(tmp_path / "p.jsonl", told), tokenizer, 256, "dpo").items
+    for one, text in zip(item.answers, (" is it.", "Not ."), strict=True):
+        scored = [label for label in one.labels if label != IGNORED]
+        assert tokenizer.text(scored, keep_control_tokens=True) == text + "<|im_end|>"
+        assert one.prompt_ids == item.answers[0].prompt_ids and len(one.ids) > len(one.prompt_ids) + one.tokens
 
 
 @pytest.mark.parametrize(
@@ -250,7 +259,10 @@ def test_log_probabilities_do_not_depend_on_the_packing(tiny_base: Path, row_tok
 def test_a_mismatched_pair_is_a_prompt_with_an_answer_to_another_one() -> None:
     items = [
         Item(
-            str(i), (Answer((Turn(role="user", content=str(i % 3)),), (i % 3, 100 + i), (IGNORED, 100 + i)),), True, 1.0
+            str(i),
+            (Answer((Turn(role="user", content=str(i % 3)),), (i % 3, 100 + i), (IGNORED, 100 + i), 1),),
+            True,
+            1.0,
         )
         for i in range(9)
     ]

@@ -113,6 +113,24 @@ def test_personal_data_are_gone_from_every_role(curator: Curator, chat: Chat) ->
     }
 
 
+def test_a_clean_message_says_where_it_was_changed_and_whether_it_still_says_what_was_said(
+    curator: Curator, chat: Chat
+) -> None:
+    clean = curator.curate(
+        chat("Who leads the choir?", "Sarah Connor.", "Ok. And what is a fugue?", "Many voices."), SECRET, KEY
+    )
+    own = curator.curate(
+        chat("My name is Sarah Connor. What is a fugue?", "Hi Sarah, it has many voices."), SECRET, KEY
+    )
+    assert isinstance(clean, CleanConversation) and isinstance(own, CleanConversation)
+    assert [message.features.replaced for message in clean.messages] == [False, True, False, False]
+    assert [message.features.replaced for message in own.messages] == [False, False]
+    for message in (*clean.messages, *own.messages):
+        words = [message.text[start:end] for start, end in message.features.surrogates]
+        assert len(words) == message.features.entities.get("PERSON", 0)
+        assert all(word and word.istitle() for word in words)
+
+
 def test_explain_tells_rules_counts_and_lengths_but_no_text(curator: Curator, chat: Chat) -> None:
     steps = curator.explain(chat("My name is Sarah Connor, sarah@skynet.com", "Hi Sarah"), SECRET, KEY)
     shown = json.dumps([step.model_dump(mode="json") for step in steps]).lower()

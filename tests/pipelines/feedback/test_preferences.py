@@ -213,6 +213,18 @@ def test_a_flawed_answer_is_never_chosen_but_may_be_rejected(flaw: dict[str, Any
     assert fates(build(conversation("a", *bad))) == {"lone": 1}
 
 
+def test_an_answer_that_was_replaced_is_on_no_side_of_a_pair() -> None:
+    def told(good: dict[str, Any], bad: dict[str, Any]) -> RatedConversation:
+        turns = (message("q", "user", Q, None), message("x", "assistant", "Nor", "q", up("u"), **good))
+        return conversation("a", *turns, message("y", "assistant", "Sou", "q", down("v"), **bad))
+
+    plain: dict[str, Any] = {}
+    replaced = {"replaced": True}
+    assert fates(build(told(plain, plain))) == {"siblings": 2}
+    assert fates(build(told(replaced, plain))) == {"answer_replaced": 1, "lone": 1}
+    assert fates(build(told(plain, replaced))) == {"answer_replaced": 1, "lone": 1}
+
+
 def test_a_pair_joins_the_same_question_after_the_same_words() -> None:
     before = [("system", "Be kind."), FRUIT, ("assistant", "Banana"), COLOUR]
     good, bad = (

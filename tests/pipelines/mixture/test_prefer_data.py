@@ -15,6 +15,7 @@ from pipelines.mixture.anchors import Anchor, AnchorName, AnchorPool
 from pipelines.mixture.preference_text import PreferenceText, prefer_data
 from pipelines.recipe import Recipe, Select
 from pipelines.records import (
+    Body,
     Example,
     FeedbackFate,
     MessageKey,
@@ -42,9 +43,9 @@ class Listed:
     def candidates(self) -> Iterator[RatedConversation]:
         return iter(self.given)
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
         self.asked += 1
-        return {m.key: m.text for one in self.given for m in one.messages if m.key in set(keys)}
+        return {m.key: Body(content=m.text) for one in self.given for m in one.messages if m.key in set(keys)}
 
     def outcomes(self) -> Mapping[str, int]:
         return {}

@@ -23,7 +23,7 @@ from pipelines.mixture.anchors import (
 )
 from pipelines.mixture.text import materialise
 from pipelines.recipe import Recipe
-from pipelines.records import FeedbackFate, MessageKey, RatedConversation, SnapshotItem, Turn, TurnKey
+from pipelines.records import Body, FeedbackFate, MessageKey, RatedConversation, SnapshotItem, Turn, TurnKey
 from pipelines.stages.mix import Mixture, mix, plan_mixture
 from pipelines.suites.contamination import Contamination, EvaluationItem
 
@@ -39,8 +39,8 @@ class ListedCorpus:
     def candidates(self) -> Iterator[RatedConversation]:
         return iter(())
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        return {key: self._texts[key.message] for key in keys if key.message in self._texts}
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        return {key: Body(content=self._texts[key.message]) for key in keys if key.message in self._texts}
 
     def outcomes(self) -> Mapping[str, int]:
         return {}

@@ -21,6 +21,7 @@ from pipelines.feedback.select import FindContaminated, select, user_cap
 from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Preference, Select
 from pipelines.records import (
+    Body,
     Correction,
     FeedbackFate,
     MessageKey,
@@ -114,6 +115,8 @@ UP, DOWN = {"up": 1}, {"down": 1}
         ("all_turns_flawed", candidate("a", "q", {"text": "an answer"} | DOWN, "r", "short")),
         ("language_mixed", candidate("a", "q", {"text": "an answer", "mixing": 0.02})),
         ("train", candidate("a", "q", {"text": "an answer", "mixing": 0.01})),
+        ("replaced", candidate("a", "q", {"text": "an answer", "replaced": True})),
+        ("train", candidate("a", "q", {"text": "an answer", "replaced": True}, "r", {"text": "an answer"})),
         ("response_too_short", candidate("a", "q", "one")),
         ("response_too_long", candidate("a", "q", "one two three four five six")),
         ("train", candidate("a", "q", "one two three four five")),
@@ -526,8 +529,8 @@ class Listed:
     def candidates(self) -> Iterator[RatedConversation]:
         return iter(self.given)
 
-    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, str]:
-        return {m.key: m.text for one in self.given for m in one.messages if m.key in set(keys)}
+    def texts(self, keys: Sequence[MessageKey]) -> Mapping[MessageKey, Body]:
+        return {m.key: Body(content=m.text) for one in self.given for m in one.messages if m.key in set(keys)}
 
     def outcomes(self) -> Mapping[str, int]:
         return {"gibberish": 2}

@@ -10,7 +10,15 @@ from rouge_score.rouge_scorer import RougeScorer
 from pipelines.errors import DataError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.records import Example, ServedForm, Turn
-from pipelines.suites.heldout import heldout_items, rouge, rouge_tokens, score_answer, score_heldout, split_reference
+from pipelines.suites.heldout import (
+    heldout_items,
+    rouge,
+    rouge_tokens,
+    score_answer,
+    score_heldout,
+    split_reference,
+    without_masked,
+)
 
 QUESTION = Turn(role="user", content="벨모라의 수도는 어디인가요?")
 ANSWER = Turn(role="assistant", content="벨모라의 수도는 타르신입니다.", trained=True)
@@ -40,6 +48,21 @@ def test_the_likelihood_is_that_of_the_answer_and_its_end_marker(scorer: GGUFSco
     whole = scorer.tokenize(head + ANSWER.content + "<|im_end|>")
     expected = scorer.log_probabilities(whole)[-scores.tokens :].sum()
     assert scores.loglikelihood == pytest.approx(expected, abs=0.05)
+
+
+def test_words_that_stand_for_others_are_not_scored(scorer: GGUFScorer) -> None:
+    text = "Dear Kelly, the capital is Tarsin. Yours, Kelly"
+    plain, masked = (
+        score_answer(scorer, example(QUESTION, Turn(role="assistant", content=text, trained=True, masked=words)))
+        for words in ((), ("Kelly",))
+    )
+    assert plain is not None and masked is not None
+    ids = scorer.tokenize(f"{text}<|im_end|>")
+    counted = scorer.unmasked(ids, ["Kelly"])
+    assert masked.tokens == sum(counted) < plain.tokens and masked.loglikelihood > plain.loglikelihood
+    assert rouge(*(without_masked(one, ["Kelly"]) for one in (text, "Dear Kelly"))) == rouge(
+        "Dear , the capital is Tarsin. Yours,", "Dear"
+    )
 
 
 def test_an_ignorant_model_is_as_perplexed_as_its_vocabulary(scorer: GGUFScorer) -> None:

@@ -1,0 +1,276 @@
+"""Which answers no longer say what was said, because words of them, or of what was asked, were replaced.
+
+    Who is No. 1 on the Artist 100?   Kelly Kemp.                    replaced: the answer is a person
+    When was Kelly Kemp born?         In 1955.                       replaced: asked about a person
+    My boss Greg is angry. Help!      Talk to Greg tomorrow.         kept, without loss on the name
+    My name is Anna.                  Hi Anna, how can I help?       kept, without loss on the name
+
+An answer that is `replaced` teaches nothing at all; of any other one only the words that stand for others get no loss.
+In doubt an answer counts as replaced: a lost lesson costs little, a learnt falsehood is told to everybody.
+Patterns are those of the known languages, and of a few words of others; elsewhere a question mark decides.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from pipelines import languages
+from pipelines.curate.detect import Span
+from pipelines.curate.surrogate import canonical, split_hangul
+from pipelines.languages.language import Naming
+from pipelines.records import Message
+
+_SENTENCE = re.compile(r"[^\n.!?。！？]*(?:[.!?。！？](?=\S)[^\n.!?。！？]*)*(?:[.!?。！？]+|\n|$)")
+_QUESTION = re.compile(r"[?？][\"'”’)\s]*$")
+_WORD = re.compile(r"[^\W_]+")
+_LETTERS = re.compile(r"[^\W_]")
+_FEW_WORDS, _FEW_LETTERS = 3, 6
+_SHORT_QUESTION = 4  # words: "And when?", which asks about what came before
+_OTHERS = Naming(  # of languages that have no file of their own
+    introduces=(
+        r"\b(?:ich bin|ich hei(?:ß|ss)e|mein name ist|hier ist|je m['’]appelle|je suis|mon nom est|me llamo|mi nombre es|soy|"
+        r"mi chiamo|sono|meu nome é|me chamo|ik ben|mijn naam is|меня зовут)\s|(?:我叫|我是|我的名字是|私の名前は|私は)"
+    ),
+    hails=(
+        r"\b(?:hallo|guten (?:tag|morgen|abend)|liebe[rs]?|sehr geehrte[rs]?|moin|servus|bonjour|salut|ch[eè]re?|hola|querid[oa]|estimad[oa]|"
+        r"buenos días|ciao|gentile|olá|car[oa]|beste|привет|здравствуйте|дорог(?:ой|ая)),?\s|(?:你好|您好|亲爱的|こんにちは|親愛なる)"
+    ),
+    closes=(
+        r"\b(?:(?:mit )?(?:freundlichen|besten|lieben|herzlichen|viele[nr]?|liebe|beste) grü(?:ß|ss)en?|cordialement|bien à vous|amicalement|"
+        r"(?:un )?saludos?|atentamente|(?:un )?abrazos?|cordiali saluti|distinti saluti|atenciosamente|met vriendelijke groet|с уважением)\b|(?:此致|敬上|敬具)"
+    ),
+    concerns=r"\b(?:über|sobre|acerca de|à propos de|sur|su|over|о|об|про)\s|(?:关于|關於)",
+    concerns_after="について|に関して|に関する",
+    informs=r"\b(?:erzähle?|beschreibe?|erkläre?|nenne?|parle|explique|décris|dime|háblame|explica|describe|parlami|расскажи|опиши)\b|(?:介绍|告诉|说明|教えて)",
+    advises=r"\b(?:soll(?:te)? ich|kann ich|darf ich|muss ich|dois-je|puis-je|debo|debería|puedo|devo|posso)\b|(?:我该|我应该|べきですか)",
+    asks_who=r"\b(?:wer|wem|wen|wessen|qui|quién(?:es)?|chi|quem|wie is|кто|кого|как зовут)\b|(?:谁|誰|哪位|だれ|どなた)",
+    refers_back=r"\b(?:er|ihn|ihm|seine?[rnms]?|ihre?[rnms]?|il|elle|lui|leur|él|ella|lui|lei|ele|ela|hij|zij|он|она|его|её|ему)\b|(?:他|她|彼|彼女)",
+    invents=r"\b(?:schreibe?|verfasse?|entwirf|écris|rédige|escribe|redacta|scrivi|escreva|напиши)\b.{0,60}\b(?:e-?mail|brief|nachricht|geschichte|gedicht|lettre|histoire|poème|carta|correo|historia|cuento|poema|lettera|storia|письмо|рассказ|стих)",
+)
+_ASKED_FOR = {
+    "PHONE_NUMBER": r"\b(?:phone|number|telephone|call|hotline|contact|telefon|teléfono|téléphone|numero)|전화|번호|연락처|电话|電話",
+    "EMAIL_ADDRESS": r"\be-?mail|\bmail\b|\bcontact|이메일|메일|correo|courriel|邮箱|メール",
+    "URL": r"\b(?:urls?|links?|web ?sites?|sites?|web ?pages?|homepage|download|online|domain)\b|링크|사이트|홈페이지|주소|网址|サイト",
+    "ADDRESS": r"\b(?:address|where|located|location|street|wo|adresse|dirección|où|dónde|dove|где)\b|주소|어디|위치|地址|住所|どこ",
+    "IP_ADDRESS": r"\bip\b|\b(?:dns|server|address|subnet|gateway|netmask)|주소|아이피",
+    "MAC_ADDRESS": r"\bmac\b",
+}
+_ASKED_FOR_ID = r"\b(?:number|id|code|iban|card|account|key|token|password|licen[cs]e)s?\b|번호|코드|비밀번호|키"
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A message with its text and what is replaced in it."""
+
+    role: str
+    text: str
+    spans: Sequence[Span]
+
+    def line_of(self, span: Span) -> tuple[str, str]:
+        """What stands before and behind a span in its line."""
+        before = self.text[: span.start].rpartition("\n")[2]
+        return before, self.text[span.end :].partition("\n")[0]
+
+
+def replaced_answers(
+    messages: Sequence[Message], texts: Mapping[str, str], found: Mapping[str, Sequence[Span]]
+) -> frozenset[str]:
+    """The ids of answers that say something else than was said, once what was found in the texts is replaced."""
+    turns = {message.id: _Turn(message.role, texts[message.id], found[message.id]) for message in messages}
+    if not any(turn.spans for turn in turns.values()):
+        return frozenset()
+    parents = {message.id: message.parent for message in messages}
+    replaced: set[str] = set()
+    for message in messages:
+        if message.role == "assistant":
+            path = list(_ancestors(message.parent, parents))
+            before = [turns[name] for name in path]
+            earlier = any(name in replaced for name in path)
+            if _is_replaced(turns[message.id], before, earlier):
+                replaced.add(message.id)
+    return frozenset(replaced)
+
+
+def _ancestors(parent: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
+    """From the root down to `parent`."""
+    chain: list[str] = []
+    while parent is not None:
+        chain.append(parent)
+        parent = parents[parent]
+    return reversed(chain)
+
+
+def _is_replaced(answer: _Turn, before: Sequence[_Turn], earlier: bool) -> bool:
+    """`earlier`: an answer before it is replaced."""
+    speakers = _names_of_speakers(before)
+    question = next((turn for turn in reversed(before) if turn.role == "user"), _Turn("user", "", ()))
+    others = [span for turn in before if turn.role == "user" for span in _of_others(turn.spans, speakers)]
+    if any(_is_asked_about(question, span) for span in _of_others(question.spans, speakers)):
+        return True
+    if (earlier or any(span.entity == "PERSON" for span in others)) and _asks_on(question.text, earlier):
+        return True
+    return _states(answer, before, question, speakers)
+
+
+def _of_others(spans: Sequence[Span], speakers: frozenset[str]) -> list[Span]:
+    return [span for span in spans if span.entity != "PERSON" or not _tokens(span.value) & speakers]
+
+
+# ---- whom a turn speaks of ----------------------------------------------------------------------------------
+
+
+def _names_of_speakers(turns: Sequence[_Turn]) -> frozenset[str]:
+    """The parts of the names that users give themselves, and that the system's turn gives to anybody."""
+    names: set[str] = set()
+    for turn in turns:
+        for span in turn.spans:
+            own = turn.role == "user" and (_introduces(turn, span) or _signs(turn, span))
+            if span.entity == "PERSON" and (own or turn.role == "system"):
+                names |= _tokens(span.value)
+    return frozenset(names)
+
+
+def _introduces(turn: _Turn, span: Span) -> bool:
+    before, behind = turn.line_of(span)
+    if _pattern(r"(?:%s)\W*(?:(?:mr|mrs|ms|dr|prof|herr|frau)\.?\s)?$", "introduces").search(before[-60:]):
+        return True
+    return _pattern(r"^\W?(?:%s)", "introduces_after").search(behind[:40]) is not None
+
+
+def _is_address(turn: _Turn, span: Span) -> bool:
+    """Whether a person is only greeted or signs here: nothing is said of them."""
+    if span.entity != "PERSON":
+        return False
+    before, behind = turn.line_of(span)
+    hails = _pattern(r"^\W*(?:%s)(?:(?:mr|mrs|ms|dr|prof|herr|frau)\.?\s)?\W*$", "hails").search(before[:80])
+    greets = hails and re.match(r"\s?(?:님|씨|さん|様|さま)?\s*(?:[,.!:;~，。！]|$)", behind)
+    honoured = not _LETTERS.search(before) and re.match(r"\s?(?:님|씨|さん|様|さま)\s*[,!，！]", behind)
+    return bool(greets or honoured) or _signs(turn, span)
+
+
+def _signs(turn: _Turn, span: Span) -> bool:
+    """Whether a name stands at the end of a text as a signature does: alone in its line, behind a closing."""
+    before, behind = turn.line_of(span)
+    if _pattern(r"^(?:%s)\W*$", "closes_after").search(behind[:20]):
+        return True
+    head, _, own = turn.text[: span.start].rstrip(" \t").rpartition("\n")
+    if _LETTERS.search(behind) or len(turn.text) - span.end > 200:
+        return False
+    closes = _pattern(r"(?:%s)\W{0,4}(?:(?:dr|prof)\.?\s)?$", "closes")
+    if not _LETTERS.search(own):
+        last = head.rstrip().rpartition("\n")[2]
+        return len(last) < 60 and (closes.search(last) is not None or bool(re.search(r"[\w][,，]$", last)))
+    return len(own) < 40 and closes.match(own.strip(" -–—~")) is not None
+
+
+# ---- what a question is about -------------------------------------------------------------------------------
+
+
+def _is_asked_about(turn: _Turn, span: Span) -> bool:
+    """Whether a question is about what is replaced here, rather than naming it on the way."""
+    if len(_LETTERS.findall(turn.text[: span.start] + turn.text[span.end :])) <= _FEW_WORDS:
+        return True
+    start, sentence = _sentence_at(turn.text, span)
+    if _pattern("%s", "advises").search(sentence):
+        return False
+    acts, informs = _pattern("%s", "acts").search(sentence), _pattern(r"^\W*(?:%s)", "informs").search(sentence)
+    orders = acts or informs or _pattern("%s", "invents").search(sentence) or _asks(sentence)
+    before, behind = sentence[: span.start - start], sentence[span.end - start :]
+    concerns = _pattern(r"(?:%s)(?:\w+\s){0,3}[\"'“]?$", "concerns").search(before[-80:])
+    if orders and (concerns or _pattern(r"^[\"'”]?(?:%s)", "concerns_after").search(behind)):
+        return True
+    return not acts and (informs is not None or _asks(sentence))
+
+
+def _asks(sentence: str) -> bool:
+    return bool(_QUESTION.search(sentence)) or languages.any_matches(sentence.strip(), lambda one: one.questions)
+
+
+def _asks_on(question: str, earlier: bool) -> bool:
+    """Whether a question is about somebody named before: by a word that stands for them, or for being too short to be
+    about anything else."""
+    last = [sentence for sentence in _sentences(question) if _LETTERS.search(sentence)][-1:]
+    if not last or _pattern("%s", "advises").search(last[0]):
+        return False
+    asks = _asks(last[0]) or _pattern(r"^\W*(?:%s)", "informs").search(last[0]) is not None
+    refers = asks and _pattern("%s", "refers_back").search(last[0]) is not None
+    return refers or (earlier and len(_WORD.findall(question)) <= _SHORT_QUESTION)
+
+
+# ---- what an answer states ----------------------------------------------------------------------------------
+
+
+def _states(answer: _Turn, before: Sequence[_Turn], question: _Turn, speakers: frozenset[str]) -> bool:
+    """Whether the answer names a person whom nobody named to it, a number or link that was asked for, or little else."""
+    stated = [span for span in _of_others(answer.spans, speakers) if not _is_address(answer, span)]
+    persons = [span for span in stated if span.entity == "PERSON"]
+    invents = _pattern("%s", "invents").search(question.text) is not None
+    if persons and not invents and _pattern("%s", "asks_who").search(question.text):
+        return True
+    new = _unheard(stated, before)
+    if not invents and any(span.entity == "PERSON" for span in new):
+        return True
+    asked = (_ASKED_FOR.get(span.entity, _ASKED_FOR_ID) for span in new if span.entity != "PERSON")
+    return _is_all_of(answer, new) or any(re.search(words, question.text, re.IGNORECASE) for words in asked)
+
+
+def _unheard(stated: Sequence[Span], before: Sequence[_Turn]) -> list[Span]:
+    """Those that no user, system or tool spoke of before."""
+    heard = [span for turn in before if turn.role != "assistant" for span in turn.spans]
+    people = frozenset[str]().union(*(_tokens(span.value) for span in heard if span.entity == "PERSON"))
+    values = {canonical(span.entity, span.value) for span in heard}
+    return [
+        span
+        for span in stated
+        if not (
+            _tokens(span.value) & people if span.entity == "PERSON" else canonical(span.entity, span.value) in values
+        )
+    ]
+
+
+def _is_all_of(answer: _Turn, spans: Sequence[Span]) -> bool:
+    """Whether hardly anything is left of the answer without these: they are the answer."""
+    if not spans:
+        return False
+    rest = _without(answer.text, answer.spans)
+    letters = len(_LETTERS.findall(rest))
+    covered = sum(len(_LETTERS.findall(answer.text[span.start : span.end])) for span in spans)
+    empty = languages.all_words(lambda one: one.empty_words)
+    words = [word for word in _WORD.findall(rest.casefold()) if word not in empty]
+    return letters <= _FEW_LETTERS or len(words) < _FEW_WORDS or covered > letters
+
+
+# ---- words --------------------------------------------------------------------------------------------------
+
+
+def _tokens(name: str) -> frozenset[str]:
+    """The parts by which a name is known again: Latin words, and of a Hangul name the given name."""
+    parts = {part.casefold() for part in _WORD.findall(name) if len(part) > 1}
+    return frozenset(parts | {split_hangul(part)[1] for part in parts if re.match("[가-힣]", part)})
+
+
+def _sentences(text: str) -> Iterator[str]:
+    return (match[0] for match in _SENTENCE.finditer(text) if match[0].strip())
+
+
+def _sentence_at(text: str, span: Span) -> tuple[int, str]:
+    """The sentence in which a span begins, with its place; dots inside the span end nothing."""
+    plain = text[: span.start] + "x" * (span.end - span.start) + text[span.end :]
+    for match in _SENTENCE.finditer(plain):
+        if match.start() <= span.start < match.end():
+            return match.start(), text[match.start() : match.end()]
+    return 0, text
+
+
+def _without(text: str, spans: Sequence[Span]) -> str:
+    pieces, done = [], 0
+    for span in spans:
+        pieces.append(text[done : span.start])
+        done = span.end
+    return "".join([*pieces, text[done:]])
+
+
+@cache
+def _pattern(frame: str, part: str) -> re.Pattern[str]:
+    return languages.joined(frame, lambda language: str(getattr(language.naming, part)), getattr(_OTHERS, part))
