@@ -31,7 +31,7 @@ class CurationConfig(Record):
     max_messages: Annotated[int, Field(ge=1)] = 1_000
     timeout_seconds: Annotated[float, Field(gt=0)] = 1.0
     budget_seconds: Annotated[float, Field(gt=0)] = 20.0
-    phone_regions: tuple[str, ...] = ("KR", "US", "GB", "JP", "DE", "FR")
+    phone_regions: tuple[str, ...] = ("KR", "US", "GB", "JP", "DE", "FR", "ES", "CN", "IN", "BR")
     public_hosts: tuple[str, ...] = (
         "docs.python.org",
         "docs.rs",

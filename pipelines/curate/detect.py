@@ -17,8 +17,8 @@ from pipelines.curate.config import CurationConfig
 from pipelines.curate.deobfuscate import deobfuscate
 from pipelines.curate.entities import PRIORITY
 from pipelines.curate.normalise import Normalised, normalise
-from pipelines.curate.recognizers import address, korean_ids, network, phone, western_ids
-from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, bound
+from pipelines.curate.recognizers import address, korean_ids, national_ids, network, phone, western_ids
+from pipelines.curate.recognizers.bounded import CASE_FLAGS, PSEUDO_LANGUAGE, bound
 from pipelines.curate.recognizers.card import Card
 from pipelines.curate.recognizers.context import WindowContext
 from pipelines.curate.recognizers.email import OfflineEmail
@@ -39,7 +39,7 @@ def _shapes(*rows: tuple[str, str]) -> tuple[_Trigger, ...]:
 _TRIGGERS: tuple[_Trigger, ...] = (
     *_shapes(
         ("EMAIL_ADDRESS", "@"),
-        ("URL", r"://|(?i:www\.)"),
+        ("URL", r"://|[A-Za-z0-9]\.[A-Za-z]{2}"),
         ("CREDIT_CARD", r"(?:\d[ .\-_/,:|*~=()\[\]\t\n]{0,3}){13}"),
         (
             "KR_RRN",
@@ -57,11 +57,10 @@ _TRIGGERS: tuple[_Trigger, ...] = (
 _LOWER_TRIGGERS: tuple[_Trigger, ...] = (
     *_shapes(
         ("KR_PASSPORT", r"[msrod]\d{3}[a-z\d]\d{4}"),
-        ("UK_NINO", r"[a-z]{2} ?\d{2} ?\d{2} ?\d{2}"),
         ("IP_ADDRESS", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9a-f]{0,4}:"),
         ("MAC_ADDRESS", r"[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
     ),
-    (western_ids.may_hold_id, "NATIONAL_ID"),
+    *_shapes(("NATIONAL_ID", r"(?:\d[^\d\n]{0,6}){4}\d"), ("VEHICLE_PLATE", r"\d\d(?<=[a-z\u0080-\uffff\d -]..)|\d")),
     (may_hold_secret, "SECRET"),
 )
 
@@ -88,7 +87,14 @@ class Detector:
         registry = RecognizerRegistry(supported_languages=[PSEUDO_LANGUAGE])
         for recognizer in _pattern_recognizers(config.timeout_seconds):
             registry.add_recognizer(recognizer)
-        registry.add_recognizer(phone.WorldPhone(config.phone_regions, config.timeout_seconds))
+        for own in (
+            phone.WorldPhone(config.phone_regions, config.timeout_seconds),
+            phone.InternationalPhone(config.timeout_seconds),
+            phone.phone_behind_cue(config.timeout_seconds),
+            national_ids.cued_ids(config.timeout_seconds),
+            address.Address(config.timeout_seconds),
+        ):
+            registry.add_recognizer(own)
         # Presidio's loggers print matched text on some errors; nothing of a text may reach a log.
         logging.getLogger("presidio-analyzer").disabled = True
         with warnings.catch_warnings():
@@ -174,16 +180,16 @@ def _pattern_recognizers(timeout_seconds: float) -> list[PatternRecognizer]:
         network.mac(),
         korean_ids.rrn(),
         korean_ids.passport(),
-        western_ids.nino(),
-        western_ids.id_behind_cue(),
+        western_ids.bank_account(),
         phone.phone_shapes(),
-        address.korean_address(),
     ]
     validated = [Card(), korean_ids.BusinessNumber(), korean_ids.DriverLicence(), western_ids.Ssn()]
     return [
         *(bound(recognizer, timeout_seconds) for recognizer in simple),
         *(bound(recognizer, timeout_seconds, overlapped=True) for recognizer in validated),
-        bound(western_ids.Iban(), timeout_seconds, address.CASE_FLAGS, overlapped=True),
-        bound(address.english_address(), timeout_seconds, address.CASE_FLAGS),
+        bound(western_ids.Iban(), timeout_seconds, CASE_FLAGS, overlapped=True),
+        *(bound(recognizer, timeout_seconds, CASE_FLAGS) for recognizer in national_ids.checksummed()),
+        bound(national_ids.CheckedIds(), timeout_seconds, CASE_FLAGS),
+        bound(national_ids.plates(), timeout_seconds, CASE_FLAGS),
         bound(secrets(), timeout_seconds, SECRET_FLAGS),
     ]

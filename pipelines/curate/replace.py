@@ -27,7 +27,7 @@ _SEARCHED = (
     "IBAN_CODE",
     "NATIONAL_ID",
     "KR_PASSPORT",
-    "UK_NINO",
+    "VEHICLE_PLATE",
 )
 
 

@@ -24,12 +24,12 @@ TAGS = {
     "CREDIT_CARD": "[CARD]",
     "KR_RRN": "[ID]",
     "US_SSN": "[ID]",
-    "UK_NINO": "[ID]",
     "IBAN_CODE": "[ID]",
     "KR_PASSPORT": "[ID]",
     "KR_DRIVER_LICENSE": "[ID]",
     "KR_BRN": "[ID]",
     "NATIONAL_ID": "[ID]",
+    "VEHICLE_PLATE": "[PLATE]",
 }
 _TRIES = 64
 _TLD_ENDINGS: dict[str, Ending] = {

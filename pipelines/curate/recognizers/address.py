@@ -1,72 +1,83 @@
-"""Street addresses: Korean (road and lot), American, British. Stock Presidio has none.
+"""Street addresses, whole: from the flat or the postcode before the street to the floor or the country behind it.
 
-    서울특별시 강남구 테헤란로 152, 101동 1203호     마포구 연남동 223-14
-    1600 Maple Avenue, Apt 4B, Springfield, IL 62704    12 Baker Street, London NW1 6XE
+    서울특별시 강남구 테헤란로 152, 4층 (역삼동)    Flat 3, 12 High St, Oxford    Hauptstraße 5, 10115 Berlin    東京都千代田区丸の内1-9-2
 
-A town or district without a number is no address: it places nobody.
+A form finds the heart of an address, a street with a number, and grows from there while parts follow that can only be more of
+it. A town or district without a number is no address: it places nobody. Stock Presidio has no street addresses.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import regex
-from presidio_analyzer import PatternRecognizer
+from presidio_analyzer import LocalRecognizer, RecognizerResult
 
-from pipelines.curate.recognizers.bounded import patterns
+from pipelines.curate.recognizers import address_asia, address_english, address_europe
+from pipelines.curate.recognizers.address_form import AddressForm
+from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, BoundedRegex
 
-_PROVINCE = (
-    r"(?:서울|부산|대구|인천|광주|대전|울산|세종|경기|강원|충청[남북]|충[남북]|전라[남북]|전[남북]|경상[남북]|경[남북]|제주)"
-    r"(?:특별자치시|특별자치도|광역시|특별시|도|시)?"
-)
-_DISTRICT = r"[가-힣]{1,4}(?:시|군|구)"
-_UNIT = r"(?:,?\s?(?:\([가-힣0-9, ]{1,20}\)|\d{1,4}동|\d{1,5}호|(?:지하\s?)?\d{1,3}층|[가-힣A-Za-z0-9]{1,15}(?:아파트|빌라|오피스텔|빌딩|타워)))"
-_ROAD = r"[가-힣]{1,9}\d{0,3}(?:로|길)(?:\d{1,3}(?:번|가)?길)?\s?\d{1,5}(?:-\d{1,4})?(?![\d가-힣]{0,1}(?:번째|개|명|원|시간|분|년|월|일|km|킬로))"
-_LOT = r"[가-힣]{1,6}\d{0,2}(?:동|읍|면|리|가)\s\d{1,4}(?:-\d{1,4})?(?:번지)?"
-_STREET = (
-    r"(?:Street|St\.?|Avenue|Ave\.?|Road|Rd\.?|Boulevard|Blvd\.?|Lane|Ln\.?|Drive|Dr\.?|Court|Ct\.?|Place|Pl\.?|Terrace|Way|"
-    r"Square|Sq\.?|Crescent|Close|Parkway|Pkwy\.?|Highway|Hwy\.?|Circle|Cir\.?|Gardens|Mews|Hill|Grove|Row|Walk)"
-)
-_US_TAIL = r"(?:,?\s{1,2}(?:[A-Z][A-Za-z.'-]{1,20}\s?){1,3})?(?:,?\s{1,2}[A-Z]{2}\s{1,2}\d{5}(?:-\d{4})?)?"
-_POSTCODE = r"[A-Z]{1,2}\d[A-Z\d]?\s?\d[A-Z]{2}"
-_FLAT = r"(?:,?\s{1,2}(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|#)\.?\s?[A-Za-z0-9-]{1,6})?"
-# In every Korean address: a word for road or lot before a number, and a province or district right before or a unit.
-_KOREAN_NUMBER = regex.compile(r"[로길동읍면리가][\d번가길]{0,6}\s?\d")
-_KOREAN_PLACE = regex.compile(
-    rf"(?:{_PROVINCE}\s?|[시군구]\s)(?:[가-힣]{{1,6}}[읍면동]\s)?[가-힣]{{1,9}}\d{{0,3}}{_KOREAN_NUMBER.pattern}"
-    r"|\d[동호층]|\([가-힣0-9, ]|아파트|빌라|오피스텔|빌딩|타워"
-)
-_STREET_WORD = regex.compile(rf"(?<![A-Za-z]){_STREET}(?![A-Za-z])")
+_SCORE = 0.7
+_MOST_PARTS = 9
+_REACH = 90  # characters of one part
+_FORMS: tuple[AddressForm, ...] = (*address_asia.FORMS, *address_english.FORMS, *address_europe.FORMS)
+_NUMBERED = regex.compile(r"\d\s?(?:[A-Za-z\p{Lo}]|\d)|\p{L}[\s,.]{0,3}\d")
 
 
 def may_hold_address(text: str) -> bool:
-    """Whether a text is worth searching for addresses."""
-    if _KOREAN_NUMBER.search(text) is not None and _KOREAN_PLACE.search(text) is not None:
-        return True
-    return _STREET_WORD.search(text) is not None
+    """Whether a text is worth searching for addresses: it holds a number beside a word."""
+    return _NUMBERED.search(text) is not None
 
 
-def korean_address() -> PatternRecognizer:
-    """Road-name and lot-number addresses with their unit; the district or province must be named, or a unit follow."""
-    head = rf"(?:(?:{_PROVINCE}\s?)(?:{_DISTRICT}\s){{0,3}}|(?:{_DISTRICT}\s){{1,3}})"
-    return patterns(
-        "ADDRESS",
-        [
-            (rf"(?<![가-힣]){head}(?:[가-힣]{{1,6}}(?:읍|면|동)\s)?(?:{_ROAD}|{_LOT}){_UNIT}{{0,4}}", 0.8),
-            (rf"(?<![가-힣])(?:{_ROAD}|{_LOT}){_UNIT}{{1,4}}", 0.6),
-        ],
-    )
+class Address(LocalRecognizer):  # type: ignore[misc]
+    """Addresses of all forms."""
 
-
-def english_address() -> PatternRecognizer:
-    """A house number, capitalised words and a word for street, with flat, town and code; case matters here."""
-    name = r"(?:(?:[A-Z][A-Za-z'-]{1,20}|\d{1,3}(?:st|nd|rd|th)|[NSEW]\.?)\s{1,2}){1,4}"
-    street = rf"(?<![\w.$])\d{{1,5}}[A-Za-z]?\s{{1,2}}{name}{_STREET}(?![A-Za-z])"
-    return patterns(
-        "ADDRESS",
-        [
+    def __init__(self, timeout_seconds: float) -> None:
+        self._forms = [
             (
-                rf"{street}{_FLAT}(?:,?\s{{1,2}}(?:[A-Z][a-z'-]{{2,20}}\s?){{1,3}},?\s{{1,2}}{_POSTCODE}\b|{_US_TAIL})",
-                0.7,
+                BoundedRegex(form.core, regex.MULTILINE, timeout_seconds),
+                [regex.compile(rf"(?:{part})$") for part in form.before],
+                [regex.compile(part) for part in form.behind],
             )
-        ],
-    )
+            for form in _FORMS
+        ]
+        super().__init__(supported_entities=["ADDRESS"], name="Address", supported_language=PSEUDO_LANGUAGE)
+
+    def load(self) -> None:
+        """Nothing to load."""
+        return None
+
+    def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+        """The spans of addresses, each with all its parts."""
+        results, done = [], -1
+        for core, before, behind in self._forms:
+            done = -1
+            for match in core.finditer(text):
+                if match.start() < done:
+                    continue
+                done = _last(text, match.end(), behind)
+                results.append(self._result(_first(text, match.start(), before), done))
+        return results
+
+    def _result(self, start: int, end: int) -> RecognizerResult:
+        metadata = {
+            RecognizerResult.RECOGNIZER_NAME_KEY: self.name,
+            RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
+        }
+        return RecognizerResult("ADDRESS", start, end, _SCORE, recognition_metadata=metadata)
 
 
-CASE_FLAGS = regex.DOTALL | regex.MULTILINE | regex.ASCII
+def _first(text: str, start: int, parts: Sequence[regex.Pattern[str]]) -> int:
+    for part in parts:
+        match = part.search(text, max(0, start - _REACH), start)
+        if match is not None:
+            start = match.start()
+    return start
+
+
+def _last(text: str, end: int, parts: Sequence[regex.Pattern[str]]) -> int:
+    for _ in range(_MOST_PARTS):
+        reached = next((m.end() for m in (part.match(text, end, end + _REACH) for part in parts) if m and m[0]), None)
+        if reached is None:
+            return end
+        end = reached
+    return end

@@ -16,7 +16,8 @@ from pipelines.errors import PerennialError
 
 PSEUDO_LANGUAGE = "xx"
 _LOOK_EVERY = 100  # matches
-FLAGS = regex.DOTALL | regex.MULTILINE | regex.IGNORECASE | regex.ASCII
+CASE_FLAGS = regex.DOTALL | regex.MULTILINE | regex.ASCII
+FLAGS = CASE_FLAGS | regex.IGNORECASE
 
 
 class DetectionTimedOut(PerennialError):

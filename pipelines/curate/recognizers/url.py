@@ -1,14 +1,57 @@
-"""Web addresses with a scheme. Stock Presidio also flags `foo.py` and takes 0.9 s per kB on `a.a.a.a`."""
+"""Web addresses, with a scheme and without. Stock Presidio also flags `foo.py` and takes 0.9 s per kB on `a.a.a.a`.
 
-from presidio_analyzer import PatternRecognizer
+    https://ex.com/u/kim   www.gartenfreunde.de   linkedin.com/in/nadia-b   blog.studio.co.kr/about   nadia-brandt.com
 
-from pipelines.curate.recognizers.bounded import patterns
+Without a scheme a dot is also a method, a file or a forgotten blank: the ending must be one of the net's, and a name of two
+labels must not be that of a firm that everybody writes (`amazon.com`), nor of a library (`socket.io`).
+"""
+
+from presidio_analyzer import Pattern, PatternRecognizer
+
+from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE
+from pipelines.curate.words import words
+
+_INSIDE = r"[^\s<>\"'`)\]}\u3000-\u303f\u3040-\u30ff\u3131-\uffff]"
+_REST = rf"{_INSIDE}{{0,2047}}(?:(?![.,;:!?]){_INSIDE})"
+_START = r"(?<![\w.@/\\-])(?<![\u0080-\u024f])"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_SURE = r"(?:com|net|org|info|biz|edu|gov|online|shop|blog|site|website)"
+_COUNTRY = r"(?:kr|jp|cn|tw|de|fr|es|it|pt|nl|be|ch|at|uk|ie|eu|us|ca|au|nz|in|br|mx|ar|pl|cz|se|no|dk|fi|ru|ua|tr|sg|hk|vn|za)"
+_NEW = r"(?:io|ai|app|dev|me|co|tv|gg|ly|xyz|page|studio|design|tech|link|cc|to|be|sh|so)"
+_SECOND = r"(?:co|or|ac|go|ne|re|pe|com|org|net|gov|edu|ltd|me)"
+_END = r"(?![a-z0-9@_-])(?!\.[a-z0-9])"
 
 
-def url() -> PatternRecognizer:
-    """Finds http(s), ftp and websocket addresses up to 2,048 characters, and `www.` ones with a path; closing punctuation
-    stays outside."""
-    inside = r"[^\s<>\"'`)\]}\u3000-\u303f\u3131-\uffff]"
-    rest = rf"{inside}{{0,2047}}(?:(?![.,;:!?]){inside})"
-    bare = rf"(?<![\w.@/-])www\.[a-z0-9-]{{1,63}}(?:\.[a-z0-9-]{{1,63}}){{1,5}}/{rest}"
-    return patterns("URL", [(rf"\b(?:https?|ftp|wss?)://{rest}", 0.8), (bare, 0.6)])
+class Url(PatternRecognizer):  # type: ignore[misc]
+    """Addresses of up to 2,048 characters; closing punctuation stays outside."""
+
+    def __init__(self) -> None:
+        host = rf"(?:{_LABEL}\.){{1,5}}"
+        super().__init__(
+            supported_entity="URL",
+            name="Url",
+            supported_language=PSEUDO_LANGUAGE,
+            patterns=[
+                Pattern("scheme", rf"\b(?:https?|ftp|wss?)://{_REST}", 0.8),
+                Pattern("www", rf"{_START}www\.{host}[a-z]{{2,12}}(?![a-z0-9-])(?:[/?#]{_REST}|/)?", 0.7),
+                Pattern("path", rf"{_START}{host}(?:{_SURE}|{_COUNTRY}|{_NEW})(?::\d{{2,5}})?/{_REST}", 0.6),
+                Pattern("short link", rf"{_START}t\.me/{_REST}", 0.6),
+                Pattern("second level", rf"{_START}{host}{_SECOND}\.{_COUNTRY}{_END}", 0.5),
+                Pattern("three labels", rf"{_START}(?:{_LABEL}\.){{2,5}}(?:{_SURE}|{_COUNTRY}){_END}", 0.5),
+                Pattern("two labels", rf"{_START}{_LABEL}\.{_SURE}{_END}", 0.5),
+                Pattern("hyphen or digit", rf"{_START}(?=[a-z0-9]{{1,30}}[-0-9]){_LABEL}\.(?:{_COUNTRY}|{_NEW}){_END}", 0.5),
+            ],
+        )  # fmt: skip
+
+    def invalidate_result(self, pattern_text: str) -> bool:
+        """Whether this is a firm's or a library's name, a sentence without a blank (`done.Com`), or a sum of labels."""
+        lower = pattern_text.lower()
+        if "://" in lower or lower.startswith("www.") or "/" in lower:
+            return False
+        ending = pattern_text.rpartition(".")[2]
+        return lower in words("public_hosts") or not (ending.islower() or pattern_text.isupper())
+
+
+def url() -> Url:
+    """Finds web addresses, bare ones included."""
+    return Url()

@@ -1,29 +1,20 @@
-"""US and UK identifiers, IBANs, and whatever stands behind a word such as `passport no` or `계좌번호`."""
+"""US social security numbers, Korean account numbers behind the name of their bank, and IBANs."""
 
 import re
 
 from presidio_analyzer import Pattern, PatternRecognizer
-from presidio_analyzer.predefined_recognizers import UkNinoRecognizer, UsSsnRecognizer
+from presidio_analyzer.predefined_recognizers import UsSsnRecognizer
 
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, patterns
 
 _BANK = "국민|신한|우리|하나|농협|기업|카카오|토스|새마을|우체국|수협|부산|대구|광주|전북|경남|제일|씨티|케이"
-_CUES = (
-    *("passport", "license", "licence", "national id", "tax id", "account", "routing", "sort code", "member id", "patient id"),
-    *("medical record", "mrn", "여권", "면허", "계좌", "통장", "외국인", "사업자", "주민", "사번", "학번"),
-)  # fmt: skip
-_SHORT_CUES = ("tin", *_BANK.split("|"))
-_SHORT_CUE = re.compile(rf"\btin\b|(?:{_BANK})[은뱅금계번:\s\d]", re.ASCII)
-_SIX_DIGITS = re.compile(r"(?:\d[^\d\n]{0,6}){5}\d", re.ASCII)
-
-
-def may_hold_id(lower: str) -> bool:
-    """Whether a text in lower case is worth searching for numbers behind a cue."""
-    if _SIX_DIGITS.search(lower) is None:
-        return False
-    if any(cue in lower for cue in _CUES):
-        return True
-    return any(cue in lower for cue in _SHORT_CUES) and _SHORT_CUE.search(lower) is not None
+# Length of an IBAN by country (ISO 13616 registry); others are tried in every length.
+_LENGTHS = {
+    **{"AD": 24, "AE": 23, "AT": 20, "BE": 16, "BG": 22, "BR": 29, "CH": 21, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "EE": 20},
+    **{"ES": 24, "FI": 18, "FR": 27, "GB": 22, "GR": 27, "HR": 21, "HU": 28, "IE": 22, "IL": 23, "IS": 26, "IT": 27, "LI": 21},
+    **{"LT": 20, "LU": 20, "LV": 21, "MC": 27, "MT": 31, "NL": 18, "NO": 15, "PL": 28, "PT": 25, "RO": 24, "RS": 22, "SA": 24},
+    **{"SE": 24, "SI": 19, "SK": 24, "SM": 27, "TR": 26, "UA": 29},
+}  # fmt: skip
 
 
 class Ssn(UsSsnRecognizer):  # type: ignore[misc]
@@ -38,28 +29,10 @@ class Ssn(UsSsnRecognizer):  # type: ignore[misc]
         return len(separators) > 1
 
 
-def nino() -> UkNinoRecognizer:
-    """UK national insurance numbers."""
-    return UkNinoRecognizer(supported_language=PSEUDO_LANGUAGE)
-
-
-def id_behind_cue() -> PatternRecognizer:
-    """Passport, licence, account and tax numbers of any country, when a cue stands right before them."""
-    value = r"(?=[a-z0-9 \-]{0,30}\d[a-z0-9 \-]{0,6}\d)(?:[a-z]{0,3}[\-]?\d[a-z0-9]{0,20}(?:[ \-][a-z0-9]*\d[a-z0-9]*){0,5})"
-    cue = (
-        r"(?:passport|driver'?s?'? licen[cs]e|driving licen[cs]e|national id|tax id|tin|bank account|account|routing|"
-        r"sort code|member id|patient id|medical record|mrn|여권|운전면허|면허|계좌|통장|외국인등록|사업자등록|주민등록|주민|사번|학번)"
-    )
-    link = r"\s?(?:number|no\.?|num\.?|#|id|번호)?\s?(?:is|was|:|=|는|은|가|이|to)?\s{0,2}#?"
+def bank_account() -> PatternRecognizer:
+    """Account numbers behind the name of a Korean bank."""
     bank = rf"(?:(?:{_BANK})(?:은행|뱅크|금고)?\s?)(?:계좌\s?)?(?:번호\s?)?:?\s?"
-    return patterns(
-        "NATIONAL_ID",
-        [
-            (rf"\b{cue}{link}\K(?=(?:[^\d\n]{{0,6}}\d){{6}}){value}", 0.6),
-            (rf"{cue}{link}\K(?=(?:[^\d\n]{{0,6}}\d){{6}}){value}", 0.5),
-            (rf"{bank}\K\d{{2,6}}-\d{{2,6}}-\d{{2,8}}(?:-\d{{1,4}})?(?!\d)", 0.6),
-        ],
-    )
+    return patterns("NATIONAL_ID", [(rf"{bank}\K\d{{2,6}}-\d{{2,6}}-\d{{2,8}}(?:-\d{{1,4}})?(?!\d)", 0.6)])
 
 
 class Iban(PatternRecognizer):  # type: ignore[misc]
@@ -71,13 +44,21 @@ class Iban(PatternRecognizer):  # type: ignore[misc]
             supported_entity="IBAN_CODE",
             name="Iban",
             supported_language=PSEUDO_LANGUAGE,
-            patterns=[Pattern("iban", rf"(?<![a-z0-9])[A-Z]{{2}}\d{{2}}{groups}(?![a-z0-9])", 0.5)],
+            patterns=[
+                Pattern("iban", rf"(?<![a-z0-9])[A-Z]{{2}}\d{{2}}{groups}(?![a-z0-9])", 0.5),
+                *(Pattern(country, _exactly(country, length), 0.5) for country, length in _LENGTHS.items()),
+            ],
         )
 
     def validate_result(self, pattern_text: str) -> bool | None:
         """Whether length and checksum are an IBAN's (ISO 13616, mod 97)."""
-        plain = pattern_text.replace(" ", "").replace("-", "").upper()
+        plain = re.sub(r"[ .\-]", "", pattern_text).upper()
         if not (15 <= len(plain) <= 34 and plain.isascii() and plain.isalnum()):
             return False
         moved = "".join(str(int(character, 36)) for character in plain[4:] + plain[:4])
         return int(moved) % 97 == 1
+
+
+def _exactly(country: str, length: int) -> str:
+    """An IBAN of that country and no letter more, in either case: `... 1332 BIC CAIXESBB` ends before its BIC."""
+    return rf"(?i:(?<![a-z0-9]){country}\d\d(?:[ \-.]?[A-Z0-9]){{{length - 4}}}(?![a-z0-9]))"

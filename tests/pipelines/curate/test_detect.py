@@ -74,7 +74,7 @@ FOUND = [
     # western identifiers
     ("ssn 536-22-8741", "US_SSN", "536-22-8741"),
     ("my ssn is 536228741", "US_SSN", "536228741"),
-    ("NI number AB 12 34 56 C", "UK_NINO", "AB 12 34 56 C"),
+    ("NI number AB 12 34 56 C", "NATIONAL_ID", "AB 12 34 56 C"),
     ("GB29 NWBK 6016 1331 9268 19", "IBAN_CODE", "GB29 NWBK 6016 1331 9268 19"),
     ("my passport number is 533380006", "NATIONAL_ID", "533380006"),
     ("account number: 12345678", "NATIONAL_ID", "12345678"),

@@ -1,0 +1,129 @@
+"""Identifiers of persons by country: those whose check digits speak for themselves, and those that need their own word.
+
+    RSSMRA85T10A562S (Italy)   X1234567L (Spain)   1 85 05 78 006 084 36 (France)   110101199003074477 (China)
+    Steuer-ID 86 095 742 719   passport C01X00T47   NHS no 943 476 5919   사번 20231234   account number: 12345678
+
+python-stdnum knows the checks. A number of eleven digits with one check digit is right by chance in one of ten cases: it
+counts beside its word only.
+"""
+
+from collections.abc import Callable
+
+from presidio_analyzer import Pattern, PatternRecognizer
+from stdnum.br import cpf
+from stdnum.cn import ric
+from stdnum.es import dni, nie
+from stdnum.fr import nir
+from stdnum.it import codicefiscale
+
+from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, patterns
+from pipelines.curate.recognizers.cued import Cued, Family
+
+_FREE, _END = r"(?<![A-Za-z0-9])(?<!\d[.\-])", r"(?![A-Za-z0-9])(?![.\-]\d)"
+_MONTH = r"(?:0[1-9]|1[0-2]|[2-9]\d)"
+# Name, shape (case counts), and the check of its digits.
+_CHECKED: tuple[tuple[str, str, Callable[[str], bool] | None], ...] = (
+    ("codice fiscale", r"[A-Z]{6} ?\d{2}[A-EHLMPRST]\d{2} ?[A-Z]\d{3}[A-Z]", codicefiscale.is_valid),
+    ("NIE", r"[XYZ][- ]?\d{7}[- ]?[A-Z]", nie.is_valid),
+    ("DNI", r"\d{2}\.?\d{3}\.?\d{3}[- ]?[A-HJ-NP-TV-Z]", dni.is_valid),
+    ("NIR", rf"[12][ .]?\d{{2}}[ .]?{_MONTH}[ .]?\d[\dAB][ .]?\d{{3}}[ .]?\d{{3}}[ .]?\d{{2}}", nir.is_valid),
+    ("resident identity card, China", r"[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx]", ric.is_valid),
+    ("CPF", r"\d{3}\.\d{3}\.\d{3}-\d{2}", cpf.is_valid),
+    ("DVLA driver number", r"[A-Z9]{5}[ -]?\d[0156]\d[0-3]\d\d[ -]?[A-Z9]{2}[A-Z0-9][A-Z]{2}(?: ?\d{2})?", None),
+    ("National Insurance number", r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-TW-Z][A-CEGHJ-NP-TW-Z](?:[ -]?\d{2}){3}[ -]?[A-D]", None),
+    ("PAN, India", r"[A-Z]{3}P[A-Z]\d{4}[A-Z]", None),
+    ("pension insurance number, Germany", r"\d{2} \d{6} [A-Z] \d{3}", None),
+    ("driving licence, Korea", r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)(?:남부|북부)?\s?\d{2}[- ]\d{6}[- ]\d{2}", None),
+    ("individual taxpayer number, US", r"9\d{2}-(?:5\d|6[0-5]|7\d|8[0-8]|9[0-24-9])-\d{4}", None),
+)  # fmt: skip
+
+_PASSPORT = r"(?:passports?|passeport|pasaporte|passaporte|passaporto|reisep[aä]ss(?:e|es)?|pass(?=-?\s?(?:nr|nummer))|travel document|паспорт|パスポート|旅券|护照|護照|여권)"
+_LICENCE = (
+    r"(?:driver'?s?'?[ _-]?licen[cs]e|driving[ _-]?licen[cs]e|licen[cs]e[ _-]?(?=no|num|nr|#|id)|driver[ _-]?(?=number|no\b)|\bDL(?=\s?(?:#|no|num|:|n°))|f[uü]hrerschein|fahrerlaubnis|permis(?: de conduire)?|"
+    r"(?:permiso|carn[eé]|licencia) de conducir|patente(?: di guida)?|運転免許証?|免許証|驾驶证|驾照|운전면허증?|면허증?(?=\s?번호|[은는:\s]))"
+)
+_TAX_AND_PERSON = (
+    r"(?:\b(?:ssn|itin|nino|utr|nhs|insee|cpf|aadha+r|uidai|bsn|pesel|curp|mrn|tfn|cnpj|siret|siren|vat|ust-?id(?:nr)?|idnr|nric)\b|(?-i:\b(?:NIE|NIF|CIF|DNI|EIN|NIR|PAN|SIN|TIN|RG|NSS|CNI|RFC|NI|SVNR|RVNR|AHV|NPI)\b)|"
+    r"social security|(?<=\b(?:my|his|her|your|their) )social|employer identification|national insurance|taxpayer(?: reference)?|tax(?:payer)?[ _-]?(?:id|identification|file|ref(?:erence)?)|"
+    r"steuer[ -]?id(?:nr)?|steuer(?:liche )?[ -]?ident(?:ifikations)?(?:[ -]?(?:nummer|nr))?|steuer(?:nummer|-?nr)|(?:sozial|renten|kranken)versicherung(?:s(?:nummer|-?nr))?|versicherten(?:nummer|-?nr)|"
+    r"(?:personal)?ausweis(?:nummer|-?nr)?|s[eé]curit[eé] sociale|num[eé]ro fiscal|n[°º] fiscal|r[eé]f[eé]rence fiscale|carte (?:nationale )?d['’]identit[eé]|carte vitale|documento (?:nacional )?de identidad|seguridad social|tarjeta sanitaria|"
+    r"codice fiscale|partita iva|carta d['’]identit[aà]|national id(?:entity|entification)?(?: card)?|identity card|id card|medicare|medicaid|(?:health )?insurance(?= (?:id|number|no|card|policy))|policy(?= (?:number|no))|"
+    r"member[ _-]?id|patient(?:[ _-]?id| (?=no|number))|medical record|"
+    r"身份证|身分証|身分證|身份證|社会保障|社保|マイナンバー|個人番号|保険証|健康保険|年金番号|在留カード|"
+    r"주민(?:등록)?\s?번호|주민등록|주민|외국인등록|사업자\s?(?:등록)?\s?번호|사업자등록|법인등록|건강보험|보험증|군번|사번|학번)"
+)
+_ACCOUNT = (
+    r"(?:\b(?:bank )?(?:account|acct|a/c)(?![a-z])|routing|\baba\b|sort code|kontonummer|kontonr|\bkonto(?=\s?(?:nr|nummer|:|ist))|bankleitzahl|(?-i:\bBLZ\b)|num[eé]ro de compte|compte bancaire|(?-i:\bRIB\b)|(?:n[uú]mero de )?cuenta(?: bancaria)?|"
+    r"口座(?:番号)?|账号|帐号|银行卡号?|계좌|통장)"
+)  # fmt: skip
+_PLATE_CUE = (
+    r"(?:(?:licen[cs]e|number|registration|vehicle|reg|car)[ _-]?(?:plates?|tag)|\bplates?\b|\bregistration\b|(?<![a-z])reg\.?(?=[ :])|\bvehicle\b|\b(?:my|his|her|their|our|your|a|the|silver|white|black|red|blue|grey|gray) (?:car|van|truck|suv|motorbike|taxi)\b|"
+    r"kennzeichen|\bauto\b|fahrzeug|pkw|plaque|immatricul(?:[eé]e?|ation)|v[eé]hicule|voiture|matr[ií]cula|placas?\b|coche|targa|車両番号|ナンバ[ー-](?:プレ[ー-]ト)?|车牌号?|차량\s?번호|차\s?번호|번호판|차량)"
+)  # fmt: skip
+_PLATE_LINKED = (
+    r"(?:[\s:：=#|,\-–\"'「(]{0,3}(?:number|no|nr|n°|nº|is|was|reads?|with|the|reg|plate|registration|ist|lautet|est|es|la|le|el|de|は|が|는|은|이|가)(?![a-z])\.?){0,4}[\s:：=#|,\-–\"'「(]{0,3}"
+)
+_PLATE_SHAPE = (
+    r"(?-i:(?:[A-ZÄÖÜ]{1,3}[ -][A-Z]{1,2}[ -]?\d{1,4}[EH]?|[A-Z]{2}\d{2}[ -]?[A-Z]{3}|[A-Z]{1,3}[ -]?\d{2,4}[ -]?[A-Z]{0,2}|\d{1,4}[ -]?[A-Z]{2,3}(?:[ -]?\d{1,3})?|\d[A-Z]{3}\d{3}))"
+)
+FAMILIES = (
+    Family("NATIONAL_ID", _PASSPORT, 7, 10, 4),
+    Family("NATIONAL_ID", _LICENCE, 7, 18, 5),
+    Family("NATIONAL_ID", _TAX_AND_PERSON, 6, 18, 5),
+    Family("NATIONAL_ID", _ACCOUNT, 6, 24, 6),
+)
+
+
+def cued_ids(timeout_seconds: float) -> Cued:
+    """Passports, licences, identity, tax, insurance and account numbers of any country beside their word."""
+    return Cued("CuedIds", FAMILIES, timeout_seconds)
+
+
+class CheckedIds(PatternRecognizer):  # type: ignore[misc]
+    """Identifiers that need no word beside them: a rare shape, most with check digits."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            supported_entity="NATIONAL_ID",
+            name="CheckedIds",
+            supported_language=PSEUDO_LANGUAGE,
+            patterns=[Pattern(name, f"{_FREE}{shape}{_END}", 0.6) for name, shape, check in _CHECKED if check is None],
+        )
+
+
+class ChecksummedId(PatternRecognizer):  # type: ignore[misc]
+    """One kind of identifier whose check digits must be right."""
+
+    def __init__(self, name: str, shape: str, is_valid: Callable[[str], bool]) -> None:
+        self._is_valid = is_valid
+        super().__init__(
+            supported_entity="NATIONAL_ID",
+            name=name,
+            supported_language=PSEUDO_LANGUAGE,
+            patterns=[Pattern(name, f"{_FREE}{shape}{_END}", 0.6)],
+        )
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        """Whether the check digits are right."""
+        return self._is_valid(pattern_text.upper())
+
+
+def checksummed() -> list[ChecksummedId]:
+    """A recognizer for each kind of number that its check digits identify."""
+    return [ChecksummedId(name, shape, check) for name, shape, check in _CHECKED if check is not None]
+
+
+def plates() -> PatternRecognizer:
+    """Vehicle plates: Korean, Japanese, French and British shapes alone, any other beside a word for car or plate."""
+    hangul = "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주바사아자허하호배"
+    not_counted = r"(?!\s?(?:원|명|개|년|월|일|시|분|초|m|km|kg|㎡|호|동|층|번|건|회|세대|가구|여|만|억|천|%|\d))"
+    return patterns(
+        "VEHICLE_PLATE",
+        [
+            (rf"(?:(?:서울|부산|대구|인천|광주|대전|울산|경기|강원|충북|충남|전북|전남|경북|경남|제주|세종)\s?)?(?<!\d)\d{{2,3}}\s?[{hangul}]\s?\d{{4}}(?!\d){not_counted}", 0.6),
+            (r"[\u4e00-\u9fff\u3040-\u309f]{1,4}\s?\d{2,3}\s?[\u3041-\u3093]\s?(?:\d{1,2}[-‐]\d{2}|\d{4})(?!\d)", 0.7),
+            (rf"{_FREE}(?!SS|WW)[A-HJ-NP-TV-Z]{{2}}-\d{{3}}-(?!SS)[A-HJ-NP-TV-Z]{{2}}{_END}", 0.6),
+            (rf"{_FREE}[A-HJ-PR-Y]{{2}}(?:0[2-9]|[12]\d|5[1-9]|6\d|7[0-6]) [A-HJ-PR-Z]{{3}}{_END}", 0.6),
+            (rf"(?i:{_PLATE_CUE}{_PLATE_LINKED})\K{_FREE}(?=[A-ZÄÖÜ0-9 -]{{0,8}}\d)(?=[0-9 -]{{0,8}}[A-ZÄÖÜ]){_PLATE_SHAPE}{_END}", 0.6),
+        ],
+    )  # fmt: skip
