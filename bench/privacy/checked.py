@@ -9,8 +9,8 @@ from stdnum.de import idnr
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 from stdnum.gb import utr
-from stdnum.it import codicefiscale
 from stdnum.iso7064 import mod_11_10
+from stdnum.it import codicefiscale
 from stdnum.jp import in_ as my_number
 
 from bench.privacy.rows import digits, pattern

@@ -13,12 +13,17 @@ SPACY_MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg")
 def ours() -> Finder:
     """Detection by shape and by name rules, without a model."""
     from pipelines.curate.config import CurationConfig
-    from pipelines.curate.curate import Curator
+    from pipelines.curate.detect import Detector, Span, merge
+    from pipelines.curate.names import NameRules
+    from pipelines.curate.normalise import normalise
 
-    curator = Curator(CurationConfig(allow_degraded_names=True))
+    detector, rules = Detector(CurationConfig(allow_degraded_names=True)), NameRules(1.0)
 
     def find(row: Row) -> list[Finding]:
-        return [(span.start, span.end) for span in curator.find(row.text)]
+        source = normalise(row.text)
+        names = (source.span(*span) for span in rules.find(source.text, rules.places(source.text)))
+        people = [Span(start, end, "PERSON", row.text[start:end]) for start, end in names]
+        return [(span.start, span.end) for span in merge([*detector.find(row.text), *people], row.text)]
 
     return find
 

@@ -23,18 +23,54 @@ _KOREAN = [name for name in KOREANS.replace("\n", "|").split("|") if name]
 
 
 def _us_address(rng: random.Random) -> str:
-    street = rng.choice(("Pennsylvania Avenue NW", "Maple Street", "E 14th St", "Sunset Boulevard", "Oak Ridge Rd", "Broadway", "Peachtree Way", "County Road 12", "Evergreen Terrace", "Main St."))
+    street = rng.choice(
+        (
+            "Pennsylvania Avenue NW",
+            "Maple Street",
+            "E 14th St",
+            "Sunset Boulevard",
+            "Oak Ridge Rd",
+            "Broadway",
+            "Peachtree Way",
+            "County Road 12",
+            "Evergreen Terrace",
+            "Main St.",
+        )
+    )
     unit = rng.choice(("", "", " Apt 4B", ", Unit 12", ", Suite 200", " #301", ", Floor 3"))
-    tail = rng.choice((", Washington, DC 20500", ", Springfield, IL 62704", ", San Francisco, CA 94103-1234", ", Austin, Texas", "", "\nAlbany, NY 12207", ", New York"))
+    tail = rng.choice(
+        (
+            ", Washington, DC 20500",
+            ", Springfield, IL 62704",
+            ", San Francisco, CA 94103-1234",
+            ", Austin, Texas",
+            "",
+            "\nAlbany, NY 12207",
+            ", New York",
+        )
+    )
     if street == "Broadway" and not tail:
         tail = ", New York, NY 10012"
     return f"{rng.randrange(1, 9999)} {street}{unit}{tail}"
 
 
 def _gb_address(rng: random.Random) -> str:
-    street = rng.choice(("221B Baker Street", "12 High St", "47 Acacia Avenue", "10 Downing Street", "5 The Crescent", "88 King's Road", "3 Station Approach", "14a Church Lane"))
+    street = rng.choice(
+        (
+            "221B Baker Street",
+            "12 High St",
+            "47 Acacia Avenue",
+            "10 Downing Street",
+            "5 The Crescent",
+            "88 King's Road",
+            "3 Station Approach",
+            "14a Church Lane",
+        )
+    )
     head = rng.choice(("", "", "Flat 3, ", "Flat B, ", "Unit 7, "))
-    tail = rng.choice((", London NW1 6XE", ", Manchester, M14 5TP", ", Oxford", "", ", Edinburgh EH1 2NG, UK", "\nYork\nYO1 7HH"))
+    tail = rng.choice(
+        (", London NW1 6XE", ", Manchester, M14 5TP", ", Oxford", "", ", Edinburgh EH1 2NG, UK", "\nYork\nYO1 7HH")
+    )
     return head + street + tail
 
 
@@ -43,7 +79,21 @@ def _ko_address(rng: random.Random) -> str:
         "서울특별시 강남구 테헤란로 152", "경기도 성남시 분당구 판교역로146번길 20", "부산광역시 부산진구 중앙대로 1001번길 14", "서울 마포구 월드컵북로54길 30", "대전 유성구 대학로 99", "마포구 연남동 223-14", "경기 수원시 영통구 광교로 145",
         "강원도 춘천시 동내면 거두리 982-3", "전라북도 군산시 옥산면 당북리 산 12-3", "제주시 노형동 925", "인천광역시 남동구 예술로 138", "충남 천안시 서북구 불당21로 67-15",
     ))  # fmt: skip
-    unit = rng.choice(("", "", ", 4층 (역삼동)", ", 27층", ", 101동 1203호", " 지하1층", " (서초동, 현대빌딩) 7층", ", A동 504호", " 래미안아파트 102동 501호", ", 상가동 B102호", " 302호"))
+    unit = rng.choice(
+        (
+            "",
+            "",
+            ", 4층 (역삼동)",
+            ", 27층",
+            ", 101동 1203호",
+            " 지하1층",
+            " (서초동, 현대빌딩) 7층",
+            ", A동 504호",
+            " 래미안아파트 102동 501호",
+            ", 상가동 B102호",
+            " 302호",
+        )
+    )
     return rng.choice(("", "", "(06234) ", "우)04524 ")) + core + unit
 
 
@@ -58,7 +108,7 @@ MAKERS = {
     "person_en": lambda rng: rng.choice(_ENGLISH),
     "person_first": lambda rng: rng.choice([name for name in _ENGLISH if name.count(" ") == 1]).split(" ")[0],
     "person_last": lambda rng: rng.choice([name for name in _ENGLISH if name.count(" ") == 1]).split(" ")[1],
-    "person_ko": lambda rng: rng.choice(_KOREAN),
+    "personko_any": lambda rng: rng.choice(_KOREAN),
     "phone_us": one_of("(555) 010-0###", "+1-202-555-0###", "415-%##-####", "+1 (212) %##-####", "212.%##.####", "1 617 %## ####"),
     "phone_gb": one_of("+44 20 7946 0###", "020 7946 0###", "0161 496 0###", "07911 ######", "+44 (0)7700 900###", "01632 960 ###"),
     "phone_de": one_of("(+49) 171 %######", "0171 %######", "030 %### ####", "+49 30 %#######", "0171/%######", "+49 (0)89 %#####"),
@@ -112,21 +162,128 @@ MAKERS = {
 }  # fmt: skip
 TEMPLATES = {
     "en": (
-        "My name is {person_en}.", "I met {person_en} at the conference last week.", "Respectfully, {person_en}", "Kind regards,\n{person_en}", "Dear {person_en},\nthank you for your letter.", "Hi {person_first}, how are you?", "Thanks {person_first}!",
-        "{person_en} called about the invoice.", "Please contact {person_en} or {person_en}.", "Ask Mr. {person_last} about it.", "Attendees: {person_en}, {person_en}", "Write an email from {person_en} to {person_first}.", "The email was written by {person_en}, our CFO.",
-        "{person_first} and I went hiking.", "I work with {person_en} every day.", "Name: {person_en}", "{person_en} ({email_any})", "Who is {person_first}? My neighbour {person_en} knows.", "My sister {person_first} lives in Ohio.", "Prof. {person_last} teaches physics.", "{person_en} is our new teacher.", "Pizza, {person_first}?", "Can you tell {person_first} that I'm late?", "I'm {person_first} and I need help.",
-        "Call {phone_us} now.", "My number is {phone_us}.", "Ring {phone_gb} or {phone_gb}.", "tel {phone_de}", "Paris: {phone_fr}", "phone {phone_es}", "Reach me at {phone_jp}.", "mobile {phone_cn}", "Write to {email_any}.", "See {url_any} for details.", "Card number {card_any}", "IBAN {iban_any}", "My IP is {ip_any}.",
-        "SSN {id_us}", "my NI number is {id_gb}", "NHS number: {id_nhs}", "passport number {passport_us}", "My passport is {passport_gb}.", "German passport {passport_de}", "French passport no. {passport_fr}", "Spanish passport {passport_es}", "Japanese passport {passport_jp}", "driver's license {licence_us}", "driving licence {licence_gb}", "license plate {plate_us}", "my car {plate_gb} was towed", "Aadhaar number {id_in}", "password: {secret_word}", "API key {secret_key}",
-        "I live at {address_us}.", "Send it to {address_gb}, please.", "Write to {address_box}.", "Address: {address_us}", "Our office is at {addressworld_any}.",
+        "My name is {person_en}.",
+        "I met {person_en} at the conference last week.",
+        "Respectfully, {person_en}",
+        "Kind regards,\n{person_en}",
+        "Dear {person_en},\nthank you for your letter.",
+        "Hi {person_first}, how are you?",
+        "Thanks {person_first}!",
+        "{person_en} called about the invoice.",
+        "Please contact {person_en} or {person_en}.",
+        "Ask Mr. {person_last} about it.",
+        "Attendees: {person_en}, {person_en}",
+        "Write an email from {person_en} to {person_first}.",
+        "The email was written by {person_en}, our CFO.",
+        "{person_first} and I went hiking.",
+        "I work with {person_en} every day.",
+        "Name: {person_en}",
+        "{person_en} ({email_any})",
+        "Who is {person_first}? My neighbour {person_en} knows.",
+        "My sister {person_first} lives in Ohio.",
+        "Prof. {person_last} teaches physics.",
+        "{person_en} is our new teacher.",
+        "Pizza, {person_first}?",
+        "Can you tell {person_first} that I'm late?",
+        "I'm {person_first} and I need help.",
+        "Call {phone_us} now.",
+        "My number is {phone_us}.",
+        "Ring {phone_gb} or {phone_gb}.",
+        "tel {phone_de}",
+        "Paris: {phone_fr}",
+        "phone {phone_es}",
+        "Reach me at {phone_jp}.",
+        "mobile {phone_cn}",
+        "Write to {email_any}.",
+        "See {url_any} for details.",
+        "Card number {card_any}",
+        "IBAN {iban_any}",
+        "My IP is {ip_any}.",
+        "SSN {id_us}",
+        "my NI number is {id_gb}",
+        "NHS number: {id_nhs}",
+        "passport number {passport_us}",
+        "My passport is {passport_gb}.",
+        "German passport {passport_de}",
+        "French passport no. {passport_fr}",
+        "Spanish passport {passport_es}",
+        "Japanese passport {passport_jp}",
+        "driver's license {licence_us}",
+        "driving licence {licence_gb}",
+        "license plate {plate_us}",
+        "my car {plate_gb} was towed",
+        "Aadhaar number {id_in}",
+        "password: {secret_word}",
+        "API key {secret_key}",
+        "I live at {address_us}.",
+        "Send it to {address_gb}, please.",
+        "Write to {address_box}.",
+        "Address: {address_us}",
+        "Our office is at {addressworld_any}.",
     ),
     "ko": (
-        "{person_ko} 대리에게 전달해 주세요.", "성명 {person_ko}", "저는 {person_ko}입니다.", "{person_ko} 님께", "임대인: {person_ko}\n임차인: {person_ko}", "신청인 {person_ko} (서명)", "담당자 {person_ko} 주무관", "{person_ko}, {person_ko} 두 사람이", "피고인 {person_ko}는 무죄", "{person_ko}이 회의에 늦었다.", "환자 {person_ko}의 진료 기록",
-        "연락처 {phone_ko}", "{phone_ko}으로 전화 주세요", "대표번호 {phone_ko}", "주민번호 {id_kr}", "사업자번호 {id_brn}", "여권 {passport_kr}", "면허번호 {licence_kr}", "차량번호는 {plate_kr}", "{plate_kr} 차량", "카드 {card_any}", "비밀번호는 {secret_word}예요", "주소는 {addressko_any}", "{addressko_any}에 살아요.", "{addressko_any}로 보내 주세요", "사이트 {url_any}",
+        "{personko_any} 대리에게 전달해 주세요.",
+        "성명 {personko_any}",
+        "저는 {personko_any}입니다.",
+        "{personko_any} 님께",
+        "임대인: {personko_any}\n임차인: {personko_any}",
+        "신청인 {personko_any} (서명)",
+        "담당자 {personko_any} 주무관",
+        "{personko_any}, {personko_any} 두 사람이",
+        "피고인 {personko_any}는 무죄",
+        "{personko_any}이 회의에 늦었다.",
+        "환자 {personko_any}의 진료 기록",
+        "연락처 {phone_ko}",
+        "{phone_ko}으로 전화 주세요",
+        "대표번호 {phone_ko}",
+        "주민번호 {id_kr}",
+        "사업자번호 {id_brn}",
+        "여권 {passport_kr}",
+        "면허번호 {licence_kr}",
+        "차량번호는 {plate_kr}",
+        "{plate_kr} 차량",
+        "카드 {card_any}",
+        "비밀번호는 {secret_word}예요",
+        "주소는 {addressko_any}",
+        "{addressko_any}에 살아요.",
+        "{addressko_any}로 보내 주세요",
+        "사이트 {url_any}",
     ),
-    "de": ("Hallo Herr {person_last}, ich heiße {person_en}.", "Frau {person_last} ist krank.", "Meine Nummer: {phone_de}", "Steuer-ID {id_de}", "Reisepassnummer {passport_de}", "Kennzeichen {plate_de}", "Adresse: {addressworld_any}", "Passwort: {secret_word}"),
-    "fr": ("Je suis {person_en}.", "Monsieur {person_last} est absent.", "Téléphone : {phone_fr}", "NIR {id_fr}", "numéro de passeport {passport_fr}", "plaque {plate_fr}", "mot de passe : {secret_word}"),
-    "es": ("Soy {person_en}.", "Hola señora {person_last}", "teléfono {phone_es}", "NIE {id_es}", "pasaporte {passport_es}", "matrícula {plate_es}", "contraseña: {secret_word}"),
-    "ja": ("電話は{phone_jp}", "マイナンバー {id_jp}", "旅券番号 {passport_jp}", "ナンバー {plate_jp}", "住所:{addressworld_any}"),
+    "de": (
+        "Hallo Herr {person_last}, ich heiße {person_en}.",
+        "Frau {person_last} ist krank.",
+        "Meine Nummer: {phone_de}",
+        "Steuer-ID {id_de}",
+        "Reisepassnummer {passport_de}",
+        "Kennzeichen {plate_de}",
+        "Adresse: {addressworld_any}",
+        "Passwort: {secret_word}",
+    ),
+    "fr": (
+        "Je suis {person_en}.",
+        "Monsieur {person_last} est absent.",
+        "Téléphone : {phone_fr}",
+        "NIR {id_fr}",
+        "numéro de passeport {passport_fr}",
+        "plaque {plate_fr}",
+        "mot de passe : {secret_word}",
+    ),
+    "es": (
+        "Soy {person_en}.",
+        "Hola señora {person_last}",
+        "teléfono {phone_es}",
+        "NIE {id_es}",
+        "pasaporte {passport_es}",
+        "matrícula {plate_es}",
+        "contraseña: {secret_word}",
+    ),
+    "ja": (
+        "電話は{phone_jp}",
+        "マイナンバー {id_jp}",
+        "旅券番号 {passport_jp}",
+        "ナンバー {plate_jp}",
+        "住所:{addressworld_any}",
+    ),
     "other": ("codice fiscale {id_it}", "CPF {id_br}", "身份证 {id_cn}", "手机 {phone_cn}"),
 }
 NEAR_MISSES = {

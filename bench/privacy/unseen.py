@@ -41,22 +41,50 @@ def _us_address(rng: random.Random) -> str:
     kind = rng.choice(("Trail", "Loop", "Blvd", "Court", "Parkway", "Ave", "Street", "Cove", "Ln", "Dr."))
     side = rng.choice(("", "", " NE", " SW", " South"))
     unit = rng.choice(("", "", ", Apt 12C", ", Suite 400", " #7", ", Unit B", "\nApt. 3"))
-    tail = rng.choice((f", {city}, {state} {zip_head}{digits(rng, 2)}", f", {city}, {state}", "", f"\n{city}, {state} {zip_head}{digits(rng, 2)}-{digits(rng, 4)}"))
-    return f"{rng.randrange(2, 19999)} {rng.choice(('', 'N. ', 'West '))}{rng.choice(_STREETS)} {kind}{side}{unit}{tail}"
+    tail = rng.choice(
+        (
+            f", {city}, {state} {zip_head}{digits(rng, 2)}",
+            f", {city}, {state}",
+            "",
+            f"\n{city}, {state} {zip_head}{digits(rng, 2)}-{digits(rng, 4)}",
+        )
+    )
+    return (
+        f"{rng.randrange(2, 19999)} {rng.choice(('', 'N. ', 'West '))}{rng.choice(_STREETS)} {kind}{side}{unit}{tail}"
+    )
 
 
 def _gb_address(rng: random.Random) -> str:
     town, code = rng.choice(_TOWNS_GB)
     flat = rng.choice(("", "", "Flat 9, ", "Apartment 2B, ", "Unit 4, ", "Flat 3/2, "))
     kind = rng.choice(("Road", "Gardens", "Close", "Mews", "Rise", "High Street", "Terrace", "Crescent", "Vale"))
-    tail = rng.choice((f", {town} {pattern(code)(rng)}", f", {town}, {pattern(code)(rng)}", f", {town}", "", f"\n{town}\n{pattern(code)(rng)}"))
-    number = rng.choice((str(rng.randrange(1, 250)), f"{rng.randrange(1, 90)}{rng.choice('ABC')}", f"{rng.randrange(1, 40)}-{rng.randrange(41, 60)}"))
+    tail = rng.choice(
+        (
+            f", {town} {pattern(code)(rng)}",
+            f", {town}, {pattern(code)(rng)}",
+            f", {town}",
+            "",
+            f"\n{town}\n{pattern(code)(rng)}",
+        )
+    )
+    number = rng.choice(
+        (
+            str(rng.randrange(1, 250)),
+            f"{rng.randrange(1, 90)}{rng.choice('ABC')}",
+            f"{rng.randrange(1, 40)}-{rng.randrange(41, 60)}",
+        )
+    )
     return f"{flat}{number} {rng.choice(_STREETS)} {kind}{tail}"
 
 
 def _box(rng: random.Random) -> str:
     city, state, zip_head = rng.choice(_CITIES_US)
-    return rng.choice((f"P.O. Box {rng.randrange(10, 9999)}, {city}, {state} {zip_head}{digits(rng, 2)}", f"PO Box {rng.randrange(10, 9999)}"))
+    return rng.choice(
+        (
+            f"P.O. Box {rng.randrange(10, 9999)}, {city}, {state} {zip_head}{digits(rng, 2)}",
+            f"PO Box {rng.randrange(10, 9999)}",
+        )
+    )
 
 
 def _ko_address(rng: random.Random) -> str:
@@ -72,7 +100,19 @@ def _ko_address(rng: random.Random) -> str:
     if rng.random() < 0.3:
         core = f"{lot} {rng.choice(('', '산 '))}{rng.randrange(1, 900)}{rng.choice(('', f'-{rng.randrange(1, 40)}'))}{rng.choice(('', '번지'))}"
     else:
-        core = place + rng.choice(("", f"{rng.randrange(2, 199)}번길", f" {rng.randrange(2, 199)}번길", f"{rng.randrange(2, 90)}길", f"{rng.randrange(2, 90)}가길")) + f" {rng.randrange(1, 600)}{rng.choice(('', '', f'-{rng.randrange(1, 30)}'))}"
+        core = (
+            place
+            + rng.choice(
+                (
+                    "",
+                    f"{rng.randrange(2, 199)}번길",
+                    f" {rng.randrange(2, 199)}번길",
+                    f"{rng.randrange(2, 90)}길",
+                    f"{rng.randrange(2, 90)}가길",
+                )
+            )
+            + f" {rng.randrange(1, 600)}{rng.choice(('', '', f'-{rng.randrange(1, 30)}'))}"
+        )
     unit = rng.choice((
         "", "", f", {rng.randrange(101, 130)}동 {rng.randrange(101, 2900)}호", f" {rng.randrange(2, 30)}층", f", 지하 {rng.randrange(1, 4)}층", f", B{rng.randrange(1, 4)}층 {rng.randrange(101, 190)}호",
         " 푸른마을아파트 304동 1502호", ", 한빛프라자 5층 502호", f", {rng.randrange(2, 20)}층 (도담동)", f" (상현동, 금호베스트빌) {rng.randrange(101, 110)}동 {rng.randrange(101, 999)}호", " 수정빌라 나동 302호", " 더샵센트럴시티 1204호",
@@ -98,7 +138,7 @@ MAKERS = {
     "person_en": lambda rng: rng.choice(_ENGLISH),
     "person_first": lambda rng: rng.choice([name for name in _ENGLISH if name.count(" ") == 1]).split(" ")[0],
     "person_last": lambda rng: rng.choice([name for name in _ENGLISH if name.count(" ") == 1]).split(" ")[1],
-    "person_ko": lambda rng: rng.choice(_KOREAN),
+    "personko_any": lambda rng: rng.choice(_KOREAN),
     "phone_us": one_of("(2%#) %##-####", "+1 (6%#) %##-####", "1-8%#-%##-####", "3%#.%##.####", "+1.7%#.%##.####", "+1-202-555-01##", "(555) 010-0###", "9%# %##-####", "+17%#%##%###"),
     "phone_gb": one_of("020 7946 0###", "0113 496 0###", "(01632) 960###", "07700 900 ###", "+44 1632 960###", "+44 (0)117 496 0###", "0800 0##-####", "07700900###", "+44-7700-900###"),
     "phone_de": one_of("030/%#######", "0176-%#######", "(089) %### ####", "+49 (0)211 %######", "0049 171 %######", "+49-40-%#######", "0221 / %## ## ##", "04%#1 %#####"),
@@ -230,20 +270,20 @@ TEMPLATES = {
         "Ship from {addressworld_any} by Monday.",
     ),
     "ko": (
-        "{person_ko} 과장이 어제 보낸 견적서를 다시 확인해 달라고 했어요.",
-        "신청인 {person_ko}\n생년월일 1987. 3. 2.",
-        "성명: {person_ko} / 연락처: {phone_ko}",
-        "위 임차인 {person_ko}는 보증금의 반환을 청구한다.",
-        "{person_ko}님, 예약이 확정되었습니다.",
-        "제 이름은 {person_ko}이고 부산에 살아요.",
-        "대표이사 {person_ko} (인)",
-        "참석자: {person_ko}, {person_ko}, {person_ko}",
-        "원고 {person_ko}, 피고 {person_ko}",
-        "고마워요. {person_ko} 드림",
-        "담임 {person_ko} 선생님께 드릴 편지를 써 줘.",
-        "수취인은 {person_ko}입니다.",
-        "{person_ko} 씨가 {person_ko} 씨에게 빌려준 돈",
-        "위임인 {person_ko}(주민등록번호 {id_kr})은 아래와 같이 위임합니다.",
+        "{personko_any} 과장이 어제 보낸 견적서를 다시 확인해 달라고 했어요.",
+        "신청인 {personko_any}\n생년월일 1987. 3. 2.",
+        "성명: {personko_any} / 연락처: {phone_ko}",
+        "위 임차인 {personko_any}는 보증금의 반환을 청구한다.",
+        "{personko_any}님, 예약이 확정되었습니다.",
+        "제 이름은 {personko_any}이고 부산에 살아요.",
+        "대표이사 {personko_any} (인)",
+        "참석자: {personko_any}, {personko_any}, {personko_any}",
+        "원고 {personko_any}, 피고 {personko_any}",
+        "고마워요. {personko_any} 드림",
+        "담임 {personko_any} 선생님께 드릴 편지를 써 줘.",
+        "수취인은 {personko_any}입니다.",
+        "{personko_any} 씨가 {personko_any} 씨에게 빌려준 돈",
+        "위임인 {personko_any}(주민등록번호 {id_kr})은 아래와 같이 위임합니다.",
         "긴급 연락은 {phone_ko}로 주세요.",
         "고객센터 {phone_ko} (평일 9시~18시)",
         "주민등록번호 {id_kr}",

@@ -1,6 +1,6 @@
 """Addresses of the English-speaking countries.
 
-    1600 Pennsylvania Avenue NW, Washington, DC 20500   Flat 3, 12 High St   221B Baker Street   PO Box 12, Reno, NV 89501   5 The Crescent\\nYork\\nYO1 7HH
+1600 Pennsylvania Avenue NW, Washington, DC 20500   Flat 3, 12 High St   221B Baker Street   PO Box 12, Reno, NV 89501   5 The Crescent\\nYork\\nYO1 7HH
 """
 
 from pipelines.curate.recognizers.address_form import AddressForm
@@ -40,14 +40,12 @@ BEHIND = (
     rf"{_COMMA}{_TOWN}(?![\p{{Ll}}])(?!\s(?:is|was|are|said|says|called|told|will|has|can|and I)\b)",
 )
 BEFORE = (
-    rf"(?<![\p{{L}}\d])(?:The\s)?(?:\p{{Lu}}[\p{{L}}'’]{{1,15}}\s){{1,2}}(?:House|Cottage|Lodge|Hall|Mansions?|Tower|Building|Farm|Barn|Court|Centre|Center|Works|Mill),\s",
+    r"(?<![\p{L}\d])(?:The\s)?(?:\p{Lu}[\p{L}'’]{1,15}\s){1,2}(?:House|Cottage|Lodge|Hall|Mansions?|Tower|Building|Farm|Barn|Court|Centre|Center|Works|Mill),\s",
     rf"(?<![\p{{L}}\d]){_FLAT}(?:,\s|\s|\n)",
     rf"(?<![\p{{L}}\d]){_FLAT}(?:,\s|\s|\n)",
 )
 # A year behind `in` or `since` is none, nor is what is counted: `the 12 Main Street shops`.
-_NUMBER = (
-    r"(?<!\b(?:the|The|these|those|all|are|These|Those|All)\s)(?!(?:19|20)\d\d\s(?<=\b(?:In|in|since|Since|of|by|until|year)\s\d{4}\s))(?<![\w.$£€%#:/+])(?<!\d[ ,\-])\d{1,5}(?:[A-Za-z](?![A-Za-z]))?(?:\s?[\-–/&]\s?\d{1,5}[A-Za-z]?)?(?:\s1/2)?,?"
-)
+_NUMBER = r"(?<!\b(?:the|The|these|those|all|are|These|Those|All)\s)(?!(?:19|20)\d\d\s(?<=\b(?:In|in|since|Since|of|by|until|year)\s\d{4}\s))(?<![\w.$£€%#:/+])(?<!\d[ ,\-])\d{1,5}(?:[A-Za-z](?![A-Za-z]))?(?:\s?[\-–/&]\s?\d{1,5}[A-Za-z]?)?(?:\s1/2)?,?"
 _NAME_WORD = r"(?:(?:St|Mt|Ft|Dr|N|S|E|W|NE|NW|SE|SW)\.?|\p{Lu}[\p{L}'’.\-]{1,20}|\d{1,3}(?:st|nd|rd|th)|of|the|de|la|del|des|du|and)"
 _NAME = rf"(?!(?:Apt|Suite|Unit)\b)(?:{_NAME_WORD}\s){{1,5}}?"
 _TAIL = rf"(?={_GAP}(?:{_FLAT}|{_SIDE}{_GAP}|{_STATE}\s{{1,2}}{_POSTCODE}|{_POSTCODE}|(?:{_TOWN}{_GAP}){{1,3}}(?:{_STATE}(?![\p{{L}}])|{_POSTCODE}|{_COUNTRY}(?![\p{{L}}]))))"

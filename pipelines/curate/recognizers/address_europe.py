@@ -19,18 +19,25 @@ _PREPOSITION = r"(?:Am|An der|An den|Auf dem|Auf der|Auf den|Im|In der|In den|In
 _FRENCH = r"(?i:rue|avenue|av\.|ave\.|boulevard|boul\.|bd\.?|blvd\.?|place|pl\.|chemin|allée|allee|impasse|quai|cours|passage|route|square|villa|faubourg|sentier|esplanade|ruelle|montée|promenade|cité|résidence|rond-point|lotissement|hameau|mail)"
 _FRENCH_NAME = r"(?:(?:(?:de la|des|du|de|la|le|les|et|en|sur|aux|au|à|sous)\s|(?:de\s)?[ldLD]['’]){0,3}(?:\p{Lu}|\d)[\p{L}\d'’.\-]{0,20}(?:\s(?=\p{Lu}|(?:de|du|des|la|le|les|et|sur)\s|[ld]['’]))?){1,5}"
 _SPANISH = r"(?:C/|c/|C\.|Calle|calle|Cl\.|Avda?\.?|Avenida|avenida|Av\.|Paseo|paseo|Po\.?|P\.o|Plaza|plaza|Pza\.?|Plz\.?|Pl\.|Carretera|carretera|Ctra\.?|Camino|camino|Ronda|Travesía|Glorieta|Rambla|Carrer|Passeig|Gran Vía|Urbanización|Urb\.)"
-_SPANISH_NAME = r"(?:(?:de las|de los|de la|de|del|la|las|los|el|y|i|d['’])\s|(?:\p{Lu}[\p{L}.'’\-]{0,20}|\d{1,2})\s?){1,6}?"
+_SPANISH_NAME = (
+    r"(?:(?:de las|de los|de la|de|del|la|las|los|el|y|i|d['’])\s|(?:\p{Lu}[\p{L}.'’\-]{0,20}|\d{1,2})\s?){1,6}?"
+)
 _SPANISH_UNIT = r",?\s(?:\d{1,2}[o°.]{0,2}\s?-?\s?(?:[A-Z](?!\p{L})|izquierda|izda?\.?|izq\.?|derecha|dcha?\.?|centro|\d{1,2}[a°.]{0,2}|puerta \w{1,2})|\d{1,2}[o°](?!\p{L})|bajo(?:\s[A-Z](?!\p{L}))?|[aá]tico|entresuelo|principal|piso\s\d{1,2}(?:o|°)?(?:\s?[A-Z](?!\p{L}))?|puerta\s\w{1,3}|esc(?:alera|\.)\s\w{1,3}|portal\s\w{1,3}|local\s\w{1,3})"
 _FRENCH_UNIT = r",?\s(?:(?i:appartement|appt\.?|apt\.?|bâtiment|bât\.?|bat\.?|étage|escalier|esc\.|porte|résidence)\s[A-Z\d]\w{0,4}|\d{1,2}(?:er|e|ème)\sétage)"
 _GERMAN_UNIT = r",?\s(?:\d{1,2}\.\s?(?:OG|UG|Stock|Etage|Obergeschoss)|EG|Erdgeschoss|Hinterhaus|Vorderhaus|Wohnung\s\w{1,4}|App(?:artement|\.)?\s\w{1,4})(?!\p{L})"
 _ITALIAN = r"(?:Via|via|Viale|viale|Piazza|piazza|Corso|corso|Largo|Vicolo|Strada|Piazzale|Lungomare|Rua|rua|Travessa|Alameda|Praça|Largo|Estrada|Rodovia)"
-_BRAZIL = (rf"\s-\s{_CITY}", rf",\s{_CITY}(?=\s?[-/]\s?[A-Z]{{2}}(?!\p{{L}}))", r"\s?[-/]\s?[A-Z]{2}(?!\p{L})", r"(?:,|\s-)?\s(?:CEP:?\s)?\d{5}-\d{3}(?!\d)")
+_BRAZIL = (
+    rf"\s-\s{_CITY}",
+    rf",\s{_CITY}(?=\s?[-/]\s?[A-Z]{{2}}(?!\p{{L}}))",
+    r"\s?[-/]\s?[A-Z]{2}(?!\p{L})",
+    r"(?:,|\s-)?\s(?:CEP:?\s)?\d{5}-\d{3}(?!\d)",
+)
 FORMS = (
     AddressForm("German", rf"(?<![\p{{L}}\-])(?:(?:\p{{Lu}}[\p{{L}}.]{{1,20}}[ \-]){{0,3}}\p{{Lu}}[\p{{L}}\-]{{1,30}}{_SUFFIX}|(?:\p{{Lu}}[\p{{L}}.]{{1,20}}[ \-]){{1,4}}{_WORD}|Unter den Linden)\s{_HOUSE}", (), (_FIVE, _GERMAN_UNIT, _COUNTRY)),
     AddressForm("German, with its town", rf"(?<![\p{{L}}\-])(?:{_PREPOSITION}\s)?(?:\p{{Lu}}[\p{{L}}\-]{{1,30}}\s){{1,3}}{_HOUSE}(?={_COMMA}(?:[DA]-)?\d{{5}}\s\p{{Lu}}\p{{L}}{{2}})", (), (_FIVE, _GERMAN_UNIT, _COUNTRY)),
     AddressForm("French", rf"(?<![\w.])\d{{1,4}}(?:\s?(?:bis|ter|quater|[A-D]\b))?(?:\s?[-/]\s?\d{{1,4}})?,?\s{_FRENCH}\s{_FRENCH_NAME}", (), (_FIVE, _FRENCH_UNIT, _COUNTRY)),
     AddressForm("Spanish", rf"(?<![\p{{L}}]){_SPANISH}\s?{_SPANISH_NAME}(?:,\s?|\s)?(?<=[\s,])(?:n[o°.]{{0,2}}\s?|núm\.?\s?)?\d{{1,4}}(?!\d|[.,]\d)(?:\s?(?:bis|[A-C](?!\p{{L}})))?", (), (_FIVE, _SPANISH_UNIT, *_BRAZIL, rf",\s{_CITY}(?=[.,;\n]|$)", _COUNTRY)),
     AddressForm("Italian and Portuguese", rf"(?<![\p{{L}}]){_ITALIAN}\s(?:(?:di|del|della|dei|delle|da|do|dos|das|de|e)\s|\p{{Lu}}[\p{{L}}.'’\-]{{0,20}}\s?){{1,6}}?(?:,\s?|\s)?(?<=[\s,])(?:n\.?\s?)?\d{{1,4}}(?:/[A-Za-z])?(?!\d)", (), (_FIVE, r"(?:,|\s-)\s(?:apto?\.?|andar|interno|int\.|scala|piano)\s\w{1,4}", *_BRAZIL, rf",\s\d{{4}}-\d{{3}}\s{_CITY}", _COUNTRY)),
-    AddressForm("Dutch", rf"(?<![\p{{L}}\-])(?:\p{{Lu}}[\p{{L}}.]{{1,20}}\s){{0,3}}\p{{L}}{{2,25}}(?:straat|laan|plein|gracht|kade|dijk|singel|steeg)\s\d{{1,4}}(?:[ \-]?[a-zA-Z]{{1,2}}(?![\p{{L}}]))?", (), (rf"{_COMMA}\d{{4}}\s?[A-Z]{{2}}\s{_CITY}", _COUNTRY)),
+    AddressForm("Dutch", r"(?<![\p{L}\-])(?:\p{Lu}[\p{L}.]{1,20}\s){0,3}\p{L}{2,25}(?:straat|laan|plein|gracht|kade|dijk|singel|steeg)\s\d{1,4}(?:[ \-]?[a-zA-Z]{1,2}(?![\p{L}]))?", (), (rf"{_COMMA}\d{{4}}\s?[A-Z]{{2}}\s{_CITY}", _COUNTRY)),
     AddressForm("post box", r"(?<!\p{L})(?:Postfach\s\d{1,3}(?:\s\d{2,3}){0,2}|(?:B\.P\.|BP)\s\d{2,5}(?!\d)|(?i:apartado(?: de correos| postal)?)\s\d{2,6})", (), (_FIVE, _COUNTRY)),
 )  # fmt: skip

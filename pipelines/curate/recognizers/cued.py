@@ -26,7 +26,8 @@ _LINKS = regex.compile(rf"(?:['’]s)?(?:{_MARK}{{0,3}}(?:(?:{_LINK_WORD})(?![a-
 # A group of a value holds a digit, or is the one or two capitals that some numbers have between or behind their digits.
 _GROUP = r"(?:[A-Za-z]{0,6}\d[A-Za-z0-9]{0,20}|[A-Z]{1,2}(?![A-Za-z]))"
 _VALUE = regex.compile(
-    rf"(?<![A-Za-z0-9])(?:[A-Z]{{1,6}}[ \-./]?(?=\d))?[A-Za-z]{{0,6}}\d[A-Za-z0-9]{{0,24}}(?:[ \-./]{_GROUP}){{0,7}}(?![A-Za-z0-9])", regex.ASCII
+    rf"(?<![A-Za-z0-9])(?:[A-Z]{{1,6}}[ \-./]?(?=\d))?[A-Za-z]{{0,6}}\d[A-Za-z0-9]{{0,24}}(?:[ \-./]{_GROUP}){{0,7}}(?![A-Za-z0-9])",
+    regex.ASCII,
 )
 _SEPARATED = regex.compile(r"[ \-./]", regex.ASCII)
 _BEHIND = regex.compile(

@@ -60,12 +60,8 @@ _PLATE_CUE = (
     r"(?:(?:licen[cs]e|number|registration|vehicle|reg|car)[ _-]?(?:plates?|tag)|\bplates?\b|\bregistration\b|(?<![a-z])reg\.?(?=[ :])|\bvehicle\b|\b(?:my|his|her|their|our|your|a|the|silver|white|black|red|blue|grey|gray) (?:car|van|truck|suv|motorbike|taxi)\b|"
     r"kennzeichen|\bauto\b|fahrzeug|pkw|plaque|immatricul(?:[eé]e?|ation)|v[eé]hicule|voiture|matr[ií]cula|placas?\b|coche|targa|車両番号|ナンバ[ー-](?:プレ[ー-]ト)?|车牌号?|차량\s?번호|차\s?번호|번호판|차량)"
 )  # fmt: skip
-_PLATE_LINKED = (
-    r"(?:[\s:：=#|,\-–\"'「(]{0,3}(?:number|no|nr|n°|nº|is|was|reads?|with|the|reg|plate|registration|ist|lautet|est|es|la|le|el|de|は|が|는|은|이|가)(?![a-z])\.?){0,4}[\s:：=#|,\-–\"'「(]{0,3}"
-)
-_PLATE_SHAPE = (
-    r"(?-i:(?:[A-ZÄÖÜ]{1,3}[ -][A-Z]{1,2}[ -]?\d{1,4}[EH]?|[A-Z]{2}\d{2}[ -]?[A-Z]{3}|[A-Z]{1,3}[ -]?\d{2,4}[ -]?[A-Z]{0,2}|\d{1,4}[ -]?[A-Z]{2,3}(?:[ -]?\d{1,3})?|\d[A-Z]{3}\d{3}))"
-)
+_PLATE_LINKED = r"(?:[\s:：=#|,\-–\"'「(]{0,3}(?:number|no|nr|n°|nº|is|was|reads?|with|the|reg|plate|registration|ist|lautet|est|es|la|le|el|de|は|が|는|은|이|가)(?![a-z])\.?){0,4}[\s:：=#|,\-–\"'「(]{0,3}"
+_PLATE_SHAPE = r"(?-i:(?:[A-ZÄÖÜ]{1,3}[ -][A-Z]{1,2}[ -]?\d{1,4}[EH]?|[A-Z]{2}\d{2}[ -]?[A-Z]{3}|[A-Z]{1,3}[ -]?\d{2,4}[ -]?[A-Z]{0,2}|\d{1,4}[ -]?[A-Z]{2,3}(?:[ -]?\d{1,3})?|\d[A-Z]{3}\d{3}))"
 FAMILIES = (
     Family("NATIONAL_ID", _PASSPORT, 7, 10, 4),
     Family("NATIONAL_ID", _LICENCE, 7, 18, 5),

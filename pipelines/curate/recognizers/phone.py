@@ -19,7 +19,7 @@ from presidio_analyzer import LocalRecognizer, PatternRecognizer, RecognizerResu
 from pipelines.curate.recognizers.bounded import FLAGS, PSEUDO_LANGUAGE, BoundedRegex, DetectionTimedOut, patterns
 from pipelines.curate.recognizers.context import AFTER_CHARACTERS, BEFORE_CHARACTERS
 from pipelines.curate.recognizers.cued import Cued, Family
-from pipelines.curate.recognizers.labels import is_a_things
+from pipelines.curate.recognizers.things import is_a_things
 
 _GAP = r"(?:[ .\-_/]{0,3}|[~,:*|=)\]]|[ \-]?\n[ \-]?)"
 _FREE = r"(?<!\d)(?<!\d\.)"  # not within a number or its decimals; `Tel.010-…` is free
@@ -50,7 +50,10 @@ _SHAPES = (
     (rf"{_FREE}0[1-9](?P<pair>[ .\-])\d\d(?:(?P=pair)\d\d){{3}}{_END}", 0.7),
     # Germany: mobile and area code, with a blank, a slash or a hyphen
     (rf"{_FREE}\(?01[5-7]\d{{1,2}}\)?\s?[ /\-]\s?\d{{3,8}}(?:[ \-]\d{{2,5}}){{0,3}}{_END}", 0.7),
-    (rf"{_FREE}(?:\(0[2-9]\d{{1,4}}\)\s?[/ ]?|0[2-9]\d{{1,4}}\s?/\s?)\s?[1-9]\d{{1,7}}(?:[ \-]\d{{1,5}}){{0,4}}{_END}", 0.6),
+    (
+        rf"{_FREE}(?:\(0[2-9]\d{{1,4}}\)\s?[/ ]?|0[2-9]\d{{1,4}}\s?/\s?)\s?[1-9]\d{{1,7}}(?:[ \-]\d{{1,5}}){{0,4}}{_END}",
+        0.6,
+    ),
     (rf"{_FREE}0(?:30|40|69|89)[ \-]\d{{3,4}}[ ]?\d{{3,4}}{_END}", 0.6),
     # Spain: 612 34 56 78, 91 123 45 67
     (rf"{_ALONE}[679]\d{{2}}(?:[ ]\d\d){{3}}{_END}", 0.6),
@@ -65,7 +68,9 @@ _SHAPES = (
     (rf"{_FREE}(?:\+?1[ .\-]?)?(?:\(\d{{3}}\)\s?|\d{{3}}[.\-/])\d{{3}}[ .\-]\d{{4}}(?!\d)", 0.6),
     (rf"{_FREE}1 [2-9]\d{{2}} [2-9]\d{{2}} \d{{4}}(?! ?\d)", 0.6),
 )
-_INTERNATIONAL = rf"(?:{_PLUS}|(?<![\w.])00(?=[1-9]))[ ]?[1-9]\d{{0,2}}\)?(?:[ .\-/]{{0,2}}\(?\d{{1,14}}\)?){{1,7}}(?!\d)"
+_INTERNATIONAL = (
+    rf"(?:{_PLUS}|(?<![\w.])00(?=[1-9]))[ ]?[1-9]\d{{0,2}}\)?(?:[ .\-/]{{0,2}}\(?\d{{1,14}}\)?){{1,7}}(?!\d)"
+)
 _CANDIDATE = regex.compile(r"(?<!\w)(?<!\d\.)(?!0\.\d|(?:\d ){4})[+(]?\d[\d ().\-/]{5,24}\d(?!\d)", regex.ASCII)
 _CONTEXT = [
     "phone",
@@ -222,9 +227,9 @@ def _end_of_number(raw: str) -> int:
         except phonenumbers.NumberParseException:
             continue
         if phonenumbers.is_valid_number(number):
-            return end
+            return int(end)
         if not raw.startswith("00") and phonenumbers.is_possible_number(number):
-            possible = max(possible, end)
+            possible = max(possible, int(end))
     return possible
 
 
