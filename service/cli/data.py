@@ -1,98 +1,28 @@
-"""Commands about data: import, curate, forget."""
+"""Commands about data: curate, forget."""
 
-import os
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.errors import NotFound
-from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service import curation, erasure
 from service.cli.home import Home, agrees, console, open_home, whoami
-from service.cli.user_ids import FROM_INPUT, read_user, refuse_typed_key
+from service.cli.user_ids import FROM_INPUT, read_user
 from service.curation.configuration import configuration
 from service.ingest import DEFAULT_APP
-from service.ingest.importers import ndjson
-from service.ingest.importers.post import direct_post, http_post
 from service.models import promotion
 from service.progress import open_progress
 from service.store import conversations, people
 from service.store.health import backlog
 from service.store.tables import Conversation
 
-IMPORT_USER = "import"
 App = Annotated[str, typer.Option(help="the app that the data belongs to")]
-_SHOWN_PROBLEMS = 20
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    app.command("import")(import_file)
     app.command()(curate)
     app.command()(forget)
-
-
-def import_file(
-    file: Annotated[Path, typer.Argument(help="NDJSON in the API's shape, or ChatML JSONL with `messages` only")],
-    app: Annotated[str | None, typer.Option(help="the app of lines that name none")] = None,
-    user: Annotated[
-        str, typer.Option(help="-: lines without a user are of the one who is asked for, or read from standard input")
-    ] = IMPORT_USER,
-    consent: Annotated[
-        bool | None, typer.Option("--consent/--no-consent", help="may lines that do not say be trained on?")
-    ] = None,
-    rating: Annotated[
-        str | None, typer.Option(help="how lines that hold no rating are rated: 1 to 5, up or down")
-    ] = None,
-    url: Annotated[str | None, typer.Option(help="send to a running service instead of the database")] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(envvar="API_KEY", callback=refuse_typed_key, help="API key for --url, from the environment only"),
-    ] = None,
-) -> None:
-    """Import a file; run it again after an interruption and it goes on where it stopped.
-
-    Import it again with --consent or --rating to add them to what is stored already.
-    """
-    rated = None if rating is None else ndjson.parse_rating(rating)
-    home, name = open_home(), os.fsencode(file.name).decode(errors="replace")
-    with ExitStack() as stack:
-        post = stack.enter_context(direct_post(home.store, home.vault) if url is None else http_post(url, key))
-        shown = stack.enter_context(open_progress(console, in_bytes=True))
-        counts = ndjson.import_file(
-            file,
-            post,
-            home.settings.home,
-            consent=consent,
-            rating=rated,
-            user=user if user == IMPORT_USER else read_user(user),
-            app=app,
-            target=url or home.settings.database_url,
-            progress=lambda done, total: shown.update(name, done, total),
-        )
-    _summarize(counts, updates=consent is not None or rated is not None)
-    if counts.conflict or counts.invalid or counts.failed:
-        raise typer.Exit(1)
-
-
-def _summarize(counts: ndjson.Counts, updates: bool) -> None:
-    """What became of the lines, and which of them no round can learn from, and why."""
-    for line, sentence in counts.problems[:_SHOWN_PROBLEMS]:
-        console.print(f"line {line}: {sentence}", markup=False, soft_wrap=True)
-    if len(counts.problems) > _SHOWN_PROBLEMS:
-        console.print(f"... and {len(counts.problems) - _SHOWN_PROBLEMS} more")
-    shown = ["created", "appended", "unchanged", "conflict", "invalid", *(["failed"] if counts.failed else [])]
-    console.print(", ".join(f"{getattr(counts, name)} {name}" for name in shown), soft_wrap=True)
-    if updates and counts.unchanged:
-        console.print("Unchanged are the messages; consent and ratings count as given now.", soft_wrap=True)
-    if not counts.cannot_train:
-        return
-    console.print(f"{sum(counts.cannot_train.values())} rows cannot train as the file gives them:", soft_wrap=True)
-    for name, count in sorted(counts.cannot_train.items()):
-        console.print(f"  {count} {name}: {CONVERSATION_REASONS[name]}", markup=False, soft_wrap=True)
-    console.print("Consent and ratings are added by importing again with --consent or --rating.", soft_wrap=True)
 
 
 def curate(

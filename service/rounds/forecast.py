@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from pipelines.backends.base import Machine
 from pipelines.backends.launch import look_at_machine
@@ -27,21 +28,15 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
 
     Without the base model's folder tokens are estimated at three characters each.
     """
-    folder = settings.project / recipe.base.model
-    base = folder if (folder / "config.json").is_file() else None
+    base = _base(settings, recipe)
     tokenizer = ChatTokenizer(base) if base else None
     count = _counter(tokenizer)
     with store.read() as session:
         phase = recipe.phase(rounds.promoted_rounds(session, recipe.name))
         _, lineage = rounds.champion_lineage(session)
         seen = frozenset(rounds.seen_conversations(session, lineage))
-    selector = Selector(
-        count_tokens=count,
-        find_contaminated=lambda texts: [None] * len(texts),
-        renders=tokenizer.can_render if tokenizer else renders_always,
-    )
     corpus = StoreCorpus(store, vault, seen)
-    taken = preview(corpus, phase.select, selector, now=datetime.now(UTC), rule=phase.preference)
+    taken = _take(corpus, phase, tokenizer)
     pools = load_pools(settings.project / "data" / "general")
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples
@@ -61,6 +56,27 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
     )
     warnings = (*([short] if missing > 0 else []), *refused, *plan.warnings)
     return plan.model_copy(update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}})
+
+
+def preview_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) -> SnapshotOutput:
+    """What selection of the recipe's first phase would take of everything that is stored, as new data."""
+    base = _base(settings, recipe)
+    return _take(StoreCorpus(store, vault), recipe.phase(0), ChatTokenizer(base) if base else None)
+
+
+def _base(settings: Settings, recipe: Recipe) -> Path | None:
+    """The base model's folder, if it is here."""
+    folder = settings.project / recipe.base.model
+    return folder if (folder / "config.json").is_file() else None
+
+
+def _take(corpus: StoreCorpus, phase: Recipe, tokenizer: ChatTokenizer | None) -> SnapshotOutput:
+    selector = Selector(
+        count_tokens=_counter(tokenizer),
+        find_contaminated=lambda texts: [None] * len(texts),
+        renders=tokenizer.can_render if tokenizer else renders_always,
+    )
+    return preview(corpus, phase.select, selector, now=datetime.now(UTC), rule=phase.preference)
 
 
 def _enough(recipe: Recipe, new: Stock, missing: int) -> Stock:

@@ -60,9 +60,9 @@ def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Pat
     (tmp_path / "rows.ndjson").write_text(
         '{"id": 5}\n' + json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n"
     )
-    done = perennial("import", str(tmp_path / "rows.ndjson"), "--consent")
+    done = perennial("import", str(tmp_path / "rows.ndjson"), "--consent", "--user", "each")
     assert done.exit_code == 1
-    assert "line 1" in done.output and "1 created" in done.output and "1 invalid" in done.output
+    assert "rows.ndjson, line 1: " in done.output and "1 created" in done.output and "1 not_storable: " in done.output
 
 
 def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_words(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -72,13 +72,14 @@ def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_w
     ]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
     words = "1 no_consent: no consent to training was given"
-    told = perennial("import", str(tmp_path / "rows.jsonl")).output
-    assert "1 rows cannot train as the file gives them" in told and words in told
+    each = ("import", str(tmp_path / "rows.jsonl"), "--user", "each")
+    told = perennial(*each).output
+    assert "1 conversations cannot train as the file gives them" in told and words in told
     perennial("curate")
     assert words in perennial("plan", "data/recipes/tiny.yaml").output
-    told = perennial("import", str(tmp_path / "rows.jsonl"), "--consent").output
+    told = perennial(*each, "--consent").output
     assert "1 unrated: nobody rated it, or no rating of it counts" in told
-    told = perennial("import", str(tmp_path / "rows.jsonl"), "--consent", "--rating", "up").output
+    told = perennial(*each, "--consent", "--rating", "up").output
     assert "cannot train" not in told and "consent and ratings count as given now" in told
     assert "cannot train" not in perennial("plan", "data/recipes/tiny.yaml").output
 
@@ -136,9 +137,10 @@ def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings:
     ("words", "status", "sentence"),
     [
         ("nonsense", 2, "no such command 'nonsense'; see perennial --help"),
-        ("import", 2, "missing argument 'file'; see perennial import --help"),
+        ("import", 2, "missing argument 'path'; see perennial import --help"),
         ("import nowhere.ndjson", 1, "there is no file nowhere.ndjson"),
-        ("import data", 1, "data is a folder; name one file"),
+        ("import docs/decisions", 1, "base-from-the-hub.md holds no JSON, CSV, Parquet or SQLite (nor "),
+        ("import README.md --format open-webu", 1, "no format is called 'open-webu'; did you mean open-webui?"),
         ("import data/samples/month-1.ndjson --rating 9", 1, "the rating '9' is none of 1, 2, 3, 4, 5, up, down"),
         ("import data/samples/month-1.ndjson --url here", 1, "'here' is no web address; write e.g. http://127.0.0.1:8600"),
         ("curate --explain nobody", 1, "the app 'default' has no conversation with the id 'nobody'"),

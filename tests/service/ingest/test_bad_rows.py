@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from pipelines.errors import ArtifactError, Busy, InputError, PerennialError
 from service.ingest import Incoming, Outcome, Writer
 from service.ingest import writer as writing
-from service.ingest.importers import lines, ndjson
+from service.ingest.importers import cut, run
 from service.ingest.importers.post import direct_post, http_post
 from service.ingest.nesting import MAX_DEPTH, depth_of, rows_of
 from service.ingest.parse import parse_conversation, split_list
@@ -28,6 +28,7 @@ from service.settings import Settings
 from service.store.session import Store
 from service.vault import Vault
 from tests.factories import conversation, incoming, web
+from tests.service.ingest.importers.reading import figures, import_file
 from tests.service.live import running
 
 
@@ -248,47 +249,53 @@ def test_bad_lines_of_every_kind_are_counted_and_named(store: Store, vault: Vaul
     bad = [*(row for row, _ in BAD.values()), *chatml, os.urandom(300).replace(b"\n", b"")]
     path = write(tmp_path / "rows.ndjson", b"\n".join([*bad, GOOD]))
     with direct_post(store, vault) as post:
-        counts = ndjson.import_file(path, post, tmp_path, consent=True, rating="up")
-    assert (counts.created, counts.invalid) == (1, len(bad))
-    assert [line for line, _ in counts.problems] == list(range(1, len(bad) + 1))
+        counts = import_file(path, post, tmp_path, consent=True, rating="up")
+    assert figures(counts) == (1, 0, 0, len(bad))
+    assert [place for place, _ in counts.problems] == [f"rows.ndjson, line {line}" for line in range(1, len(bad) + 1)]
 
 
 def test_a_line_without_end_is_passed_over(
     store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1_000)
-    monkeypatch.setattr(lines, "_SKIPPED_BYTES", 64)
+    monkeypatch.setattr(cut, "MAX_ENTRY_BYTES", 1_000)
+    monkeypatch.setattr(cut, "_CHUNK_BYTES", 64)
     path = write(tmp_path / "rows.ndjson", b"x" * 5_000 + b"\n" + GOOD + b"\n" + b"y" * 1_001)
     with direct_post(store, vault) as post:
-        counts = ndjson.import_file(path, post, tmp_path)
-    assert (counts.created, [line for line, _ in counts.problems]) == (1, [1, 3])
+        counts = import_file(path, post, tmp_path)
+    assert (counts.of("conversations", "created"), [place for place, _ in counts.problems]) == (
+        1,
+        ["rows.ndjson, line 1", "rows.ndjson, line 3"],
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (gzip.compress(GOOD, mtime=0)[:20], "packed with gzip"),
-        (b"PK\x03\x04rest", "a zip archive"),
+        (gzip.compress(GOOD, mtime=0)[:20], "is damaged or was cut off"),
+        (b"PK\x03\x04rest", "is no whole ZIP archive"),
         (GOOD.decode().encode("utf-16"), "UTF-16"),
     ],
 )
 def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path: Path, content: bytes, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        ndjson.import_file(write(tmp_path / "file", content), lambda rows: [], tmp_path)
+        import_file(write(tmp_path / "file", content), lambda batch: lambda: [], tmp_path)
 
 
 def test_a_file_whose_name_is_no_text_is_imported(store: Store, vault: Vault, tmp_path: Path) -> None:
     path = write(tmp_path / os.fsdecode(b"rows-\xff.ndjson"), GOOD)
     with direct_post(store, vault) as post:
-        assert ndjson.import_file(path, post, tmp_path).created == 1
+        assert import_file(path, post, tmp_path).of("conversations", "created") == 1
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.lists(ROWS, max_size=3).map(b"\n".join) | st.binary(max_size=200))
 def test_no_file_ends_an_import_with_anything_but_counts_or_a_sentence(tmp_path: Path, content: bytes) -> None:
     try:
-        ndjson.import_file(
-            write(tmp_path / "file", content), lambda rows: [("created", None)] * len(rows), tmp_path, rating=4
+        import_file(
+            write(tmp_path / "file", content),
+            lambda batch: lambda: [("created", None)] * len(batch),
+            tmp_path,
+            rating=4,
         )
     except PerennialError as error:
         assert str(error)
@@ -299,16 +306,19 @@ def test_a_row_that_a_server_refuses_does_not_cost_its_batch(sqlite_settings: Se
     rows = [json.dumps(conversation()).encode(), large, *(json.dumps(conversation()).encode() for _ in range(2))]
     path = write(tmp_path / "rows.ndjson", b"\n".join(rows))
     with running(replace(sqlite_settings, max_body_bytes=8_000), engine=False) as live, http_post(live.url) as post:
-        counts = ndjson.import_file(path, post, tmp_path)
-    assert (counts.created, [line for line, _ in counts.problems]) == (3, [2])
+        counts = import_file(path, post, tmp_path)
+    assert (counts.of("conversations", "created"), [place for place, _ in counts.problems]) == (
+        3,
+        ["rows.ndjson, line 2"],
+    )
 
 
 def test_something_else_at_the_address_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ndjson, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
     page = httpx.MockTransport(lambda request: httpx.Response(200, html="<p>Welcome</p>"))
     path = write(tmp_path / "rows.ndjson", GOOD)
     with http_post("http://somewhere", transport=page) as post, pytest.raises(InputError, match="no server of"):
-        ndjson.import_file(path, post, tmp_path)
+        import_file(path, post, tmp_path)
     for url, key in (("http://[", None), ("http://here", "pk_\u00e9")):
         with pytest.raises((InputError, Busy)), http_post(url, key) as post:
-            ndjson.import_file(path, post, tmp_path)
+            import_file(path, post, tmp_path)

@@ -12,24 +12,21 @@ from sqlmodel import func, select
 from pipelines.errors import Busy, InputError, NotFound
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.api_keys import create_key
-from service.ingest import importers
-from service.ingest.importers.ndjson import Counts, Rating, import_file, parse_rating
-from service.ingest.importers.post import direct_post, http_post
+from service.ingest.importers import run
+from service.ingest.importers.post import Ready, direct_post, http_post
+from service.ingest.importers.ready import Rating, parse_rating
 from service.settings import Settings
 from service.store import tables
 from service.store.session import Store
 from service.vault import Vault
 from tests.factories import conversation, ndjson
+from tests.service.ingest.importers.reading import figures, import_file
 from tests.service.live import running
 
 
 def write(path: Path, *lines: Any) -> Path:
     path.write_bytes(ndjson(*lines))
     return path
-
-
-def figures(counts: Counts) -> tuple[int, ...]:
-    return counts.created, counts.unchanged, counts.appended, counts.conflict, counts.invalid
 
 
 def test_every_line_is_counted_and_bad_ones_are_named(store: Store, vault: Vault, tmp_path: Path) -> None:
@@ -45,17 +42,18 @@ def test_every_line_is_counted_and_bad_ones_are_named(store: Store, vault: Vault
     path.write_bytes(path.read_bytes() + b"\n{broken\n")
     with direct_post(store, vault) as post:
         counts = import_file(path, post, tmp_path)
-        assert figures(counts) == (2, 1, 1, 1, 2)
-        assert [line for line, _ in counts.problems] == [3, 5, 8]
-        assert figures(import_file(path, post, tmp_path)) == (0, 4, 0, 1, 2)
-    assert list((tmp_path / "imports").iterdir()) == []
+        assert figures(counts) == (2, 1, 1, 3)
+        assert sorted(place for place, _ in counts.problems) == [f"f.ndjson, line {line}" for line in (3, 5, 8)]
+        assert figures(import_file(path, post, tmp_path)) == (0, 4, 0, 3)
+    rejected = [json.loads(line) for file in (tmp_path / "imports").iterdir() for line in file.read_text().splitlines()]
+    assert {(row["line"], row["reason"]) for row in rejected} == {(3, "not_storable"), (5, "conflict"), (8, "not_json")}
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(store: Store, vault: Vault, tmp_path: Path) -> None:
     path = write(tmp_path / "f.ndjson", conversation(), conversation())
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     with direct_post(store, vault) as post:
-        assert figures(import_file(path, post, tmp_path)) == (2, 0, 0, 0, 0)
+        assert figures(import_file(path, post, tmp_path)) == (2, 0, 0, 0)
 
 
 def test_chatml_gets_its_id_from_its_content_and_consent_from_the_flag(
@@ -64,7 +62,7 @@ def test_chatml_gets_its_id_from_its_content_and_consent_from_the_flag(
     chats = [{"messages": conversation(f"What is {n}?", "A number.")["messages"]} for n in (1, 2, 1)]
     path = write(tmp_path / "chat.jsonl", *chats)
     with direct_post(store, vault) as post:
-        assert figures(import_file(path, post, tmp_path, consent=True, user="archive")) == (2, 1, 0, 0, 0)
+        assert figures(import_file(path, post, tmp_path, consent=True, user="archive")) == (2, 1, 0, 0)
     with store.read() as session:
         assert session.exec(select(tables.Conversation.consent)).all() == [True, True]
 
@@ -92,7 +90,7 @@ def test_lines_of_messages_alone_are_rated_by_the_flag(
     path = write(tmp_path / "chat.jsonl", *chats("What is 1?", "What is 2?"))
     with direct_post(store, vault) as post:
         counts = import_file(path, post, tmp_path, consent=True, rating=rating)
-    assert (figures(counts), counts.cannot_train) == ((2, 0, 0, 0, 0), {})
+    assert (figures(counts), counts.cannot_train) == ((2, 0, 0, 0), {})
     with store.read() as session:
         assert session.exec(select(tables.Satisfaction.value)).all() == satisfactions
         assert session.exec(select(tables.Vote.value)).all() == votes
@@ -106,7 +104,7 @@ def test_consent_and_ratings_are_added_and_changed_by_importing_again(
     with direct_post(store, vault) as post:
         for consent, rating in ((None, None), (True, None), (True, 2), (True, "up"), (False, "down")):
             counts = import_file(path, post, tmp_path, consent=consent, rating=rating)
-            assert counts.created + counts.unchanged == 1 and not counts.problems
+            assert counts.stands == 1 and not counts.problems
             with store.read() as session:
                 seen.append(
                     (
@@ -157,7 +155,7 @@ def test_over_http_it_does_the_same_and_a_server_that_refuses_is_named(
     path = write(tmp_path / "f.ndjson", conversation(id="c"), conversation(id="c"), {"id": 1})
     with running(sqlite_settings, engine=False) as live:
         with http_post(live.url) as post:
-            assert figures(import_file(path, post, tmp_path)) == (1, 1, 0, 0, 1)
+            assert figures(import_file(path, post, tmp_path)) == (1, 1, 0, 1)
         key = create_key(live.store, "reader", None, "read")
         time.sleep(2.1)  # a server may know its keys for two seconds
         for wrong, sentence in ((None, "needs an API key"), (key, "needs the scope 'ingest'")):
@@ -178,7 +176,7 @@ APPS = [("c", "shop"), ("d", "blog"), ("c", "default")]
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importers.ndjson, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
     path = write(tmp_path / "f.ndjson", conversation())
     with http_post("http://127.0.0.1:9") as post, pytest.raises(Busy, match="does not answer"):
         import_file(path, post, tmp_path)
@@ -187,24 +185,24 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
 def test_an_import_that_broke_off_goes_on_where_it_stopped(
     store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importers.ndjson, "BATCH_ROWS", 3)
-    monkeypatch.setattr(importers.ndjson, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run, "BATCH_THINGS", 3)
+    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
     path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(8)), {"id": 1}, conversation())
     posted: list[int] = []
     with direct_post(store, vault) as post:
 
-        def breaking(rows: Sequence[bytes]) -> Any:
+        def breaking(batch: Sequence[Ready]) -> Any:
             if len(posted) == 2:
                 raise Busy("gone")
-            posted.append(len(rows))
-            return post(rows)
+            posted.append(len(batch))
+            return post(batch)
 
         with pytest.raises(Busy):
             import_file(path, breaking, tmp_path)
         note = next((tmp_path / "imports").iterdir())
-        assert json.loads(note.read_text())["line"] == 6
+        assert json.loads(note.read_text())["mark"] == [0, 6]
         counts = import_file(path, post, tmp_path)
-    assert figures(counts) == (9, 0, 0, 0, 1)
+    assert figures(counts) == (9, 0, 0, 1)
     with store.read() as session:
         assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 9
 
@@ -212,20 +210,20 @@ def test_an_import_that_broke_off_goes_on_where_it_stopped(
 def test_what_one_database_took_is_still_sent_to_another(
     store: Store, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importers.ndjson, "BATCH_ROWS", 1)
+    monkeypatch.setattr(run, "BATCH_THINGS", 1)
     path = write(tmp_path / "f.ndjson", *(conversation() for _ in range(3)))
-    posted: list[bytes] = []
+    posted: list[Ready] = []
 
-    def breaking(rows: Sequence[bytes]) -> Any:
-        posted.extend(rows)
+    def breaking(batch: Sequence[Ready]) -> Any:
+        posted.extend(batch)
         if len(posted) == 2:
             raise InputError("refused")
-        return [("created", None)]
+        return lambda: [("created", None)]
 
     with pytest.raises(InputError):
         import_file(path, breaking, tmp_path, target="http://elsewhere")
     with direct_post(store, vault) as post:
-        assert import_file(path, post, tmp_path, target="here").created == 3
+        assert import_file(path, post, tmp_path, target="here").of("conversations", "created") == 3
     with store.read() as session:
         assert session.exec(select(func.count()).select_from(tables.Conversation)).one() == 3
 
@@ -234,7 +232,7 @@ def test_progress_reaches_the_end_and_a_missing_file_is_named(store: Store, vaul
     path = write(tmp_path / "f.ndjson", conversation())
     seen: list[tuple[int, int]] = []
     with direct_post(store, vault) as post:
-        import_file(path, post, tmp_path, progress=lambda done, total: seen.append((done, total)))
+        import_file(path, post, tmp_path, progress=lambda done, total, rate: seen.append((done, total)))
         with pytest.raises(NotFound, match=r"there is no file .*nowhere"):
             import_file(tmp_path / "nowhere", post, tmp_path)
     assert seen[-1] == (path.stat().st_size, path.stat().st_size)

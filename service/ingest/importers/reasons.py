@@ -1,0 +1,37 @@
+"""Why something does not come in, or not all of it: the names by which imports count, and what they mean."""
+
+from collections.abc import Mapping
+
+REASONS: Mapping[str, str] = {
+    "arena": "a rating in a blind test between models is no vote for the model that people chose; kept apart",
+    "audio_dropped": "sound is not kept, only that it was there",
+    "conflict": "another text is stored under this id already",
+    "cut_off": "the file ends in the middle of this entry, or does not unpack: copy it again",
+    "cycle": "its messages follow one another in a circle",
+    "draw": "a rating that is neither up nor down",
+    "duplicate_vote": "the same person's vote on the same message stands here twice, and counts once",
+    "file_dropped": "files are not kept, only that they were there",
+    "hidden": "hidden parts that no person saw are left out",
+    "image_dropped": "pictures are not kept, only that they were there",
+    "judge": "a model's score is no person's vote; kept apart",
+    "nested": "its JSON is nested too deeply to be read",
+    "no_answer": "there is no answer of the assistant in it",
+    "no_chat": "the file names no chat that this belongs to",
+    "no_message": "the file does not say which answer it is about",
+    "no_messages": "there are no messages in it",
+    "no_user": "it names nobody: import it with --user each (one person a conversation) or --user -",
+    "not_a_thumb": "a score that is no thumb: name those that are with --score, and their values with --up and --down",
+    "not_json": "it is not valid JSON",
+    "not_readable": "nothing in the file can be read",
+    "not_recognised": "no format that is known looks like this; name it with --format, or write a map (--map)",
+    "not_storable": "it breaks a rule of what can be stored",
+    "older_copy": "an older copy of a chat that is stored already",
+    "orphan": "messages whose parent is missing begin the conversation",
+    "shared_copy": "copies of chats that were shared; the chats themselves count",
+    "too_large": "it is larger than 128 MiB",
+    "unknown_part": "parts of a kind that is not known",
+    "unknown_role": "a message of a role that is not known",
+    "unknown_shape": "it has another shape than its format",
+    "video_dropped": "films are not kept, only that they were there",
+    "withdrawn": "a vote that was taken back or replaced",
+}
