@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -243,4 +243,7 @@ def _identity_of(path: Path) -> tuple[int, int]:
 def _touch(path: Path) -> None:
     """Makes the file for its owner alone: SQLite gives its log the same rights."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # never opened where it is there: to close it again would drop the locks that SQLite has on it in this process, and
+    # the next process that ends would take the log away from under us
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

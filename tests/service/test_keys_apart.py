@@ -2,7 +2,10 @@
 
 import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -468,3 +471,19 @@ def test_a_move_that_was_killed_is_made_again(before: Settings, monkeypatch: pyt
     open_vault(before, store)
     assert set(store.keys.wrapped(["p"])) == {"p"}
     store.close()
+
+
+def test_a_second_store_in_one_process_leaves_the_locks_of_the_first_alone(home: Settings, store: Store) -> None:
+    """Closing a file drops this process's locks on it, and then the last to leave takes SQLite's log away."""
+    store.keys.add({new_id(): b"before"})
+    second = open_store(home)
+    second.keys.name()
+    leave = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM person_key').fetchall(); c.close()"
+    subprocess.run([sys.executable, "-c", leave, store.keys.where], check=True)
+    late = new_id()
+    store.keys.add({late: b"after"})
+    assert Path(f"{store.keys.where}-wal").stat().st_size > 0
+    store.close()
+    second.close()
+    with closing(open_keys(home)) as again:
+        assert again.wrapped([late]) == {late: b"after"}
