@@ -42,8 +42,7 @@ class Conversation(Record):
 class Features(Record):
     """What curation measured on one clean message (shares are of letters, 0 to 1).
 
-    `surrogates` are the places in the clean text where something else stood; `replaced` says of an answer that it
-    says something else than was said, so that nothing may be learnt from it (pipelines.curate.altered).
+    `surrogates` are the places where something else stood; an answer is `replaced` if it no longer says what was said.
     """
 
     characters: int
@@ -81,7 +80,7 @@ class Signature(Record):
 
 
 class CleanConversation(Record):
-    """The result of curation. `prompt` covers the user turns, `pair` user and assistant turns."""
+    """The result of curation. `prompt` covers the user turns, `pair` those and the answers; `names`: see public_names."""
 
     id: str
     messages: tuple[CleanMessage, ...]
@@ -89,6 +88,7 @@ class CleanConversation(Record):
     topic: str
     prompt: Signature
     pair: Signature
+    names: tuple[str, ...] = ()
 
 
 class Rejected(Record):

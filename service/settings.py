@@ -40,6 +40,8 @@ class Settings:
     ner_model: str | None = None
     ner_labels: Mapping[str, str] = field(default_factory=dict)
     allow_degraded_names: bool = False
+    public_names: Path | None = None
+    public_names_people: int = 20
     retention_days: int = 30
     erasure_keep_days: int = 7
     max_body_bytes: int = 32 << 20
@@ -251,6 +253,8 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_NER_MODEL": ("ner_model", str),
     "PERENNIAL_NER_LABELS": ("ner_labels", parse_mapping),
     "PERENNIAL_ALLOW_DEGRADED_NAMES": ("allow_degraded_names", _boolean),
+    "PERENNIAL_PUBLIC_NAMES": ("public_names", lambda text: Path(_absolute(text))),
+    "PERENNIAL_PUBLIC_NAMES_PEOPLE": ("public_names_people", _between(int, 2, 1e9)),
     "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),
     "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _days),
     "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _count),

@@ -17,7 +17,8 @@ from functools import cache
 
 from pipelines import languages
 from pipelines.curate.detect import Span
-from pipelines.curate.surrogate import canonical, split_hangul
+from pipelines.curate.public_names import parts_of
+from pipelines.curate.surrogate import canonical
 from pipelines.languages.language import Naming
 from pipelines.records import Message
 
@@ -92,6 +93,14 @@ def replaced_answers(
     return frozenset(replaced)
 
 
+def names_of_speakers(
+    messages: Sequence[Message], texts: Mapping[str, str], found: Mapping[str, Sequence[Span]]
+) -> frozenset[str]:
+    """The parts, case folded, of the names that the users of a conversation give themselves."""
+    turns = [_Turn(one.role, texts[one.id], found[one.id]) for one in messages if one.role == "user"]
+    return _names_of_speakers(turns)
+
+
 def _ancestors(parent: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
     """From the root down to `parent`."""
     chain: list[str] = []
@@ -114,7 +123,7 @@ def _is_replaced(answer: _Turn, before: Sequence[_Turn], earlier: bool) -> bool:
 
 
 def _of_others(spans: Sequence[Span], speakers: frozenset[str]) -> list[Span]:
-    return [span for span in spans if span.entity != "PERSON" or not _tokens(span.value) & speakers]
+    return [span for span in spans if span.entity != "PERSON" or not parts_of(span.value) & speakers]
 
 
 # ---- whom a turn speaks of ----------------------------------------------------------------------------------
@@ -127,7 +136,7 @@ def _names_of_speakers(turns: Sequence[_Turn]) -> frozenset[str]:
         for span in turn.spans:
             own = turn.role == "user" and (_introduces(turn, span) or _signs(turn, span))
             if span.entity == "PERSON" and (own or turn.role == "system"):
-                names |= _tokens(span.value)
+                names |= parts_of(span.value)
     return frozenset(names)
 
 
@@ -218,13 +227,13 @@ def _states(answer: _Turn, before: Sequence[_Turn], question: _Turn, speakers: f
 def _unheard(stated: Sequence[Span], before: Sequence[_Turn]) -> list[Span]:
     """Those that no user, system or tool spoke of before."""
     heard = [span for turn in before if turn.role != "assistant" for span in turn.spans]
-    people = frozenset[str]().union(*(_tokens(span.value) for span in heard if span.entity == "PERSON"))
+    people = frozenset[str]().union(*(parts_of(span.value) for span in heard if span.entity == "PERSON"))
     values = {canonical(span.entity, span.value) for span in heard}
     return [
         span
         for span in stated
         if not (
-            _tokens(span.value) & people if span.entity == "PERSON" else canonical(span.entity, span.value) in values
+            parts_of(span.value) & people if span.entity == "PERSON" else canonical(span.entity, span.value) in values
         )
     ]
 
@@ -242,12 +251,6 @@ def _is_all_of(answer: _Turn, spans: Sequence[Span]) -> bool:
 
 
 # ---- words --------------------------------------------------------------------------------------------------
-
-
-def _tokens(name: str) -> frozenset[str]:
-    """The parts by which a name is known again: Latin words, and of a Hangul name the given name."""
-    parts = {part.casefold() for part in _WORD.findall(name) if len(part) > 1}
-    return frozenset(parts | {split_hangul(part)[1] for part in parts if re.match("[가-힣]", part)})
 
 
 def _sentences(text: str) -> Iterator[str]:

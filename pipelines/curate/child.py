@@ -1,6 +1,6 @@
 """A curator in a process of its own, which can be killed when a text hangs it; see pipelines.isolated for the lines.
 
-    > {"conversation": {...}, "secret": "ab12...", "key": "cd34..."}    bytes in hex
+    > {"conversation": {...}, "secret": "ab12...", "key": "cd34..."}    bytes in hex; "public": what Curator.spare takes
     < {"result": {"kind": "clean" | "rejected" | "quarantined", "record": {...}}}
 
 Nothing of a text is logged or written anywhere else.
@@ -35,6 +35,8 @@ def open_curator(arguments: dict[str, Any]) -> Callable[[dict[str, Any]], dict[s
     curator = Curator(config)
 
     def curate(job: dict[str, Any]) -> dict[str, Any]:
+        if "public" in job:
+            curator.spare(job["public"])
         conversation = Conversation.model_validate(job["conversation"])
         result = curator.curate(conversation, bytes.fromhex(job["secret"]), bytes.fromhex(job["key"]))
         return {"kind": KINDS[type(result).__name__], "record": result.model_dump(mode="json")}

@@ -19,6 +19,8 @@ class CurationConfig(Record):
     `allow_degraded_names` must say that this is accepted. `ner_labels` says what labels mean that do not say so
     themselves: a label to an entity of pipelines.curate.entities, or to `-`.
 
+    `public_names` stay as they are, beside the places and months that ship (wordlists/public_names.txt).
+
     Characters are counted per message and per conversation; `timeout_seconds` bounds one search over one text,
     `budget_seconds` the processor time of a conversation. Addresses on `public_hosts` without credentials or a query are nobody's and stay as they are.
     """
@@ -26,6 +28,7 @@ class CurationConfig(Record):
     ner_model: str | None = None
     ner_labels: Mapping[str, str] = {}
     allow_degraded_names: bool = False
+    public_names: tuple[str, ...] = ()
     max_characters: Annotated[int, Field(ge=1, le=1_000_000)] = 32_000
     max_conversation_characters: Annotated[int, Field(ge=1)] = 256_000
     max_messages: Annotated[int, Field(ge=1)] = 1_000

@@ -10,17 +10,18 @@ regeneration, which is curated as one more message of the whole conversation. `k
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.chat import escape_markers
 from pipelines.curate import cluster, form, language, quality
-from pipelines.curate.altered import replaced_answers
+from pipelines.curate.altered import names_of_speakers, replaced_answers
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.detect import Detector, Span, merge
 from pipelines.curate.names import NameRules
 from pipelines.curate.ner import Finder, load_finders
 from pipelines.curate.normalise import normalise, tidy
+from pipelines.curate.public_names import PublicNames, hash_name, is_full, parts_of
 from pipelines.curate.recognizers.bounded import DetectionTimedOut
 from pipelines.curate.replace import places_of, replace, residue, with_placeholders, with_repeats
 from pipelines.curate.surrogate import Surrogates
@@ -68,6 +69,7 @@ class _Work:
     clean: dict[str, str] = field(default_factory=dict)
     surrogates: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
     steps: list[Step] = field(default_factory=list)
 
     def each_text(self) -> Iterator[tuple[str, str]]:
@@ -102,6 +104,11 @@ class Curator:
         self._models: list[Finder] = load_finders(config.ner_model, config.ner_labels) if config.ner_model else []
         self._detector = Detector(config)
         self._rules = NameRules(config.timeout_seconds)
+        self._public = PublicNames(config.public_names)
+
+    def spare(self, names: Iterable[str]) -> None:
+        """Takes these keyed hashes for those of names that are public; instead of what was said before."""
+        self._public.count(names)
 
     def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
         """The clean conversation, its rejection, or its quarantine; raises nothing for what a conversation may hold."""
@@ -136,6 +143,7 @@ class Curator:
         if crowded := _too_much(conversation, found):
             return crowded
         work.found = with_repeats(work.texts, found)
+        self._spare(work, key)
         work.steps += [
             _findings(message, work.found[message.id]) for message in conversation.messages if work.found[message.id]
         ]
@@ -164,6 +172,15 @@ class Curator:
         names = [source.span(start, end) for start, end in self._rules.find(source.text, places)]
         by_rules = (_span(text, start, end, "PERSON") for start, end in names)
         return merge([*self._detector.find(text), *by_rules, *named], text)
+
+    def _spare(self, work: _Work, key: bytes) -> None:
+        """Takes public names out of the findings, and notes the full names of others that the users wrote."""
+        own = names_of_speakers(work.conversation.messages, work.texts, work.found)
+        wrote = [message.id for message in work.conversation.messages if message.role == "user"]
+        values = {span.value for name in wrote for span in work.found[name] if span.entity == "PERSON"}
+        others = {value for value in values if is_full(value) and not parts_of(value) & own}
+        work.names = tuple(sorted(hash_name(value, key) for value in others))
+        work.found = self._public.spare(work.found, own, key)
 
     def _replace(self, work: _Work, secret: bytes) -> None:
         everything = "\n".join(normalise(text).text for text in work.texts.values())
@@ -223,6 +240,7 @@ def _clean(work: _Work, key: bytes) -> CleanConversation:
         topic=topic(spoken, conversation.topic),
         prompt=cluster.signature("\n".join(work.spoken(typed, "user")), key),
         pair=cluster.signature("\n".join(work.spoken(typed, "user", "assistant")), key),
+        names=work.names,
     )
 
 

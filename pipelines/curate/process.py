@@ -3,6 +3,7 @@
 Light to import: neither Presidio nor any model is loaded in this process.
 """
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,8 @@ class CuratorProcess:
     def __init__(self, config: CurationConfig, curator: str = _CURATOR) -> None:
         self._config, self._curator = config, curator
         self._child: Child | None = None
+        self._public: tuple[str, ...] = ()
+        self._is_told = True  # whether the child knows them
 
     def start(self) -> None:
         """Starts the child if none is running and waits until it is ready (two seconds without a model).
@@ -42,6 +45,7 @@ class CuratorProcess:
             return
         self.close()
         self._child = Child(self._curator, self._config.model_dump(mode="json"))
+        self._is_told = not self._public
         try:
             self._child.answer(START_TIMEOUT_SECONDS)
         except ChildCrashed as error:
@@ -50,6 +54,12 @@ class CuratorProcess:
         except BaseException:
             self.close()
             raise
+
+    def spare(self, names: Iterable[str]) -> None:
+        """What Curator.spare does, in this child and in those that take its place."""
+        public = tuple(sorted(names))
+        self._is_told = self._is_told and public == self._public
+        self._public = public
 
     def curate(
         self,
@@ -66,9 +76,11 @@ class CuratorProcess:
         """
         self.start()
         assert self._child is not None
-        job = {"conversation": conversation.model_dump(mode="json"), "secret": secret.hex(), "key": key.hex()}
+        job: dict[str, Any] = {"conversation": conversation.model_dump(mode="json")}
+        job |= {"secret": secret.hex(), "key": key.hex()} | ({} if self._is_told else {"public": self._public})
         try:
             answer = self._child.ask(job, timeout_seconds, still_ours)
+            self._is_told = True
             result: Curated = _RECORDS[answer["kind"]].validate_python(answer["record"])
             return result
         except ChildTimedOut:

@@ -1,10 +1,29 @@
-"""Curation's reasons in words: why a conversation was rejected, and why one could not be checked.
+"""Curation's reasons and results in words: why a conversation was rejected, why one could not be checked, what changed.
 
 in_words("too_long")                      -> "it is longer than curation reads"
 in_words("unreadable:RecursionError")     -> "something stored of it cannot be read: damaged, or nested too deeply"
 """
 
 from collections.abc import Mapping
+
+from pipelines.records import Record
+
+
+class Altered(Record):
+    """Of the answers of clean conversations: how many curation changed, and how many of those teach nothing since."""
+
+    answers: int = 0
+    changed: int = 0
+    replaced: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """The counts, as plan, report and pages say them."""
+        return (
+            f"{self.changed} of {self.answers} answers were changed by anonymization: the words that stand for others "
+            f"get no loss, and {self.replaced} of them get none at all, since what was asked about or answered was replaced"
+        )
+
 
 REJECTED: Mapping[str, str] = {
     "no_messages": "there is no message in it",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.backends.base import Machine
+from pipelines.curate.reasons import Altered
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from pipelines.forecast.model_size import Shape, shape_of
 from pipelines.forecast.preference import PreferencePlan, Thumbs, plan_preference, preference_warnings
@@ -68,6 +69,7 @@ class Plan(Record):
     warnings: tuple[str, ...]
     preference: PreferencePlan | None = None
     left_out: Mapping[str, int] = {}
+    altered: Altered = Altered()
 
     def lines(self) -> list[str]:
         """The forecast as a person reads it."""
@@ -93,6 +95,7 @@ class Plan(Record):
         for reason, count in sorted(self.left_out.items(), key=lambda pair: -pair[1]):
             sentence = CONVERSATION_REASONS.get(reason)
             lines.append(f"  {count} {reason}" + (f": {sentence}" if sentence else ""))
+        lines += [f"changed   {self.altered.sentence}"] if self.altered.changed else []
         return lines + [f"warning   {warning}" for warning in self.warnings]
 
 

@@ -18,6 +18,7 @@ from typing import TypeVar, get_args
 
 from pipelines.artifacts import digest_of, read_records, write_records
 from pipelines.context import StageContext
+from pipelines.curate.reasons import Altered
 from pipelines.feedback.cohort import Cohort, influential_cohort
 from pipelines.feedback.method import choose_method, resample_fates, settle_fates
 from pipelines.feedback.pairs import Preferences, build_preferences
@@ -26,7 +27,16 @@ from pipelines.feedback.rated_answers import Fits, fits_always
 from pipelines.feedback.select import FindContaminated, Renders, UserCap, renders_always, select
 from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
 from pipelines.recipe import Preference, Select
-from pipelines.records import Corpus, FeedbackFate, FeedbackOutcome, PreferenceItem, Record, SnapshotItem, Turn
+from pipelines.records import (
+    Corpus,
+    FeedbackFate,
+    FeedbackOutcome,
+    PreferenceItem,
+    RatedMessage,
+    Record,
+    SnapshotItem,
+    Turn,
+)
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.suites.folder import SuiteFolder
 from pipelines.tokenizer import ChatTokenizer
@@ -82,6 +92,7 @@ class SnapshotOutput(Record):
     people: int
     cap: UserCap | None
     feedback: FeedbackSummary
+    altered: Altered = Altered()
 
     def shortage(self, min_new: int, min_examples: int) -> str | None:
         """Why there is too little to learn from, with the counts; None if there is enough."""
@@ -236,7 +247,14 @@ def _funnel(taken: _Taken) -> SnapshotOutput:
         people=len({item.person for item in used}),
         cap=taken.cap,
         feedback=_summary(taken.weighed, taken.preferences),
+        altered=_altered(message for one in taken.weighed.candidates for message in one.messages),
     )
+
+
+def _altered(messages: Iterable[RatedMessage]) -> Altered:
+    answers = [message for message in messages if message.role == "assistant"]
+    changed = [message for message in answers if message.surrogates or message.replaced]
+    return Altered(answers=len(answers), changed=len(changed), replaced=sum(message.replaced for message in answers))
 
 
 def _summary(weighed: WeighedFeedback, preferences: Preferences) -> FeedbackSummary:

@@ -39,7 +39,7 @@ def curate(
     with home.store.read() as session:
         waiting = backlog(session).waiting
     totals: dict[str, int] = {}
-    with curation.open_curator(home.settings) as curator, open_progress(console) as shown:
+    with curation.open_curator(home.settings, store=home.store) as curator, open_progress(console) as shown:
         while counts := curation.curate_due(home.store, home.vault, curator):
             totals = {name: totals.get(name, 0) + counts.get(name, 0) for name in totals | counts}
             shown.update("curate", min(waiting, sum(totals.values())), waiting)

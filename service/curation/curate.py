@@ -22,7 +22,7 @@ from pipelines.errors import MissingDependency, PerennialError
 from pipelines.records import CleanConversation, Conversation, Curated, Message, Quarantined, Rejected
 from service.curation.budget import LIGHT_CHARACTERS, PERSON_SECONDS, Spending
 from service.curation.claim import Job, claim, claim_heavy
-from service.curation.configuration import configuration
+from service.curation.configuration import CountedNames, configuration
 from service.curation.results import Done, store_results, store_unreadable
 from service.settings import Settings
 from service.store import curation
@@ -57,11 +57,12 @@ class Curator(Protocol):
 
 @contextmanager
 def open_curator(
-    settings: Settings, lane: Lane = "heavy", still_ours: Callable[[], None] = lambda: None
+    settings: Settings, lane: Lane = "heavy", still_ours: Callable[[], None] = lambda: None, store: Store | None = None
 ) -> Iterator[Curator]:
     """A curator in a child process that is killed when one conversation takes longer than its lane allows.
 
-    `still_ours` is asked twice a second while it works, and may raise to have it given up.
+    Names that many people of the `store` wrote are spared, where there is one. `still_ours` is asked twice a second while it works, and may
+    raise to have it given up.
 
     Raises:
         InputError: no model for names is configured, and going without one is not allowed.
@@ -70,7 +71,8 @@ def open_curator(
     budget = min(settings.curation_budget_seconds, allowed) if lane == "light" else allowed
     with CuratorProcess(configuration(settings, budget)) as process:
         process.start()
-        yield _Bounded(process, min(allowed, _KILL_FACTOR * budget), still_ours)
+        counted = CountedNames(store, settings.public_names_people) if store else frozenset[str]
+        yield _Bounded(process, min(allowed, _KILL_FACTOR * budget), still_ours, counted)
 
 
 def curate_due(
@@ -115,6 +117,7 @@ class _Bounded:
     process: CuratorProcess
     timeout_seconds: float
     still_ours: Callable[[], None]
+    counted_names: Callable[[], frozenset[str]]
 
     def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
         """What the process makes of it.
@@ -122,6 +125,7 @@ class _Bounded:
         Raises:
             MissingDependency: the process crashes on any text, so that this one is not to blame.
         """
+        self.process.spare(self.counted_names())
         result = self._ask(conversation, secret, key)
         if _crashed(result) and _crashed(self._ask(_HARMLESS, secret, key)):
             raise MissingDependency(

@@ -13,7 +13,7 @@ from sqlmodel import Session
 from pipelines.curate.cluster import same_cluster
 from pipelines.records import CleanConversation, Curated, Part, Rejected, Signature
 from service.curation.claim import Job, Unreadable
-from service.store import clusters, corrections, curation, tables
+from service.store import clusters, corrections, curation, names, tables
 from service.store.clock import database_time
 from service.store.session import Store, is_collision, is_unavailable
 from service.store.tables import Quarantine, Rejection, new_id
@@ -101,6 +101,11 @@ def _store_clean(session: Session, vault: Vault, job: Job, row: tables.Conversat
             for message in result.messages
         ],
     )
+    answers = [message.features for message in result.messages if message.role == "assistant"]
+    row.answers = len(answers)
+    row.answers_changed = sum(bool(one.surrogates) or one.replaced for one in answers)
+    row.answers_replaced = sum(one.replaced for one in answers)
+    names.note_mentions(session, row.id, result.names)
     row.language, row.topic = result.language, result.topic
     row.prompt_cluster_id = _prompt_cluster(session, vault, row, result.prompt)
     row.pair_cluster_id = _cluster(session, clusters.PAIR, result.pair)

@@ -112,7 +112,8 @@ class _Curation:
                 self._close()
             return {}
         if self._curator is None:
-            opened = open_curator(self._settings, "light" if self._lane == "light" else "heavy", self._still_ours)
+            lane: Lane = "light" if self._lane == "light" else "heavy"
+            opened = open_curator(self._settings, lane, self._still_ours, self._store)
             self._curator = self._process.enter_context(opened)
         self._worked_at = time.monotonic()
         return curate_due(self._store, self._vault, self._curator, _AT_A_TIME, self._lane, self._spending)

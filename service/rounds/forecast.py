@@ -55,7 +55,9 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         "everything above is for that number"
     )
     warnings = (*([short] if missing > 0 else []), *refused, *plan.warnings)
-    return plan.model_copy(update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}})
+    return plan.model_copy(
+        update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}, "altered": taken.altered}
+    )
 
 
 def preview_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) -> SnapshotOutput:

@@ -17,6 +17,7 @@ from service.store.tables import (
     FeedbackFate,
     Message,
     Model,
+    NameMention,
     Person,
     Quarantine,
     Rejection,
@@ -74,7 +75,7 @@ def erase_text(session: Session, person: str) -> None:
     _erase_ratings_on(session, mine)
     theirs = select(Message.id).where(mine)
     session.execute(delete(Correction).where(col(Correction.corrected_message_id).in_(theirs)))
-    for table in (CleanMessage, Rejection, Quarantine, Satisfaction):
+    for table in (CleanMessage, NameMention, Rejection, Quarantine, Satisfaction):
         session.execute(delete(table).where(col(table.conversation_id).in_(ids)))
     # an id of its own instead of the hash, so that the app may send the message again after consenting anew
     session.execute(update(Message).where(mine).values(**_NOTHING, client_hmac=Message.id))

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from pipelines.curate.reasons import Altered
 from service.store.session import Store
 from service.store.tables import Conversation, Quarantine, Rejection, Snapshot, SnapshotItem
 
@@ -40,6 +41,7 @@ class Funnel:
     held_out: int
     snapshot_round: int | None
     last_curated: datetime | None
+    altered: Altered
     left_out: tuple[LeftOut, ...]
 
 
@@ -71,6 +73,12 @@ class FunnelWatch:
 def funnel(session: Session) -> Funnel:
     """What came in and what became of it. Reads every conversation's row."""
     states, consented, last_curated = _states(session)
+    answers = select(
+        func.coalesce(func.sum(Conversation.answers), 0),
+        func.coalesce(func.sum(Conversation.answers_changed), 0),
+        func.coalesce(func.sum(Conversation.answers_replaced), 0),
+    )
+    every, changed, replaced = session.exec(answers.where(Conversation.state == "clean")).one()
     latest = session.exec(select(func.max(Snapshot.round_id))).one()
     decided = _decided(session, latest) if latest is not None else {}
     outcomes = {name: sum(n for (outcome, _), n in decided.items() if outcome == name) for name in ("used", "held_out")}
@@ -86,6 +94,7 @@ def funnel(session: Session) -> Funnel:
         held_out=outcomes["held_out"],
         snapshot_round=latest,
         last_curated=last_curated,
+        altered=Altered(answers=int(every), changed=int(changed), replaced=int(replaced)),
         left_out=tuple(_left_out(session, latest, decided)),
     )
 

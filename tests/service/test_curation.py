@@ -186,7 +186,7 @@ def test_the_curator_in_its_own_process_does_the_same(sqlite_settings: Settings)
     store = open_store(sqlite_settings)
     vault = open_vault(sqlite_settings, store)
     put(store, vault, conversation("Write to kim@naver.com", "Done."))
-    with open_curator(replace(sqlite_settings, allow_degraded_names=True)) as bounded:
+    with open_curator(replace(sqlite_settings, allow_degraded_names=True), store=store) as bounded:
         assert curate_due(store, vault, bounded) == {"clean": 1}
     assert "naver" not in clean_texts(store, vault)[0]
     store.close()

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from pipelines.backends.base import PreferOutput, TrainOutput
+from pipelines.curate.reasons import Altered
 from pipelines.feedback.select import UserCap
 from pipelines.gate.decide import Check, Outcome
 from pipelines.records import Record
@@ -61,6 +62,7 @@ class Funnel(Record):
     rejected: Mapping[str, int]
     left_out: Mapping[str, int]
     feedback: FeedbackSummary
+    altered: Altered = Altered()
 
 
 class Lineage(Record):

@@ -119,6 +119,7 @@ def _funnel(snapshot: SnapshotOutput, mixture: MixOutput) -> Funnel:
         rejected=snapshot.rejected,
         left_out=left_out,
         feedback=snapshot.feedback,
+        altered=snapshot.altered,
     )
 
 

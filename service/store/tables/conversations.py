@@ -40,6 +40,10 @@ class Conversation(SQLModel, table=True):
     # while it waits: costly to curate, so behind all that are not
     heavy: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     curation_lease_until: float | None = None  # seconds since the epoch; while it runs one worker curates this
+    # of its clean answers: how many there are, hold surrogates, and teach nothing since
+    answers: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    answers_changed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    answers_replaced: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     language: str | None = None
     topic: str | None = None
     part: str | None = None

@@ -22,6 +22,15 @@ class CleanMessage(SQLModel, table=True):
     features: dict[str, Any] = json_column()
 
 
+class NameMention(SQLModel, table=True):
+    """That a user's turn of a conversation holds a full name, by its keyed hash: no name is stored."""
+
+    __tablename__ = "name_mention"
+
+    conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
+    name_hmac: str = Field(primary_key=True, index=True)
+
+
 class Cluster(SQLModel, table=True):
     """Near-duplicates of one kind (prompt or pair); the first member's signature stands for it."""
 
