@@ -29,6 +29,7 @@ _OURS = frozenset(
         "rounds",
         "scores",
         "settings.env",
+        "spool",
         "summary.json",
         "up.lock",
     ]

@@ -52,6 +52,11 @@ class Settings:
     curation_budget_seconds: float = 2.0
     min_free_bytes: int = 1 << 30
     recipe: str = "data/recipes/tiny.yaml"
+    upstream: str | None = None
+    upstream_silence_seconds: float = 600.0
+    proxy_user: str | None = None
+    proxy_consent: bool | None = None
+    spool_bytes: int = 1 << 30
     # what a recipe over the API may ask for at most (service/rounds/permission.py)
     gates_max_margin: float = 5.0
     gates_max_stops: float = 4.0
@@ -122,6 +127,11 @@ class Settings:
     def scores(self) -> Path:
         """Where scores are kept between rounds."""
         return self.home / "scores"
+
+    @property
+    def spool(self) -> Path:
+        """Where chats that passed the proxy wait, sealed, until the database has them."""
+        return self.home / "spool"
 
     @property
     def logs(self) -> Path:
@@ -265,6 +275,11 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_CURATION_BUDGET_SECONDS": ("curation_budget_seconds", _between(float, 0.1, 3_600)),
     "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _count),
     "PERENNIAL_RECIPE": ("recipe", str),
+    "PERENNIAL_UPSTREAM": ("upstream", str),
+    "PERENNIAL_UPSTREAM_SILENCE_SECONDS": ("upstream_silence_seconds", _between(float, 1, 86_400)),
+    "PERENNIAL_PROXY_USER": ("proxy_user", str),
+    "PERENNIAL_PROXY_CONSENT": ("proxy_consent", _boolean),
+    "PERENNIAL_SPOOL_BYTES": ("spool_bytes", _count),
     "PERENNIAL_GATES_MAX_MARGIN": ("gates_max_margin", _bound),
     "PERENNIAL_GATES_MAX_STOPS": ("gates_max_stops", _bound),
     "PERENNIAL_RECIPES_MAX_LEARNING_RATE": ("recipes_max_learning_rate", _bound),

@@ -60,7 +60,7 @@ class Record:
             messages=messages,
             is_list=False,
             occurred_at=self.at,
-            meta=describe(name, metadata=self.metadata or None),
+            meta=describe(name, metadata=self.metadata or None, answers=self.placement.answers),
             consent=self.consent,
         )
         # shielded: a cancelled future would make the writer's thread fail when it answers

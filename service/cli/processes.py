@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ import httpx
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.errors import Busy, PerennialError
+from pipelines.errors import Busy, InputError, PerennialError
 from service.api_keys import check_listen, has_keys
 from service.cli.home import Home, console, open_home, show_obstacles, whoami
 from service.cli.names import settle_names
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     app.command()(up)
     app.command()(serve)
+    app.command()(proxy)
     app.command()(worker)
     app.command()(engine)
     app.command()(origin)
@@ -73,6 +75,32 @@ def serve(
     settings = load_settings()
     inherited = None if sockets is None else adopt_sockets(sockets)
     server.serve(settings, host or settings.host, port or settings.port, inherited)
+
+
+def proxy(
+    upstream: Annotated[
+        str | None, typer.Option(help="the model's server, e.g. http://127.0.0.1:11434/v1; else PERENNIAL_UPSTREAM")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on; beyond 127.0.0.1 needs an API key")] = None,
+    port: Annotated[int, typer.Option(help="port to listen on", min=1, max=65535)] = 8601,
+    user: Annotated[str | None, typer.Option(help="whose the chats are that name nobody")] = None,
+    consent: Annotated[
+        bool | None, typer.Option("--consent/--no-consent", help="whether chats that do not say it may be learned from")
+    ] = None,
+) -> None:
+    """Stand in front of a model that runs already: pass everything on, and record its chats."""
+    from service.web import server
+
+    settings = load_settings()
+    settings = replace(
+        settings,
+        upstream=upstream or settings.upstream,
+        proxy_user=user or settings.proxy_user,
+        proxy_consent=settings.proxy_consent if consent is None else consent,
+    )
+    if settings.upstream is None:
+        raise InputError("say where the model is: perennial proxy --upstream http://127.0.0.1:11434/v1")
+    server.serve(settings, host or settings.host, port, is_front=True)
 
 
 def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end")] = False) -> None:

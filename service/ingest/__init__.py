@@ -15,6 +15,7 @@ from service.ingest.parse import (
 from service.ingest.prepare import (
     DEFAULT_APP,
     Incoming,
+    Meta,
     NewComparison,
     NewCorrection,
     NewMessage,
@@ -26,7 +27,7 @@ from service.ingest.prepare import (
     read_meta,
 )
 from service.ingest.prepare_feedback import prepare_comparison, prepare_correction, prepare_vote
-from service.ingest.wire import MAX_BATCH, ComparisonChangeIn, State, WholeComparisonIn
+from service.ingest.wire import MAX_BATCH, ComparisonChangeIn, Role, State, WholeComparisonIn
 from service.ingest.writer import Writer
 
 __all__ = [
@@ -36,11 +37,13 @@ __all__ = [
     "ComparisonChangeIn",
     "Incoming",
     "Malformed",
+    "Meta",
     "NewComparison",
     "NewCorrection",
     "NewMessage",
     "NewVote",
     "Outcome",
+    "Role",
     "State",
     "WholeComparisonIn",
     "Writer",

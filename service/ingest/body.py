@@ -94,7 +94,12 @@ def message_digest(key: PersonKey, parent: str, role: str, content: str, body: B
 
 def is_same(stored: str, sent: str) -> bool:
     """Whether a message sent again is the stored one, by their digests: with the same reasoning, or without any."""
-    return stored == sent or stored.partition("/")[0] == sent
+    return stored == sent or without_reasoning(stored) == sent
+
+
+def without_reasoning(digest: str) -> str:
+    """The part of a digest that a message has in common with itself as most clients send it again."""
+    return digest.partition("/")[0]
 
 
 def with_keyed_parts(body: Body, key: PersonKey) -> Body:

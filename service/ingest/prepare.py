@@ -171,21 +171,28 @@ def prepare(given: ConversationIn, app: str, now: datetime, notes: tuple[str, ..
 
 
 def describe(
-    client_id: str, hints: Any = None, model: str | None = None, metadata: Any = None, tools: Sequence[ToolIn] = ()
+    client_id: str,
+    hints: Any = None,
+    model: str | None = None,
+    metadata: Any = None,
+    tools: Sequence[ToolIn] = (),
+    answers: Sequence[str] = (),
 ) -> bytes:
     """The JSON that is sealed beside a conversation; read back with `read_meta`."""
     meta = {"id": client_id, "hints": hints, "model": model, "metadata": metadata}
-    return msgspec.json.encode(meta | {"tools": tools} if tools else meta)
+    more = {"tools": tools, "answers": answers}
+    return msgspec.json.encode(meta | {name: value for name, value in more.items() if value})
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """What was sealed beside a conversation."""
+    """What was sealed beside a conversation; `answers` are the ids of those that another server gave (proxy/)."""
 
     id: str
     hints: dict[str, str | None] | None = None
     model: str | None = None
     metadata: dict[str, Any] | None = None
     tools: tuple[ToolIn, ...] = ()
+    answers: tuple[str, ...] = ()
 
 
 def read_meta(plain: bytes) -> Meta:

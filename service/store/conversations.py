@@ -109,6 +109,14 @@ def find(session: Session, app: str, client_hmac: str) -> Conversation | None:
     return session.exec(query).first()
 
 
+def of_message(session: Session, client_hmac: str) -> Conversation | None:
+    """The conversation that has its text still and holds the message with this keyed client id."""
+    query = select(Conversation).join(Message, col(Message.conversation_id) == col(Conversation.id))
+    return session.exec(
+        query.where(Message.client_hmac == client_hmac, col(Conversation.raw_deleted_at).is_(None))
+    ).first()
+
+
 def rejection_of(session: Session, conversation_id: str) -> Rejection | None:
     """Why curation rejected a conversation, if it did."""
     return session.get(Rejection, conversation_id)

@@ -15,30 +15,44 @@ from service.store.session import open_store
 from service.store.trainable import TrainableWatch
 from service.vault import open_vault
 from service.web import openapi, problems
+from service.web.limits import is_proxied
 from service.web.middleware import Guard, Held
 from service.web.pages import routes
 from service.web.peers import Peers
+from service.web.proxy import answer_proxied, open_passage
 from service.web.routes import chat, conversations, feedback, health, models, rounds
 from service.web.vitals import Vitals
 
+_KEYS_SECONDS = 1.5  # and the proxy's watch looks five times a second: a key that is revoked ends within two
+
 
 class Application(FastAPI):
-    """FastAPI, but its busiest route is answered before FastAPI's machinery, which costs more than all our own work.
+    """FastAPI, but its busiest routes are answered before FastAPI's machinery, which costs more than all our own work.
 
-    What guards the other routes guards that one too: the same Guard, keys, errors and document.
+    What guards the other routes guards those too: the same Guard, keys, errors and document. `is_front`: nearly every path
+    is the upstream's.
     """
+
+    is_front = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on to whoever answers it."""
-        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == conversations.router.prefix:
+        if scope["type"] == "http" and self.state.proxied is not None and is_proxied(scope["path"], self.is_front):
+            scope["app"] = self
+            await self.state.proxied(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == conversations.router.prefix:
             scope["app"] = self
             await self.state.busiest(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application for a migrated database; it opens what it needs when it starts and drains it when it ends."""
+def create_app(settings: Settings, is_front: bool = False) -> FastAPI:
+    """The application for a migrated database; it opens what it needs when it starts and drains it when it ends.
+
+    `is_front`: nearly every path is the upstream's, as in `perennial proxy`; else only those below /proxy, if the settings
+    name an upstream.
+    """
     app = Application(
         title="Perennial",
         version="0.1.0",
@@ -58,6 +72,10 @@ def create_app(settings: Settings) -> FastAPI:
     most, held = settings.max_body_bytes, Held.at_least(settings.max_body_bytes)
     app.add_middleware(Guard, max_body_bytes=most, held=held)
     app.state.busiest = Guard(_store_conversations, max_body_bytes=most, held=held)
+    app.is_front = is_front
+    app.state.proxied = None
+    if settings.upstream is not None:
+        app.state.proxied = Guard(answer_proxied, max_body_bytes=most, held=held, is_front=is_front)
     return app
 
 
@@ -77,12 +95,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.store = store
     app.state.vault = open_vault(settings, store)
     app.state.trainable = TrainableWatch(store)
-    app.state.keys = KeyRing(store)
+    app.state.keys = KeyRing(store, _KEYS_SECONDS)
     app.state.writer = Writer(store, app.state.vault, settings.max_queue).start()
     app.state.arrivals = Arrivals(asyncio.get_running_loop())
     app.state.vitals = Vitals(settings, store, app.state.writer, app.state.trainable, app.state.keys)
     try:
-        yield
+        async with open_passage(app):
+            yield
     finally:
         app.state.writer.close()
         store.close()

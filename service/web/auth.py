@@ -3,14 +3,17 @@
 A route asks for a scope by its parameter's type: `def ingest(caller: IngestCaller)`.
 """
 
+import asyncio
 from collections.abc import Sequence
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Self
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from pipelines.errors import DataError
+from pipelines.errors import Busy, DataError
 from service.api_keys import LOCAL, Caller, Forbidden, KeyRing
 from service.ingest import DEFAULT_APP
 from service.web.deps import get_keys
@@ -50,6 +53,14 @@ def may_see_all(request: Request) -> bool:
     except (Unauthorized, Forbidden):
         return False
     return caller.app is None
+
+
+def authenticate_proxied(request: Request, key: str | None) -> Caller:
+    """Who sends a request through the proxy: a caller who may chat, by the keys as they were last read.
+
+    Asks no database, as requests pass while it is away. Raises like `authenticate`.
+    """
+    return _allowed(request, request.app.state.keys, ["chat"], key)
 
 
 def _key_of(request: Request) -> str | None:
@@ -118,3 +129,28 @@ def _holder(keys: KeyRing, key: str | None) -> Caller:
     if caller is None:
         raise Unauthorized("this API key is unknown or revoked; make one with `perennial keys create`")
     return caller
+
+
+class KeyWatch:
+    """Keeps the keys fresh, so that no request that passes waits for the database; while that is away the last read count."""
+
+    def __init__(self, keys: KeyRing, seconds: float = 0.2) -> None:
+        self._keys, self._seconds = keys, seconds
+        self._task: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        await run_in_threadpool(self._keys.refresh)
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            if self._keys.is_stale:
+                with suppress(SQLAlchemyError, Busy):
+                    await run_in_threadpool(self._keys.refresh)

@@ -39,11 +39,12 @@ class Held:
 class Guard:
     """Wraps the app. `max_body_bytes` is what a conversation may have; other routes take less (limits.py).
 
-    `held` counts all bodies together that are not answered yet, those of another Guard as well where two share it.
+    `held` counts all bodies together that are not answered yet, those of another Guard as well where two share it;
+    `is_front` as in limits.py.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, held: Held) -> None:
-        self._app, self._max_body_bytes, self._held = app, max_body_bytes, held
+    def __init__(self, app: ASGIApp, max_body_bytes: int, held: Held, is_front: bool = False) -> None:
+        self._app, self._max_body_bytes, self._held, self._is_front = app, max_body_bytes, held, is_front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, bounded and logged."""
@@ -51,7 +52,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        exchange = _Exchange(scope, receive, send, body_limit(scope["path"], self._max_body_bytes), self._held)
+        limit = body_limit(scope["path"], self._max_body_bytes, self._is_front)
+        exchange = _Exchange(scope, receive, send, limit, self._held)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:

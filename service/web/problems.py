@@ -39,6 +39,7 @@ from service.chat.openai import error_body
 from service.chat.reply import ClientLeft
 from service.engine.client import EngineGone
 from service.ingest.parse import Malformed
+from service.proxy.upstream import UpstreamGone, UpstreamSilent
 from service.settings import Settings
 from service.store.session import is_unavailable
 
@@ -64,6 +65,8 @@ STATUS: tuple[tuple[type[PerennialError], int], ...] = (
     (InputError, 422),
     (ArtifactError, 409),  # the file of a model is gone or was changed: nothing that this service did wrong
     (MissingDependency, 501),
+    (UpstreamGone, 502),
+    (UpstreamSilent, 504),
     (Busy, 503),
     (PerennialError, 500),
 )
@@ -79,6 +82,8 @@ _OPENAI: tuple[tuple[type[PerennialError], int, str, str], ...] = (
     (ClientLeft, CLIENT_LEFT, "invalid_request_error", "client_left"),
     (Busy, 503, "server_error", "busy"),
     (EngineGone, 502, "server_error", "engine_gone"),
+    (UpstreamGone, 502, "server_error", "upstream_gone"),
+    (UpstreamSilent, 504, "server_error", "upstream_silent"),
     (PerennialError, 500, "server_error", "internal_error"),
 )
 
@@ -147,15 +152,15 @@ class OpenAIRoute(APIRoute):
             try:
                 return await handle(request)
             except PerennialError as error:
-                return _refuse(request, error)
+                return refuse_as_openai(request, error)
             except SQLAlchemyError as error:
-                return _refuse(request, about_database(error))
+                return refuse_as_openai(request, about_database(error))
 
         return handle_in_shape
 
 
-def _refuse(request: Request, error: PerennialError) -> JSONResponse:
-    """The response to an error."""
+def refuse_as_openai(request: Request, error: PerennialError) -> JSONResponse:
+    """The response to an error where OpenAI's clients may ask."""
     sentence = _sentence(request, error)
     status, body = openai_shape(error, sentence)
     return problem(status, sentence, _headers(error), **body)

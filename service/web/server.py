@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from service.web.app import create_app
 from service.web.connections import Limits, protocol_with
 from service.web.listen import open_sockets
 from service.web.peers import Peers
+from service.web.proxy import check_upstream
 
 try:
     import uvloop
@@ -33,14 +35,19 @@ _DRAIN_SECONDS = 10
 _GC_ALLOCATIONS = 20_000  # containers made and not freed until it looks, 700 as Python comes
 
 
-def serve(settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None) -> None:
+def serve(
+    settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None, is_front: bool = False
+) -> None:
     """`run_server` in an event loop of its own, uvloop's where it is installed (about a fifth less CPU per request)."""
     with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as runner:
-        runner.run(run_server(settings, host, port, sockets))
+        runner.run(run_server(settings, host, port, sockets, is_front))
 
 
-async def run_server(settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what it accepted and ends. `sockets` listen already.
+async def run_server(
+    settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None, is_front: bool = False
+) -> None:
+    """Serves until SIGTERM or SIGINT, then answers what it accepted and ends. `sockets` listen already; `is_front` as in
+    `create_app`.
 
     Raises:
         Refused: `host` is reachable from other machines and no API key exists.
@@ -55,9 +62,10 @@ async def run_server(settings: Settings, host: str, port: int, sockets: Sequence
     try:
         open_vault(settings, store)  # here, where it fails in a sentence
         check_listen(host, has_keys(store))
+        check_upstream(settings, host, port)
         listening = open_sockets(host, port) if sockets is None else sockets
-        with running_schedules(store):
-            await _serve(settings, listening)
+        with nullcontext() if is_front else running_schedules(store):
+            await _serve(settings, listening, is_front)
     finally:
         store.close()
 
@@ -87,10 +95,10 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(_GC_ALLOCATIONS)
 
 
-async def _serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+async def _serve(settings: Settings, sockets: Sequence[socket.socket], is_front: bool) -> None:
     limits = Limits(max_connections=settings.max_connections)
     _log.info("listening", addresses=[":".join(map(str, one.getsockname()[:2])) for one in sockets])
-    server = server_of(create_app(settings), limits)
+    server = server_of(create_app(settings, is_front), limits)
     _settle_garbage_collector()
     await server.serve(sockets=list(sockets))
     if not server.started:

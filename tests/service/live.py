@@ -103,9 +103,11 @@ class Live:
 
 
 @contextmanager
-def running(settings: Settings, engine: bool = True, limits: Limits | None = None) -> Iterator[Live]:
-    """The service for a home with a migrated database, until the block ends."""
-    server = server_of(create_app(settings), limits or Limits())
+def running(
+    settings: Settings, engine: bool = True, limits: Limits | None = None, is_front: bool = False
+) -> Iterator[Live]:
+    """The service for a home with a migrated database, until the block ends; `is_front` as `perennial proxy` runs it."""
+    server = server_of(create_app(settings, is_front), limits or Limits())
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     stop = threading.Event()

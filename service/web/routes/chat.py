@@ -24,7 +24,7 @@ from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from pipelines.gguf import protocol
 from service.chat import openai
 from service.chat.openai import ChatRequest
-from service.chat.place import fresh_reply_id, place
+from service.chat.place import Turn, fresh_reply_id, place
 from service.chat.reply import Record, Reply
 from service.engine.state import engine_view
 from service.ingest.stream import parse_aside
@@ -62,7 +62,7 @@ async def complete(
     if body.store:
         app, at = app_of(caller, _ours(body, "app")), now()
         placed = await run_in_threadpool(
-            place, store, vault, app, _user(body), body.chat(), _ours(body, "conversation_id"), at
+            place, store, vault, app, _user(body), _turns(body), _ours(body, "conversation_id"), at
         )
         record = Record(writer, app, _user(body), _consent(body, request), _rest(body), placed, at)
     reply = Reply(settings.home, _for_engine(body), record)
@@ -169,6 +169,10 @@ def _for_engine(body: ChatRequest) -> protocol.ChatRequest:
         stop=tuple(body.stops),
         seed=body.seed,
     )
+
+
+def _turns(body: ChatRequest) -> list[Turn]:
+    return [Turn(message.plain_role, message.text) for message in body.messages]
 
 
 def _user(body: ChatRequest) -> str:

@@ -31,7 +31,9 @@ from service.ingest import (
     prepare_correction,
     prepare_vote,
 )
+from service.ingest.reused import refuse_reused
 from service.ingest.stream import parse_aside
+from service.settings import Settings
 from service.store.tables import now
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep
@@ -47,7 +49,9 @@ _CORRECTIONS = "/messages/{message_id:path}/corrections"
 async def vote(message_id: str, request: Request, caller: IngestCaller, writer: WriterDep) -> VoteStatus:
     """One vote per message and user; a second replaces the first. Answers after COMMIT."""
     given = parse_vote(await request.body())
-    changed = await _vote(writer, prepare_vote(given, checked_id(message_id), app_of(caller, given.app), now()))
+    prepared = prepare_vote(given, checked_id(message_id), app_of(caller, given.app), now())
+    _refuse_reused(request, prepared.app, message_id)
+    changed = await _vote(writer, prepared)
     return VoteStatus(message=message_id, value=given.value, changed=changed)
 
 
@@ -85,6 +89,7 @@ async def correct(
     surrogates of its conversation, and may be voted on and compared by the id that is answered. After COMMIT."""
     given = await parse_aside(parse_correction, await request.body())
     correction = prepare_correction(given, checked_id(message_id), app_of(caller, given.app), now())
+    _refuse_reused(request, correction.app, message_id)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
     response.status_code = outcome.status
     return CorrectionStatus(id=outcome.id, message=message_id, changed=outcome.result == "created")
@@ -136,6 +141,11 @@ async def take_comparison_back(request: Request, caller: IngestCaller, writer: W
     comparison = replace(_comparison(given, caller), stands=False)
     outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
     return ComparisonStatus(chosen=None, rejected=None, changed=outcome.result == "created")
+
+
+def _refuse_reused(request: Request, app: str, message_id: str) -> None:
+    settings: Settings = request.app.state.settings
+    refuse_reused(settings.spool, request.app.state.vault, app, message_id)
 
 
 async def _vote(writer: Writer, vote: NewVote) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlmodel import select
 
-from service.chat.place import SLOTS, Placement, place
+from service.chat.place import SLOTS, Placement, Turn, place
 from service.erasure import forget
 from service.ingest import Incoming, NewMessage, Writer, describe
 from service.store.session import Store
@@ -28,7 +28,7 @@ class Person:
     name: str = "anna"
 
     def place(self, *turns: tuple[str, str], conversation: str | None = None, at: datetime | None = None) -> Placement:
-        chat = [{"role": role, "content": text} for role, text in turns]
+        chat = [Turn(role, text) for role, text in turns]  # type: ignore[arg-type]
         return place(self.store, self.vault, "default", self.name, chat, conversation, at or now())
 
     def say(self, *turns: tuple[str, str], reply: str = "Hi!", conversation: str | None = None) -> Placement:
