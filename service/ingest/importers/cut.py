@@ -14,9 +14,21 @@ from typing import BinaryIO, NamedTuple
 
 MAX_ENTRY_BYTES = 128 << 20  # a chat with pictures in it
 _CHUNK_BYTES = 1 << 20
+
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_PLAIN = re.compile(rb'(?:[^\[\]{}"]++|' + _STRING + rb")*+", re.DOTALL)
+_FLAT = rb'[^\[\]{}"]++|' + _STRING
+_PLAIN = re.compile(rb"(?:" + _FLAT + rb")*+", re.DOTALL)
+
+
+def _nested(levels: int) -> bytes:
+    """The pattern of an object or a list with so many levels at most, brackets and strings being all that counts."""
+    inner = _FLAT + (rb"|" + _nested(levels - 1) if levels > 1 else b"")
+    return rb"[\[{](?:" + inner + rb")*+[\]}]"
+
+
+_LEVELS = 9  # what chats have; deeper ones are counted bracket by bracket
 _IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_WHOLE = re.compile(_nested(_LEVELS), re.DOTALL)
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*\Z', re.DOTALL)
 _OPENING = b"[{"
 _BETWEEN = b" \t\r\n,"
@@ -83,6 +95,9 @@ class _Cutter:
                     yield from self._entry(end)
             else:
                 yield from self._outside(end, is_opening)
+                if self._start == end and self._passing is None and (whole := _WHOLE.match(self._buffer, end)):
+                    self._depth, end = self._base, whole.end() - 1
+                    yield from self._entry(end)
             self._at = end + 1
 
     def _outside(self, end: int, is_opening: bool) -> Iterator[Cut]:

@@ -39,7 +39,7 @@ class Entries:
     """The entries of some files of one kind, in order, without the first `skip` of them.
 
     `pulled` are how many were given away, those that were skipped included; `refused` what was none, to be taken away by
-    whoever reads.
+    whoever reads; `damage` what broke off the last file that did.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Entries:
         self._files, self._members, self._skip, self._read = files, members, skip, read
         self.pulled = 0
         self.refused: deque[Placed] = deque()
+        self.damage: Damaged | None = None
 
     def __iter__(self) -> Iterator[Entry]:
         for source, kind in self._files:
@@ -59,7 +60,8 @@ class Entries:
                 with source.open(self._read) as stream:
                     yield from self._of(source.name, kind, stream)
             except Damaged as error:
-                self.refused.append((Place(source.name, 0), Refusal("cut_off", str(error))))
+                self.damage = error
+                self.refused.append((Place(source.name, 0), Refusal("cut_off", f"the file {error}")))
 
     def _of(self, name: str, kind: Kind, stream: BinaryIO) -> Iterator[Entry]:
         rows = self._rows(name, kind, stream) if kind in ("csv", "parquet") else self._cuts(name, stream)
@@ -98,10 +100,12 @@ def look_at(source: Source) -> list[Look]:
         return [Look(name, kind)]
     entries = Entries([(source, kind)])
     looks = [Look(name, kind, first) for entry in islice(entries, _LOOKED_AT) if (first := _decoded(entry)) is not None]
-    refusals = {thing.reason for _, thing in entries.refused if isinstance(thing, Refusal)}
-    if not looks and "too_large" in refusals:
+    refusals = [thing for _, thing in entries.refused if isinstance(thing, Refusal)]
+    if not looks and any(one.reason == "too_large" for one in refusals):
         begun = islice(Entries([(source, kind)], EVERY), 1)
         looks = [Look(name, kind, {entry.key: [_decoded(entry)]}) for entry in begun]
+    if not looks and entries.damage:
+        raise entries.damage
     if not looks:
         raise NotReadable(_NOTHING if entries.pulled or refusals else _EMPTY)
     return looks

@@ -33,7 +33,7 @@ Bytes = Callable[[int], None]
 
 
 class Damaged(DataError):
-    """A file that breaks off, or does not unpack."""
+    """A file that breaks off, or does not unpack; the sentence goes on behind its name."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ class Source:
         """
         with ExitStack() as stack:
             raw = stack.enter_context(self._raw())
-            counted = BufferedReader(cast(RawIOBase, _Counted(raw, read, self.name, self._most())), _BUFFER_BYTES)
+            counted = BufferedReader(cast(RawIOBase, _Counted(raw, read, self._most())), _BUFFER_BYTES)
             head = counted.peek(8)
             unpack = next((open_packed for magic, open_packed in _PACKED.items() if head.startswith(magic)), None)
             if unpack is None:
                 yield cast(BinaryIO, counted)
             else:
                 most = max(_BOMB_BYTES, _BOMB_RATIO * self.size)
-                unpacked = _Counted(unpack(cast(IO[bytes], counted)), lambda count: None, self.name, most)
+                unpacked = _Counted(unpack(cast(IO[bytes], counted)), lambda count: None, most)
                 yield cast(BinaryIO, BufferedReader(cast(RawIOBase, unpacked), _BUFFER_BYTES))
 
     def head(self) -> bytes:
         """How it begins, at most 64 KiB; raises Damaged."""
         with self.open() as file:
-            return file.read(HEAD_BYTES)
+            return cast(BufferedReader, file).peek(HEAD_BYTES)[:HEAD_BYTES]
 
     @contextmanager
     def on_disk(self, folder: Path) -> Iterator[Path]:
@@ -96,9 +96,9 @@ class Source:
             try:
                 opened = archive.open(self.member)
             except RuntimeError:  # what zipfile raises where a password is asked for
-                raise Damaged(f"{self.name} is locked with a password; unpack it and import what comes out") from None
+                raise Damaged("is locked with a password; unpack it and import what comes out") from None
             except (*_DAMAGES, NotImplementedError) as error:
-                raise Damaged(f"{self.name} cannot be unpacked ({error})") from None
+                raise Damaged(f"cannot be unpacked ({error})") from None
             with opened:
                 yield opened
 
@@ -112,25 +112,32 @@ class Source:
 class _Counted(RawIOBase):
     """A stream that says what was read of it, and ends with a sentence where it breaks off or grows beyond `most` bytes."""
 
-    def __init__(self, inner: IO[bytes], read: Bytes, name: str, most: int | None) -> None:
-        self._inner, self._read, self._name, self._most, self._size = inner, read, name, most, 0
+    def __init__(self, inner: IO[bytes], read: Bytes, most: int | None) -> None:
+        self._inner, self._read, self._most, self._size = inner, read, most, 0
+        self._damage: Damaged | None = None
+        # one step at a time: what unpacks well before the damage is not lost with it
+        self._step = getattr(inner, "read1", inner.read)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._damage is not None:
+            raise self._damage
         size = 0
         try:
-            while size < len(buffer) and (chunk := self._inner.read(len(buffer) - size)):
+            while size < len(buffer) and (chunk := self._step(len(buffer) - size)):
                 buffer[size : size + len(chunk)] = chunk
                 size += len(chunk)
         except _DAMAGES as error:
-            raise Damaged(f"{self._name} is damaged or was cut off ({type(error).__name__}): copy it again") from None
+            self._damage = Damaged(f"is damaged or was cut off ({type(error).__name__}): copy it again")
+            if not size:  # else what came before the damage goes first
+                raise self._damage from None
         self._size += size
         self._read(size)
         if self._most is not None and self._size > self._most:
             raise Damaged(
-                f"{self._name} unpacks to more than {_BOMB_RATIO} times its size, as no text does: unpack it yourself if you "
+                f"unpacks to more than {_BOMB_RATIO} times its size, as no text does: unpack it yourself if you "
                 "trust it, and import what comes out"
             )
         return size
@@ -173,7 +180,8 @@ def _in_folder(path: Path) -> Iterator[Source]:
 def _in_archive(path: Path) -> Iterator[Source]:
     with _archive(path) as archive:
         for one in sorted(archive.infolist(), key=lambda info: info.filename):
-            hidden = any(part.startswith((".", "__MACOSX")) for part in one.filename.split("/"))
+            parts = [part for part in one.filename.split("/") if part not in (".", "..")]
+            hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
             if not one.is_dir() and not hidden:
                 yield Source(_shown(one.filename), one.file_size, path, one.filename)
 
