@@ -21,7 +21,7 @@ from typing import IO, Any, BinaryIO, cast
 from pipelines.errors import DataError, InputError, NotFound
 
 HEAD_BYTES = 64 << 10
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES, _STEP_BYTES = 1 << 20, 64 << 10
 _BOMB_BYTES, _BOMB_RATIO = 256 << 20, 200  # text that people wrote packs to a tenth; deflate ends at a thousandth
 _PACKED: Mapping[bytes, Callable[[IO[bytes]], Any]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
@@ -126,7 +126,7 @@ class _Counted(RawIOBase):
             raise self._damage
         size = 0
         try:
-            while size < len(buffer) and (chunk := self._step(len(buffer) - size)):
+            while size < len(buffer) and (chunk := self._step(min(_STEP_BYTES, len(buffer) - size))):
                 buffer[size : size + len(chunk)] = chunk
                 size += len(chunk)
         except _DAMAGES as error:
