@@ -1,7 +1,7 @@
 """`perennial import`: conversations and feedback from the files of other programs."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +12,7 @@ from pipelines.errors import InputError
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.cli.dry_run import read_all, rehearse
 from service.cli.home import Home, console, open_home, whoami
+from service.cli.maps import INIT, map_formats, write_guess
 from service.cli.user_ids import FROM_INPUT, read_user, refuse_typed_key
 from service.ingest import DEFAULT_APP
 from service.ingest.importers.counts import SHOWN_PROBLEMS, Counts
@@ -21,7 +22,7 @@ from service.ingest.importers.reading import Work, find_work
 from service.ingest.importers.ready import Terms, hide_addresses, parse_rating
 from service.ingest.importers.reasons import REASONS
 from service.ingest.importers.run import import_work, scratch_folder
-from service.ingest.importers.table import FORMATS, find_format
+from service.ingest.importers.table import FORMATS, AnyFormat, find_format
 from service.ingest.importers.thumbs import read_thumbs
 from service.progress import open_progress
 from service.store import audit
@@ -40,6 +41,9 @@ def register(app: typer.Typer) -> None:
 def import_path(
     path: Annotated[Path, typer.Argument(help="a file, a folder, a ZIP archive or a SQLite file")],
     format: Annotated[str | None, typer.Option(help="what it is, where looking at it is not enough")] = None,
+    map: Annotated[
+        str | None, typer.Option(help="a YAML file that says what an app's own tables mean; init writes a first guess")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="store nothing; show what would come in")] = False,
     app: Annotated[str | None, typer.Option(help="the app of conversations that name none")] = None,
     user: Annotated[
@@ -74,8 +78,11 @@ def import_path(
         raise InputError(f"--answers {answers[:40]!r} is neither learn nor context")
     thumbs = read_thumbs(score or (), up or (), down or ())
     home = open_home()
-    formats = FORMATS if format is None else (find_format(format),)
-    work = find_work(path, formats, scratch_folder(home.settings.home), is_named=format is not None)
+    scratch = scratch_folder(home.settings.home)
+    if map == INIT:
+        console.print(f"written: {write_guess(path, scratch)}; read it and correct it", markup=False, soft_wrap=True)
+        return
+    work = find_work(path, _formats(format, map), scratch, is_named=format is not None)
     _show_work(work)
     person = user if user in (None, EACH) else read_user(user)
     options = Options(app or DEFAULT_APP, person, thumbs)
@@ -92,6 +99,17 @@ def import_path(
         terms = Terms(typer.confirm(_QUESTION, default=False) or None, rated, app, answers == "learn")
     counts, file = _store(home, path, work, options, terms, url, key, rejects)
     _end(counts, file, terms)
+
+
+def _formats(format: str | None, map: str | None) -> Sequence[AnyFormat]:
+    """What the files may be.
+
+    Raises:
+        InputError: there is no such format, the map is none, or both were named.
+    """
+    if map is not None and format is not None:
+        raise InputError("--format and --map say two things of one file: leave one out")
+    return map_formats(map) if map is not None else FORMATS if format is None else (find_format(format),)
 
 
 def _should_ask(work: Work, user: str | None) -> bool:

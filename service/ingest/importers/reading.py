@@ -54,7 +54,7 @@ def find_work(path: Path, formats: Sequence[AnyFormat], scratch: Path, is_named:
         NotFound: there is nothing at this path.
         InputError: nothing there is of a format that is known; the sentence says why of the first file.
     """
-    files: dict[str, list[tuple[Source, Look]]] = {}
+    files: dict[tuple[str, type], list[tuple[Source, Look]]] = {}
     unread: list[tuple[str, Refusal]] = []
     for source in find_sources(path):
         try:
@@ -68,12 +68,12 @@ def find_work(path: Path, formats: Sequence[AnyFormat], scratch: Path, is_named:
         if found is None:
             unread.append((source.name, Refusal("not_recognised", REASONS["not_recognised"])))
         else:
-            files.setdefault(found.name, []).append((source, look))
+            files.setdefault(_key(found), []).append((source, look))
     if not files:
         name, refusal = unread[0]
         more = f" (nor {len(unread) - 1} other files there)" if len(unread) > 1 else ""
         raise InputError(f"{name} {_as_predicate(refusal)}{more}")
-    parts = (Part(one, _ordered(one, files[one.name])) for one in formats if one.name in files)
+    parts = (Part(one, _ordered(one, files[_key(one)])) for one in formats if _key(one) in files)
     return Work(tuple(parts), tuple(unread))
 
 
@@ -145,6 +145,11 @@ def _looks(source: Source, scratch: Path) -> list[Look]:
         return looks
     with source.on_disk(scratch) as path, Tables(path, source.name) as tables:
         return [replace(looks[0], tables=dict(tables.columns))]
+
+
+def _key(one: AnyFormat) -> tuple[str, type]:
+    """What tells formats apart: a map has one for tables and one for files, of one name."""
+    return one.name, type(one)
 
 
 def _only(formats: Sequence[AnyFormat], look: Look) -> AnyFormat | None:
