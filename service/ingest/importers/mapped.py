@@ -4,10 +4,9 @@ in any order and number take the memory of one conversation, and the app's datab
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from hashlib import sha256
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -30,50 +29,12 @@ from service.ingest.importers.items import (
     refusal_of,
 )
 from service.ingest.importers.map_file import ChatMap, columns_of, sections_of
+from service.ingest.importers.map_stage import MappedRow, Said, as_text, open_stage, read_groups
 from service.ingest.importers.pieces import tag
 from service.ingest.importers.table import AnyFormat
 from service.ingest.importers.tables import Tables
 from service.ingest.prepare import NewCorrection, NewVote
 from service.ingest.wire import ConversationIn, MessageIn, VoteIn
-
-Row = Mapping[str, Any]
-_STAGE = """
-    CREATE TABLE said (conversation, number INTEGER PRIMARY KEY, id, parent, role, content, reasoning, time, model, user, file, entry, line);
-    CREATE TABLE voted (message, value, user, reason, comment, time, file, entry, line);
-    CREATE TABLE corrected (message, content, user, time, file, entry, line);
-    CREATE TABLE known (id PRIMARY KEY, user, time) WITHOUT ROWID;
-"""
-_INDICES = """
-    CREATE INDEX said_by_conversation ON said (conversation, number);
-    CREATE INDEX said_by_id ON said (id);
-    CREATE INDEX voted_by_message ON voted (message);
-"""
-
-
-class _Row(NamedTuple):
-    """A row of an app's, by what its columns are to us, and the section of the map that it is of."""
-
-    section: str
-    place: Place
-    values: dict[str, Any]
-
-
-class _Said(NamedTuple):
-    """A staged message."""
-
-    conversation: str
-    number: int
-    id: str | None
-    parent: str | None
-    role: str
-    content: str
-    reasoning: str
-    time: Any
-    model: str | None
-    user: str | None
-    file: str
-    entry: int
-    line: int | None
 
 
 def formats_of(given: ChatMap) -> tuple[AnyFormat, ...]:
@@ -96,17 +57,17 @@ def _has_rows(look: Look) -> bool:
     return look.kind != "sqlite" and isinstance(look.first, dict)
 
 
-def _table_rows(given: ChatMap, tables: Tables) -> Iterator[_Row]:
+def _table_rows(given: ChatMap, tables: Tables) -> Iterator[MappedRow]:
     for name, section in sections_of(given):
         if section.table not in tables.columns:
             raise _unknown("table", section.table, tables.columns)
         columns = columns_of(section)
         _check_columns(columns, tables.columns[section.table], f" of the table {section.table}")
         for number, row in tables.rows(section.table, sorted(set(columns.values()))):
-            yield _Row(name, Place(f"{tables.name}, table {section.table}", number), _named(columns, row))
+            yield MappedRow(name, Place(f"{tables.name}, table {section.table}", number), _named(columns, row))
 
 
-def _entry_rows(given: ChatMap, entries: Iterable[Entry]) -> Iterator[_Row]:
+def _entry_rows(given: ChatMap, entries: Iterable[Entry]) -> Iterator[MappedRow]:
     """Each file is a table by its name; a section without a table is read from every file."""
     fitting: dict[str, list[tuple[str, dict[str, str]]]] = {}
     for entry in entries:
@@ -114,7 +75,7 @@ def _entry_rows(given: ChatMap, entries: Iterable[Entry]) -> Iterator[_Row]:
         try:
             row = entry.decode()
         except NotTaken as error:
-            yield _Row("", entry.place, {"error": error})
+            yield MappedRow("", entry.place, {"error": error})
             continue
         if file not in fitting:
             stem = PurePath(file).name.partition(".")[0].lower()
@@ -123,7 +84,7 @@ def _entry_rows(given: ChatMap, entries: Iterable[Entry]) -> Iterator[_Row]:
             for _, columns in fitting[file]:
                 _check_columns(columns, row if isinstance(row, dict) else {}, f" of {file}")
         for name, columns in fitting[file]:
-            yield _Row(name, entry.place, _named(columns, row))
+            yield MappedRow(name, entry.place, _named(columns, row))
     if not any(fitting.values()):
         wanted = next(one.table for _, one in sections_of(given))
         raise _unknown("file", wanted, [PurePath(file).name.partition(".")[0] for file in fitting])
@@ -146,14 +107,11 @@ def _unknown(what: str, name: str, known: Iterable[str], where: str = "") -> Inp
     return InputError(f"the map names the {what} {name!r}{where}, which is not there; {hint}")
 
 
-def _read(given: ChatMap, options: Options, rows: Iterator[_Row]) -> Iterator[Placed]:
-    with closing(sqlite3.connect("")) as stage:  # a file that nobody can open, gone when this ends, however it ends
-        stage.executescript(_STAGE)
-        refused = _Staging(stage, given).fill(rows)
-        stage.executescript(_INDICES)
+def _read(given: ChatMap, options: Options, rows: Iterator[MappedRow]) -> Iterator[Placed]:
+    with open_stage(rows) as (stage, refused):
         yield from refused
         reading = _Reading(stage, given, options)
-        for messages in _groups(stage):
+        for messages in read_groups(stage):
             place = Place(messages[0].file, messages[0].entry, messages[0].line)
             try:
                 things = list(reading.conversation(messages))
@@ -163,78 +121,6 @@ def _read(given: ChatMap, options: Options, rows: Iterator[_Row]) -> Iterator[Pl
         yield from reading.lone_feedback()
 
 
-class _Staging:
-    """Fills the temporary database; rows in which something is missing that a message cannot do without are refused."""
-
-    def __init__(self, stage: sqlite3.Connection, given: ChatMap) -> None:
-        self._stage, self._given = stage, given
-
-    def fill(self, rows: Iterator[_Row]) -> list[Placed]:
-        """Stages the rows; what was refused of them."""
-        refused: list[Placed] = []
-        for section, place, row in rows:
-            try:
-                if not section:
-                    raise row["error"]
-                getattr(self, section)(place, row)
-            except NotTaken as error:
-                refused.append((place, refusal_of(error)))
-        return refused
-
-    def conversations(self, place: Place, row: Row) -> None:
-        self._stage.execute(
-            "INSERT OR IGNORE INTO known VALUES (?, ?, ?)", (_id(row, "id"), _text(row.get("user")), row.get("time"))
-        )
-
-    def messages(self, place: Place, row: Row) -> None:
-        values = [
-            _id(row, "conversation"),
-            _text(row.get("id")),
-            _text(row.get("parent")),
-            str(row.get("role")).strip(),
-        ]
-        self._say(place, row, values, _text(row.get("content")) or "", _text(row.get("reasoning")) or "")
-
-    def exchanges(self, place: Place, row: Row) -> None:
-        id = _text(row.get("id"))
-        conversation = _text(row.get("conversation")) or id
-        if conversation is None:
-            raise NotTaken("unknown_shape", "the row has no id and no conversation: map one of them")
-        if row.get("system") is not None and not self._begins(conversation):
-            self._say(place, row, [conversation, f"{id}/system" if id else None, None, "system"], str(row["system"]))
-        self._say(
-            place, row, [conversation, f"{id}/question" if id else None, None, "user"], _text(row.get("question")) or ""
-        )
-        self._say(place, row, [conversation, id, None, "assistant"], _text(row.get("answer")) or "")
-
-    def votes(self, place: Place, row: Row) -> None:
-        if row.get("value") is not None:
-            values = (row.get(name) for name in ("value", "user", "reason", "comment", "time"))
-            self._stage.execute(
-                "INSERT INTO voted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (_id(row, "message"), *values, *place)
-            )
-
-    def corrections(self, place: Place, row: Row) -> None:
-        if _text(row.get("content")):
-            values = (row.get(name) for name in ("content", "user", "time"))
-            self._stage.execute(
-                "INSERT INTO corrected VALUES (?, ?, ?, ?, ?, ?, ?)", (_id(row, "message"), *values, *place)
-            )
-
-    def _say(self, place: Place, row: Row, values: list[str | None], content: str, reasoning: str = "") -> None:
-        conversation, id, parent, role = values
-        others = (role, content, reasoning, row.get("time"), _text(row.get("model")), _text(row.get("user")))
-        insert = f"INSERT INTO said VALUES (?, NULL, {', '.join('?' * 11)})"
-        self._stage.execute(insert, (conversation, id, parent, *others, *place))
-
-    def _begins(self, conversation: str) -> bool:
-        asked = "SELECT 1 FROM known WHERE id = ?"
-        if self._stage.execute(asked, (f"begun {conversation}",)).fetchone():
-            return True
-        self._stage.execute("INSERT INTO known VALUES (?, NULL, NULL)", (f"begun {conversation}",))
-        return False
-
-
 class _Reading:
     """Conversations out of the temporary database, with what was said of their answers."""
 
@@ -242,7 +128,7 @@ class _Reading:
         self._stage, self._given, self._options = stage, given, options
         self._thumbs = options.thumbs if options.thumbs.up else given.thumb_rules()
 
-    def conversation(self, given: list[_Said]) -> Iterator[Thing]:
+    def conversation(self, given: list[Said]) -> Iterator[Thing]:
         """A conversation and notes of what is missing in it."""
         id = given[0].conversation
         user, time = self._stage.execute("SELECT user, time FROM known WHERE id = ?", (id,)).fetchone() or (None, None)
@@ -271,9 +157,12 @@ class _Reading:
                 yield at, Note("not_a_thumb" if thumb is None else "no_message")
                 continue
             number: Any = 1 if thumb == "up" else -1
-            yield at, NewVote(self._options.app, message, str(user), number, tag(reason), _text(comment), moment(time))
+            yield (
+                at,
+                NewVote(self._options.app, message, str(user), number, tag(reason), as_text(comment), moment(time)),
+            )
         for message, content, user, time, *place in self._stage.execute("SELECT * FROM corrected"):
-            yield Place(*place), self._correction(message, str(content), _text(user), time)
+            yield Place(*place), self._correction(message, str(content), as_text(user), time)
 
     @property
     def _scoped(self) -> bool:
@@ -289,18 +178,18 @@ class _Reading:
         name = self._name(found[0], message)
         return NewCorrection(self._options.app, name, self._options.person(user, found[0]), content, moment(time))
 
-    def _role(self, one: _Said) -> str | None:
+    def _role(self, one: Said) -> str | None:
         return self._given.role(one.role)
 
     def _name(self, conversation: str, message: str) -> str:
         return inside(conversation, message) if self._scoped else message
 
-    def _messages(self, id: str, given: list[_Said]) -> tuple[tuple[MessageIn, ...], int]:
+    def _messages(self, id: str, given: list[Said]) -> tuple[tuple[MessageIn, ...], int]:
         """A list as it stands where no row names a parent, else a tree."""
         made = [self._message(id, one) for one in given]
         return in_order(made) if any(one.parent for one in made) else (tuple(made), 0)
 
-    def _message(self, id: str, one: _Said) -> MessageIn:
+    def _message(self, id: str, one: Said) -> MessageIn:
         role = self._role(one)
         if role is None:
             raise NotTaken(
@@ -322,30 +211,4 @@ class _Reading:
         for value, user, reason, comment, time in self._stage.execute(asked, (message,)).fetchall():
             thumb = self._thumbs.of(None, value)
             name = self._name(conversation, message)
-            yield VoteIn(name, thumb, _text(user), tag(reason), _text(comment), moment(time)) if thumb else None
-
-
-def _groups(stage: sqlite3.Connection) -> Iterator[list[_Said]]:
-    """The messages of each conversation, in the order in which their rows stand."""
-    group: list[_Said] = []
-    for row in map(_Said._make, stage.execute("SELECT * FROM said ORDER BY conversation, number")):
-        if group and row.conversation != group[0].conversation:
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
-
-
-def _id(row: Row, name: str) -> str:
-    found = _text(row.get(name))
-    if found is None:
-        raise NotTaken("unknown_shape", f"the row has no {name}")
-    return found
-
-
-def _text(value: Any) -> str | None:
-    """A value as a text: a number without a needless fraction."""
-    if value is None or value == "":
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+            yield VoteIn(name, thumb, as_text(user), tag(reason), as_text(comment), moment(time)) if thumb else None
