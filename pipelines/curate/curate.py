@@ -18,6 +18,7 @@ from pipelines.curate import cluster, form, language, quality
 from pipelines.curate.altered import names_of_speakers, replaced_answers
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.detect import Detector, Span, merge
+from pipelines.curate.kinds import without_things
 from pipelines.curate.names import NameRules
 from pipelines.curate.ner import Finder, load_finders
 from pipelines.curate.normalise import normalise, tidy
@@ -174,8 +175,9 @@ class Curator:
         return merge([*self._detector.find(text), *by_rules, *named], text)
 
     def _spare(self, work: _Work, key: bytes) -> None:
-        """Takes public names out of the findings, and notes the full names of others that the users wrote."""
+        """Takes what is nobody and public names out of the findings, and notes the full names of others that the users wrote."""
         own = names_of_speakers(work.conversation.messages, work.texts, work.found)
+        work.found = without_things(work.texts, work.found, own)
         wrote = [message.id for message in work.conversation.messages if message.role == "user"]
         values = {span.value for name in wrote for span in work.found[name] if span.entity == "PERSON"}
         others = {value for value in values if is_full(value) and not parts_of(value) & own}
