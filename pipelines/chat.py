@@ -8,12 +8,14 @@ renders to the same tokens on both sides (docs/decisions/special-tokens.md).
 """
 
 import functools
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
+import jinja2.ext
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -68,14 +70,18 @@ def _broken(token: re.Match[str]) -> str:
     return f"{text[0]} {text[1:]}" if len(text) > 1 else "\N{REPLACEMENT CHARACTER}"
 
 
-def render(
-    template: str, messages: Sequence[Mapping[str, str]], *, escape: Escape, generate: bool = False, **variables: Any
-) -> str:
+Chat = Sequence[Mapping[str, Any]]
+"""Messages as Hugging Face's templates read them: `role` and `content`, and where there are any `reasoning_content`,
+`tool_calls` ([{"type": "function", "id", "function": {"name", "arguments": {...}}}]), `tool_call_id`, `name`; the first
+one may bring `tools`, the definitions of those that the model could call."""
+
+
+def render(template: str, messages: Chat, *, escape: Escape, generate: bool = False, **variables: Any) -> str:
     """The prompt text of a chat under a Jinja chat template; message text is escaped first.
 
     Args:
         template: a Hugging Face style chat template; `{% generation %}` blocks are understood.
-        messages: dicts with `role` and `content`.
+        messages: the chat; every text in it is escaped, also those within the arguments of calls.
         escape: that of the vocabulary which reads the prompt (ChatTokenizer, Session and GGUFScorer have it).
         generate: append the header that asks for the assistant's next turn.
         variables: further template variables such as bos_token.
@@ -83,24 +89,35 @@ def render(
     Raises:
         ModelError: the template is broken or refuses these messages.
     """
-    clean = [{"role": m["role"], "content": escape(m["content"])} for m in messages]
+    clean = [{name: _escaped(value, escape) for name, value in m.items() if name != "tools"} for m in messages]
+    tools = next((_escaped(message["tools"], escape) for message in messages if message.get("tools")), None)
     try:
-        return _compiled(template).render(messages=clean, add_generation_prompt=generate, **variables)
-    except jinja2.TemplateError as error:
+        return _compiled(template).render(messages=clean, tools=tools, add_generation_prompt=generate, **variables)
+    except Exception as error:  # a template is somebody's program: it may add a text to an object as well
         raise ModelError(f"the chat template cannot render this chat: {error}") from error
 
 
+def _escaped(value: Any, escape: Escape) -> Any:
+    """The value with every text in it escaped, keys too."""
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {escape(key): _escaped(one, escape) for key, one in value.items()}
+    return [_escaped(one, escape) for one in value] if isinstance(value, list) else value
+
+
 def render_masked(
-    template: str, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], *, escape: Escape, **variables: Any
+    template: str, messages: Chat, trained: Sequence[bool], *, escape: Escape, **variables: Any
 ) -> list[tuple[str, bool]]:
     """The prompt in pieces, each marked whether its tokens get loss; joined they equal what `render` gives.
 
-    A trained assistant turn's piece is its content and the end-of-turn marker that the template puts behind it, up to
+    A trained assistant turn's piece is its content (with its reasoning and its calls, where the template writes them) and the end-of-turn marker that the template puts behind it, up to
     but without the white space after it. Found by rendering growing prefixes, so it works for any template
     that only appends.
 
     Raises:
-        ModelError: the template rewrites earlier turns, so no mask can be trusted.
+        ModelError: the template rewrites earlier turns, so no mask can be trusted; or a trained turn calls a tool, and
+            the template does not write that.
     """
     if len(trained) != len(messages):
         raise ValueError(f"{len(trained)} marks for {len(messages)} messages")
@@ -122,6 +139,11 @@ def render_masked(
             raise ModelError(
                 "the chat template changes earlier turns when a later one is added, so the loss cannot be limited to "
                 f"the assistant turn {index + 1}; use a template that only appends"
+            )
+        if not all(call["function"]["name"] in answer for call in message.get("tool_calls", ())):
+            raise ModelError(
+                "the chat template leaves calls of tools out, so an answer that is one would be learnt as an empty one; use "
+                "a base whose template writes them"
             )
         pieces += [(head[len(done) :], False), (answer, True)]
         done = head + answer
@@ -176,10 +198,17 @@ def _compiled(template: str) -> jinja2.Template:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation])
+    extensions = [_Generation, jinja2.ext.loopcontrols]
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=extensions)
 
     def refuse(message: str) -> str:
         raise jinja2.TemplateError(message)
 
     environment.globals["raise_exception"] = refuse
+    environment.filters["tojson"] = _as_json
     return environment
+
+
+def _as_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+    """JSON as Hugging Face and llama.cpp write it in templates; Jinja's own filter writes it for HTML."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)

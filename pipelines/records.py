@@ -4,39 +4,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pipelines.turns import Body, FeedbackSource, Message, MessageExtras, Record, Role, State, ToolCall, Turn
 
-Role = Literal["system", "user", "assistant", "tool"]
+__all__ = ["Body", "FeedbackSource", "Message", "MessageExtras", "Record", "Role", "State", "ToolCall", "Turn"]
+
 Part = Literal["train", "dev", "heldout"]
 Source = Literal["new", "replay", "general", "coding", "reasoning"]
 Outcome = Literal["used", "held_out", "left_out"]
 
 
-class Record(BaseModel):
-    """Immutable; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 # ---- curation: raw in, clean out -------------------------------------------------------------------------
 
 
-class Message(Record):
-    """One chat message as the app sent it. `parent` is None for a root."""
-
-    id: str
-    role: Role
-    content: str
-    parent: str | None = None
-
-
 class Conversation(Record):
-    """A tree of raw messages, parents before children, with what the client hinted."""
+    """A tree of raw messages, parents before children, with what the client hinted.
+
+    `tools` is a JSON list of the tools that the model could call, each {"name", "description", "parameters"}.
+    """
 
     id: str
     messages: tuple[Message, ...]
     language: str | None = None
     topic: str | None = None
+    tools: str = ""
 
 
 class Features(Record):
@@ -56,14 +46,18 @@ class Features(Record):
     replaced: bool = False
 
 
-class CleanMessage(Record):
-    """A message as curation left it, with what it measured."""
+class CleanMessage(MessageExtras):
+    """A message as curation left it, with what it measured.
+
+    `masked` are words of its reasoning and tool calls that stand for others; those of its text are in the features.
+    """
 
     id: str
     role: Role
     parent: str | None
     text: str
     features: Features
+    masked: tuple[str, ...] = ()
 
 
 class Signature(Record):
@@ -126,6 +120,7 @@ class Rating(Record):
     value: Literal[1, -1]
     at: datetime
     since: datetime
+    source: FeedbackSource = "person"
 
 
 class Correction(Record):
@@ -139,6 +134,7 @@ class Correction(Record):
     at: datetime
     since: datetime
     counts: bool = True
+    source: FeedbackSource = "person"
 
 
 class Comparison(Record):
@@ -149,9 +145,10 @@ class Comparison(Record):
     rater: str
     at: datetime
     since: datetime
+    source: FeedbackSource = "person"
 
 
-class RatedMessage(Record):
+class RatedMessage(MessageExtras):
     """A clean message with its ratings as they stand; `up` and `down` count them.
 
     `corrects` is set on a correction, which stands beside what it corrects, under the same parent.
@@ -165,11 +162,20 @@ class RatedMessage(Record):
     down: int = 0
     mixing: float = 0.0
     voted_at: datetime | None = None
-    complete: bool = True
+    state: State = "complete"
     ratings: tuple[Rating, ...] = ()
     corrects: Correction | None = None
     surrogates: tuple[str, ...] = ()
     replaced: bool = False
+
+    @property
+    def said(self) -> str:
+        """All that others read of it: its text, and the tools that it calls."""
+        return "\n".join([self.text, *(f"{call.name}({call.arguments})" for call in self.tool_calls)])
+
+    def turn(self, trained: bool = False) -> "Turn":
+        """The turn that this message is."""
+        return Turn(role=self.role, content=self.text, trained=trained, masked=self.surrogates, **self.extras)
 
 
 class RatedConversation(Record):
@@ -189,26 +195,6 @@ class RatedConversation(Record):
     seen: bool
     messages: tuple[RatedMessage, ...]
     comparisons: tuple[Comparison, ...] = ()
-
-
-class Turn(Record):
-    """One turn of an example. `trained` marks the assistant turns that get loss, but on the words `masked`."""
-
-    role: Role
-    content: str
-    trained: bool = False
-    masked: tuple[str, ...] = ()
-
-
-class Body(Record):
-    """What a clean message says: its text, and the words in it that stand for others."""
-
-    content: str
-    masked: tuple[str, ...] = ()
-
-    def turn(self, role: Role, trained: bool = False) -> Turn:
-        """The turn that this message is."""
-        return Turn(role=role, content=self.content, trained=trained, masked=self.masked)
 
 
 class Example(Record):

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from pipelines.chat import AddedToken, escape_markers, escape_of, find_masked, render, render_masked
+from pipelines.chat import AddedToken, Chat, escape_markers, escape_of, find_masked, render, render_masked
 from pipelines.errors import ModelError
 from pipelines.recipe import Base
-from pipelines.records import Record, Turn
+from pipelines.records import Record, ToolCall, Turn
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
@@ -109,9 +109,7 @@ class ChatTokenizer:
         added = self._tokenizer.get_added_tokens_decoder().values()
         self.escape = escape_of(AddedToken(token.content, token.special) for token in added)
 
-    def encode(
-        self, messages: Sequence[Mapping[str, str]], trained: Sequence[bool], masked: Iterable[str] = ()
-    ) -> Encoded:
+    def encode(self, messages: Chat, trained: Sequence[bool], masked: Iterable[str] = ()) -> Encoded:
         """The ids of the whole chat and, for each, whether it gets loss; the words `masked` get none.
 
         The ids are those of the rendered text in one piece, as serving sees it. A token that reaches over the
@@ -161,11 +159,11 @@ class ChatTokenizer:
                 "template into its chat_template.jinja, or use another base"
             ) from error
 
-    def ids(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> list[int]:
+    def ids(self, messages: Chat, *, generate: bool = True) -> list[int]:
         """The ids of a prompt; `generate` appends the header that asks for the assistant's next turn."""
         return self.text_ids(self.prompt(messages, generate=generate))
 
-    def prompt(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> str:
+    def prompt(self, messages: Chat, *, generate: bool = True) -> str:
         """The rendered text of `ids`."""
         return render(self.template, messages, escape=self.escape, generate=generate, **self.named)
 
@@ -203,9 +201,30 @@ class ChatTokenizer:
         return None if text is None else self._tokenizer.token_to_id(text)
 
 
-def as_messages(turns: Sequence[Turn]) -> list[dict[str, str]]:
-    """Turns as the dicts that chat templates read."""
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+def as_messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    """Turns as the dicts that chat templates read (pipelines.chat.Chat)."""
+    return [_message(turn) for turn in turns]
+
+
+def _message(turn: Turn) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
+    extras = {
+        "reasoning_content": turn.reasoning,
+        "tool_calls": [_call(call) for call in turn.tool_calls],
+        "tool_call_id": turn.tool_call_id,
+        "name": turn.name,
+        "tools": [{"type": "function", "function": tool} for tool in json.loads(turn.tools)] if turn.tools else None,
+    }
+    return message | {name: value for name, value in extras.items() if value}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    """A call with its arguments as the object that they are; what is none stays the text that the model wrote."""
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        arguments = call.arguments
+    return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": arguments}}
 
 
 def _spans(pieces: Sequence[tuple[str, bool]]) -> tuple[list[int], list[bool], list[int]]:

@@ -18,11 +18,14 @@ from pipelines.records import (
     Comparison,
     Correction,
     FeedbackFate,
+    MessageExtras,
     MessageKey,
     RatedConversation,
     RatedMessage,
     Rating,
 )
+from service.ingest.body import Body as SealedBody
+from service.ingest.body import decode, extras_of
 from service.store import comparisons, corpus, corrections, fates, people
 from service.store.comparisons import StandingComparison
 from service.store.corpus import StoredVote
@@ -168,7 +171,15 @@ def _votes(known: Mapping[str, Rater], rows: Sequence[StoredVote]) -> dict[str, 
             rater = known[vote.rater_hmac]
             ids[vote.message_hmac].append(vote.id)
             ratings[vote.message_hmac].append(
-                Rating(rater=rater.id, value=1 if vote.value > 0 else -1, at=vote.at, since=rater.since)
+                Rating.model_validate(
+                    {
+                        "rater": rater.id,
+                        "value": 1 if vote.value > 0 else -1,
+                        "at": vote.at,
+                        "since": rater.since,
+                        "source": vote.source,
+                    }
+                )
             )
     return {message: _Votes(tuple(ratings[message]), tuple(ids[message]), at) for message, at in last.items()}
 
@@ -176,7 +187,15 @@ def _votes(known: Mapping[str, Rater], rows: Sequence[StoredVote]) -> dict[str, 
 def _corrects(held: StoredCorrection | None, known: Mapping[str, Rater]) -> Correction | None:
     if held is None:
         return None
-    return Correction(of=held.corrected_id, rater=held.person_id, at=held.at, since=known[held.person_id].since)
+    return Correction.model_validate(
+        {
+            "of": held.corrected_id,
+            "rater": held.person_id,
+            "at": held.at,
+            "since": known[held.person_id].since,
+            "source": held.source,
+        }
+    )
 
 
 def _pairs(session: Session, conversations: Sequence[str]) -> dict[str, list[StandingComparison]]:
@@ -192,12 +211,15 @@ def _comparisons(
 ) -> tuple[Comparison, ...]:
     """The records of comparisons whose two answers are both shown; `shown` are message ids by keyed client id."""
     return tuple(
-        Comparison(
-            chosen=shown[one.chosen_hmac],
-            rejected=shown[one.rejected_hmac],
-            rater=known[one.rater_hmac].id,
-            at=one.at,
-            since=known[one.rater_hmac].since,
+        Comparison.model_validate(
+            {
+                "chosen": shown[one.chosen_hmac],
+                "rejected": shown[one.rejected_hmac],
+                "rater": known[one.rater_hmac].id,
+                "at": one.at,
+                "since": known[one.rater_hmac].since,
+                "source": one.source,
+            }
         )
         for one in compared
     )
@@ -206,22 +228,22 @@ def _comparisons(
 def _rated_message(
     key: TextKey, message: Message, clean: CleanMessage, votes: _Votes | None, corrects: Correction | None
 ) -> RatedMessage:
-    ratings = votes.ratings if votes else ()
-    text = _open(key, clean)
+    ratings, body = votes.ratings if votes else (), _open(key, clean)
     return RatedMessage.model_validate(
         {
             "key": MessageKey(message=message.id, revision=clean.revision),
             "role": message.role,
             "parent": message.parent_id,
-            "text": text,
-            "up": sum(one.value > 0 for one in ratings),
-            "down": sum(one.value < 0 for one in ratings),
+            "text": body.content,
+            **extras_of(body),
+            "up": sum(one.value > 0 for one in ratings if one.source == "person"),
+            "down": sum(one.value < 0 for one in ratings if one.source == "person"),
             "mixing": clean.features.get("mixing", 0.0),
             "voted_at": votes.at if votes else None,
-            "complete": message.state == "complete",
+            "state": message.state,
             "ratings": ratings,
             "corrects": corrects,
-            "surrogates": _surrogates(clean, text),
+            "surrogates": _surrogates(clean, body),
             "replaced": clean.features.get("replaced", False),
         }
     )
@@ -234,19 +256,20 @@ def _unsealed(session: Session, people: PersonKeys, keys: Sequence[MessageKey]) 
         named = MessageKey(message=clean.message_id, revision=clean.revision)
         key = people.of_text(person, writer) if named in wanted else None
         if key is not None:
-            text = _open(key, clean)
-            texts[named] = Body(content=text, masked=_surrogates(clean, text))
+            body = _open(key, clean)
+            extras = MessageExtras(**extras_of(body)).extras
+            texts[named] = Body(content=body.content, masked=_surrogates(clean, body), **extras)
     return texts
 
 
-def _open(key: TextKey, clean: CleanMessage) -> str:
-    return key.unseal(clean.sealed, clean_place(clean.message_id, clean.revision)).decode()
+def _open(key: TextKey, clean: CleanMessage) -> SealedBody:
+    return decode(key.unseal(clean.sealed, clean_place(clean.message_id, clean.revision)), clean.structured)
 
 
-def _surrogates(clean: CleanMessage, text: str) -> tuple[str, ...]:
-    """The words of a clean text that stand for others, each once; none of what was curated before their places were kept."""
+def _surrogates(clean: CleanMessage, body: SealedBody) -> tuple[str, ...]:
+    """Words of a clean message that stand for others, each once; none of what was curated before their places were kept."""
     places = clean.features.get("surrogates", ())
-    return tuple(dict.fromkeys(text[start:end] for start, end in places))
+    return tuple(dict.fromkeys([*(body.content[start:end] for start, end in places), *body.masked]))
 
 
 def _chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:

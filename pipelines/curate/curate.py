@@ -11,22 +11,23 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from pipelines.chat import escape_markers
-from pipelines.curate import cluster, form, language, quality
+from pipelines.curate import cluster, form, language, quality, strings
 from pipelines.curate.altered import names_of_speakers, replaced_answers
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.detect import Detector, Span, merge
 from pipelines.curate.kinds import without_things
 from pipelines.curate.names import NameRules
 from pipelines.curate.ner import Finder, load_finders
-from pipelines.curate.normalise import normalise, tidy
+from pipelines.curate.normalise import normalise
 from pipelines.curate.public_names import PublicNames, hash_name, is_full, parts_of
 from pipelines.curate.recognizers.bounded import DetectionTimedOut
 from pipelines.curate.replace import places_of, replace, residue, with_placeholders, with_repeats
 from pipelines.curate.surrogate import Surrogates
+from pipelines.curate.thinking import take_apart
 from pipelines.curate.topic import topic
+from pipelines.curate.work import TOOLS, OverBudget, Step, Work, behind_labels, believed
 from pipelines.errors import InputError
 from pipelines.records import (
     CleanConversation,
@@ -36,56 +37,11 @@ from pipelines.records import (
     Features,
     Message,
     Quarantined,
-    Record,
     Rejected,
 )
 
 MAX_PERSONAL_VALUES = 500
 _MODEL_BATCH = 64  # texts
-
-
-class Step(Record):
-    """One thing that curation did, without a character of the text: for `perennial curate --explain`."""
-
-    rule: str
-    message: str | None = None
-    role: str | None = None
-    outcome: str = ""
-    entities: Mapping[str, int] = {}
-    lengths: Mapping[str, tuple[int, ...]] = {}
-    measures: Mapping[str, int | str] = {}
-
-
-@dataclass
-class _Work:
-    """The conversation on its way through: texts by message id, what was found in them, and the trace.
-
-    `until` is the processor time at which its budget is spent.
-    """
-
-    conversation: Conversation
-    texts: dict[str, str]
-    until: float
-    found: dict[str, list[Span]] = field(default_factory=dict)
-    clean: dict[str, str] = field(default_factory=dict)
-    surrogates: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    replaced: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()
-    steps: list[Step] = field(default_factory=list)
-
-    def each_text(self) -> Iterator[tuple[str, str]]:
-        """Every message's id and text. Raises _OverBudget once the budget is spent."""
-        for name, text in self.texts.items():
-            if time.process_time() > self.until:
-                raise _OverBudget
-            yield name, text
-
-    def spoken(self, texts: Mapping[str, str], *roles: str) -> list[str]:
-        return [texts[message.id] for message in self.conversation.messages if message.role in roles]
-
-
-class _OverBudget(Exception):
-    """A conversation that took more processor time than it may."""
 
 
 class Curator:
@@ -120,33 +76,40 @@ class Curator:
         return self._run(conversation, secret, key)[1]
 
     def _run(self, conversation: Conversation, secret: bytes, key: bytes) -> tuple[Curated, list[Step]]:
-        work = _Work(conversation, {}, time.process_time() + self._config.budget_seconds)
+        work = Work(conversation, {}, time.process_time() + self._config.budget_seconds)
         try:
             result = self._curate(work, secret, key)
         except DetectionTimedOut:
             result = Quarantined(id=conversation.id, reason="detection_timeout")
-        except _OverBudget:
+        except OverBudget:
             result = Quarantined(id=conversation.id, reason=OVER_BUDGET)
         except Exception as error:  # fail closed: what could not be checked is never passed, whatever went wrong
             result = Quarantined(id=conversation.id, reason=f"curation_failed:{type(error).__name__}")
         work.steps.append(_verdict(result))
         return result, work.steps
 
-    def _curate(self, work: _Work, secret: bytes, key: bytes) -> Curated:
-        conversation = work.conversation
-        broken = form.problem(conversation, self._config)
+    def _curate(self, work: Work, secret: bytes, key: bytes) -> Curated:
+        broken = form.problem(work.conversation, self._config)
         if broken:
             return broken
-        work.texts = {message.id: tidy(message.content) for message in conversation.messages}
+        work.conversation = conversation = take_apart(work.conversation)
+        for message in conversation.messages:
+            work.take(message.id, strings.texts_of(message))
+        work.take(TOOLS, strings.texts_of_tools(conversation.tools))
         places = frozenset[str]().union(*(self._rules.places(normalise(text).text) for _, text in work.each_text()))
         named = self._named(work)
-        found = {name: self._find(text, places, named[name]) for name, text in work.each_text()}
+        found = {
+            name: believed(work.kinds.get(name), self._find(text, places, named[name]))
+            for name, text in work.each_text()
+        }
         if crowded := _too_much(conversation, found):
             return crowded
-        work.found = with_repeats(work.texts, found)
+        work.found = behind_labels(work.kinds, with_repeats(work.texts, found))
         self._spare(work, key)
         work.steps += [
-            _findings(message, work.found[message.id]) for message in conversation.messages if work.found[message.id]
+            _findings(message, work.found_in(message.id))
+            for message in conversation.messages
+            if work.found_in(message.id)
         ]
         if crowded := _too_much(conversation, work.found):
             return crowded
@@ -157,7 +120,7 @@ class Curator:
             return Rejected(id=conversation.id, rule="personal_data_left", detail=", ".join(left))
         return _quality_problem(work) or _clean(work, key)
 
-    def _named(self, work: _Work) -> dict[str, list[Span]]:
+    def _named(self, work: Work) -> dict[str, list[Span]]:
         """What the configured models find, in the order of their setting; several texts at a time."""
         named: dict[str, list[Span]] = {name: [] for name in work.texts}
         for find in self._models:
@@ -174,7 +137,7 @@ class Curator:
         by_rules = (_span(text, start, end, "PERSON") for start, end in names)
         return merge([*self._detector.find(text), *by_rules, *named], text)
 
-    def _spare(self, work: _Work, key: bytes) -> None:
+    def _spare(self, work: Work, key: bytes) -> None:
         """Takes what is nobody and public names out of the findings, and notes the full names of others that the users wrote."""
         own = names_of_speakers(work.conversation.messages, work.texts, work.found)
         work.found = without_things(work.texts, work.found, own)
@@ -184,7 +147,7 @@ class Curator:
         work.names = tuple(sorted(hash_name(value, key) for value in others))
         work.found = self._public.spare(work.found, own, key)
 
-    def _replace(self, work: _Work, secret: bytes) -> None:
+    def _replace(self, work: Work, secret: bytes) -> None:
         everything = "\n".join(normalise(text).text for text in work.texts.values())
         surrogates = Surrogates(secret, everything)
         for name, text in work.each_text():
@@ -192,7 +155,7 @@ class Curator:
             work.clean[name] = escape_markers(clean)
             work.surrogates[name] = places_of(words, work.clean[name])
 
-    def _left_over(self, work: _Work) -> list[str]:
+    def _left_over(self, work: Work) -> list[str]:
         """Entity types of original values that still stand in the clean texts; a second look, for what the first replaced."""
         left: set[str] = set()
         values = list({(span.entity, span.value): span for spans in work.found.values() for span in spans}.values())
@@ -214,7 +177,7 @@ def _too_much(conversation: Conversation, found: Mapping[str, Sequence[Span]]) -
     return Rejected(id=conversation.id, rule="too_much_personal_data", detail=f"{len(values)} different values")
 
 
-def _quality_problem(work: _Work) -> Rejected | None:
+def _quality_problem(work: Work) -> Rejected | None:
     for speaker in ("user", "assistant"):
         texts = work.spoken(work.clean, speaker)
         if quality.is_gibberish(texts):
@@ -230,14 +193,14 @@ def _quality_problem(work: _Work) -> Rejected | None:
     return None
 
 
-def _clean(work: _Work, key: bytes) -> CleanConversation:
+def _clean(work: Work, key: bytes) -> CleanConversation:
     conversation = work.conversation
-    typed = {name: with_placeholders(text, work.found[name]) for name, text in work.texts.items()}
+    typed = _typed(work)
+    tools = strings.map_tools(conversation.tools, work.change(TOOLS))
     spoken = work.spoken(work.clean, "user", "assistant")
-    by_id = {message.id: message for message in conversation.messages}
     return CleanConversation(
         id=conversation.id,
-        messages=tuple(_clean_message(by_id[name], work) for name, _ in work.each_text()),
+        messages=tuple(_clean_message(message, work, tools) for message in conversation.messages),
         language=language.conversation_language(spoken, conversation.language),
         topic=topic(spoken, conversation.topic),
         prompt=cluster.signature("\n".join(work.spoken(typed, "user")), key),
@@ -246,8 +209,25 @@ def _clean(work: _Work, key: bytes) -> CleanConversation:
     )
 
 
-def _clean_message(message: Message, work: _Work) -> CleanMessage:
-    text = work.clean[message.id]
+def _typed(work: Work) -> dict[str, str]:
+    """Each message as near-duplicates are compared: with its calls and pictures, without its reasoning, findings as types."""
+    typed = {}
+    for message in work.conversation.messages:
+        names = iter(work.parts[message.id])
+
+        def placed(text: strings.Text, names: Iterator[str] = names) -> str:
+            name = next(names)
+            return with_placeholders(work.texts[name], work.found[name]).removeprefix(text.prefix)
+
+        plain = strings.map_texts(message, placed)
+        calls = (f"{call.name} {call.arguments}" for call in plain.tool_calls)
+        typed[message.id] = "\n".join([plain.content, *calls, *message.parts])
+    return typed
+
+
+def _clean_message(message: Message, work: Work, tools: str) -> CleanMessage:
+    clean = strings.map_texts(message, work.change(message.id))
+    text = clean.content
     features = Features(
         characters=len(text),
         words=len(text.split()),
@@ -255,11 +235,21 @@ def _clean_message(message: Message, work: _Work) -> CleanMessage:
         mixing=round(language.mixing(text), 4),
         zlib_ratio=_rounded(quality.zlib_ratio(text)),
         bigram_score=_rounded(quality.bigram_score(text)),
-        entities=_counts(work.found[message.id]),
+        entities=_counts(work.found_in(message.id)),
         surrogates=work.surrogates[message.id],
         replaced=message.id in work.replaced,
     )
-    return CleanMessage(id=message.id, role=message.role, parent=message.parent, text=text, features=features)
+    return CleanMessage(
+        id=message.id,
+        role=message.role,
+        parent=message.parent,
+        text=text,
+        features=features,
+        masked=work.masked(message.id),
+        parts=clean.parts,
+        weight=clean.weight,
+        **clean.extras | ({"tools": tools} if message.parent is None else {}),
+    )
 
 
 def _rounded(value: float | None) -> float | None:

@@ -38,7 +38,7 @@ def problem(conversation: Conversation, config: CurationConfig) -> Rejected | No
 
 
 def _size(conversation: Conversation, config: CurationConfig) -> tuple[str, str] | None:
-    lengths = [len(message.content) for message in conversation.messages]
+    lengths = [_length(message) for message in conversation.messages]
     if not lengths:
         return "no_messages", "0 messages"
     if len(lengths) > config.max_messages:
@@ -52,9 +52,9 @@ def _size(conversation: Conversation, config: CurationConfig) -> tuple[str, str]
 
 def _text(conversation: Conversation, config: CurationConfig) -> tuple[str, str] | None:
     for index, message in enumerate(conversation.messages, 1):
-        if _LONE.search(message.content) or len(_CONTROL.findall(message.content)) > len(message.content) / 10:
+        if any(_is_binary(text) for text in _texts(message)):
             return "not_text", f"message {index} holds binary data"
-        if message.role in ("user", "assistant") and not _is_visible(message.content):
+        if message.role in ("user", "assistant") and not (_is_visible(message.content) or _may_be_empty(message)):
             return "empty_message", f"message {index} ({message.role}) is empty"
     return None
 
@@ -86,6 +86,23 @@ def _misplaced(message: Message, above: frozenset[str]) -> bool:
     if message.role == "system":
         return bool(above - {"system"})
     return message.role == "tool" and "assistant" not in above
+
+
+def _texts(message: Message) -> tuple[str, ...]:
+    return (message.content, message.reasoning, *(call.arguments for call in message.tool_calls))
+
+
+def _length(message: Message) -> int:
+    return sum(map(len, _texts(message)))
+
+
+def _is_binary(text: str) -> bool:
+    return bool(_LONE.search(text)) or len(_CONTROL.findall(text)) > len(text) / 10
+
+
+def _may_be_empty(message: Message) -> bool:
+    """A call of a tool, a picture, or a turn that never came to its end."""
+    return bool(message.tool_calls or message.parts) or message.state != "complete"
 
 
 def _is_visible(text: str) -> bool:

@@ -4,8 +4,9 @@ A flaw keeps loss from a turn, which stays as context. Where all answers have on
 also the reason against the conversation.
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.feedback.echo import echoes_its_prompt
@@ -18,35 +19,52 @@ from pipelines.records import RatedConversation, RatedMessage
 
 @dataclass(frozen=True)
 class TurnCase:
-    """A turn as the flaws look at it. `liked`: its conversation has a good satisfaction."""
+    """A turn as the flaws look at it. `liked`: its conversation has a good satisfaction.
+
+    `votes` are the net votes on it; on a call of a tool those on the answer that came of it.
+    """
 
     message: RatedMessage
     tokens: int
     select: Select
+    votes: int = 0
     before: tuple[RatedMessage, ...] = ()
     liked: bool = False
 
 
 Flaw = Rule[TurnCase, bool]
 
-# Without a good satisfaction only an up-vote speaks for an answer.
-_VOTE_FLAWS: tuple[Flaw, ...] = (
-    Rule("not_an_answer", "is not the assistant's", lambda turn: turn.message.role != "assistant"),
-    Rule("down_voted", "has more votes against it than for it", lambda turn: net_votes(turn.message) < 0),
+_NOT_AN_ANSWER: Flaw = Rule("not_an_answer", "is not the assistant's", lambda turn: turn.message.role != "assistant")
+# What is no whole answer of a model to what it was shown is neither learnt nor held against it.
+UNTAUGHT: tuple[Flaw, ...] = (
+    Rule("failed_turn", "ended in an error", lambda turn: turn.message.state == "error"),
+    Rule("unfinished", "was cut off", lambda turn: turn.message.state == "unfinished"),
+    Rule("weight_zero", "was sent with the weight 0", lambda turn: turn.message.weight == 0),
+    Rule("broken_call", "calls a tool with arguments that are no JSON object", lambda turn: _is_broken(turn.message)),
     Rule(
-        "not_voted_up", "has nothing that speaks for it", lambda turn: not turn.liked and net_votes(turn.message) == 0
+        "part_dropped",
+        "answers what a picture, sound or file held, which is not kept",
+        lambda turn: any(message.parts for message in turn.before),
     ),
 )
-INCOMPLETE: Flaw = Rule("incomplete", "was cut off", lambda turn: not turn.message.complete)
 # Curation replaced what was asked about or answered: learnt, rejected or measured, it would be a falsehood.
 REPLACED: Flaw = Rule(
     "replaced",
     "no longer says what was said: names or numbers that it is about were replaced",
     lambda turn: turn.message.replaced,
 )
+# Without a good satisfaction only an up-vote speaks for an answer.
+_VOTE_FLAWS: tuple[Flaw, ...] = (
+    Rule("down_voted", "has more votes against it than for it", lambda turn: turn.votes < 0),
+    Rule("not_voted_up", "has nothing that speaks for it", lambda turn: not turn.liked and turn.votes == 0),
+)
 FORM_FLAWS: tuple[Flaw, ...] = (
     Rule("language_mixed", "mixes languages", lambda turn: turn.message.mixing > turn.select.language.max_mixing),
-    Rule("response_too_short", "is shorter than allowed", lambda turn: turn.tokens < turn.select.response_tokens[0]),
+    Rule(
+        "response_too_short",
+        "is shorter than allowed",
+        lambda turn: not turn.message.tool_calls and turn.tokens < turn.select.response_tokens[0],
+    ),
     Rule("response_too_long", "is longer than allowed", lambda turn: turn.tokens > turn.select.response_tokens[1]),
 )
 _ECHO: Flaw = Rule(
@@ -55,9 +73,9 @@ _ECHO: Flaw = Rule(
     lambda turn: turn.select.feedback.echo and echoes_its_prompt(turn.message, turn.before),
 )
 # Echoes last, and of good answers only: that is the slowest to tell.
-FLAWS: tuple[Flaw, ...] = (*_VOTE_FLAWS, INCOMPLETE, REPLACED, *FORM_FLAWS, _ECHO)
+FLAWS: tuple[Flaw, ...] = (_NOT_AN_ANSWER, *UNTAUGHT, *_VOTE_FLAWS, REPLACED, *FORM_FLAWS, _ECHO)
 # Those that are the reason against a conversation whose answers all have them.
-NAMED_FLAWS: tuple[Flaw, ...] = (REPLACED, *FORM_FLAWS, _ECHO)
+NAMED_FLAWS: tuple[Flaw, ...] = (*UNTAUGHT, REPLACED, *FORM_FLAWS, _ECHO)
 
 
 @dataclass(frozen=True)
@@ -121,8 +139,33 @@ class Lesson:
 def lesson_of(candidate: RatedConversation, select: Select, count_tokens: Callable[[str], int]) -> Lesson:
     """The path of a conversation with its flaws; `count_tokens` counts an answer's text."""
     path = best_path(candidate.messages)
-    counts = tuple(count_tokens(message.text) if message.role == "assistant" else 0 for message in path)
+    counts = tuple(count_tokens(message.said) if message.role == "assistant" else 0 for message in path)
     liked = candidate.satisfaction is not None and candidate.satisfaction >= select.min_satisfaction
-    turns = (TurnCase(message, counts[place], select, path[:place], liked) for place, message in enumerate(path))
+    turns = (
+        TurnCase(message, counts[place], select, _votes(path, place), path[:place], liked)
+        for place, message in enumerate(path)
+    )
     flaws = tuple(first_against(FLAWS, turn) for turn in turns)
     return Lesson(candidate, path, counts, flaws, tuple(flaw is None for flaw in flaws), liked)
+
+
+def _votes(path: Sequence[RatedMessage], place: int) -> int:
+    """People vote on what they read: a vote on an answer speaks for the calls of tools that it came of."""
+    while path[place].tool_calls and net_votes(path[place]) == 0:
+        later = range(place + 1, len(path))
+        answer = next((other for other in later if path[other].role != "tool"), None)
+        if answer is None or path[answer].role != "assistant":
+            break
+        place = answer
+    return net_votes(path[place])
+
+
+def _is_broken(message: RatedMessage) -> bool:
+    return any(not isinstance(_parsed(call.arguments), dict) for call in message.tool_calls)
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

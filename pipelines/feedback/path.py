@@ -28,7 +28,13 @@ def best_path(messages: Sequence[RatedMessage]) -> tuple[RatedMessage, ...]:
     best = _best_votes(shown, parents)
     children: dict[str | None, list[tuple[int, bool, int, bool, int]]] = {}
     for name, message in shown.items():
-        rank = (net_votes(message), name in best, best.get(name, 0), message.complete, ages[message.key.message])
+        rank = (
+            net_votes(message),
+            name in best,
+            best.get(name, 0),
+            message.state == "complete",
+            ages[message.key.message],
+        )
         children.setdefault(parents[name], []).append(rank)
     path: list[RatedMessage] = []
     place: str | None = None

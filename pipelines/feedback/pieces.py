@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Literal
 
-from pipelines.records import FeedbackFate, FeedbackKind, RatedConversation
+from pipelines.records import FeedbackFate, FeedbackKind, FeedbackSource, RatedConversation
 
 FeedbackKey = tuple[str, str, str, FeedbackKind]
 
@@ -28,6 +28,7 @@ class Feedback:
     since: datetime
     app: str
     consent: bool
+    source: FeedbackSource = "person"
 
     @property
     def key(self) -> FeedbackKey:
@@ -70,11 +71,19 @@ def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
                 value=rating.value,
                 at=rating.at,
                 since=rating.since,
+                source=rating.source,
             )
         if message.corrects is not None and message.corrects.counts:
             by = message.corrects
             yield at_home(
-                message=by.of, other=name, rater=by.rater, kind="correction", value=1, at=by.at, since=by.since
+                message=by.of,
+                other=name,
+                rater=by.rater,
+                kind="correction",
+                value=1,
+                at=by.at,
+                since=by.since,
+                source=by.source,
             )
     for one in candidate.comparisons:
         yield at_home(
@@ -85,6 +94,7 @@ def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
             value=1,
             at=one.at,
             since=one.since,
+            source=one.source,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.feedback.drafts import Answer
-from pipelines.feedback.lesson import FORM_FLAWS, INCOMPLETE, Flaw, TurnCase
+from pipelines.feedback.lesson import FORM_FLAWS, UNTAUGHT, Flaw, TurnCase
 from pipelines.feedback.pieces import Feedback, pieces_of
 from pipelines.feedback.rules import Rule, first_against
 from pipelines.feedback.same_prompt import Intents, prompt_of
@@ -19,7 +19,7 @@ from pipelines.text import fold
 
 # Whether training can read an answer to these turns whole.
 Fits = Callable[[Sequence[Turn], str], bool]
-UNFIT: tuple[Flaw, ...] = (INCOMPLETE, *FORM_FLAWS)
+UNFIT: tuple[Flaw, ...] = FORM_FLAWS
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,17 @@ class RatedAnswers:
         return first_against(RULES, NamedAnswers(candidate, len(names), there, self._select))
 
     def unreadable(self, *answers: Answer) -> str | None:
-        """The rule by which one of these cannot be read with its prompt: as it was said, by nobody, or not whole by training."""
+        """The rule by which nothing is learnt of one of these, or by which it cannot be read with its prompt."""
         for answer in answers:
+            untaught = first_against(UNTAUGHT, TurnCase(answer.message, 0, self._select, before=answer.before))
+            if untaught:
+                return untaught
             if answer.message.replaced:
                 return "answer_replaced"
-            prompt = [Turn(role=message.role, content=message.text) for message in answer.before]
-            if not self._renders([*prompt, Turn(role="assistant", content=answer.message.text, trained=True)]):
+            if answer.message.tool_calls:
+                return "calls_a_tool"
+            prompt = [message.turn() for message in answer.before]
+            if not self._renders([*prompt, answer.message.turn(trained=True)]):
                 return "cannot_be_rendered"
             if answer.candidate.part == "train" and not self._fits(prompt, answer.message.text):
                 return "too_long"
@@ -120,8 +125,8 @@ class RatedAnswers:
             before=before,
             prompt=prompt,
             intent=(self.intents.of(prompt), candidate.part),
-            text=fold(message.text, "NFC"),
-            flaw=first_against(UNFIT, TurnCase(message, self._count_tokens(message.text), self._select)),
+            text=fold(message.said, "NFC"),
+            flaw=first_against(UNFIT, TurnCase(message, self._count_tokens(message.said), self._select)),
         )
 
 

@@ -6,7 +6,7 @@ for the rest, which no single rule decides.
 
 from collections.abc import Mapping
 
-from pipelines.feedback.lesson import REPLACED
+from pipelines.feedback.lesson import REPLACED, UNTAUGHT
 from pipelines.feedback.rated_answers import RULES as NAMING_RULES
 from pipelines.feedback.rated_answers import UNFIT
 from pipelines.feedback.select import RULES as SELECTION_RULES
@@ -46,6 +46,7 @@ SOURCES: Mapping[str, str] = {
 }
 # What the steps of pair building (pipelines/feedback/pair_builder.py) find of several pieces together.
 PAIRING: Mapping[str, str] = {
+    "calls_a_tool": "the answer it speaks for calls a tool; pairs of answers hold texts only, SFT learns such calls",
     "cannot_be_rendered": "the base model's chat template cannot render the answer it speaks for behind its prompt",
     "answer_replaced": f"the answer it speaks for {REPLACED.sentence}",
     "too_long": "the answer it speaks for and its prompt are longer than training reads (train.max_tokens)",
@@ -68,7 +69,7 @@ FEEDBACK_REASONS: Mapping[str, str] = {
     **LOST,
     **{rule.name: rule.sentence for rule in WEIGHING_RULES},
     **{rule.name: rule.sentence for rule in NAMING_RULES},
-    **{flaw.name: f"the answer it speaks for {flaw.sentence}" for flaw in UNFIT},
+    **{flaw.name: f"the answer it speaks for {flaw.sentence}" for flaw in (*UNTAUGHT, *UNFIT)},
     **PAIRING,
     **UNREAD,
     **SOURCES,

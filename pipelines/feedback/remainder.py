@@ -23,7 +23,7 @@ def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) ->
         ratings = tuple(one for one in message.ratings if (name, "", one.rater, "vote") in counting)
         ups, downs = (sum(one.value == side for one in ratings) for side in (1, -1))
         if not (ups or downs or stands):  # a doubt is enough against an answer that nobody who counts speaks for
-            downs = int(any(one.value < 0 for one in message.ratings))
+            downs = int(any(one.value < 0 and one.source == "person" for one in message.ratings))
         changes |= {"ratings": ratings, "up": ups, "down": downs}
     if by is not None and by.counts and not stands:
         changes["corrects"] = by.model_copy(update={"counts": False})

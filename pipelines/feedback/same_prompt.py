@@ -37,9 +37,9 @@ def prompt_of(before: Sequence[RatedMessage], home: str) -> Prompt:
     """The prompt that these turns are, from the root. Without a question it is like none outside its conversation `home`."""
     place = max((place for place, message in enumerate(before) if message.role == "user"), default=None)
     question = "" if place is None else fold(before[place].text, "NFC")
-    rest = [[message.role, fold(message.text, "NFC")] for message in before]
+    rest = [[message.role, fold(message.said, "NFC"), *message.parts] for message in before]
     if place is not None:
-        rest[place] = ["user", ""]
+        rest[place] = ["user", "", *before[place].parts]
     context = json.dumps([rest, "" if question else home])
     return Prompt(hashlib.sha256(context.encode()).hexdigest(), question)
 

@@ -142,7 +142,7 @@ def _is_disliked(lesson: Lesson, pool: SelectionPool) -> bool:
 def _is_unrendered(lesson: Lesson, pool: SelectionPool) -> bool:
     """Later rules train fewer of its answers, which no template minds."""
     marked = zip(lesson.path, lesson.trained, strict=True)
-    return not pool.renders([Turn(role=turn.role, content=turn.text, trained=good) for turn, good in marked])
+    return not pool.renders([turn.turn(good) for turn, good in marked])
 
 
 def _all_share(flaw: Flaw) -> Rule[SelectionPool, Rejection]:
@@ -191,7 +191,7 @@ def _without_old_answers(newest_first: Sequence[Lesson]) -> dict[str, Lesson]:
 def _contaminated(pool: SelectionPool) -> Rejection:
     """The whole pool at once, after the clusters: many copies of one pasted item must not look like a template."""
     left = pool.left
-    items = pool.find_contaminated(["\n".join(message.text for message in one.path) for one in left])
+    items = pool.find_contaminated(["\n".join(message.said for message in one.path) for one in left])
     return Rejection({one.name for one, item in zip(left, items, strict=True) if item})
 
 

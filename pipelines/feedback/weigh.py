@@ -134,6 +134,10 @@ def _each(rejects: Callable[[Feedback, FeedbackPool], bool]) -> Callable[[Feedba
     return lambda pool: Rejection({piece.key for piece in pool.pieces if rejects(piece, pool)})
 
 
+def _is_no_person(piece: Feedback, pool: FeedbackPool) -> bool:
+    return piece.source != "person"
+
+
 def _is_young(piece: Feedback, pool: FeedbackPool) -> bool:
     return pool.now - piece.since < timedelta(days=pool.select.feedback.min_account_days)
 
@@ -192,6 +196,7 @@ RULES: tuple[Rule[FeedbackPool, Rejection], ...] = (
         "no consent to training was given for its conversation",
         _each(lambda piece, pool: not piece.consent),
     ),
+    Rule("not_a_person", "it is a judge's, or was inferred: no person gave it", _each(_is_no_person)),
     Rule("young_account", "its account is too young; it counts in a later round", _each(_is_young)),
     Rule("over_daily_cap", "its account had already given as much that day as counts", _over_daily_cap),
     Rule("echo", "the answer only repeats what the prompt put into its mouth", _echoes),
@@ -262,7 +267,7 @@ def _items(candidates: Sequence[RatedConversation]) -> dict[str, str]:
             if message.ratings:
                 turns = (*path_before(messages, message), message)
                 transcript = "\n".join(
-                    f"{turn.role}: {fold(turn.text, 'NFKC')}" for turn in turns if turn.role != "system"
+                    f"{turn.role}: {fold(turn.said, 'NFKC')}" for turn in turns if turn.role != "system"
                 )
                 items[message.key.message] = hashlib.sha256(transcript.encode("utf-8", "replace")).hexdigest()
     return items

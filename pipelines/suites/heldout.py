@@ -16,6 +16,7 @@ from pipelines.records import Example, Record, Turn
 from pipelines.suites.prompts import prompt_ids, template_of
 from pipelines.suites.scores import HELDOUT, HELDOUT_METRICS, ItemScore, SuiteScores
 from pipelines.text import fold
+from pipelines.tokenizer import as_messages
 
 MAX_ANSWER_TOKENS = 256
 
@@ -94,7 +95,7 @@ def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:
 
 def answer_piece(scorer: GGUFScorer, context: Sequence[Turn], reference: Turn) -> str:
     """The answer with its end-of-turn marker, as the template writes it after the chat so far."""
-    messages = [{"role": turn.role, "content": turn.content} for turn in (*context, reference)]
+    messages = as_messages((*context, reference))
     marks = [False] * len(context) + [True]
     pieces = chat.render_masked(template_of(scorer), messages, marks, escape=scorer.escape)
     return "".join(text for text, trained in pieces if trained)

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_bytes
 
+import msgspec
 from sqlmodel import Session
 
 from pipelines.records import Conversation, Message
 from service.curation.budget import Spending
-from service.ingest.body import decode
+from service.ingest.body import decode, extras_of
 from service.ingest.prepare import read_meta
 from service.store import corrections, curation, people, tables
 from service.store.clock import database_seconds
@@ -47,13 +48,13 @@ class Job:
         """How much of the text each person is the reason of: those of a correction its writer, all others the owner."""
         counts: Counter[str] = Counter()
         for message in self.conversation.messages:
-            counts[self.writers.get(message.id, self.row.person_id)] += len(message.content)
+            counts[self.writers.get(message.id, self.row.person_id)] += _size(message)
         return counts
 
     def weight(self) -> int:
         """The characters that curation may have to read: all of them again for each correction, if one is refused."""
         tries = len(self.corrections) + 2 if self.corrections else 1
-        return tries * sum(len(message.content) for message in self.conversation.messages)
+        return tries * sum(_size(message) for message in self.conversation.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +160,23 @@ def _raw_conversation(
     row: tables.Conversation, messages: Sequence[tables.Message], key: PersonKey, corrections: Mapping[str, TextKey]
 ) -> Conversation:
     """The conversation as it came in, with the database's ids; its messages must still have their text."""
-    hints = read_meta(key.unseal(row.sealed_meta, meta_place(row.id))).hints or {}
+    meta = read_meta(key.unseal(row.sealed_meta, meta_place(row.id)))
+    hints = meta.hints or {}
     return Conversation(
         id=row.id,
-        messages=tuple(
-            Message(id=m.id, role=m.role, content=_text(m, corrections.get(m.id, key)), parent=m.parent_id)
-            for m in messages
-        ),
+        messages=tuple(_raw_message(message, corrections.get(message.id, key)) for message in messages),
         language=hints.get("language"),
         topic=hints.get("topic"),
+        tools=msgspec.json.encode(meta.tools).decode() if meta.tools else "",
     )
 
 
-def _text(message: tables.Message, key: TextKey) -> str:
-    assert message.sealed is not None, "raw text is deleted only after curation"
-    return decode(key.unseal(message.sealed, raw_place(message.id)), message.structured).content
+def _raw_message(row: tables.Message, key: TextKey) -> Message:
+    assert row.sealed is not None, "raw text is deleted only after curation"
+    body = decode(key.unseal(row.sealed, raw_place(row.id)), row.structured)
+    facts = {"id": row.id, "role": row.role, "content": body.content, "parent": row.parent_id, "state": row.state}
+    return Message.model_validate(facts | extras_of(body))
+
+
+def _size(message: Message) -> int:
+    return len(message.content) + len(message.reasoning) + sum(len(call.arguments) for call in message.tool_calls)

@@ -6,13 +6,14 @@ What cannot be stored, whatever is the matter with it, is quarantined by itself:
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from sqlmodel import Session
 
 from pipelines.curate.cluster import same_cluster
-from pipelines.records import CleanConversation, Curated, Part, Rejected, Signature
+from pipelines.records import CleanConversation, CleanMessage, Curated, Part, Rejected, Signature
 from service.curation.claim import Job, Unreadable
+from service.ingest.body import body_with, encode
 from service.store import clusters, corrections, curation, names, tables
 from service.store.clock import database_time
 from service.store.session import Store, is_collision, is_unavailable
@@ -86,21 +87,7 @@ def _store_one(session: Session, vault: Vault, job: Job, row: tables.Conversatio
 
 
 def _store_clean(session: Session, vault: Vault, job: Job, row: tables.Conversation, result: CleanConversation) -> None:
-    curation.add_clean(
-        session,
-        [
-            {
-                "message_id": message.id,
-                "revision": row.revision,
-                "conversation_id": row.id,
-                "sealed": job.corrections.get(message.id, job.key).seal(
-                    message.text.encode(), clean_place(message.id, row.revision)
-                ),
-                "features": message.features.model_dump(mode="json"),
-            }
-            for message in result.messages
-        ],
-    )
+    curation.add_clean(session, [_clean_row(job, row, message) for message in result.messages])
     answers = [message.features for message in result.messages if message.role == "assistant"]
     row.answers = len(answers)
     row.answers_changed = sum(bool(one.surrogates) or one.replaced for one in answers)
@@ -110,6 +97,18 @@ def _store_clean(session: Session, vault: Vault, job: Job, row: tables.Conversat
     row.prompt_cluster_id = _prompt_cluster(session, vault, row, result.prompt)
     row.pair_cluster_id = _cluster(session, clusters.PAIR, result.pair)
     row.part = vault.part_of(row.prompt_cluster_id)
+
+
+def _clean_row(job: Job, row: tables.Conversation, message: CleanMessage) -> dict[str, Any]:
+    plain, structured = encode(body_with(message.text, message, message.masked))
+    return {
+        "message_id": message.id,
+        "revision": row.revision,
+        "conversation_id": row.id,
+        "structured": structured,
+        "sealed": job.corrections.get(message.id, job.key).seal(plain, clean_place(message.id, row.revision)),
+        "features": message.features.model_dump(mode="json"),
+    }
 
 
 def _cluster(session: Session, kind: str, signature: Signature) -> str:

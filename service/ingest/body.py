@@ -5,15 +5,22 @@ A message of text alone is sealed as that text. Of others this is sealed, marked
     {"content": "", "reasoning": "Look it up.", "tool_calls": [{"name": "weather", "arguments": "{}", "id": "t-1"}]}
 """
 
+from typing import Any, cast
+
 import msgspec
 
 from pipelines.errors import ArtifactError
-from service.ingest.wire import MessageIn, PartIn, PromptMessageIn, ToolCallIn
+from pipelines.records import MessageExtras, ToolCall
+from service.ingest.wire import MessageIn, PartIn, PartKind, PromptMessageIn, ToolCallIn
 from service.vault import PersonKey
 
 
 class Body(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a message says; `weight` 0 where its sender wants nothing learned from it."""
+    """What a message says; `weight` 0 where its sender wants nothing learned from it.
+
+    `tools`, on a clean conversation's first message, is a JSON list of those that the model could call; `masked` are words
+    of clean reasoning and calls that stand for others.
+    """
 
     content: str
     reasoning: str = ""
@@ -22,6 +29,8 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str | None = None
     parts: tuple[PartIn, ...] = ()
     weight: int = 1
+    tools: str = ""
+    masked: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -33,6 +42,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True):
             or self.name is not None
             or self.parts
             or self.weight != 1
+            or self.tools
         )
 
     @property
@@ -60,6 +70,38 @@ def body_of(message: MessageIn | PromptMessageIn, weight: int = 1) -> Body | Non
         message.name,
         message.parts,
         weight,
+    )
+
+
+def extras_of(body: Body) -> dict[str, Any]:
+    """What a body holds beside its text, as the fields of pipelines.records.MessageExtras."""
+    if body.is_plain:
+        return {}
+    calls = (ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in body.tool_calls)
+    return {
+        "reasoning": body.reasoning,
+        "tool_calls": tuple(calls),
+        "tool_call_id": body.tool_call_id,
+        "name": body.name,
+        "parts": tuple(f"{part.type}:{part.digest}" for part in body.parts),
+        "weight": body.weight,
+        "tools": body.tools,
+    }
+
+
+def body_with(content: str, extras: MessageExtras, masked: tuple[str, ...] = ()) -> Body:
+    """The body of a record that holds more than its text, or no more."""
+    parts = (part.partition(":") for part in extras.parts)
+    return Body(
+        content,
+        extras.reasoning,
+        tuple(ToolCallIn(call.name, call.arguments, call.id) for call in extras.tool_calls),
+        extras.tool_call_id,
+        extras.name,
+        tuple(PartIn(cast(PartKind, kind), digest) for kind, _, digest in parts),
+        extras.weight,
+        extras.tools,
+        masked,
     )
 
 

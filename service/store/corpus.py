@@ -9,6 +9,7 @@ from sqlalchemy import and_, func
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
+from service.store.bulk import table_of
 from service.store.tables import (
     CleanMessage,
     Conversation,
@@ -29,6 +30,7 @@ class StoredVote(NamedTuple):
     rater_hmac: str
     value: int
     at: datetime
+    source: str
 
 
 class CleanText(NamedTuple):
@@ -73,7 +75,14 @@ def votes_on(session: Session, conversations: Sequence[Conversation]) -> list[St
     # never a join: SQLite would go through all votes of the app once for each conversation
     hashes = select(Message.client_hmac).where(col(Message.conversation_id).in_([one.id for one in conversations]))
     query = (
-        sql_select(col(Vote.id), col(Vote.message_hmac), col(Vote.rater_hmac), col(Vote.value), col(Vote.updated_at))
+        sql_select(
+            col(Vote.id),
+            col(Vote.message_hmac),
+            col(Vote.rater_hmac),
+            col(Vote.value),
+            func.coalesce(col(Vote.at), col(Vote.updated_at), type_=table_of(Vote).c.updated_at.type),
+            col(Vote.source),
+        )
         .where(col(Vote.app_id).in_({one.app_id for one in conversations}), col(Vote.message_hmac).in_(hashes))
         .order_by(col(Vote.updated_at), col(Vote.rater_hmac))
     )

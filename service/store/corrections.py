@@ -48,6 +48,7 @@ class StoredCorrection:
     at: datetime
     is_retracted: bool
     refused: str | None
+    source: str = "person"
 
 
 def targets(session: Session, hashes: Sequence[str]) -> dict[str, Target]:
@@ -145,6 +146,7 @@ def _read(session: Session, *wanted: ColumnElement[bool]) -> list[StoredCorrecti
             row.at,
             row.retracted_at is not None,
             row.refused,
+            row.source,
         )
         for row, conversation in session.exec(query).all()
     ]

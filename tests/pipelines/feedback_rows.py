@@ -147,7 +147,7 @@ def pools(draw: st.DrawFn) -> list[RatedConversation]:
                     draw(st.sampled_from(TEXTS)),
                     f"{n}.q",
                     [rating(rater, value, day + draw(st.integers(0, 9))) for rater, value in votes.items()],
-                    complete=draw(st.sampled_from([True, True, False])),
+                    state=draw(st.sampled_from(["complete", "complete", "unfinished"])),
                 )
             )
         for place in range(draw(st.integers(0, 2))):

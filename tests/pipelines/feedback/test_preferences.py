@@ -204,7 +204,7 @@ def test_every_piece_gets_the_reason_that_a_person_would_give(
     assert fates(build(candidate, **rules)) == expected
 
 
-@pytest.mark.parametrize(("flaw", "rule"), [({"complete": False}, "incomplete"), ({"mixing": 0.5}, "language_mixed")])
+@pytest.mark.parametrize(("flaw", "rule"), [({"mixing": 0.5}, "language_mixed")])
 def test_a_flawed_answer_is_never_chosen_but_may_be_rejected(flaw: dict[str, Any], rule: str) -> None:
     turns = (message("q", "user", Q, None), message("x", "assistant", "Nor", "q", up("u"), **flaw))
     bad = (turns[0], message("x", "assistant", "Nor", "q", down("u"), **flaw))
@@ -357,7 +357,7 @@ def test_no_pair_joins_prompts_that_ask_for_different_things_and_no_flawed_answe
             chosen, rejected = item.chosen.message, item.rejected.message
             assert same_cluster(signature(prompt_of(chosen), b"k"), signature(prompt_of(rejected), b"k"))
             assert where[chosen][1].text != where[rejected][1].text
-        assert item.chosen is None or where[item.chosen.message][1].complete
+        assert item.chosen is None or where[item.chosen.message][1].state == "complete"
         assert {where[k.message][0].part for k in (item.chosen, item.rejected) if k} == {item.part}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.feedback import rated_answers, reasons, select, weigh
+from pipelines.feedback.lesson import UNTAUGHT
 from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from pipelines.feedback.rules import Rule, first_against
 
@@ -32,7 +33,13 @@ def names(rules: Iterable[Rule]) -> list[str]:
         ("feedback does not count as", names(weigh.RULES)),
         (
             "feedback makes no pair as",
-            [*names(rated_answers.RULES), *names(rated_answers.UNFIT), *reasons.PAIRING, *reasons.UNREAD],
+            [
+                *names(rated_answers.RULES),
+                *names(UNTAUGHT),
+                *names(rated_answers.UNFIT),
+                *reasons.PAIRING,
+                *reasons.UNREAD,
+            ],
         ),
         ("feedback is about nothing read as", list(reasons.LOST)),
     ],
@@ -45,7 +52,7 @@ def test_no_name_stands_for_two_rules_of_one_table() -> None:
     for rules in (select.RULES, weigh.RULES, rated_answers.RULES):
         assert len(set(names(rules))) == len(rules)
     parts = (reasons.LOST, reasons.PAIRING, reasons.UNREAD, reasons.SOURCES, names(weigh.RULES))
-    parts = (*parts, names(rated_answers.RULES), names(rated_answers.UNFIT))
+    parts = (*parts, names(rated_answers.RULES), names(UNTAUGHT), names(rated_answers.UNFIT))
     assert sum(map(len, parts)) == len(FEEDBACK_REASONS)
     assert len(CONVERSATION_REASONS) == len(reasons.PARTS) + len(select.RULES) + len(reasons.MIXTURE)
 

@@ -111,7 +111,7 @@ UP, DOWN = {"up": 1}, {"down": 1}
         ("all_turns_flawed", candidate("a", "q", {"text": "an answer"} | DOWN)),
         ("all_turns_flawed", candidate("a", "q", {"text": "an answer", "up": 1, "down": 2})),
         ("train", candidate("a", "q", {"text": "an answer", "up": 2, "down": 2})),
-        ("all_turns_flawed", candidate("a", "q", {"text": "cut off", "complete": False})),
+        ("unfinished", candidate("a", "q", {"text": "cut off", "state": "unfinished"})),
         ("all_turns_flawed", candidate("a", "q", {"text": "an answer"} | DOWN, "r", "short")),
         ("language_mixed", candidate("a", "q", {"text": "an answer", "mixing": 0.02})),
         ("train", candidate("a", "q", {"text": "an answer", "mixing": 0.01})),
@@ -159,7 +159,7 @@ def test_the_path_takes_the_best_voted_sibling_then_the_newest() -> None:
         message("r", "user", "and then?", "old"),
         message("x", "assistant", "one", "r"),
         message("y", "assistant", "two", "r"),
-        message("z", "assistant", "cut", "r", complete=False),
+        message("z", "assistant", "cut", "r", state="unfinished"),
         message("s", "user", "no answer came", "y"),
     )
 
