@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MEASURES = ("ingest", "curation", "privacy", "merge", "scorer")
+MEASURES = ("ingest", "curation", "privacy", "proxy", "merge", "scorer")
 ENTRIES = (*MEASURES, "storm")
 RESULTS = Path("var/bench.json")
 

@@ -1,8 +1,9 @@
-"""What passed and was not recorded: counts by reason, kept in <home>/proxy.json so that every process can say it.
+"""What passed and was not recorded: counts by reason, kept in <home>/spool/losses.json so that every process can say it.
 
 {"unnamed": {"count": 12, "last": 1764244800.5}}
 """
 
+import fcntl
 import threading
 import time
 from pathlib import Path
@@ -38,43 +39,50 @@ class Losses:
 
     def __init__(self, home: Path) -> None:
         self._path, self._lock = losses_file(home), threading.Lock()
-        self._counts = read_losses(home)
+        self._new: dict[str, Loss] = {}
         self._said: dict[str, float] = {}
-        self._kept_at = 0.0
 
     def count(self, reason: str, error: str | None = None) -> None:
-        """One more. Never blocks on a disk: `keep` writes."""
+        """One more. Waits for no disk: `keep` writes."""
         now = time.time()
         with self._lock:
-            loss = self._counts.setdefault(reason, Loss())
+            loss = self._new.setdefault(reason, Loss())
             loss.count, loss.last = loss.count + 1, now
             is_silent = now - self._said.get(reason, 0.0) < _SAY_SECONDS
             if not is_silent:
                 self._said[reason] = now
         if not is_silent:
-            _log.warning("chat_not_recorded", why=reason, error=error, so_far=loss.count)
+            _log.warning("chat_not_recorded", why=reason, error=error)
 
     def keep(self) -> None:
-        """Write the counts down if they changed."""
+        """Add what is new to the home's counts, to which other processes add too."""
         with self._lock:
-            last = max((loss.last for loss in self._counts.values()), default=0.0)
-            if last <= self._kept_at:
-                return
-            self._kept_at, text = last, msgspec.json.encode(self._counts).decode()
+            new, self._new = self._new, {}
+        if not new:
+            return
         try:
-            write_atomic(self._path, text)
+            with self._path.with_suffix(".lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                counts = _read(self._path)
+                for reason, loss in new.items():
+                    counts[reason] = Loss(loss.count + counts.get(reason, Loss()).count, loss.last)
+                write_atomic(self._path, msgspec.json.encode(counts).decode())
         except OSError as error:
             _log.warning("counts_not_written", error=error.strerror)
 
 
 def losses_file(home: Path) -> Path:
     """Where the counts are kept."""
-    return home / "proxy.json"
+    return home / "spool" / "losses.json"
 
 
 def read_losses(home: Path) -> dict[str, Loss]:
     """The counts by reason; empty where nothing was lost, or they cannot be read."""
+    return _read(losses_file(home))
+
+
+def _read(path: Path) -> dict[str, Loss]:
     try:
-        return msgspec.json.decode(losses_file(home).read_bytes(), type=dict[str, Loss])
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Loss])
     except (OSError, msgspec.MsgspecError):
         return {}

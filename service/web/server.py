@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -32,6 +33,7 @@ except ImportError:  # there is none for Windows
 
 _log = structlog.get_logger(__name__)
 _DRAIN_SECONDS = 10
+_SWITCH_SECONDS = 0.0005  # streams pass every few milliseconds, and what records them in threads gives way so soon
 _GC_ALLOCATIONS = 20_000  # containers made and not freed until it looks, 700 as Python comes
 
 
@@ -100,6 +102,8 @@ async def _serve(settings: Settings, sockets: Sequence[socket.socket], is_front:
     _log.info("listening", addresses=[":".join(map(str, one.getsockname()[:2])) for one in sockets])
     server = server_of(create_app(settings, is_front), limits)
     _settle_garbage_collector()
+    if settings.upstream is not None:
+        sys.setswitchinterval(_SWITCH_SECONDS)
     await server.serve(sockets=list(sockets))
     if not server.started:
         raise PerennialError("the web process could not start; its log says why")

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Front:
 
     def recorded(self, user: str, conversations: int = 1, messages: int | None = None) -> list[list[Turn]]:
         """A person's conversations, once as many as these are stored, with so many messages in the last."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             found = self.live.messages(user) if self.is_known(user) else []
             if len(found) == conversations and (messages is None or len(found[-1]) == messages):
@@ -36,11 +36,15 @@ class Front:
     def is_known(self, user: str) -> bool:
         return bool(self.live.consents(user))
 
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not is_so():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
     def settle(self) -> None:
         """Wait until nothing is on its way any more."""
-        deadline = time.monotonic() + 10
-        while (waiting(self.live.settings.spool).count) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        self.wait_for(lambda: waiting(self.live.settings.spool).count == 0)
 
 
 @pytest.fixture(scope="module")
