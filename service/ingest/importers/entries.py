@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
-from pipelines.errors import MissingDependency
 from service.ingest.importers.cut import BOM, EVERY, MAX_ENTRY_BYTES, Cut, cut_lines, cut_values
 from service.ingest.importers.items import Entry, Kind, Look, NotTaken, Place, Placed, Refusal
 from service.ingest.importers.reasons import REASONS
 from service.ingest.importers.sources import HEAD_BYTES, Bytes, Damaged, Source
+from service.parquet import open_pyarrow
 
 _ROWS = 256
 _LOOKED_AT = 100
@@ -186,11 +186,7 @@ def _parquet_rows(stream: BinaryIO) -> Iterator[tuple[None, dict[str, Any]]]:
         MissingDependency: the library that reads Parquet is not installed.
         NotReadable: it is no whole Parquet file.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingDependency("Parquet files are read with pyarrow: install it (pip install pyarrow)") from None
+    pyarrow = open_pyarrow()
     try:
         for batch in pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=_ROWS):
             yield from ((None, row) for row in batch.to_pylist())

@@ -25,7 +25,9 @@ def convert(entry: Entry, options: Options) -> Iterator[Thing]:
 
 
 def _recognises(look: Look) -> bool:
-    return look.kind == "json" and isinstance(look.first, dict) and isinstance(look.first.get("messages"), list)
+    messages = look.first.get("messages")
+    named = {"id", "user"} <= set(look.first)
+    return look.kind == "json" and isinstance(messages, list) and (named or all("role" in one for one in messages))
 
 
 def _id_of(messages: list[Any]) -> str:

@@ -37,7 +37,7 @@ def tag(value: Any) -> str | None:
 
 def notes_of(notes: Notes) -> Iterator[Note]:
     """What was left out, counted."""
-    yield from (Note(reason, count) for reason, count in sorted(notes.items()))
+    yield from (Note(reason, count) for reason, count in sorted(notes.items()) if count)
 
 
 def think_apart(text: str) -> tuple[str, str]:
@@ -168,5 +168,5 @@ def result(id: str, given: Any, notes: Notes, name: str | None = None) -> Result
 def dropped(kind: PartKind, given: Any, notes: Notes) -> Drop:
     """The step that stands for something that is not kept, and counts it."""
     notes[f"{kind}_dropped"] += 1
-    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, sort_keys=True)
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, sort_keys=True, default=str)
     return Drop(drop_part(kind, text))

@@ -72,7 +72,7 @@ def find_work(path: Path, formats: Sequence[AnyFormat], scratch: Path, is_named:
     if not files:
         name, refusal = unread[0]
         more = f" (nor {len(unread) - 1} other files there)" if len(unread) > 1 else ""
-        raise InputError(f"{name} {_as_predicate(refusal)}{more}")
+        raise InputError(f"{name} {_as_predicate(refusal, formats)}{more}")
     parts = (Part(one, _ordered(one, files[_key(one)])) for one in formats if _key(one) in files)
     return Work(tuple(parts), tuple(unread))
 
@@ -163,5 +163,7 @@ def _ordered(one: AnyFormat, files: list[tuple[Source, Look]]) -> tuple[tuple[So
     return tuple((source, look.kind) for source, look in ordered)
 
 
-def _as_predicate(refusal: Refusal) -> str:
-    return f"is not recognised: {refusal.sentence}" if refusal.reason == "not_recognised" else refusal.sentence
+def _as_predicate(refusal: Refusal, formats: Sequence[AnyFormat]) -> str:
+    if refusal.reason != "not_recognised":
+        return refusal.sentence
+    return f"is not recognised: {refusal.sentence}; the formats are {', '.join(one.name for one in formats)}"

@@ -110,7 +110,10 @@ class Source:
 
 
 class _Counted(RawIOBase):
-    """A stream that says what was read of it, and ends with a sentence where it breaks off or grows beyond `most` bytes."""
+    """A stream that says what was read of it, and ends with a sentence where it breaks off or grows beyond `most` bytes.
+
+    Parquet is read from its end, so it can be wound.
+    """
 
     def __init__(self, inner: IO[bytes], read: Bytes, most: int | None) -> None:
         self._inner, self._read, self._most, self._size = inner, read, most, 0
@@ -120,6 +123,15 @@ class _Counted(RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._inner.seekable()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._inner.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._inner.tell()
 
     def readinto(self, buffer: Any) -> int:
         if self._damage is not None:

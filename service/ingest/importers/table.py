@@ -4,7 +4,27 @@ from collections.abc import Sequence
 
 from pipelines.errors import InputError
 from pipelines.text import find_nearest
-from service.ingest.importers import open_webui, open_webui_database, open_webui_feedback, own
+from service.ingest.importers import (
+    alpaca,
+    anthropic,
+    chatgpt,
+    claude,
+    langfuse,
+    librechat,
+    llamacpp,
+    lmstudio,
+    mlflow,
+    ollama,
+    open_webui,
+    open_webui_database,
+    open_webui_feedback,
+    openai,
+    opik,
+    own,
+    phoenix,
+    sharegpt,
+    trl,
+)
 from service.ingest.importers.items import Format, Look, TableFormat
 
 AnyFormat = Format | TableFormat
@@ -13,6 +33,22 @@ FORMATS: tuple[AnyFormat, ...] = (
     open_webui_feedback.FORMAT,
     open_webui_feedback.CSV_FORMAT,
     open_webui_database.FORMAT,
+    librechat.FORMAT,
+    chatgpt.FORMAT,
+    claude.FORMAT,
+    lmstudio.FORMAT,
+    llamacpp.FORMAT,
+    ollama.FORMAT,
+    langfuse.FORMAT,
+    phoenix.FORMAT,
+    opik.FORMAT,
+    mlflow.FORMAT,
+    sharegpt.FORMAT,
+    alpaca.FORMAT,
+    trl.FORMAT,
+    # a list of messages is many things: the more it says of itself, the earlier it is asked
+    anthropic.FORMAT,
+    openai.FORMAT,
     own.FORMAT,
 )
 

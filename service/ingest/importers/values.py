@@ -43,6 +43,17 @@ def label_of(*values: Any) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
+def first_row(first: Any, *members: str) -> Object:
+    """The first entry of an object whose lists of these names are cut into entries, or the object itself; else an empty one."""
+    found = first
+    for name in members:
+        if isinstance(first, dict) and isinstance(first.get(name), list | dict):
+            found = first[name]
+            break
+    found = next(iter(found), None) if isinstance(found, list) else found
+    return found if isinstance(found, dict) else {}
+
+
 def inner_value(value: Any) -> Any:
     """What a text says in JSON, where it says an object or a list; else the value itself."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):

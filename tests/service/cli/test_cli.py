@@ -57,12 +57,10 @@ def test_a_file_is_imported_curated_explained_and_its_person_forgotten(perennial
 
 
 def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "rows.ndjson").write_text(
-        '{"id": 5}\n' + json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n"
-    )
+    (tmp_path / "rows.ndjson").write_text('{"id": 5}\n' + json.dumps({"messages": conversation()["messages"]}) + "\n")
     done = perennial("import", str(tmp_path / "rows.ndjson"), "--consent", "--user", "each")
     assert done.exit_code == 1
-    assert "rows.ndjson, line 1: " in done.output and "1 created" in done.output and "1 not_storable: " in done.output
+    assert "rows.ndjson, line 1: " in done.output and "1 created" in done.output and "1 no_messages: " in done.output
 
 
 def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_words(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -118,7 +116,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(perennial, words: tuple[str, 
 
 
 def test_an_import_takes_the_user_of_lines_without_one_from_standard_input(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": conversation()["messages"]}) + "\n")
     assert "1 created" in perennial("import", str(tmp_path / "rows.jsonl"), "--user", "-", typed="ana\n").output
     assert "nothing is stored for this user" in str(perennial("forget", "--yes", typed="stranger\n").exception)
     assert "forgotten: 1 conversations" in perennial("forget", "-", "--yes", typed="ana\n").output
