@@ -30,21 +30,48 @@ _SCRIPTS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("Hebr", "\u05d0-\u05ea"),
     )
 )
-_SINGLE_LANGUAGE = {
-    "Hang": "ko",
-    "Kana": "ja",
-    "Hani": "zh",
-    "Cyrl": "ru",
-    "Grek": "el",
-    "Arab": "ar",
-    "Deva": "hi",
-    "Thai": "th",
-    "Hebr": "he",
+_SINGLE_LANGUAGE = {"Hang": "ko", "Kana": "ja", "Grek": "el", "Thai": "th", "Hebr": "he"}
+# Scripts of several languages: the one that a short text is taken for without a hint, and those that a hint may name.
+_SHARED = {
+    "Cyrl": ("ru", frozenset(["ru", "uk", "be", "bg", "sr", "mk", "kk", "ky", "mn", "tg", "tt"])),
+    "Hani": ("zh", frozenset(["zh", "ja"])),
+    "Arab": ("ar", frozenset(["ar", "fa", "ur", "ps", "ug", "ku", "sd"])),
+    "Deva": ("hi", frozenset(["hi", "mr", "ne", "sa"])),
 }
+_OWN_LETTERS = (
+    ("[їєґ]", "uk"),
+    ("ў", "be"),
+    ("[љњћђ]", "sr"),
+    ("[ѓќѕ]", "mk"),
+    ("[әғқңұһ]", "kk"),
+    ("[پچژگ]", "fa"),
+    ("[ٹڈڑے]", "ur"),
+)
+_COURTESIES = {
+    word: language
+    for language, words in {
+        "en": "thanks thank hello hi hey yes please bye great okay ok sorry cool nice who what why",
+        "de": "danke dankeschön bitte hallo guten moin tschüss ja nein genau vielen servus gerne",
+        "fr": "merci bonjour bonsoir salut oui non beaucoup plaît",
+        "es": "gracias hola buenos buenas sí favor adiós muchas",
+        "it": "grazie ciao buongiorno prego mille sì",
+        "pt": "obrigado obrigada olá bom sim não",
+        "nl": "dank bedankt hoi goedemorgen alstublieft",
+        "pl": "dziękuję dzięki cześć proszę tak",
+        "sv": "tack hej",
+        "tr": "teşekkürler merhaba evet",
+        "ru": "спасибо привет здравствуйте пожалуйста",
+        "uk": "дякую привіт будь-ласка вітаю допомогу",
+        "bg": "благодаря здравей здравейте",
+    }.items()
+    for word in words.split()
+}
+_OTHER_SCRIPTS = frozenset(_SINGLE_LANGUAGE.values()).union(*(languages for _, languages in _SHARED.values()))
 # A Hangul syllable or a Han character says about as much as two and a half Latin letters.
 _WEIGHT = {"Hang": 2.5, "Hani": 2.5, "Kana": 1.5}
 _RUN_WORDS = 3
-_MIN_LETTERS_FOR_LATIN = 12
+_MIN_LETTERS = 12
+_SHORT = 40  # letters, below which a hint knows better in scripts that several languages share
 
 
 def prose(text: str) -> str:
@@ -83,7 +110,11 @@ def mixing(text: str) -> float:
 
 
 def conversation_language(texts: Iterable[str], hint: str | None) -> str:
-    """ISO 639-1 code of the texts taken together; the client's hint where they have too few letters, else `und`."""
+    """ISO 639-1 code of the texts taken together, so that a long turn decides for the short ones beside it.
+
+    Where all of them are short, the client's hint decides, if it is of a language of their script; else their courtesies
+    do. `und` without letters and hint.
+    """
     plain = " ".join(prose(text) for text in texts)
     shares = script_shares(plain)
     if shares.get("Kana", 0) > 0.1 and "Hang" not in shares:
@@ -91,13 +122,43 @@ def conversation_language(texts: Iterable[str], hint: str | None) -> str:
     script = main_script(shares)
     if script in _SINGLE_LANGUAGE:
         return _SINGLE_LANGUAGE[script]
-    fallback = hint.strip().lower()[:2] if hint and re.fullmatch(r"\s*[A-Za-z]{2}([_-].{0,10})?\s*", hint) else "und"
-    letters = re.sub(r"[\W\d_]+", " ", plain).strip()
-    if script is None or len(letters) < _MIN_LETTERS_FOR_LATIN:
-        return fallback if fallback != "und" or script is None else "en"
-    found = _detector().detect(letters[:400].lower(), k=1)[0]
-    sure = 0.4 if fallback == "und" else 0.9
-    return str(found["lang"]) if found["score"] >= sure else fallback if fallback != "und" else "en"
+    letters = re.sub(r"[\W\d_]+", " ", plain).strip().lower()
+    named = _language_of(hint)
+    if script is None:
+        return named or "und"
+    default, languages = _SHARED.get(script, ("en", None))
+    if named and (named in languages if languages else named not in _OTHER_SCRIPTS):
+        return _unless_sure(letters, named, script)
+    return _guess(letters, default, languages)
+
+
+def _language_of(hint: str | None) -> str | None:
+    """The language that a hint names: `de`, `de-AT`, `de_CH`."""
+    named = hint and re.fullmatch(r"\s*([A-Za-z]{2})([_-].{0,10})?\s*", hint)
+    return named[1].lower() if named else None
+
+
+def _unless_sure(letters: str, named: str, script: str) -> str:
+    """The language of the hint, unless the text is long enough to be sure of another one."""
+    if len(letters) < (_MIN_LETTERS if script == "Latn" else _SHORT):
+        return named
+    best = _detector().detect(letters[:400], k=1)[0]
+    fits = script == "Latn" or best["lang"] in _SHARED[script][1]
+    return str(best["lang"]) if best["score"] >= 0.9 and fits else named
+
+
+def _guess(letters: str, default: str, languages: frozenset[str] | None) -> str:
+    """The language by letters that only one has, by courtesies, or by its letters' statistics."""
+    own = next((language for pattern, language in _OWN_LETTERS if re.search(pattern, letters)), None)
+    if own and languages and own in languages:
+        return own
+    polite = [_COURTESIES[word] for word in letters.split() if word in _COURTESIES] if len(letters) < _SHORT else []
+    if polite and (languages is None or polite[0] in languages):
+        return polite[0]
+    best = _detector().detect(letters[:400], k=1)[0]
+    sure = 0.4 if len(letters) >= _MIN_LETTERS else 0.8
+    fits = languages is None or best["lang"] in languages
+    return str(best["lang"]) if best["score"] >= sure and fits else default
 
 
 def _balanced(shares: Mapping[str, float]) -> bool:
