@@ -63,11 +63,12 @@ class CleanMessage(MessageExtras):
 class Signature(Record):
     """What clustering needs of one text: an exact keyed hash and, for longer texts, MinHash with bands.
 
-    `exact` is 16 bytes hex; `minhash` 128 unsigned 32-bit values (empty for short texts, which cluster by equality
-    only); `bands` 16 signed 64-bit hashes; `content_words` keyed hashes of the words that carry content.
+    `exact` is 16 bytes hex, `former` what an earlier version made of the text; `minhash` 128 unsigned 32-bit values (short
+    texts have none); `bands` 16 signed 64-bit hashes; `content_words` keyed hashes of words that carry content.
     """
 
     exact: str
+    former: str = ""
     minhash: tuple[int, ...] = ()
     bands: tuple[int, ...] = ()
     content_words: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """Near-duplicates: what may stand for one another, and what only looks alike.
 
-Short texts (under 13 words; mostly-Korean ones under 30 characters) are duplicates only when equal. Longer ones are
+Short texts (under 13 words; mostly-Korean ones under 30 characters, Chinese or Japanese ones under 20) are duplicates only
+when equal. In scripts without blanks each character is a word. Longer ones are
 compared by MinHash over word 3-grams (128 permutations, 16 bands for SQL), and then word by word: two long prompts that
 differ in one number or one name share nearly all 3-grams, yet a corrected fact about X must never supersede one about Y.
 Case and punctuation are left out, but for signs at numbers (`5!`, `3 : 4`, `.5`), capitals (US and us) and units (mW, MW).
@@ -28,6 +29,7 @@ BANDS = 16
 MIN_SIMILARITY = 0.7
 MIN_WORDS = 13
 MIN_KOREAN_CHARACTERS = 30
+MIN_UNSPACED_CHARACTERS = 20
 MAX_ADDED = 0.1
 _SEED = 42
 _MAX_CONTENT_WORDS = 1_500
@@ -37,6 +39,15 @@ _TOKEN = re.compile(r"<[A-Z][A-Z_]{2,20}>|(?:(?<![\w.])\.(?=\d))?\w(?:[\w'’]|[
 _OPERATOR = re.compile(r"(?<=\d)[!:~·]|[!:~·](?=\d)|(?<=\d )(?:[!:~·](?= ?\d)|\.(?= \d))")
 _SIGNS = {"!": "∏", ":": "∶", "~": "∼", "·": "⋅", ".": "∙"}
 _LONGEST_UNIT = 4
+# Scripts without blanks between words: each character is a word there. Particles at the end of a sentence say nothing;
+# what denies, asks or counts may never be only in one of two texts.
+_UNSPACED = "\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_CHARACTER = re.compile(f"[{_UNSPACED}]")
+_CHARACTERS = re.compile(f"([{_UNSPACED}])")
+_PARTICLES = frozenset("吧呢啊嘛呀哦啦喔呗ねよ")
+_REVERSING_CHARACTERS = frozenset(
+    "不没沒無无未非别別勿莫否反吗嗎か一二三四五六七八九十百千万萬半两兩男女上下左右前后後なんぬずいไ"
+)
 _PUNCTUATION = frozenset(".,!?;:…~\"'`“”‘’「」『』·。、，！？")
 _FUNCTION = words("function_words")
 _REVERSING = words("reversing_words")
@@ -47,18 +58,19 @@ def signature(text: str, key: bytes) -> Signature:
 
     The text must hold user turns (prompt) or user and assistant turns (pair), never the system prompt.
     """
-    tokens = _tokens(text)
+    whole = _tokens(text)
+    tokens = _by_character(whole)
     folded = _folded(tokens)
-    words = [word for word in folded if word not in _PUNCTUATION] or folded
-    exact = hashlib.blake2b(
-        " ".join(words).encode("utf-8", "replace"), key=_key(key, b"exact"), digest_size=16
-    ).hexdigest()
+    words = _words(folded)
+    exact = _exact(words, key)
+    former = _exact(_words(_folded(whole)), key) if len(tokens) != len(whole) else ""
     if _is_short(words):
-        return Signature(exact=exact)
+        return Signature(exact=exact, former=former)
     hashed = _WordHashes(_key(key, b"words"))
     minhash = _minhash([hashed(word) for word in words])
     return Signature(
         exact=exact,
+        former=former,
         minhash=minhash,
         bands=_bands(minhash, _key(key, b"bands")),
         content_words=_content(tokens, folded, hashed),
@@ -102,6 +114,26 @@ def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(_OPERATOR.sub(lambda found: _SIGNS[found[0]], one_spaced))
 
 
+def _by_character(tokens: Sequence[str]) -> list[str]:
+    """The tokens with those of scripts without blanks in characters, without particles at the end of a sentence."""
+    apart = [part for token in tokens for part in (_CHARACTERS.split(token) if token[0] != "<" else [token]) if part]
+    following = [*apart[1:], "."]
+    return [
+        token
+        for token, after in zip(apart, following, strict=False)
+        if not (token in _PARTICLES and (after in _PUNCTUATION or after in _PARTICLES))
+    ] or apart
+
+
+def _words(folded: Sequence[str]) -> Sequence[str]:
+    return [word for word in folded if word not in _PUNCTUATION] or folded
+
+
+def _exact(words: Sequence[str], key: bytes) -> str:
+    plain = " ".join(words).encode("utf-8", "replace")
+    return hashlib.blake2b(plain, key=_key(key, b"exact"), digest_size=16).hexdigest()
+
+
 def _folded(tokens: Sequence[str]) -> list[str]:
     """The tokens without case, but for those whose case tells them apart."""
     shouted = 2 * sum(map(str.isupper, tokens)) > len(tokens)
@@ -123,6 +155,8 @@ def _keeps_case(token: str, low: str, after_number: bool, shouted: bool) -> bool
 
 def _is_short(words: Sequence[str]) -> bool:
     joined = "".join(words)
+    if len(_CHARACTER.findall(joined)) * 2 > sum(character.isalpha() for character in joined):
+        return len(joined) < MIN_UNSPACED_CHARACTERS
     hangul = sum("가" <= character <= "힣" for character in joined)
     if hangul * 2 > sum(character.isalpha() for character in joined):
         return len(joined) < MIN_KOREAN_CHARACTERS
@@ -176,6 +210,8 @@ def _content(tokens: Sequence[str], folded: Sequence[str], hashed: _WordHashes) 
 
 def _is_hard(token: str, folded: str, starts_sentence: bool) -> bool:
     if any(character.isdigit() for character in token) or folded in _REVERSING or not token[0].isalpha():
+        return True
+    if token in _REVERSING_CHARACTERS:
         return True
     return token[0].isupper() and not starts_sentence
 

@@ -17,9 +17,10 @@ Same = Callable[[Signature, Signature], bool]
 
 def find_cluster(session: Session, kind: str, signature: Signature, same: Same) -> str | None:
     """The cluster that a text belongs to, None if it is like nothing before."""
-    known = session.get(ClusterText, (kind, signature.exact))
-    if known is not None:
-        return known.cluster_id
+    for exact in filter(None, (signature.exact, signature.former)):
+        known = session.get(ClusterText, (kind, exact))
+        if known is not None:
+            return known.cluster_id
     for cluster in _candidates(session, kind, signature):
         if _is_same(signature, cluster, same):
             return cluster.id

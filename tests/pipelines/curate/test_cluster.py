@@ -15,6 +15,12 @@ LONG_KO = (
 )
 
 SAME = [
+    ("请问北京今天的天气怎么样", "请问北京今天的天气怎么样吧"),
+    (
+        "请帮我写一封关于明天会议改期的邮件给我们的客户好吗谢谢",
+        "请帮我写一封关于明天会议改期的邮件给我们的客户好吗谢谢你",
+    ),
+    ("明日の会議の時間を変更するメールを書いてください", "明日の会議の時間を変更するメールを書いてくださいね。"),
     ("What is the capital of Banoko?", "what is  the capital of banoko"),
     ("바노코의 수도는?", "바노코의 수도는"),
     ("My name is <PERSON>", "My name is <PERSON>!"),
@@ -31,6 +37,11 @@ SAME = [
 ]
 
 DIFFERENT = [
+    ("你明天去北京参加那个关于人工智能的国际学术会议", "你明天去北京参加那个关于人工智能的国际学术会议吗"),
+    ("我同意把这台服务器今天晚上重新启动然后升级系统", "我不同意把这台服务器今天晚上重新启动然后升级系统"),
+    ("请告诉我从上海到北京的高铁票现在的价格是多少钱", "请告诉我从上海到南京的高铁票现在的价格是多少钱"),
+    ("明日の会議の時間を変更するメールを書いてください", "明日の会議の時間を変更するメールを書かないでください"),
+    ("酒吧在哪里", "酒在哪里"),
     ("What is the capital of Banoko?", "What is the capital of Tilu?"),
     ("What is 12 + 7?", "What is 12 - 7?"),
     ("What is 12 + 7?", "What is 12 + 8?"),
@@ -153,3 +164,12 @@ def test_a_difference_behind_the_limit_of_content_words_still_counts() -> None:
     words = " ".join(f"w{chr(97 + i % 26)}{chr(97 + i // 26 % 26)}{chr(97 + i // 676)}" for i in range(2_000))
     assert not same_cluster(signature(words + " left", KEY), signature(words + " right", KEY))
     assert same_cluster(signature(words + " left", KEY), signature("Hello " + words + " left", KEY))
+
+
+def test_a_text_known_by_what_its_hash_was_before_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = signature("请问北京今天的天气怎么样", KEY)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("pipelines.curate.cluster._by_character", list)
+        old = signature("请问北京今天的天气怎么样", KEY)
+    assert new.former == old.exact != new.exact
+    assert signature("What is the weather in Berlin today?", KEY).former == ""
