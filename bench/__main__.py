@@ -1,7 +1,8 @@
-"""Runs the benchmarks that are named (all but the storm without names) and writes var/bench.json after each.
+"""Runs the benchmarks that are named (all but storm and growth without names) and writes var/bench.json after each.
 
 python -m bench ingest curation
 python -m bench storm --seconds 60 --kills 10        what follows a single name is that one's own
+python -m bench growth --up-to 100000
 """
 
 import importlib
@@ -17,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 MEASURES = ("ingest", "curation", "privacy", "proxy", "merge", "scorer")
-ENTRIES = (*MEASURES, "storm")
+WITH_OPTIONS = ("storm", "growth")
+ENTRIES = (*MEASURES, *WITH_OPTIONS)
 RESULTS = Path("var/bench.json")
 
 
@@ -30,8 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     unknown = sorted(set(names) - set(ENTRIES))
     if unknown:
         sys.exit(f"no benchmark is called {unknown[0]!r}; there are {', '.join(ENTRIES)}")
-    if options and names != ["storm"]:
-        sys.exit(f"only the storm has options, and {options[0]!r} is one: python -m bench storm {' '.join(options)}")
+    if options and names[0] not in WITH_OPTIONS:
+        known = " and ".join(WITH_OPTIONS)
+        sys.exit(f"only {known} have options, and {options[0]!r} is one: python -m bench storm {' '.join(options)}")
     console = Console(highlight=False)
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     for name in names or MEASURES:

@@ -235,6 +235,19 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def digest_of_records(lists: Iterable[Iterable[BaseModel]]) -> str:
+    """`digest_of` these lists of records, one record in memory at a time."""
+    digest = hashlib.sha256(b"[")
+    for place, records in enumerate(lists):
+        digest.update(b", [" if place else b"[")
+        for number, record in enumerate(records):
+            text = json.dumps(record.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+            digest.update(f"{', ' if number else ''}{text}".encode())
+        digest.update(b"]")
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
 @contextmanager
 def new_folder(out: Path, needed_bytes: int) -> Iterator[Path]:
     """A temporary folder beside `out` that becomes `out` if the block ends without an error.

@@ -10,14 +10,18 @@ still differ: `Intents.alike` tells.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from pipelines.curate.cluster import same_cluster, signature
 from pipelines.records import RatedMessage, Signature
 from pipelines.text import fold
 
 _KEY = b"intents"  # signatures never leave the process
+_MOST_COMPARED = (
+    64  # an app that fills in a form makes any number of long questions that share bands and ask different things
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -69,7 +73,7 @@ class Intents:
         if (prompt.context, signed.exact) in self._exact:
             return self._exact[prompt.context, signed.exact]
         bands = [(prompt.context, *band) for band in enumerate(signed.bands)]
-        near = (name for band in bands for name in self._bands.get(band, ()))
+        near = islice(_each_once(name for band in bands for name in self._bands.get(band, ())), _MOST_COMPARED)
         intent = next((name for name in near if self.alike(name, prompt)), None)
         if intent is None:
             intent = prompt
@@ -77,3 +81,11 @@ class Intents:
                 self._bands.setdefault(band, []).append(prompt)
         self._exact[prompt.context, signed.exact] = intent
         return intent
+
+
+def _each_once(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
+    seen: set[Prompt] = set()
+    for prompt in prompts:
+        if prompt not in seen:
+            seen.add(prompt)
+            yield prompt

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar, get_args
 
-from pipelines.artifacts import digest_of, read_records, write_records
+from pipelines.artifacts import digest_of_records, read_records, write_records
 from pipelines.context import StageContext
 from pipelines.curate.reasons import Altered
 from pipelines.feedback.cohort import Cohort, influential_cohort
@@ -233,7 +233,7 @@ def _funnel(taken: _Taken) -> SnapshotOutput:
         items=_ITEMS,
         preferences=_PREFERENCES,
         fates=_FATES,
-        digest=digest_of([[line.model_dump(mode="json") for line in lines] for lines in lists]),
+        digest=digest_of_records(lists),
         received=len(items) + sum(taken.rejected.values()),
         rejected=dict(taken.rejected),
         clean=len(items),

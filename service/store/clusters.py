@@ -1,12 +1,14 @@
 """Near-duplicates in SQL: exact texts first, then MinHash bands, then the comparison itself."""
 
+import json
 from collections.abc import Callable
 
-from sqlalchemy import and_, delete, or_
+from sqlalchemy import delete
+from sqlalchemy.engine import Connection
 from sqlmodel import Session, col, select
 
 from pipelines.records import Signature
-from service.store.bulk import insert_ignoring_conflicts
+from service.store.bulk import cursor_of, insert_ignoring_conflicts
 from service.store.tables import Band, Cluster, ClusterText, Conversation, new_id
 
 PROMPT, PAIR = "prompt", "pair"
@@ -65,11 +67,28 @@ def _candidates(session: Session, kind: str, signature: Signature) -> list[Clust
     """Clusters that share a band with this text."""
     if not signature.bands:
         return []
-    shared = or_(
-        *(
-            and_(col(Band.kind) == kind, col(Band.number) == number, col(Band.hash) == str(hashed))
-            for number, hashed in enumerate(signature.bands)
-        )
-    )
-    ids = select(Band.cluster_id).where(shared).distinct().limit(MAX_CANDIDATES)
+    ids = _sharing_a_band(session.connection(), kind, [str(hashed) for hashed in signature.bands])
     return list(session.exec(select(Cluster).where(col(Cluster.id).in_(ids)).order_by(col(Cluster.id))).all())
+
+
+def _sharing_a_band(connection: Connection, kind: str, hashes: list[str]) -> list[str]:
+    """The ids of some clusters that have one of these bands under its number, each band one look into the index."""
+    bands = json.dumps(hashes) if connection.dialect.name == "sqlite" else hashes
+    with cursor_of(connection) as cursor:
+        cursor.execute(_SHARING[connection.dialect.name], (bands, kind))
+        return [row[0] for row in cursor.fetchall()]
+
+
+# the bands first and then the index, said so that no planner starts with the table
+_SHARING = {
+    "sqlite": (
+        "SELECT DISTINCT band.cluster_id FROM json_each(?) AS given CROSS JOIN band "
+        "WHERE band.kind = ? AND band.number = given.key AND band.hash = given.value "
+        f"LIMIT {MAX_CANDIDATES}"
+    ),
+    "postgresql": (
+        "SELECT DISTINCT band.cluster_id FROM unnest(%s::text[]) WITH ORDINALITY AS given(value, place) "
+        "JOIN band ON band.kind = %s AND band.number = given.place - 1 AND band.hash = given.value "
+        f"LIMIT {MAX_CANDIDATES}"
+    ),
+}

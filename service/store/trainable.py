@@ -61,15 +61,19 @@ def _count(session: Session, condition: ColumnElement[bool]) -> int:
 
 def _is_rated() -> ColumnElement[bool]:
     """Whether a conversation has a satisfaction, a vote or a correction, as selection asks (its rule `unrated`)."""
-    in_it = col(Message.conversation_id) == col(Conversation.id)
     satisfied = exists().where(col(Satisfaction.conversation_id) == col(Conversation.id))
-    voted = exists().where(
-        in_it,
-        col(Vote.message_hmac) == col(Message.client_hmac),
-        col(Vote.app_id) == col(Conversation.app_id),
-        col(Vote.value) != 0,
+    voted = (
+        exists()
+        .where(
+            col(Vote.message_hmac) == col(Message.client_hmac),
+            col(Vote.app_id) == col(Conversation.app_id),
+            col(Vote.value) != 0,
+        )
+        .correlate(Message, Conversation)
     )
     corrected = exists().where(
-        in_it, col(Correction.corrected_message_id) == col(Message.id), col(Correction.retracted_at).is_(None)
+        col(Correction.corrected_message_id) == col(Message.id), col(Correction.retracted_at).is_(None)
     )
-    return or_(satisfied, voted, corrected)
+    # never a join of messages and votes: SQLite would go through all votes of the app once for each conversation
+    said = exists().where(col(Message.conversation_id) == col(Conversation.id), or_(voted, corrected))
+    return or_(satisfied, said)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.artifacts import read_records, write_records
+from pipelines.artifacts import digest_of, digest_of_records, read_records, write_records
 from pipelines.errors import DataError
 from pipelines.mixture.anchors import load_pool
 from pipelines.records import Example, Turn
@@ -53,3 +53,8 @@ def test_a_file_that_cannot_be_read_gives_one_sentence(tmp_path: Path, written: 
 
     with pytest.raises(DataError, match=sentence):
         list(read_records(tmp_path / "gone.jsonl", Example))
+
+
+def test_records_have_the_digest_of_their_values_though_they_are_read_one_by_one() -> None:
+    lists = [[example("a", SEPARATORS), example("b", "안녕")], [], [example("c", "")]]
+    assert digest_of_records(lists) == digest_of([[one.model_dump(mode="json") for one in lines] for lines in lists])

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint, false
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.base import new_id, now
+
+_KEPT = text("raw_deleted_at IS NULL")
 
 
 class Conversation(SQLModel, table=True):
@@ -19,6 +21,8 @@ class Conversation(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("app_id", "client_hmac"),
         Index("ix_conversation_due", "state", "heavy", "received_at"),
+        Index("ix_conversation_funnel", "state", "consent", "curated_at"),
+        Index("ix_conversation_raw", "first_curated_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
     )
 
     id: str = Field(default_factory=new_id, primary_key=True)

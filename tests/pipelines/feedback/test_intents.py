@@ -1,6 +1,9 @@
 """Which prompts ask for the same, whatever order they come in."""
 
 import random
+from collections import Counter
+
+import pytest
 
 from pipelines.feedback.same_prompt import Intents, Prompt, prompt_of
 from pipelines.records import RatedMessage
@@ -76,3 +79,21 @@ def test_what_asks_nothing_is_like_nothing() -> None:
     greetings = [prompt_of(chat(("system", "You are a bank.")), home) for home in ("a", "b")]
 
     assert len(groups(greetings)) == 2 and not Intents(greetings).alike(greetings[0], greetings[0])
+
+
+def test_questions_of_one_form_are_compared_with_some_of_the_others_and_not_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An app that fills in a form asks any number of long questions that share bands and are not the same."""
+    compared = Counter[int]()
+    alike = Intents.alike
+
+    def counted(self: Intents, first: Prompt, second: Prompt) -> bool:
+        compared["all"] += 1
+        return alike(self, first, second)
+
+    monkeypatch.setattr(Intents, "alike", counted)
+    form = "Please say in two short sentences for our support team what to do next about the ticket with the number {}"
+    prompts = [Prompt("context", form.format(number)) for number in range(300)]
+    found = Intents(prompts)
+    assert len({found.of(prompt) for prompt in prompts}) == 300 and compared["all"] <= 300 * 64
