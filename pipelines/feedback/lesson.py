@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.curate.thinking import has_stray_marks
 from pipelines.feedback.echo import echoes_its_prompt
 from pipelines.feedback.path import best_path
 from pipelines.feedback.rules import Rule, first_against
@@ -39,6 +40,11 @@ _NOT_AN_ANSWER: Flaw = Rule("not_an_answer", "is not the assistant's", lambda tu
 UNTAUGHT: tuple[Flaw, ...] = (
     Rule("failed_turn", "ended in an error", lambda turn: turn.message.state == "error"),
     Rule("unfinished", "was cut off", lambda turn: turn.message.state == "unfinished"),
+    Rule(
+        "stray_marks",
+        "holds marks of thinking or of turns that only a template writes",
+        lambda turn: has_stray_marks(turn.message.text),
+    ),
     Rule("weight_zero", "was sent with the weight 0", lambda turn: turn.message.weight == 0),
     Rule("broken_call", "calls a tool with arguments that are no JSON object", lambda turn: _is_broken(turn.message)),
     Rule(

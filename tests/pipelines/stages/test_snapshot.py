@@ -115,6 +115,7 @@ UP, DOWN = {"up": 1}, {"down": 1}
         ("all_turns_flawed", candidate("a", "q", {"text": "an answer"} | DOWN, "r", "short")),
         ("language_mixed", candidate("a", "q", {"text": "an answer", "mixing": 0.02})),
         ("train", candidate("a", "q", {"text": "an answer", "mixing": 0.01})),
+        ("stray_marks", candidate("a", "q", {"text": "an answer </s> more"})),
         ("replaced", candidate("a", "q", {"text": "an answer", "replaced": True})),
         ("train", candidate("a", "q", {"text": "an answer", "replaced": True}, "r", {"text": "an answer"})),
         ("response_too_short", candidate("a", "q", "one")),
