@@ -13,6 +13,9 @@ champion_tainted   the champion learned from a person who was erased
 no_champion        nothing answers chat yet, or the first champion could not be made
 disk_low           little is free; told before rounds have to stop
 disk_full          less is free than must be: rounds wait, conversations are stored
+chats_waiting      chats that passed the proxy are on disk and nobody stores them
+spool_full         there is no more room for them
+chats_lost         chats passed and were not recorded, and why
 recipe_unusable    the settings name a recipe that cannot be read
 unrated, consent   too few conversations can train, and why
 port_taken         the address to listen on is another program's (only at the start)
@@ -20,6 +23,7 @@ port_taken         the address to listen on is another program's (only at the st
 Shown by `perennial up`, `perennial plan`, GET /healthz and the overview.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +37,8 @@ from pipelines.errors import InputError, RecipeError
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import load_recipe
 from service.engine.state import engine_view, read_watch
+from service.ingest.losses import REASONS, TOLD, read_losses
+from service.ingest.spool import waiting
 from service.models.origin import read_preparation
 from service.room import GIGABYTE, LOW, free_bytes
 from service.settings import MAX_PORT, Settings
@@ -46,6 +52,7 @@ from service.store.trainable import Trainable, count_trainable
 
 LATE_SECONDS = 300.0  # a conversation that waits longer than this for curation
 MAX_CRASHES, CRASH_WINDOW = 3, timedelta(minutes=10)  # of workers: so many within so long are no accident
+SPOOL_FULL, LOSS_SECONDS = 0.9, 3600.0  # of what may wait on disk; how long ago a chat that was not recorded is told
 SILENT_SECONDS = 60.0  # a worker that did not say for this long that it is alive
 NOTHING = "Nothing stops you."
 
@@ -78,7 +85,7 @@ def find_obstacles(
     with store.read() as session:
         found = [*_keys(session), *_names(settings, session), *_work(settings, session), *answering(settings, session)]
         counts = counts or (lambda enough: count_trainable(session, enough))
-        found += [*_disk(settings), *_data(settings, session, recipe, counts)]
+        found += [*_disk(settings), *_proxy(settings), *_data(settings, session, recipe, counts)]
     return found
 
 
@@ -232,6 +239,31 @@ def _disk(settings: Settings) -> Iterator[Obstacle]:
         )
     else:
         yield Obstacle("disk_low", f"{said}; rounds stop below {least / GIGABYTE:.2f}", cure, degrades=False)
+
+
+def _proxy(settings: Settings) -> Iterator[Obstacle]:
+    left = waiting(settings.spool)
+    if left.bytes > SPOOL_FULL * settings.spool_bytes:
+        yield Obstacle(
+            "spool_full",
+            f"{left.count} chats that passed the proxy wait on disk, and with their {left.bytes:,} bytes there is no more room: "
+            "further ones are not recorded",
+            "Bring the database back, start the proxy if none runs, or raise PERENNIAL_SPOOL_BYTES",
+        )
+    elif left.oldest is not None and (waits := time.time() - left.oldest) > LATE_SECONDS:
+        yield Obstacle(
+            "chats_waiting",
+            f"{left.count} chats that passed the proxy wait on disk to be stored, the oldest for {waits:.0f} s",
+            "Start the proxy again (`perennial proxy`, or `serve` with PERENNIAL_UPSTREAM), and see its log if it runs",
+        )
+    losses = read_losses(settings.home)
+    recent = [why for why, loss in losses.items() if why in TOLD and time.time() - loss.last < LOSS_SECONDS]
+    if recent:
+        counts = ", ".join(f"{losses[why].count} {REASONS[why]}" for why in recent)
+        cure = "See docs/proxy.md, What is recorded"
+        if "unnamed" in recent:
+            cure = "Say whose chats they are: the header X-Perennial-User, `user` in the body, or PERENNIAL_PROXY_USER"
+        yield Obstacle("chats_lost", f"of the chats that passed the proxy so far, {counts}", cure, degrades=False)
 
 
 def _data(settings: Settings, session: Session, recipe: Recipe | None, counts: Counts) -> Iterator[Obstacle]:

@@ -83,7 +83,6 @@ def proxy(
     ] = None,
     host: Annotated[str | None, typer.Option(help="address to listen on; beyond 127.0.0.1 needs an API key")] = None,
     port: Annotated[int, typer.Option(help="port to listen on", min=1, max=65535)] = 8601,
-    user: Annotated[str | None, typer.Option(help="whose the chats are that name nobody")] = None,
     consent: Annotated[
         bool | None, typer.Option("--consent/--no-consent", help="whether chats that do not say it may be learned from")
     ] = None,
@@ -95,7 +94,6 @@ def proxy(
     settings = replace(
         settings,
         upstream=upstream or settings.upstream,
-        proxy_user=user or settings.proxy_user,
         proxy_consent=settings.proxy_consent if consent is None else consent,
     )
     if settings.upstream is None:

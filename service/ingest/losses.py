@@ -23,6 +23,7 @@ REASONS = {
     "forgotten": "were of a person who was forgotten meanwhile",
     "damaged": "were damaged on disk",
 }
+TOLD = frozenset(REASONS) - {"forgotten"}  # what somebody should mend
 _SAY_SECONDS = 60.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -1,5 +1,6 @@
 """What stops the wheel: each obstacle provoked for real, and none where everything is in place."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ from pipelines.errors import PerennialError
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import load_recipe
 from service.erasure import forget
+from service.ingest.losses import Losses
+from service.ingest.spool import Spool
 from service.models.origin import make_first_champion, read_preparation
 from service.obstacles import Obstacle, find_obstacles
 from service.room import free_bytes
@@ -222,3 +225,27 @@ def test_where_everything_is_in_place_nothing_stops_you(sqlite_settings: Setting
         while find_obstacles(settings, live.store, small_recipe(settings)):
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+def test_chats_that_passed_and_are_not_stored_or_not_recorded_are_told(
+    settings: Settings, store: Store, vault: Vault, with_settings: Change
+) -> None:
+    assert not {"spool_full", "chats_waiting", "chats_lost"} & set(by_name(settings, store))
+    Spool(settings.spool, vault, settings.spool_bytes).put([("1", b"a chat")])
+    assert "chats_waiting" not in by_name(settings, store)
+    old = time.time() - 400
+    os.utime(settings.spool / "1.chat", (old, old))
+    found = by_name(settings, store)["chats_waiting"]
+    assert found.sentence.startswith("1 chats that passed the proxy wait on disk") and found.degrades
+    assert (
+        "chats_waiting" not in (full := by_name(with_settings(spool_bytes=35), store)) and full["spool_full"].degrades
+    )
+    losses = Losses(settings.home)
+    losses.count("unnamed")
+    losses.count("forgotten")
+    losses.keep()
+    lost = by_name(settings, store)["chats_lost"]
+    assert (
+        lost.sentence == "of the chats that passed the proxy so far, 1 named no person"
+        and "X-Perennial-User" in lost.cure
+    )

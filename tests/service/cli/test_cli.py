@@ -107,6 +107,9 @@ def test_a_plan_forecasts_and_warns_without_starting_anything(perennial) -> None
         (("import", "data/samples/month-1.ndjson", "--user", "ana"), "a user's id does not belong on the command line"),
         (("import", "data/samples/month-1.ndjson", "--key", "pk_x"), "put it into the environment as API_KEY"),
         (("rollback",), "there is no earlier champion"),
+        (("proxy",), "say where the model is: perennial proxy --upstream http://127.0.0.1:11434/v1"),
+        (("proxy", "--upstream", "localhost"), "the upstream 'localhost' is no http:// or https:// address"),
+        (("proxy", "--upstream", "http://localhost:8601/v1"), "is the address that this listens on"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(perennial, words: tuple[str, ...], sentence: str) -> None:  # type: ignore[no-untyped-def]

@@ -30,6 +30,7 @@ WORDS = {
     "forget": ["--yes"],
     "why": ["m"],
     "promote": ["m"],
+    "proxy": ["--upstream", "http://127.0.0.1:9/v1"],
     "keys create": ["label", "--scopes", "read"],
     "keys revoke": ["label"],
     "db backup": ["backup"],

@@ -1,20 +1,27 @@
 """Chats that passed are on disk, sealed, until the database has them: once each, whatever happens in between."""
 
 import json
+import os
+import sqlite3
 import stat
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
+import psutil
 import psycopg
 import pytest
 from sqlmodel import func, select
 
+from bench.ports import free_port
 from service.erasure import forget
 from service.ingest import Writer
 from service.ingest.losses import Losses, read_losses
@@ -174,3 +181,50 @@ def test_chats_pass_while_the_database_is_away_and_are_stored_when_it_is_back(po
                 front.wait_for(lambda: waiting(settings.spool).count == 2)
             (messages,) = front.recorded("anna", 1, 6)
     assert [m.text for m in messages] == [turn["content"] for turn in chat] and waiting(settings.spool).count == 0
+
+
+def test_a_proxy_that_is_killed_leaves_its_chats_on_disk_and_no_process(sqlite_settings: Settings) -> None:
+    with scripted() as upstream:
+        settings = replace(sqlite_settings, upstream=upstream.url)
+        upstream.says(whole(completion("Hello!", "chatcmpl-killed")))
+        port = free_port()
+        words = [sys.executable, "-m", "service.cli", "proxy", "--upstream", upstream.url, "--port", str(port)]
+        with (
+            closing(sqlite3.connect(settings.home / "perennial.db")) as locker,
+            _started(words, settings.home) as proxy,
+        ):
+            url = f"http://127.0.0.1:{port}"
+            _wait(lambda: httpx.get(f"{url}/readyz", trust_env=False).status_code == 200)
+            locker.execute("BEGIN IMMEDIATE")  # the database is busy from here on
+            asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "user": "anna"}
+            assert httpx.post(f"{url}{CHAT}", json=asked, trust_env=False).status_code == 200
+            _wait(lambda: waiting(settings.spool).count == 1)
+            children = psutil.Process(proxy.pid).children(recursive=True)
+            proxy.kill()
+            proxy.wait()
+            locker.rollback()
+            assert children and psutil.wait_procs(children, timeout=40)[1] == []
+        with running(settings, engine=False) as live, live.http() as http:
+            (messages,) = Front(live, upstream, http).recorded("anna")
+    assert [m.text for m in messages] == ["Hi", "Hello!"] and waiting(settings.spool).count == 0
+
+
+@contextmanager
+def _started(words: list[str], home: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
+    process = subprocess.Popen(words, env=environment | {"PERENNIAL_HOME": str(home)}, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if is_so():
+                return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
