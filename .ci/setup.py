@@ -49,9 +49,11 @@ def main(venv: Path) -> None:
     if installed(python, "torch") != pins["torch"]:
         pip("Installing PyTorch (1 to 2 minutes)", python, "install", "-c", "constraints.txt", "torch")
     set_up_llama_cpp(venv, python, pins[ENGINE])
+    # by itself and first: it has the name that the service had, and whoever gives that up takes the command along
+    pip("Installing the client (some seconds)", python, "install", "-c", "constraints.txt", "-e", "./client")
     pip(
         "Installing everything else (about a minute the first time)",
-        *(python, "install", "-c", "constraints.txt", "-e", "./client", "-e", ".[all]"),
+        *(python, "install", "-c", "constraints.txt", "-e", ".[all]"),
     )
 
 
