@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
@@ -21,10 +21,11 @@ from service.store import api_keys, audit
 from service.store.api_keys import StoredKey
 from service.store.people import app_ids
 from service.store.session import Store
-from service.store.tables import ApiKey
+from service.store.tables import ApiKey, now
 
-SCOPES = ("ingest", "read", "chat", "rounds", "models", "admin")
+SCOPES = ("ingest", "read", "chat", "people", "rounds", "models", "admin")
 EVERY_APP = ("rounds", "models", "admin")  # a model learns from every app and answers every app
+MAX_OVERLAP = timedelta(days=90)
 _PREFIX = "pk_"
 
 
@@ -72,6 +73,7 @@ class KeyInfo:
     scopes: tuple[str, ...]
     created_at: datetime
     revoked_at: datetime | None
+    expires_at: datetime | None = None
 
 
 def create_key(store: Store, label: str, app: str | None, scopes: Iterable[str], actor: str = "cli") -> str:
@@ -111,7 +113,7 @@ def list_keys(store: Store) -> list[KeyInfo]:
     """Every key that was ever made, oldest first."""
     with store.read() as session:
         return [
-            KeyInfo(key.id, key.label, app, tuple(key.scopes.split()), key.created_at, key.revoked_at)
+            KeyInfo(key.id, key.label, app, tuple(key.scopes.split()), key.created_at, key.revoked_at, key.expires_at)
             for key, app in api_keys.all_keys(session)
         ]
 
@@ -129,6 +131,35 @@ def revoke_key(store: Store, name: str, actor: str = "cli") -> int:
     if not ids:
         raise NotFound(f"no active key has the id or label {name!r}; see `perennial keys list`")
     return len(ids)
+
+
+def rotate_key(store: Store, name: str, overlap: timedelta, actor: str = "cli") -> str:
+    """A new key in place of the one with this id or label, which goes on working for `overlap` and then ends by itself.
+
+    Raises:
+        NotFound: no active key has this id or label, or only one that was rotated already.
+        InputError: several have this label, or the overlap is no time.
+    """
+    if overlap < timedelta(0) or overlap > MAX_OVERLAP:
+        raise InputError(f"the overlap must be from 0 hours to {MAX_OVERLAP.days} days")
+    key = _PREFIX + token_urlsafe(32)
+    with store.begin() as session:
+        found = api_keys.find_by_name(session, name)
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} active keys have the label {name!r}; name one by its id (`perennial keys list`)"
+            )
+        if not found:
+            raise NotFound(f"no active key has the id or label {name!r}; see `perennial keys list`")
+        old = found[0]
+        new = ApiKey(app_id=old.app_id, label=old.label, scopes=old.scopes, hash=_hash(key))
+        session.add(new)
+        old.expires_at = now() + overlap
+        session.add(old)
+        audit.record(
+            session, actor, "key_rotated", old.id, {"new": new.id, "overlap_seconds": int(overlap.total_seconds())}
+        )
+    return key
 
 
 def has_keys(store: Store) -> bool:

@@ -1,5 +1,6 @@
 """Commands for whoever runs the service: keys, db."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -38,16 +39,16 @@ def create(
 @_keys.command("list")
 def list_keys() -> None:
     """All keys, without the keys themselves."""
-    table = Table(whole("id"), whole("label"), "app", "scopes", "made at", "revoked at")
+    table = Table(whole("id"), whole("label"), "app", "scopes", "made at", "ends at")
     for info in api_keys.list_keys(open_home().store):
-        revoked = f"{info.revoked_at:%Y-%m-%d %H:%M}" if info.revoked_at else ""
+        ended = info.revoked_at or info.expires_at
         table.add_row(
             info.id,
             info.label,
             info.app or "every",
             " ".join(info.scopes),
             f"{info.created_at:%Y-%m-%d %H:%M}",
-            revoked,
+            f"{ended:%Y-%m-%d %H:%M}" if ended else "",
         )
     print_table(table)
 
@@ -56,6 +57,17 @@ def list_keys() -> None:
 def revoke(name: Annotated[str, typer.Argument(help="a key's id or label")]) -> None:
     """Make a key useless."""
     console.print(f"{api_keys.revoke_key(open_home().store, name, actor=whoami())} revoked")
+
+
+@_keys.command()
+def rotate(
+    name: Annotated[str, typer.Argument(help="a key's id or label")],
+    overlap: Annotated[float, typer.Option(help="hours for which the old key goes on working")] = 24.0,
+) -> None:
+    """Make a new key in place of one, which goes on working for a while and then ends by itself."""
+    key = api_keys.rotate_key(open_home().store, name, timedelta(hours=overlap), actor=whoami())
+    console.print(key, markup=False)
+    console.print(f"Keep it now: it cannot be shown again. The old one works for {overlap:g} hours more.")
 
 
 @_db.command()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 from sqlmodel import Session, col, func, or_, select
 
 from service.store.tables import ApiKey, App, now
@@ -17,8 +17,8 @@ class StoredKey(NamedTuple):
 
 
 def active_keys(session: Session) -> list[StoredKey]:
-    """Keys that were not revoked, oldest first."""
-    query = select(ApiKey, App.name).join(App, isouter=True).where(col(ApiKey.revoked_at).is_(None))
+    """Keys that were not revoked and have not run out, oldest first."""
+    query = select(ApiKey, App.name).join(App, isouter=True).where(*_counts())
     return [StoredKey(key, app) for key, app in session.exec(query.order_by(col(ApiKey.created_at))).all()]
 
 
@@ -41,6 +41,16 @@ def count_keys(session: Session) -> int:
 def revoke(session: Session, name: str) -> Sequence[str]:
     """Revokes the key with this id, or those with this label; returns the ids that this ended."""
     matches = or_(col(ApiKey.id) == name, col(ApiKey.label) == name)
-    ids = session.exec(select(ApiKey.id).where(matches, col(ApiKey.revoked_at).is_(None))).all()
+    ids = session.exec(select(ApiKey.id).where(matches, *_counts())).all()
     session.execute(update(ApiKey).where(col(ApiKey.id).in_(ids)).values(revoked_at=now()))
     return ids
+
+
+def find_by_name(session: Session, name: str) -> Sequence[ApiKey]:
+    """The keys that count with this id or label, without those that end by themselves."""
+    matches = or_(col(ApiKey.id) == name, col(ApiKey.label) == name)
+    return session.exec(select(ApiKey).where(matches, *_counts(), col(ApiKey.expires_at).is_(None))).all()
+
+
+def _counts() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return col(ApiKey.revoked_at).is_(None), or_(col(ApiKey.expires_at).is_(None), col(ApiKey.expires_at) > now())

@@ -1,10 +1,10 @@
-"""The audit: who did what, in ids and counts."""
+"""The audit: who did what, in ids and counts. Only added to: the database refuses anything else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from service.store.tables import Audit, now
 
@@ -19,3 +19,15 @@ def record(
 ) -> None:
     """Notes an act with the caller's transaction; `subject` is an id, and `detail` holds ids and counts only."""
     session.add(Audit(at=at or now(), actor=actor, action=action, subject=subject, detail=dict(detail or {})))
+
+
+def entries(
+    session: Session, before: int | None = None, limit: int = 100, action: str | None = None
+) -> Sequence[Audit]:
+    """The newest entries first, those with a lower number than `before`, of one kind of act if one is named."""
+    query = select(Audit).order_by(col(Audit.id).desc()).limit(limit)
+    if before is not None:
+        query = query.where(col(Audit.id) < before)
+    if action is not None:
+        query = query.where(Audit.action == action)
+    return session.exec(query).all()

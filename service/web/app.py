@@ -20,7 +20,7 @@ from service.web.middleware import Guard, Held
 from service.web.pages import routes
 from service.web.peers import Peers
 from service.web.proxy import answer_proxied, open_passage
-from service.web.routes import chat, conversations, feedback, health, models, rounds
+from service.web.routes import audit, chat, conversations, feedback, health, models, rounds, users
 from service.web.vitals import Vitals
 
 _KEYS_SECONDS = 1.5  # and the proxy's watch looks five times a second: a key that is revoked ends within two
@@ -67,7 +67,7 @@ def create_app(settings: Settings, is_front: bool = False) -> FastAPI:
     app.state.peers = Peers()
     problems.register(app)
     openapi.describe(app)
-    for module in (health, conversations, feedback, chat, models, rounds, routes):
+    for module in (health, conversations, feedback, users, chat, models, rounds, audit, routes):
         app.include_router(module.router)
     most, held = settings.max_body_bytes, Held.at_least(settings.max_body_bytes)
     app.add_middleware(Guard, max_body_bytes=most, held=held)

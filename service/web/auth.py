@@ -79,6 +79,7 @@ async def _reader_of_every_app(caller: ReadCaller) -> Caller:
 
 
 EveryAppReader = Annotated[Caller, Depends(_reader_of_every_app)]
+PeopleCaller = Annotated[Caller, Security(authenticate, scopes=["people"])]
 ChatCaller = Annotated[Caller, Security(authenticate, scopes=["chat"])]
 RoundsCaller = Annotated[Caller, Security(authenticate, scopes=["rounds"])]
 ModelsCaller = Annotated[Caller, Security(authenticate, scopes=["models"])]

@@ -25,7 +25,7 @@ class ErasureReceipt(SQLModel, table=True):
 
 
 class Audit(SQLModel, table=True):
-    """Who did what, in ids and counts."""
+    """Who did what, in ids and counts. The database itself refuses to change or delete a row (migration 0016)."""
 
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = Field(default_factory=now)

@@ -39,17 +39,21 @@ class App(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """`hash` is the sha256 of the key; `app_id` null means every app (an administrator's key)."""
+    """`hash` is the sha256 of the key; `app_id` null means every app (an administrator's key).
+
+    `expires_at` is when a key that was rotated ends by itself.
+    """
 
     __tablename__ = "api_key"
 
     id: str = Field(default_factory=new_id, primary_key=True)
     app_id: str | None = Field(default=None, foreign_key="app.id")
     label: str
-    scopes: str  # separated by spaces: ingest read chat rounds models admin
+    scopes: str  # separated by spaces: ingest read chat people rounds models admin
     hash: str = Field(unique=True)
     created_at: datetime = Field(default_factory=now)
     revoked_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 class Person(SQLModel, table=True):

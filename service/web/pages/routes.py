@@ -4,36 +4,30 @@ Reading needs the scope `read`, promoting `models`. While no API key exists this
 """
 
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import jinja2
-from fastapi import APIRouter, Depends, Form, Request, Response
-from fastapi.routing import APIRoute
-from sqlalchemy.exc import SQLAlchemyError
+from fastapi import APIRouter, Form, Query, Request, Response
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from pipelines.errors import Conflict, NotFound, PerennialError
-from service.api_keys import Caller, Forbidden
+from service.api_keys import Forbidden
 from service.models import promotion
 from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
-from service.store import models
+from service.store import audit, models
 from service.store.funnel import FunnelWatch
 from service.store.session import Store
 from service.store.trainable import TrainableWatch
-from service.web.auth import identify
-from service.web.deps import KeysDep, SettingsDep, StoreDep, VaultDep
+from service.web.deps import KeysDep, SettingsDep, StoreDep
 from service.web.pages import views
 from service.web.pages.rounds import round_view
-from service.web.pages.session import COOKIE, HEADERS, BrowserSession, Cookies, keep
-from service.web.problems import Unauthorized, about_database, retry_after, status_of
+from service.web.pages.session import COOKIE, HEADERS, keep
+from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep, templates
+from service.web.problems import status_of
 
-_HERE = Path(__file__).parents[1]
 _STATIC = {
     "perennial.css": "text/css",
     "perennial.js": "text/javascript",
@@ -42,83 +36,11 @@ _STATIC = {
     "uPlot.iife.min.js": "text/javascript",
 }
 _STATIC_SECONDS = 300
+_AUDIT_ENTRIES = 100
 
 View = Callable[[Session], dict[str, Any]]
 
 
-class Visit:
-    """One request of one browser: who it is, and how its answer is written."""
-
-    def __init__(self, request: Request, cookies: Cookies, session: BrowserSession, caller: Caller | None) -> None:
-        self.request, self.cookies, self.session, self.caller = request, cookies, session, caller
-
-    @property
-    def by(self) -> str:
-        """Who this is, for the audit log."""
-        return f"key:{self.caller.label}" if self.caller and self.session.key else "page:localhost"
-
-    def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-        """A whole page with the headers that every page has."""
-        person = {"key_id": self.session.key is not None} if self.caller else None
-        shown = {"person": person, "csrf": self.cookies.token(self.session), "here": None, "draws": _draws(), **values}
-        response = HTMLResponse(_templates().get_template(template).render(shown), status, dict(HEADERS))
-        keep(response, self.session, self.request)
-        return response
-
-    def check_token(self, token: str) -> None:
-        """Raises Forbidden for a form that is not one of ours."""
-        if not self.cookies.is_token(self.session, token):
-            raise Forbidden("this form is no longer valid, or came from another page; load the page again")
-
-
-class PageRoute(APIRoute):
-    """A route that answers errors as a page, and a missing key with the way to sign in."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        """The handler, with errors shown as pages."""
-        handle = super().get_route_handler()
-
-        async def handle_as_page(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except Unauthorized:
-                return RedirectResponse("/login", 303, dict(HEADERS))
-            except PerennialError as error:
-                return _problem_page(request, error)
-            except SQLAlchemyError as error:
-                return _problem_page(request, about_database(error))
-
-        return handle_as_page
-
-
-def _problem_page(request: Request, error: PerennialError) -> Response:
-    cookies = Cookies(request.app.state.vault)
-    visit = Visit(request, cookies, cookies.open(request), None)
-    settings: Settings = request.app.state.settings
-    sentence, status = settings.without_paths(str(error)), status_of(error)
-    page = visit.page("problem.html", status, title="This did not work", problem=sentence)
-    page.headers.update(retry_after(status))
-    return page
-
-
-async def _visit(request: Request, keys: KeysDep, vault: VaultDep) -> Visit:
-    """A visit by somebody who may read."""
-    cookies = Cookies(vault)
-    session = cookies.open(request)
-    caller = await identify(request, keys, ["read"], session.key, has_token=True)
-    if caller.app is not None:
-        raise Forbidden(f"the pages show all apps, and the key {caller.label!r} belongs to the app {caller.app!r}")
-    return Visit(request, cookies, session, caller)
-
-
-async def _stranger(request: Request, vault: VaultDep) -> Visit:
-    """A visit by somebody who has not signed in yet."""
-    cookies = Cookies(vault)
-    return Visit(request, cookies, cookies.open(request), None)
-
-
-VisitDep = Annotated[Visit, Depends(_visit)]
-StrangerDep = Annotated[Visit, Depends(_stranger)]
 Text = Annotated[str, Form()]
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -127,10 +49,10 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/static/{name}")
 def static(name: str) -> Response:
     """A file that the pages load; those of uPlot are there where set-up could fetch them (.ci/page-assets)."""
-    if name not in _STATIC or not (_HERE / "static" / name).is_file():
+    if name not in _STATIC or not (WEB / "static" / name).is_file():
         raise NotFound(f"there is no file {name[:80]!r}")
     headers = {"Cache-Control": f"max-age={_STATIC_SECONDS}"}
-    return FileResponse(_HERE / "static" / name, media_type=_STATIC[name], headers=headers)
+    return FileResponse(WEB / "static" / name, media_type=_STATIC[name], headers=headers)
 
 
 @router.get("/")
@@ -157,12 +79,23 @@ async def models_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Re
     return await _live(visit, store, settings, "Models", "/models")
 
 
+@router.get("/audit")
+def audit_(visit: VisitDep, store: StoreDep, before: Annotated[int | None, Query(ge=1, le=2**31)] = None) -> Response:
+    """Who did what and when."""
+    if visit.caller is None or not visit.caller.may("admin"):
+        raise Forbidden("this key may not read the audit: it needs the scope 'admin'")
+    with store.read() as session:
+        shown = [row.model_dump() for row in audit.entries(session, before, _AUDIT_ENTRIES)]
+    next_before = shown[-1]["id"] if len(shown) == _AUDIT_ENTRIES else None
+    return visit.page("audit.html", here="/audit", entries=shown, next_before=next_before)
+
+
 @router.get("/fragments/{path:path}")
 async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
     """The part of a live page that changes."""
     template, view = _view_of(f"/{path}", settings, _funnel(visit.request, store), _obstacles(visit, store, settings))
     values = await run_in_threadpool(_look, store, view)
-    return HTMLResponse(_templates().get_template(template).render(values), headers=dict(HEADERS))
+    return HTMLResponse(templates().get_template(template).render(values), headers=dict(HEADERS))
 
 
 @router.get("/models/rollback")
@@ -326,17 +259,4 @@ def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int
         blocked=False,
         action="/models/rollback",
         button="Roll back against the rules" if against else "Roll back",
-    )
-
-
-def _draws() -> bool:
-    """Whether the library that draws curves is there; without it the pages show their figures."""
-    return (_HERE / "static" / "uPlot.iife.min.js").is_file()
-
-
-@cache
-def _templates() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(_HERE / "templates")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

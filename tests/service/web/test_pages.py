@@ -21,7 +21,7 @@ from service.settings import Settings
 from service.store import health, models
 from service.store.session import open_store
 from service.store.tables import App, Attempt, Conversation, Person, Rejection, Snapshot, SnapshotItem, Stage, now
-from service.web.pages import charts, rounds, routes
+from service.web.pages import charts, rounds, routes, visit
 from service.web.pages.preferences import preference_view
 from tests.conftest import make_settings
 from tests.service.live import Live, running
@@ -326,7 +326,7 @@ def test_a_long_curve_keeps_its_last_point_and_few_enough() -> None:
 def test_a_page_loads_the_drawing_library_only_where_set_up_could_fetch_it(
     browser: httpx.Client, monkeypatch: pytest.MonkeyPatch, fetched: bool
 ) -> None:
-    monkeypatch.setattr(routes, "_draws", lambda: fetched)
+    monkeypatch.setattr(visit, "_draws", lambda: fetched)
     assert ("/static/uPlot.iife.min.js" in browser.get("/rounds/2").text) == fetched
 
 

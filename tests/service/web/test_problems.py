@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from pipelines import errors
 from service.settings import Settings
 from service.web.app import create_app
-from service.web.pages.routes import PageRoute
+from service.web.pages.visit import PageRoute
 from service.web.problems import STATUS, OpenAIRoute, status_of
 from tests.factories import conversation, web
 
