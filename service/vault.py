@@ -4,19 +4,17 @@
     ├── wraps each person's data key     kept in the key store (service/store/keystore.py), bound to the person's id
     │   ├── seals text                   nonce (12 bytes) + AES-256-GCM ciphertext + tag (16), bound to its row
     │   └── keys the digests of messages
-    └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters; browser sessions
+    └── HKDF, one key per purpose        keyed hashes of client ids, user ids, message ids, clusters; browser sessions;
+                                         of the first master key, once it was changed (service/rotation.py)
 
 Forgetting a person's wrapped key makes everything sealed under it unreadable. A correction that somebody wrote into
 another person's conversation is sealed under the key of its writer and then under the key of the conversation's person.
 """
 
-import base64
-import binascii
 import hmac
 import os
 from collections.abc import Callable
 from hashlib import blake2b
-from pathlib import Path
 from secrets import token_bytes
 from typing import Literal
 
@@ -24,19 +22,20 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlmodel import Session
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session, update
 
 from pipelines.errors import ArtifactError, InputError
-from service.private_files import check_private
+from service.master_key import KEY_BYTES, next_key, read_master_key, source_of, use_next_key
 from service.settings import Settings
 from service.store.binding import bind_key_store, curate_what_opens_again, settle_erasures
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.session import Store
 from service.store.tables import KeyCheck
 
-KEY_BYTES = 32
 _NONCE_BYTES = 12
 _CHECK = b"perennial master key check"
+_ROOT_PLACE = b"root"
 
 
 class PersonKey:
@@ -102,17 +101,43 @@ def text_key(owner: PersonKey, writer: PersonKey) -> TextKey:
 class Vault:
     """The master key at work. Cheap to make; holds no person's key."""
 
-    def __init__(self, master_key: bytes) -> None:
+    def __init__(self, master_key: bytes, root: bytes | None = None) -> None:
+        """`root` is the first master key, once it was changed: it keys the hashes, which cannot be made anew."""
         if len(master_key) != KEY_BYTES:
             raise InputError(f"the master key has {len(master_key)} bytes and must have {KEY_BYTES}")
         self._derived: dict[str, bytes] = {}
-        self._master = master_key
-        self._wrap = AESGCM(self.key_for("wrap"))
+        self._root = root or master_key
+        self._wrap = AESGCM(_derive(master_key, "wrap"))
+
+    @classmethod
+    def with_sealed_root(cls, master_key: bytes, sealed_root: bytes | None) -> "Vault | None":
+        """The vault of a master key that may not be the first; None if it is not the one that sealed the first."""
+        if sealed_root is None:
+            return cls(master_key)
+        try:
+            wrap = AESGCM(_derive(master_key, "wrap"))
+            return cls(master_key, wrap.decrypt(sealed_root[:_NONCE_BYTES], sealed_root[_NONCE_BYTES:], _ROOT_PLACE))
+        except InvalidTag:
+            return None
+
+    def successor(self, master_key: bytes) -> "Vault":
+        """The vault of a new master key, which hashes as this one does."""
+        return Vault(master_key, self._root)
+
+    def seal_root(self) -> bytes:
+        """The first master key, sealed under this one."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._wrap.encrypt(nonce, self._root, _ROOT_PLACE)
 
     def new_person_key(self, person_id: str) -> tuple[PersonKey, bytes]:
         """A fresh data key and its wrapped form for the person's row."""
-        raw, nonce = token_bytes(KEY_BYTES), os.urandom(_NONCE_BYTES)
-        return PersonKey(raw), nonce + self._wrap.encrypt(nonce, raw, f"person:{person_id}".encode())
+        key = PersonKey(token_bytes(KEY_BYTES))
+        return key, self.wrap(person_id, key)
+
+    def wrap(self, person_id: str, key: PersonKey) -> bytes:
+        """A person's data key as the key store holds it."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._wrap.encrypt(nonce, key.raw, f"person:{person_id}".encode())
 
     def open_person_key(self, person_id: str, wrapped: bytes) -> PersonKey:
         """The person's data key.
@@ -158,20 +183,19 @@ class Vault:
         """A key of its own for one purpose (HKDF-SHA256 of the master key)."""
         key = self._derived.get(purpose)
         if key is None:
-            info = f"perennial/{purpose}".encode()
-            key = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._master)
-            self._derived[purpose] = key
+            key = self._derived[purpose] = _derive(self._root, purpose)
         return key
 
     def seal_check(self) -> bytes:
-        """A known text sealed under the master key, kept to recognize that key."""
+        """A known text sealed under the first master key, kept to recognize that key."""
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._wrap.encrypt(nonce, _CHECK, b"check")
+        return nonce + AESGCM(self.key_for("wrap")).encrypt(nonce, _CHECK, b"check")
 
     def opens_check(self, sealed: bytes) -> bool:
-        """Whether this was sealed under the same master key."""
+        """Whether this was sealed under the same first master key."""
         try:
-            return self._wrap.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"check") == _CHECK
+            first = AESGCM(self.key_for("wrap"))
+            return first.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], b"check") == _CHECK
         except InvalidTag:
             return False
 
@@ -199,18 +223,41 @@ def open_vault(settings: Settings, store: Store) -> Vault:
 def open_master_key(settings: Settings, store: Store) -> Vault:
     """The vault by itself, whatever became of the key store. Raises InputError as `open_vault` does."""
     with store.read() as session:
-        first_use = session.get(KeyCheck, 1) is None
-    vault = Vault(_master_key(settings, may_create=first_use))
-    if first_use:
-        with store.begin() as session:
-            insert_ignoring_conflicts(session.connection(), KeyCheck, [{"id": 1, "sealed": vault.seal_check()}])
-    with store.read() as session:
         check = session.get(KeyCheck, 1)
-    if check is None or not vault.opens_check(check.sealed):
+    if check is None:
+        first = Vault(read_master_key(settings, may_create=True)).seal_check()
+        with store.begin() as session:
+            insert_ignoring_conflicts(session.connection(), KeyCheck, [{"id": 1, "sealed": first}])
+        with store.read() as session:
+            check = session.get(KeyCheck, 1)
+    assert check is not None
+    sealed_root = _sealed_root(store) or check.sealed_root
+    vault = _vault_of(settings, sealed_root)
+    if vault is None or not vault.opens_check(check.sealed):
         raise InputError(
-            f"the master key from {_source(settings)} is not the one this database was made with, and its text cannot "
+            f"the master key from {source_of(settings)} is not the one this database was made with, and its text cannot "
             "be read without that one; put the right key back"
         )
+    if sealed_root != check.sealed_root:  # a copy, for when the key store is lost
+        with store.begin() as session:
+            session.execute(update(KeyCheck).values(sealed_root=sealed_root))
+    return vault
+
+
+def _sealed_root(store: Store) -> bytes | None:
+    try:
+        return store.keys.sealed_root()
+    except DBAPIError:  # `bind_key_store` says what is wrong with it
+        return None
+
+
+def _vault_of(settings: Settings, sealed_root: bytes | None) -> Vault | None:
+    """The vault of the master key; of the next one, if a change of keys was interrupted before its file was in place."""
+    vault = Vault.with_sealed_root(read_master_key(settings), sealed_root)
+    if vault is None and (waiting := next_key(settings)) is not None:
+        vault = Vault.with_sealed_root(waiting, sealed_root)
+        if vault is not None:
+            use_next_key(settings)
     return vault
 
 
@@ -262,65 +309,9 @@ class PersonKeys:
         return None if inner is None else text_key(outer, inner)
 
 
-def _master_key(settings: Settings, may_create: bool) -> bytes:
-    if settings.master_key is not None:
-        return _parse_key(settings.master_key)
-    path = settings.key_file
-    if not path.exists():
-        if not may_create:
-            raise InputError(
-                f"this database was made with a master key that is not here: put it back at {path}, "
-                "or into PERENNIAL_MASTER_KEY"
-            )
-        _create_key_file(path)
-    check_private(path)
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise InputError(f"the master key file {path} has {len(key)} bytes and must have {KEY_BYTES}; restore it")
-    return key
-
-
-def _create_key_file(path: Path) -> None:
-    """Writes a new key under another name and links it into place: of several processes one wins, none reads half."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"master.{os.getpid()}.{token_bytes(4).hex()}.tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
-
-
-def _parse_key(text: str) -> bytes:
-    text = text.strip()
-    if len(text) == 2 * KEY_BYTES:
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            pass
-    try:
-        key = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise InputError(
-            "PERENNIAL_MASTER_KEY must be 32 bytes in hex (64 digits) or base64; make one: openssl rand -hex 32"
-        )
-    return key
-
-
-def _source(settings: Settings) -> str:
-    return "PERENNIAL_MASTER_KEY" if settings.master_key is not None else str(settings.key_file)
+def _derive(key: bytes, purpose: str) -> bytes:
+    info = f"perennial/{purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
 
 
 def _keyed_hash(key: bytes, parts: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The audit is only added to, which the database sees to; API keys may end at a time.
+"""The audit is only added to, which the database sees to; API keys may end at a time; the master key may be changed.
 
 Revision ID: 0016
 Revises: 0017
@@ -29,6 +29,7 @@ _POSTGRESQL = (
 def upgrade() -> None:
     """Rows of before stay as they are, and stay."""
     op.add_column("api_key", sa.Column("expires_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=True))
+    op.add_column("key_check", sa.Column("sealed_root", sa.LargeBinary(), nullable=True))
     if op.get_bind().dialect.name == "sqlite":
         for verb in ("UPDATE", "DELETE"):
             op.execute(_SQLITE.format(verb=verb, sentence=_SENTENCE))
@@ -44,4 +45,5 @@ def downgrade() -> None:
     else:
         op.execute("DROP TRIGGER audit_only_grows ON audit")
         op.execute("DROP FUNCTION audit_only_grows()")
+    op.drop_column("key_check", "sealed_root")
     op.drop_column("api_key", "expires_at")

@@ -1,5 +1,6 @@
 """Commands for whoever runs the service: keys, db."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,9 @@ from rich.table import Table
 
 from service import api_keys, erasure
 from service.backup import back_up, back_up_keys
-from service.cli.home import agrees, console, open_database, open_home, print_table, whoami, whole
+from service.cli.home import agrees, console, only_up, open_database, open_home, print_table, whoami, whole
+from service.rotation import rotate_master_key
+from service.settings import load_settings, make_home
 from service.store.binding import rebind_key_store
 from service.store.tables import now
 from service.vault import open_master_key
@@ -68,6 +71,26 @@ def rotate(
     key = api_keys.rotate_key(open_home().store, name, timedelta(hours=overlap), actor=whoami())
     console.print(key, markup=False)
     console.print(f"Keep it now: it cannot be shown again. The old one works for {overlap:g} hours more.")
+
+
+@_keys.command("rotate-master")
+def rotate_master() -> None:
+    """Change the master key; stop the service first. A key in the environment: send the new one to standard input."""
+    settings = load_settings()
+    make_home(settings.home)
+    with only_up(settings.home):
+        home = open_home()
+        given = None if settings.master_key is None else sys.stdin.readline().strip()
+        done = rotate_master_key(settings, home.store, home.vault, given, whoami())
+        home.store.close()
+    console.print(f"{done.people} people's keys are wrapped under the new master key", soft_wrap=True)
+    if given is not None:
+        console.print(
+            "Put the new key into PERENNIAL_MASTER_KEY of every process before you start the service.", soft_wrap=True
+        )
+    if not done.scrubbed:
+        console.print("Readers kept the key store from emptying its log; it does so by itself later.", soft_wrap=True)
+    console.print("Replace the copy of the keys now: `perennial db backup-keys FOLDER`.", soft_wrap=True)
 
 
 @_db.command()

@@ -1,9 +1,12 @@
 """What most commands need first: settings, an up-to-date database, the vault, a console."""
 
+import fcntl
 import getpass
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 from rich.cells import cell_len
@@ -11,10 +14,11 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Column, Table
 
-from pipelines.errors import Refused
+from pipelines.errors import Busy, Refused
 from service.obstacles import NOTHING, Obstacle
 from service.private_files import make_private
 from service.settings import Settings, load_settings, make_home
+from service.store.locks import locks_refused
 from service.store.session import Store, migrate, open_store
 from service.vault import Vault, open_vault
 
@@ -49,6 +53,23 @@ def open_database() -> tuple[Settings, Store]:
         print(told, file=sys.stderr)
     migrate(settings)
     return settings, open_store(settings)
+
+
+@contextmanager
+def only_up(home: Path) -> Iterator[None]:
+    """Hold the home for this `perennial up`, which is enough for a home.
+
+    Raises:
+        Busy: another one holds it.
+    """
+    with (home / "up.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"`perennial up` runs for the home {home} already; stop that one first") from error
+        except OSError as error:
+            raise locks_refused(home, error.strerror or str(error)) from error
+        yield
 
 
 def whoami() -> str:

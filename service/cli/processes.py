@@ -1,13 +1,11 @@
 """Commands that run: up, serve, worker, engine, origin, demo."""
 
-import fcntl
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +14,9 @@ import httpx
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipelines.errors import Busy, InputError, PerennialError
+from pipelines.errors import InputError, PerennialError
 from service.api_keys import check_listen, has_keys
-from service.cli.home import Home, console, open_home, show_obstacles, whoami
+from service.cli.home import Home, console, only_up, open_home, show_obstacles, whoami
 from service.cli.names import settle_names
 from service.cli.parts import Parts, start, stop
 from service.engine.state import engine_view
@@ -27,7 +25,6 @@ from service.models.origin import make_first_champion
 from service.obstacles import find_obstacles
 from service.settings import Settings, load_settings, make_home
 from service.store import models
-from service.store.locks import locks_refused
 from service.web.listen import open_sockets
 
 _LOOK_SECONDS = 0.2
@@ -151,23 +148,6 @@ def demo(
     good = run_demo(recipe, stay=not exit, console=console, home=home, months=months)
     if not good:
         raise typer.Exit(1)
-
-
-@contextmanager
-def only_up(home: Path) -> Iterator[None]:
-    """Hold the home for this `perennial up`, which is enough for a home.
-
-    Raises:
-        Busy: another one holds it.
-    """
-    with (home / "up.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Busy(f"`perennial up` runs for the home {home} already; stop that one first") from error
-        except OSError as error:
-            raise locks_refused(home, error.strerror or str(error)) from error
-        yield
 
 
 def _run_parts(home: Home, until_stdin_closes: bool) -> None:

@@ -1,6 +1,6 @@
 """Every person's wrapped key, in a database that no backup of the data contains, so that forgetting reaches the backups.
 
-<home>/keys/people.db     0600: person_key(person_id, wrapped), identity(name, copied_at)
+<home>/keys/people.db     0600: person_key(person_id, wrapped), identity(name, copied_at), root_key(sealed)
 
 PERENNIAL_KEYS_URL names another one, for several machines on one PostgreSQL. A key is stored before the rows of its person
 are (Store.begin sees to it) and deleted after they are erased: a kill in between leaves a key that opens nothing.
@@ -15,8 +15,22 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
-from sqlalchemy import Column, LargeBinary, MetaData, String, Table, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    Column,
+    LargeBinary,
+    MetaData,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import URL, Connection, Engine
 
 from pipelines.errors import Busy
@@ -34,6 +48,7 @@ _keys = Table(
 _identity = Table(
     "identity", _metadata, Column("name", String, primary_key=True), Column("copied_at", String, nullable=True)
 )
+_root = Table("root_key", _metadata, Column("sealed", LargeBinary, nullable=False))
 
 
 class KeyStore:
@@ -45,6 +60,7 @@ class KeyStore:
         self._file: tuple[int, int] | None = None
         self._opening = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None
+        self._known_root: tuple[bytes | None] | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -103,8 +119,38 @@ class KeyStore:
         self._refuse_other_file()
         marks = "?, ?" if self.is_sqlite else "%s, %s"
         sql = f'INSERT INTO "person_key" (person_id, wrapped) VALUES ({marks}) ON CONFLICT DO NOTHING'
-        with self._writing() as connection, cursor_of(connection) as cursor:
-            cursor.executemany(sql, list(keys.items()))
+        with self._writing() as connection:
+            with cursor_of(connection) as cursor:
+                cursor.executemany(sql, list(keys.items()))
+            # after the rows are in: a change of the master key that came between is seen, and these go back
+            if self._known_root is not None and self._known_root != (_sealed_root(connection),):
+                raise Busy("the master key was changed while this ran; start the service again")
+
+    def sealed_root(self) -> bytes | None:
+        """The first master key, sealed under the present one; None while it is the present one. Remembered by `add`."""
+        sealed = None
+        if self.is_there:
+            with self._reading() as connection:
+                sealed = _sealed_root(connection)
+        self._known_root = (sealed,)
+        return sealed
+
+    def rewrap(self, convert: Callable[[str, bytes], bytes], sealed_root: bytes) -> int:
+        """Replaces every wrapped key by what `convert` makes of it, all in one transaction; how many there were."""
+        count, last = 0, ""
+        with self._writing() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("LOCK TABLE person_key IN EXCLUSIVE MODE"))
+            while rows := [(str(id), bytes(wrapped)) for id, wrapped in connection.execute(_after(last))]:
+                new = [{"person": id, "new": convert(id, wrapped)} for id, wrapped in rows]
+                connection.execute(
+                    update(_keys).where(_keys.c.person_id == bindparam("person")).values(wrapped=bindparam("new")), new
+                )
+                count, last = count + len(rows), rows[-1][0]
+            connection.execute(delete(_root))
+            connection.execute(insert(_root).values(sealed=sealed_root))
+        self._known_root = (sealed_root,)
+        return count
 
     def delete(self, people: Iterable[str]) -> int:
         """Deletes the keys of these people; returns how many there were."""
@@ -229,6 +275,16 @@ class NewKeys:
         self._store.add(self._kept)
         for storing in self._storing:
             storing.result()
+
+
+def _sealed_root(connection: Connection) -> bytes | None:
+    found = connection.execute(select(_root.c.sealed)).scalar()
+    return None if found is None else bytes(found)
+
+
+def _after(last: str) -> Select[Any]:
+    query = select(_keys.c.person_id, _keys.c.wrapped).where(_keys.c.person_id > last)
+    return query.order_by(_keys.c.person_id).limit(_CHUNK)
 
 
 def _identity_of(path: Path) -> tuple[int, int]:

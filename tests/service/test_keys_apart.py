@@ -21,6 +21,7 @@ from pipelines.errors import ArtifactError, Busy, Conflict, InputError
 from service.backup import back_up, back_up_keys
 from service.curation import curate_due
 from service.erasure import find_lost, forget, forget_lost
+from service.master_key import read_master_key
 from service.obstacles import find_obstacles
 from service.settings import Settings
 from service.store import people, tables
@@ -430,8 +431,9 @@ def before(postgresql: str, tmp_path: Path, database: str) -> Settings:
     settings = make_settings(tmp_path, url)
     migrate(settings, "0003")
     store = open_store(settings)
-    vault = open_master_key(settings, store)
+    vault = Vault(read_master_key(settings, may_create=True))
     with store.begin() as session:
+        session.execute(text("INSERT INTO key_check (id, sealed) VALUES (1, :sealed)"), {"sealed": vault.seal_check()})
         insert = (
             "INSERT INTO person (id, app_id, hmac, wrapped_key, created_at) VALUES ('p', 'a', 'h', :key, '2026-01-01')"
         )

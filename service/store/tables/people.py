@@ -9,12 +9,16 @@ from service.store.tables.base import new_id, now
 
 
 class KeyCheck(SQLModel, table=True):
-    """One row, sealed under the master key when the database was first used: a wrong key is noticed at start."""
+    """One row, sealed under the master key when the database was first used: a wrong key is noticed at start.
+
+    `sealed_root` is that first key under the present one, once the master key was changed (service/rotation.py).
+    """
 
     __tablename__ = "key_check"
 
     id: int = Field(default=1, primary_key=True)
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    sealed_root: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
 
 
 class BoundKeyStore(SQLModel, table=True):
