@@ -1,7 +1,7 @@
 """The audit is only added to, which the database sees to; API keys may end at a time; the master key may be changed.
 
 Revision ID: 0016
-Revises: 0017
+Revises: 0020
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import sqlmodel
 from alembic import op
 
 revision = "0016"
-down_revision = "0017"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
