@@ -17,9 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MEASURES = ("ingest", "curation", "privacy", "proxy", "merge", "scorer")
-WITH_OPTIONS = ("storm", "growth")
-ENTRIES = (*MEASURES, *WITH_OPTIONS)
+MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer")
+WITH_OPTIONS = ("storm", "growth", "imports")
+ENTRIES = tuple(dict.fromkeys((*MEASURES, *WITH_OPTIONS)))
 RESULTS = Path("var/bench.json")
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         sys.exit(f"no benchmark is called {unknown[0]!r}; there are {', '.join(ENTRIES)}")
     if options and names[0] not in WITH_OPTIONS:
-        known = " and ".join(WITH_OPTIONS)
+        known = ", ".join(WITH_OPTIONS)
         sys.exit(f"only {known} have options, and {options[0]!r} is one: python -m bench storm {' '.join(options)}")
     console = Console(highlight=False)
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
