@@ -1,8 +1,9 @@
 """Imports: chats of Open WebUI read from a list in one file, against json.load of the whole file; and stored durably.
 
-The naive way loads the file, walks each chat's tree and keeps role, parent and text of each message. Ours checks more, makes
-the records that are stored and keeps nothing. Each runs in a process of its own, on a file and on one ten times as large,
-so that its peak memory shows whether it grows. Rates count processor seconds, because the reader uses one core.
+The naive way loads the file, walks each chat's tree and writes each as the JSON that POST /v1/conversations takes. Ours cuts
+and reads the same, checks it, and makes the records that are stored. Each runs in a process of its own, on a file and on
+one ten times as large, so that its peak memory shows whether it grows. Rates of reading count processor seconds, because it
+uses one core; those of storing are by the clock.
 
     python -m bench imports --megabytes 2000
 """
@@ -19,26 +20,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from service.ingest.importers.items import Options
+from service.ingest.importers.post import direct_post
+from service.ingest.importers.reading import Mark, find_work, read_work
+from service.ingest.importers.ready import Terms, make_ready
+from service.ingest.importers.run import import_work
+from service.ingest.importers.table import FORMATS
+from service.ingest.wire import ConversationIn
+from service.settings import load_settings, make_home
+from service.store.session import migrate, open_store
+from service.store.tables import now
+from service.vault import open_vault
+
 MEGABYTES, TIMES, STORED = 12, 10, 15_000
-_WORDS = [
-    "the",
-    "of",
-    "service",
-    "asks",
-    "please",
-    "model",
-    "answer",
-    "reset",
-    "password",
-    "order",
-    "refund",
-    "return",
-    "policy",
-    "number",
-    "thank",
-    "you",
-    "sorry",
-]
+_TEXT = "the of service asks please model answer reset password order refund return policy number thank you sorry"
 
 
 def run(options: Sequence[str] = ()) -> dict[str, Any]:
@@ -71,13 +66,6 @@ def _child(name: str, file: Path, folder: str) -> dict[str, Any]:
 
 
 def _read(file: Path) -> int:
-    from service.ingest.importers.items import Options
-    from service.ingest.importers.reading import Mark, find_work, read_work
-    from service.ingest.importers.ready import Terms, make_ready
-    from service.ingest.importers.table import FORMATS
-    from service.ingest.wire import ConversationIn
-    from service.store.tables import now
-
     work = find_work(file, FORMATS, file.parent)
     count = 0
     for _, _, thing in read_work(work, Options("default"), file.parent, Mark(0, 0)):
@@ -90,24 +78,22 @@ def _read(file: Path) -> int:
 def _load(file: Path) -> int:
     with file.open(encoding="utf-8") as opened:
         chats = json.load(opened)
-    kept = [
-        [(one["role"], one["parentId"], one["content"]) for one in chat["chat"]["history"]["messages"].values()]
-        for chat in chats
+    return len([_as_row(chat) for chat in chats])
+
+
+def _as_row(chat: dict[str, Any]) -> str:
+    """A chat in our shape, with its thumbs."""
+    given = chat["chat"]["history"]["messages"].values()
+    kept = ("id", "role", "content")
+    messages = [
+        {key: one[key] for key in kept} | {"parent": one["parentId"], "time": one["timestamp"]} for one in given
     ]
-    return len(kept)
+    noted = [(one["id"], one["annotation"]) for one in given if "annotation" in one]
+    votes = [{"message": id, "value": one["rating"], "reason": one["reason"]} for id, one in noted]
+    return json.dumps({"id": chat["id"], "user": chat["user_id"], "messages": messages, "votes": votes})
 
 
 def _store(file: Path) -> tuple[int, float]:
-    from service.ingest.importers.items import Options
-    from service.ingest.importers.post import direct_post
-    from service.ingest.importers.reading import find_work
-    from service.ingest.importers.ready import Terms
-    from service.ingest.importers.run import import_work
-    from service.ingest.importers.table import FORMATS
-    from service.settings import load_settings, make_home
-    from service.store.session import migrate, open_store
-    from service.vault import open_vault
-
     settings = load_settings()
     make_home(settings.home)
     migrate(settings)
@@ -150,11 +136,12 @@ def _write(file: Path, size_bytes: int, count: int = 0) -> Path:
 
 def _chat(rng: random.Random, id: str) -> dict[str, Any]:
     messages: dict[str, Any] = {}
+    words = _TEXT.split()
     for number in range(4):
-        role, words = ("user", 15) if number % 2 == 0 else ("assistant", 50)
+        role, length = ("user", 15) if number % 2 == 0 else ("assistant", 50)
         above = f"m{number - 1}" if number else None
         below = [f"m{number + 1}"] if number < 3 else []
-        text = " ".join(rng.choice(_WORDS) for _ in range(words))
+        text = " ".join(rng.choice(words) for _ in range(length))
         messages[f"m{number}"] = {"id": f"m{number}", "parentId": above, "childrenIds": below, "role": role}
         messages[f"m{number}"] |= {"content": text, "timestamp": 1795000000 + number, "models": ["qwen3:8b"]}
     messages["m3"]["annotation"] = {"rating": 1, "reason": "attention_to_detail"}

@@ -35,7 +35,7 @@ from service.ingest.importers.items import (
 from service.ingest.importers.pieces import Notes, notes_of, tag
 from service.ingest.importers.thumbs import Thumb
 from service.ingest.importers.turns import Call, Drop, Result, Say, Step, Think, answer_messages
-from service.ingest.wire import ConversationIn, FeedbackSource, MessageIn, PartIn, VoteIn
+from service.ingest.wire import ConversationIn, FeedbackSource, MessageIn, PartIn, State, VoteIn
 
 _DETAILS = re.compile(r'<details type="(\w+)"([^>]*)>\n?(.*?)</details>\n?', re.DOTALL)
 _ATTRIBUTE = re.compile(r'([\w-]+)="(.*?)"', re.DOTALL)
@@ -181,7 +181,12 @@ def _own_messages(chat: str, name: str, message: OpenWebUIMessage, notes: Notes)
     if message.role != "assistant":
         text, parts = _content(message, notes)
         return [MessageIn(message.role, text, id=id, parts=parts, time=time)]  # type: ignore[arg-type]
-    state = "error" if message.error else "unfinished" if message.done is False else "complete"
+    state: State = "error" if message.error else "unfinished" if message.done is False else "complete"
+    content = message.content
+    if isinstance(content, str) and not message.output and not message.files and "<details" not in content:
+        return [
+            MessageIn("assistant", content, id=id, model=message.model, time=time, state=state)
+        ]  # as nearly all are
     steps = [*_steps(message, notes), *map(Drop, _content(message, notes)[1])]
     return list(answer_messages(id, None, steps, model=message.model, time=time, state=state)[0])
 

@@ -6,6 +6,7 @@ same file again changes nothing.
 
 import json
 import os
+import shutil
 import time
 from collections import deque
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from service.store.tables import now
 BATCH_THINGS, BATCH_BYTES = 500, 4 << 20
 BATCHES_IN_FLIGHT = 3
 RETRY_SECONDS = 60.0
-_HEAD_BYTES = 1 << 16
+_HEAD_BYTES, _FULL_BYTES = 1 << 16, 1 << 20
 _START = Mark(0, 0)
 Answer = TypeVar("Answer")
 
@@ -116,9 +117,19 @@ def import_work(
     note = folder / f"{identity}.json"
     position = _read_position(note)
     file = RejectFile(rejects or folder / f"{identity[:8]}.rejects.ndjson", position.reject_bytes)
-    _Import(work, post, options, terms, position, note, file, progress).run(folder)
+    try:
+        _Import(work, post, options, terms, position, note, file, progress).run(folder)
+    except Busy as error:
+        raise Busy(f"{_why_busy(error, home)}; run the same command again, and it goes on where it stopped") from None
     note.unlink(missing_ok=True)
     return position.counts, file.path
+
+
+def _why_busy(error: Busy, home: Path) -> str:
+    """What to do about it; a full disk is not what the database calls it."""
+    if shutil.disk_usage(home).free < _FULL_BYTES:
+        return f"the disk of {home} is full: make room on it"
+    return str(error)
 
 
 def scratch_folder(home: Path) -> Path:
