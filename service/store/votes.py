@@ -104,14 +104,14 @@ def record_satisfaction(session: Session, values: Mapping[str, int]) -> None:
 
 
 def count_votes(session: Session, app: str, conversation_id: str) -> Counter[tuple[str, int]]:
-    """How many votes of each value stand on each message of a conversation, by the message's keyed id.
+    """How many votes of each value, given by people, stand on each message of a conversation, by the message's keyed id.
 
     A vote that came before its message may turn out to be on a user's; it counts for nothing.
     """
     hashes = select(Message.client_hmac).where(Message.conversation_id == conversation_id, Message.role == "assistant")
     query = (
         select(Vote.message_hmac, Vote.value, func.count())
-        .where(Vote.app_id == app, col(Vote.message_hmac).in_(hashes))
+        .where(Vote.app_id == app, col(Vote.message_hmac).in_(hashes), Vote.source == "person")
         .group_by(col(Vote.message_hmac), col(Vote.value))
     )
     return Counter({(message, value): count for message, value, count in session.exec(query).all()})
