@@ -42,6 +42,7 @@ class Settings:
     allow_degraded_names: bool = False
     public_names: Path | None = None
     public_names_people: int = 20
+    recognizers: Path | None = None
     retention_days: int = 30
     erasure_keep_days: int = 7
     max_body_bytes: int = 32 << 20
@@ -265,6 +266,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_ALLOW_DEGRADED_NAMES": ("allow_degraded_names", _boolean),
     "PERENNIAL_PUBLIC_NAMES": ("public_names", lambda text: Path(_absolute(text))),
     "PERENNIAL_PUBLIC_NAMES_PEOPLE": ("public_names_people", _between(int, 2, 1e9)),
+    "PERENNIAL_RECOGNIZERS": ("recognizers", lambda text: Path(_absolute(text))),
     "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),
     "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _days),
     "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _count),

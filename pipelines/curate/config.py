@@ -10,6 +10,36 @@ from pipelines.records import Record
 OVER_BUDGET = "over_budget"  # why a conversation is quarantined that took more processor time than it may
 
 
+_Entity = Annotated[str, Field(pattern=r"^[A-Z][A-Z_]{2,20}$")]
+_Text = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Recognizer(Record):
+    """A pattern of one's own; `words` must stand near what it finds, if there are any."""
+
+    name: _Text
+    entity: _Entity
+    pattern: _Text
+    words: tuple[_Text, ...] = ()
+    ignore_case: bool = False
+    finds: tuple[str, ...] = ()
+    misses: tuple[str, ...] = ()
+
+
+class Denied(Record):
+    """Values that are replaced wherever they stand as whole words, in any case."""
+
+    entity: _Entity
+    values: Annotated[tuple[_Text, ...], Field(max_length=10_000)]
+
+
+class CustomRules(Record):
+    """What a file of one's own says."""
+
+    recognizers: tuple[Recognizer, ...] = ()
+    deny: tuple[Denied, ...] = ()
+
+
 class CurationConfig(Record):
     """How conversations are checked and anonymized.
 
@@ -19,6 +49,7 @@ class CurationConfig(Record):
     `allow_degraded_names` must say that this is accepted. `ner_labels` says what labels mean that do not say so
     themselves: a label to an entity of pipelines.curate.entities, or to `-`.
 
+    `custom` are recognizers of one's own (pipelines.curate.custom).
     `public_names` stay as they are, beside the places and months that ship (wordlists/public_names.txt).
 
     Characters are counted per message and per conversation; `timeout_seconds` bounds one search over one text,
@@ -29,6 +60,7 @@ class CurationConfig(Record):
     ner_labels: Mapping[str, str] = {}
     allow_degraded_names: bool = False
     public_names: tuple[str, ...] = ()
+    custom: CustomRules = CustomRules()
     max_characters: Annotated[int, Field(ge=1, le=1_000_000)] = 32_000
     max_conversation_characters: Annotated[int, Field(ge=1)] = 256_000
     max_messages: Annotated[int, Field(ge=1)] = 1_000

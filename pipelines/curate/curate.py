@@ -8,6 +8,7 @@ regeneration, which is curated as one more message of the whole conversation. `k
 """
 
 import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from pipelines.chat import escape_markers
 from pipelines.curate import cluster, form, language, quality, strings
 from pipelines.curate.altered import names_of_speakers, replaced_answers
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
+from pipelines.curate.custom import open_custom
 from pipelines.curate.detect import Detector, Span, merge
 from pipelines.curate.kinds import without_things
 from pipelines.curate.names import NameRules
@@ -58,7 +60,8 @@ class Curator:
                 "allow_degraded_names to accept rules and a gazetteer, which miss a third of English and half of Korean names in chat"
             )
         self._config = config
-        self._models: list[Finder] = load_finders(config.ner_model, config.ner_labels) if config.ner_model else []
+        models = load_finders(config.ner_model, config.ner_labels) if config.ner_model else []
+        self._finders: list[tuple[str, Finder]] = [*models, *open_custom(config.custom, config.timeout_seconds)]
         self._detector = Detector(config)
         self._rules = NameRules(config.timeout_seconds)
         self._public = PublicNames(config.public_names)
@@ -93,6 +96,45 @@ class Curator:
         if broken:
             return broken
         work.conversation = conversation = take_apart(work.conversation)
+        if crowded := self._search(work, key):
+            return crowded
+        work.steps += [
+            _findings(message, work.found_in(message.id))
+            for message in conversation.messages
+            if work.found_in(message.id)
+        ]
+        work.replaced = replaced_answers(conversation.messages, work.texts, work.found)
+        self._replace(work, secret)
+        left = self._left_over(work)
+        if left:
+            return Rejected(id=conversation.id, rule="personal_data_left", detail=", ".join(left))
+        return _quality_problem(work) or _clean(work, key)
+
+    def examine(self, text: str, secret: bytes) -> list[tuple[Span, str, str]]:
+        """What would be replaced in a text by itself, in offsets of it once tidied: with who found it, and the surrogate.
+
+        Raises:
+            DetectionTimedOut: it cannot be checked in time.
+        """
+        message = Message(id="1", role="user", content=text)
+        work = Work(Conversation(id="1", messages=(message,)), {}, math.inf)
+        self._search(work, b"")
+        plain, spans = work.texts["1"], work.found["1"]
+        surrogates = Surrogates(secret, normalise(plain).text)
+        words = replace(plain, spans, surrogates)[1]
+        sources = dict(self._sources(plain))
+        return [(span, _source(span, sources), word) for span, word in zip(spans, words, strict=True)]
+
+    def _sources(self, text: str) -> Iterator[tuple[str, Sequence[Span]]]:
+        yield "shape", self._detector.find(text)
+        source = normalise(text)
+        yield "name rules", [_span(text, *source.span(*one), "PERSON") for one in self._rules.find(source.text)]
+        for name, find in self._finders:
+            yield name, [_span(text, *one) for one in find([text])[0]]
+
+    def _search(self, work: Work, key: bytes) -> Rejected | None:
+        """Notes what is to be replaced in all texts of a conversation; the rejection where that is too much."""
+        conversation = work.conversation
         for message in conversation.messages:
             work.take(message.id, strings.texts_of(message))
         work.take(TOOLS, strings.texts_of_tools(conversation.tools))
@@ -106,24 +148,12 @@ class Curator:
             return crowded
         work.found = behind_labels(work.kinds, with_repeats(work.texts, found))
         self._spare(work, key)
-        work.steps += [
-            _findings(message, work.found_in(message.id))
-            for message in conversation.messages
-            if work.found_in(message.id)
-        ]
-        if crowded := _too_much(conversation, work.found):
-            return crowded
-        work.replaced = replaced_answers(conversation.messages, work.texts, work.found)
-        self._replace(work, secret)
-        left = self._left_over(work)
-        if left:
-            return Rejected(id=conversation.id, rule="personal_data_left", detail=", ".join(left))
-        return _quality_problem(work) or _clean(work, key)
+        return _too_much(conversation, work.found)
 
     def _named(self, work: Work) -> dict[str, list[Span]]:
-        """What the configured models find, in the order of their setting; several texts at a time."""
+        """What the configured models and the recognizers of one's own find; several texts at a time."""
         named: dict[str, list[Span]] = {name: [] for name in work.texts}
-        for find in self._models:
+        for _, find in self._finders:
             for start in range(0, len(work.texts), _MODEL_BATCH):
                 group = [name for name, _ in itertools.islice(work.each_text(), start, start + _MODEL_BATCH)]
                 for name, spans in zip(group, find([work.texts[name] for name in group]), strict=True):
@@ -167,6 +197,14 @@ class Curator:
 
 def _span(text: str, start: int, end: int, entity: str) -> Span:
     return Span(start, end, entity, normalise(text[start:end]).text)
+
+
+def _source(span: Span, sources: Mapping[str, Sequence[Span]]) -> str:
+    """All who found something of this span; `repeated` for what stands there again."""
+    names = [
+        name for name, spans in sources.items() if any(one.start < span.end and span.start < one.end for one in spans)
+    ]
+    return ", ".join(names) or "repeated"
 
 
 def _too_much(conversation: Conversation, found: Mapping[str, Sequence[Span]]) -> Rejected | None:

@@ -32,15 +32,15 @@ _UNSPACED = regex.compile(r"[\p{Hangul}\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p
 _BETWEEN_PARTS = regex.compile(r"(?:\s|\s?\p{Lu}\.\s)?")
 
 
-def load_finders(setting: str, mapping: Mapping[str, str] | None = None) -> list[Finder]:
-    """One finder for each model in the comma-separated setting; `mapping` says what labels mean that do not say so.
+def load_finders(setting: str, mapping: Mapping[str, str] | None = None) -> list[tuple[str, Finder]]:
+    """Name and finder of each model in the comma-separated setting; `mapping` says what labels mean that do not say so.
 
     Raises:
         InputError: a name that is neither an installed spaCy package nor a folder with a known kind of model.
         MissingDependency: the library that a model needs is not installed.
         ModelError: a model that cannot be loaded, or none of whose labels means a person; the sentence lists them.
     """
-    return [load(name, mapping or {}) for name, load in _loaders(setting)]
+    return [(Path(name).name, load(name, mapping or {})) for name, load in _loaders(setting)]
 
 
 def check_models(setting: str) -> None:

@@ -90,7 +90,7 @@ class Surrogates:
             return self._person(value)
         make = _MAKERS.get(entity)
         if make is None:
-            return "[ID]"
+            return f"[{entity}]"
         plain = self._settle(entity, canonical(entity, value), value, lambda rng: make(value, rng))
         return _in_shape_of(value, plain) if entity == "PHONE_NUMBER" else plain
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from pipelines.curate.config import CurationConfig
+from pipelines.curate.config import CurationConfig, CustomRules
 from pipelines.errors import InputError
 from service.settings import Settings
 from service.store import names
@@ -19,8 +19,17 @@ def configuration(settings: Settings, budget_seconds: float | None = None) -> Cu
         ner_labels=settings.ner_labels,
         allow_degraded_names=settings.allow_degraded_names,
         public_names=read_public_names(settings.public_names),
+        custom=_custom(settings.recognizers),
     )
     return config if budget_seconds is None else config.model_copy(update={"budget_seconds": budget_seconds})
+
+
+def _custom(path: Path | None) -> CustomRules:
+    if path is None:
+        return CustomRules()
+    from pipelines.curate.custom import load_custom  # brings Presidio, which only whoever has such a file waits for
+
+    return load_custom(path)
 
 
 class CountedNames:

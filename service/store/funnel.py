@@ -3,9 +3,10 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -28,7 +29,10 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Counts of conversations. `used` and `held_out` are those of the newest round that took a snapshot."""
+    """Counts of conversations. `used` and `held_out` are those of the newest round that took a snapshot.
+
+    `samples` are of the answers that anonymization changed, where whoever counts asks for them.
+    """
 
     received: int
     waiting: int
@@ -43,6 +47,7 @@ class Funnel:
     last_curated: datetime | None
     altered: Altered
     left_out: tuple[LeftOut, ...]
+    samples: tuple[Any, ...] = ()
 
 
 class FunnelWatch:
@@ -52,8 +57,8 @@ class FunnelWatch:
     conversations cost a twentieth of one core however many people watch.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, sample: Callable[[Session], Sequence[Any]] = lambda session: ()) -> None:
+        self._store, self._sample = store, sample
         self._lock = threading.Lock()
         self._seen: Funnel | None = None
         self._due = 0.0
@@ -64,7 +69,9 @@ class FunnelWatch:
             if self._seen is None or time.monotonic() >= self._due:
                 started = time.monotonic()
                 with self._store.read() as session:
-                    self._seen = funnel(session)
+                    seen = funnel(session)
+                    samples = tuple(self._sample(session)) if seen.altered.changed else ()
+                    self._seen = replace(seen, samples=samples)
                 took = time.monotonic() - started
                 self._due = time.monotonic() + max(1.0, 20 * took)
             return self._seen

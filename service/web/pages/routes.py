@@ -4,6 +4,7 @@ Reading needs the scope `read`, promoting `models`. While no API key exists this
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from pipelines.errors import Conflict, NotFound, PerennialError
 from service.api_keys import Forbidden
+from service.curation.changes import sample_changes
 from service.models import promotion
 from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
@@ -179,7 +181,7 @@ def _funnel(request: Request, store: Store) -> FunnelWatch:
     """The process's one watch over the funnel."""
     state = request.app.state
     if not hasattr(state, "funnel"):
-        state.funnel = FunnelWatch(store)
+        state.funnel = FunnelWatch(store, partial(sample_changes, vault=state.vault))
     found: FunnelWatch = state.funnel
     return found
 

@@ -64,6 +64,8 @@ def overview_view(
         "rounds_sentence": _rounds_sentence(rounds),
         "funnel": {"received": counts.received, "waiting": counts.waiting, "steps": _steps(counts)},
         "last_curated": counts.last_curated,
+        "altered": counts.altered,
+        "changes": counts.samples,
         "worker": _worker_sentence(last_beat(session), database_time(session)),
         "left_out": [(row, CONVERSATION_REASONS.get(row.reason) or in_words(row.reason)) for row in counts.left_out],
         "latest": latest,

@@ -72,7 +72,7 @@ def test_a_spacy_model_finds_names_that_rules_cannot_know(spacy_model: Path, cha
 
 
 def test_a_hugging_face_model_gives_spans_of_persons(tmp_path: Path) -> None:
-    [find] = load_finders(str(hugging_face_model(tmp_path / "hf", {0: "O", 1: "B-PER"})))
+    [(_, find)] = load_finders(str(hugging_face_model(tmp_path / "hf", {0: "O", 1: "B-PER"})))
     long = "x " * 600 + "so zyxxor left"
     assert words_of(find, long, "", "none here", "zyxxor") == [["zyxxor"], [], [], ["zyxxor"]]
 
@@ -88,7 +88,7 @@ def test_labels_are_known_by_their_meaning(label: str) -> None:
 
 def test_a_mapping_says_what_labels_mean(tmp_path: Path) -> None:
     folder = str(hugging_face_model(tmp_path / "hf", {0: "O", 1: "B-WHO"}))
-    [find] = load_finders(folder, parse_mapping("who=PERSON"))
+    [(_, find)] = load_finders(folder, parse_mapping("who=PERSON"))
     assert words_of(find, "so zyxxor left") == [["zyxxor"]]
     with pytest.raises(ModelError, match=r"none of the labels .*: O, WHO; .*PERENNIAL_NER_LABELS"):
         load_finders(folder)
