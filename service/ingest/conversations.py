@@ -195,8 +195,7 @@ class _Wave:
             self.satisfactions[conversation_id] = work.given.satisfaction
 
     def _write(self) -> None:
-        conversations.add_conversations(self.session, self.conversations)
-        conversations.add_messages(self.session, self.messages)
+        conversations.add_conversations(self.session, self.conversations, self.messages)
         conversations.set_consent(self.session, self.consents)
         if self.votes:
             Votes(self.session, self.vault, self.votes).record()

@@ -1,8 +1,8 @@
 """Inserts of many rows at once in the fastest way that each database has."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -34,6 +34,16 @@ def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], row
             cursor.execute(_postgresql_insert(table, columns), tuple(by_column))
 
 
+def insert_together(
+    connection: Connection, inserts: Iterable[tuple[type[SQLModel], Sequence[Mapping[str, Any]]]]
+) -> None:
+    """Inserts like `insert_ignoring_conflicts` into several tables, in this order; PostgreSQL is waited for once."""
+    together = nullcontext() if connection.dialect.name == "sqlite" else _driver_of(connection).pipeline()
+    with _as_sqlalchemy(connection), together:
+        for table, rows in inserts:
+            insert_ignoring_conflicts(connection, table, rows)
+
+
 def fetch_where_in(connection: Connection, sql: str, values: Sequence[str], *before: Any) -> list[tuple[Any, ...]]:
     """Rows of a query in which `{in_values}` stands for "is one of `values`" and `{mark}` for each value `before` it.
 
@@ -58,16 +68,27 @@ def cursor_of(connection: Connection) -> Iterator[Any]:
 
     A group commit runs a dozen statements whose text never changes: SQLAlchemy's part would be most of their cost.
     """
-    driver: Any = connection.dialect.dbapi
     cursor = connection.connection.cursor()
     try:
-        yield cursor
+        with _as_sqlalchemy(connection):
+            yield cursor
+    finally:
+        cursor.close()
+
+
+@contextmanager
+def _as_sqlalchemy(connection: Connection) -> Iterator[None]:
+    driver: Any = connection.dialect.dbapi
+    try:
+        yield
     except driver.Error as error:
         raise DBAPIError.instance(
             "", None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
-    finally:
-        cursor.close()
+
+
+def _driver_of(connection: Connection) -> Any:
+    return connection.connection.driver_connection
 
 
 def table_of(model: type[SQLModel]) -> Table:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 
-from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.bulk import fetch_where_in, insert_ignoring_conflicts, insert_together
 from service.store.tables import Conversation, Correction, Message, Quarantine, Rejection, Satisfaction, SnapshotItem
 
 
@@ -78,9 +78,11 @@ def taken_hashes(session: Session, hashes: Sequence[str]) -> set[str]:
     return {row[0] for row in fetch_where_in(session.connection(), sql, hashes)}
 
 
-def add_conversations(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Stores conversations; those that exist are left as they are."""
-    insert_ignoring_conflicts(session.connection(), Conversation, rows)
+def add_conversations(
+    session: Session, rows: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]]
+) -> None:
+    """Stores conversations and messages, parents before children; those that exist are left as they are."""
+    insert_together(session.connection(), ((Conversation, rows), (Message, messages)))
 
 
 def add_messages(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:

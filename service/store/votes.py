@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 
-from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.bulk import fetch_where_in, insert_ignoring_conflicts, insert_together
 from service.store.tables import Message, Satisfaction, Vote, VoteEvent, new_id, now
 
 
@@ -38,12 +38,11 @@ def record_votes(session: Session, changed: Mapping[VoteKey, StandingVote], know
     """Makes these votes stand, each of which leaves an event; `known` are those that have a row."""
     at = now()
     added = [{**_columns(key), **_row(vote), "updated_at": at} for key, vote in changed.items() if key not in known]
-    insert_ignoring_conflicts(session.connection(), Vote, added)
     for key, vote in changed.items():
         if key in known:
             session.execute(update(Vote).filter_by(id=vote.id).values(**_row(vote), updated_at=at))
     events = [{"id": new_id(), **_columns(key), "value": vote.value, "at": at} for key, vote in changed.items()]
-    insert_ignoring_conflicts(session.connection(), VoteEvent, events)
+    insert_together(session.connection(), ((Vote, added), (VoteEvent, events)))
 
 
 def standing_votes(session: Session, keys: Sequence[VoteKey]) -> dict[VoteKey, StandingVote]:
