@@ -9,7 +9,6 @@ REASONS: Mapping[str, str] = {
     "cut_off": "the file ends in the middle of this entry, or does not unpack: copy it again",
     "cycle": "its messages follow one another in a circle",
     "draw": "a rating that is neither up nor down",
-    "duplicate_vote": "the same person's vote on the same message stands here twice, and counts once",
     "file_dropped": "files are not kept, only that they were there",
     "hidden": "hidden parts that no person saw are left out",
     "image_dropped": "pictures are not kept, only that they were there",
