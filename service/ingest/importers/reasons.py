@@ -20,7 +20,7 @@ REASONS: Mapping[str, str] = {
     "no_messages": "there are no messages in it",
     "no_span": "the trace comes without its spans, and what it shows of them is cut",
     "no_user": "it names nobody: import it with --user each (one person a conversation) or --user -",
-    "not_a_chat": "it is no call of a model with a question and an answer",
+    "not_a_chat": "it is no chat, nor a call of a model with a question and its answer",
     "not_a_text": "an expectation that is no text to answer with",
     "not_a_thumb": "a score that is no thumb: name those that are with --score, and their values with --up and --down",
     "not_json": "it is not valid JSON",

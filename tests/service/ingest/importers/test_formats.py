@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sqlite3
 from collections.abc import Iterator
 from copy import deepcopy
@@ -63,6 +64,12 @@ def test_a_file_is_known_by_looking_and_no_other_format_claims_it(sample: Sample
 
 
 _NOTHING = find_format("ollama")
+
+
+def test_the_document_has_a_row_for_every_format() -> None:
+    text = (Path(__file__).resolve().parents[4] / "docs" / "importing.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {one.name for one in FORMATS} <= {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
 
 
 @pytest.mark.parametrize(
