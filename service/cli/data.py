@@ -1,10 +1,11 @@
 """Commands about data: curate, forget."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from pipelines.errors import NotFound
+from pipelines.errors import InputError, NotFound
 from service import curation, erasure
 from service.cli.home import Home, agrees, console, open_home, whoami
 from service.cli.user_ids import FROM_INPUT, read_user
@@ -30,11 +31,20 @@ def curate(
         str | None, typer.Option(help="a conversation's id: show what curation did, without its text")
     ] = None,
     app: App = DEFAULT_APP,
+    again: Annotated[bool, typer.Option("--again", help="curate again what is still there as it came in")] = False,
+    since: Annotated[
+        datetime | None, typer.Option(help="with --again: only what was curated since then, in UTC")
+    ] = None,
 ) -> None:
     """Curate everything that waits, or explain what curation did with one conversation."""
+    if since is not None and not again:
+        raise InputError("--since says what is curated again: add --again")
     home = open_home()
     if explain is not None:
         _explain(home, explain, app)
+        return
+    if again:
+        _again(home, since)
         return
     with home.store.read() as session:
         waiting = backlog(session).waiting
@@ -44,6 +54,20 @@ def curate(
             totals = {name: totals.get(name, 0) + counts.get(name, 0) for name in totals | counts}
             shown.update("curate", min(waiting, sum(totals.values())), waiting)
     console.print(", ".join(f"{count} {name}" for name, count in sorted(totals.items())) or "nothing waits")
+
+
+def _again(home: Home, since: datetime | None) -> None:
+    at = None if since is None else since.replace(tzinfo=since.tzinfo or UTC)
+    with curation.open_curator(home.settings, store=home.store) as curator, open_progress(console) as shown:
+        totals = curation.curate_again(
+            home.store,
+            home.vault,
+            curator,
+            home.settings.home,
+            at,
+            lambda done, total: shown.update("curate again", done, total),
+        )
+    console.print(", ".join(f"{count} {name}" for name, count in sorted(totals.items())) or "nothing to curate again")
 
 
 def forget(

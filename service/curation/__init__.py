@@ -8,6 +8,7 @@ What is costly waits behind everything else, in a lane of its own (budget.py, cu
 never holds up anybody's curation.
 """
 
+from service.curation.again import curate_again
 from service.curation.budget import Spending
 from service.curation.curate import Curator, Lane, curate_due, delete_raw, open_curator
 from service.curation.explain import Explanation, explain
@@ -18,6 +19,7 @@ __all__ = [
     "Explanation",
     "Lane",
     "Spending",
+    "curate_again",
     "curate_due",
     "delete_raw",
     "explain",

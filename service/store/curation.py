@@ -1,5 +1,6 @@
 """Queries of curation: what is due, what it made of a conversation, and what is deleted after retention."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -10,7 +11,7 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from service.store.bulk import insert_ignoring_conflicts
-from service.store.tables import CleanMessage, Conversation, Message, Quarantine, Rejection, SnapshotItem
+from service.store.tables import CleanMessage, Conversation, Message, Quarantine, Rejection, Round, SnapshotItem
 
 KEY_GONE = "key_gone"  # why a conversation is quarantined whose person has no key, though nobody forgot them
 
@@ -177,3 +178,55 @@ def _lease(session: Session, ids: Sequence[str], until: float) -> list[str]:
     if ids:
         session.execute(update(Conversation).where(col(Conversation.id).in_(ids)).values(curation_lease_until=until))
     return list(ids)
+
+
+def wait_again(session: Session, since: datetime, before: datetime, limit: int) -> list[str]:
+    """Makes so many conversations curated between these times, with their raw text, wait as one revision more; their ids."""
+    query = _again(since, before).order_by(col(Conversation.curated_at), col(Conversation.id))
+    ids = list(session.exec(query.limit(limit).with_for_update(skip_locked=True)).all())
+    values = {"state": "received", "revision": Conversation.revision + 1, "curation_lease_until": None}
+    session.execute(update(Conversation).where(col(Conversation.id).in_(ids)).values(**values))
+    return ids
+
+
+def count_again(session: Session, since: datetime, before: datetime) -> int:
+    """How many conversations `wait_again` would make wait in the end."""
+    return session.exec(select(func.count()).select_from(_again(since, before).subquery())).one()
+
+
+def still_waits(session: Session, ids: Sequence[str]) -> bool:
+    """Whether one of these conversations waits for curation."""
+    query = select(Conversation.id).where(col(Conversation.id).in_(ids), Conversation.state == "received")
+    return session.exec(query.limit(1)).first() is not None
+
+
+def count_states(session: Session, ids: Sequence[str]) -> Counter[str]:
+    """How many of these conversations are in which state."""
+    query = select(Conversation.state, func.count()).where(col(Conversation.id).in_(ids))
+    return Counter({state: count for state, count in session.exec(query.group_by(Conversation.state)).all()})
+
+
+def curated_since(at: datetime) -> SelectOfScalar[str]:
+    """The query of the conversations curated since then."""
+    return select(Conversation.id).where(col(Conversation.curated_at) >= at)
+
+
+def drop_older_texts(session: Session, ids: Sequence[str] | SelectOfScalar[str]) -> None:
+    """Deletes the clean texts of earlier revisions of these conversations, unless a round runs that may read them."""
+    if session.exec(select(Round.id).where(Round.state == "running").limit(1)).first() is not None:
+        return
+    newest = select(Conversation.curated_revision).where(col(Conversation.id) == col(CleanMessage.conversation_id))
+    session.execute(
+        delete(CleanMessage).where(
+            col(CleanMessage.conversation_id).in_(ids), col(CleanMessage.revision) < newest.scalar_subquery()
+        )
+    )
+
+
+def _again(since: datetime, before: datetime) -> SelectOfScalar[str]:
+    return select(Conversation.id).where(
+        col(Conversation.state).in_(("clean", "rejected", "quarantined")),
+        col(Conversation.raw_deleted_at).is_(None),
+        col(Conversation.curated_at) >= since,
+        col(Conversation.curated_at) < before,
+    )
