@@ -7,6 +7,7 @@ An exchange is safe from its file's fsync on.
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -31,7 +32,7 @@ from service.vault import Vault
 MOST_HELD_BYTES = 128 << 20
 _KEEP_SECONDS = 2.0
 _START_AGAIN_SECONDS = 2.0
-_END_SECONDS = 5.0
+_END_SECONDS = 8.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -120,7 +121,6 @@ class _Process:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._context = multiprocessing.get_context("spawn")
-        self._ending = self._context.Event()
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._run, name="chat-storing", daemon=True)
 
@@ -130,17 +130,16 @@ class _Process:
     def close(self) -> None:
         """End after what is in the spool now, or after some seconds; what is left there is for the next start."""
         self._closed.set()
-        self._ending.set()
         self._watch.join()
 
     def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of this thread, and what it starts begins so
         while not self._closed.is_set():
-            process = self._context.Process(
-                target=store_chats, args=(self._settings, os.getpid(), self._ending), daemon=True
-            )
+            process = self._context.Process(target=store_chats, args=(self._settings, os.getpid()), daemon=True)
             process.start()
             while process.is_alive() and not self._closed.is_set():
                 process.join(0.1)
+            process.terminate()
             process.join(_END_SECONDS)
             if process.is_alive():  # the database hangs
                 process.kill()

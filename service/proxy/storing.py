@@ -39,12 +39,15 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _decoder = msgspec.msgpack.Decoder(Exchange)
 
 
-def store_chats(settings: Settings, parent: int, ending: "threading.Event") -> None:
-    """What the process does: store what comes into the spool until `ending` is set, and once more then.
+def store_chats(settings: Settings, parent: int) -> None:
+    """What the process does: store what comes into the spool until it is told to end by SIGTERM, and once more then.
 
     Ends with the process `parent` too, however that ended.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which sets `ending`
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then ends us
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # held back until now, so that none comes too early
     set_up_logging()
     with private_files():
         store = open_store(settings)
