@@ -95,6 +95,8 @@ def proxy(
     )
     if settings.upstream is None:
         raise InputError("say where the model is: perennial proxy --upstream http://127.0.0.1:11434/v1")
+    address = replace(settings, host=host or settings.host, port=port).url
+    _say(f"Chats for {settings.upstream} pass here, base URL {address}/v1; they are recorded in {settings.home}")
     server.serve(settings, host or settings.host, port, is_front=True)
 
 
@@ -212,6 +214,8 @@ def _greet(home: Home, parts: Parts, anyway: bool) -> bool:
         return False
     with suppress(OSError):
         _say(f"Perennial is up: {home.settings.url}  (home {home.settings.home})")
+        if home.settings.upstream is not None:
+            _say(f"Chats for {home.settings.upstream} pass at the base URL {home.settings.url}/proxy/v1")
         show_obstacles([one for one in found if one.name != "engine_gone"])  # it has been started a moment ago
     return True
 

@@ -15,6 +15,7 @@ from pipelines.artifacts import write_atomic
 
 REASONS = {
     "unnamed": "named no person",
+    "too_long": "had more bytes than PERENNIAL_MAX_BODY_BYTES allows",
     "busy": "came faster than they could be written to disk",
     "no_room": "found no room on the disk, or in what PERENNIAL_SPOOL_BYTES allows",
     "unreadable": "could not be read",

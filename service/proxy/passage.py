@@ -6,7 +6,6 @@ buffers), and a client that leaves ends the upstream's work. What is to be recor
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
@@ -17,11 +16,13 @@ from starlette.types import Receive, Scope, Send
 from yarl import URL
 
 from service.proxy.exchange import End, Exchange, Kind, Who
+from service.proxy.recorder import Recorder
 from service.proxy.upstream import Upstream, UpstreamGone, UpstreamSilent, for_client, for_upstream
 
 CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 4.0  # less than any server keeps an idle connection (uvicorn: 5), so that none is used as it closes
 _STALE_SECONDS = 0.5
+_ANSWERS_UNDER_WAY = 8
 _UNASKED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -33,21 +34,28 @@ class Recording:
     who: Who
 
 
+@dataclass
+class Room:
+    """Bytes that all answers under way may still hold in memory."""
+
+    left: int
+
+
 class ClientLeft(Exception):
     """The client closed its connection before it had the whole answer."""
 
 
 class Passage:
-    """The way to one upstream. `hand_over` takes what is to be recorded, and must not block.
+    """The way to one upstream. `recorder` takes what is to be recorded.
 
-    `most_bytes` has an answer that is recorded; a longer one only passes.
+    `most_bytes` has an answer that is recorded, and all together that are under way have a few times as much; what is longer
+    only passes.
     """
 
-    def __init__(
-        self, upstream: Upstream, hand_over: Callable[[Exchange], None], silence_seconds: float, most_bytes: int
-    ) -> None:
-        self._upstream, self._hand_over = upstream, hand_over
+    def __init__(self, upstream: Upstream, recorder: Recorder, silence_seconds: float, most_bytes: int) -> None:
+        self._upstream, self._recorder = upstream, recorder
         self._silence_seconds, self._most_bytes = silence_seconds, most_bytes
+        self._room = Room(_ANSWERS_UNDER_WAY * most_bytes)
         self._kept_open: aiohttp.ClientSession
         self._afresh: aiohttp.ClientSession
 
@@ -85,7 +93,7 @@ class Passage:
         task = asyncio.current_task()
         assert task is not None
         watch = asyncio.create_task(_watch(receive, task))
-        answer = _Answer(send, self._most_bytes if recording else 0)
+        answer = _Answer(send, self._room, self._most_bytes if recording else 0)
         try:
             await self._exchange(scope["method"], url, headers, body, answer)
         except asyncio.CancelledError:
@@ -95,10 +103,17 @@ class Passage:
             answer.end = "left"
         finally:
             watch.cancel()
-            if recording is not None and 200 <= answer.status < 300 and not answer.is_too_long:
-                self._hand_over(_exchange(recording, at, scope, body, answer))
+            if recording is not None and 200 <= answer.status < 300:
+                self._record(_exchange(recording, at, scope, body, answer), answer.is_too_long)
+            answer.let_go()
         if answer.end == "whole":
             await send({"type": "http.response.body", "body": b""})
+
+    def _record(self, exchange: Exchange, is_too_long: bool) -> None:
+        if is_too_long:
+            self._recorder.miss("too_long")
+        else:
+            self._recorder.put(exchange)
 
     async def _exchange(
         self, method: str, url: URL, headers: list[tuple[str, str]], body: bytes, answer: "_Answer"
@@ -149,14 +164,21 @@ class Passage:
 
 
 class _Answer:
-    """An answer on its way to the client; `pieces` are what has passed of it, as long as `room` is left for them."""
+    """An answer on its way to the client. `pieces` are what has passed of it, up to `most_bytes` and while there is room."""
 
-    def __init__(self, send: Send, room: int) -> None:
-        self._send, self._room = send, room
+    def __init__(self, send: Send, room: Room, most_bytes: int) -> None:
+        self._send, self._room, self._most_bytes = send, room, most_bytes
+        self._held = 0
         self.status = 0
         self.end: End = "broken"
         self.pieces: list[bytes] = []
+        self.is_too_long = False
         self.kind = self.encoding = ""
+
+    def let_go(self) -> None:
+        self._room.left += self._held
+        self._held = 0
+        self.pieces.clear()
 
     async def begin(self, response: aiohttp.ClientResponse) -> None:
         headers = for_client(response.raw_headers)
@@ -165,17 +187,19 @@ class _Answer:
         await self._send({"type": "http.response.start", "status": response.status, "headers": headers})
         self.status = response.status
 
-    @property
-    def is_too_long(self) -> bool:
-        return self._room < 0
-
     async def add(self, piece: bytes) -> None:
-        if self._room > 0:
-            self._room = self._room - len(piece) or -1
-            self.pieces.append(piece)
-        if self._room < 0:
-            self.pieces.clear()
+        if self._most_bytes and not self.is_too_long:
+            self._keep(piece)
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    def _keep(self, piece: bytes) -> None:
+        size = len(piece)
+        self._held += size
+        self._room.left -= size
+        self.pieces.append(piece)
+        if self._held > self._most_bytes or self._room.left < 0:
+            self.is_too_long = True
+            self.let_go()
 
 
 def _exchange(recording: Recording, at: float, scope: Scope, body: bytes, answer: _Answer) -> Exchange:

@@ -66,6 +66,10 @@ class Recorder:
         self._spooler.join()
         self._storing.close()
 
+    def miss(self, reason: str) -> None:
+        """Count an exchange that is not recorded (losses.py has the reasons)."""
+        self._losses.count(reason)
+
     def put(self, exchange: Exchange) -> None:
         """Have an exchange recorded; counted as lost if too many are held already."""
         size = len(exchange.request) + len(exchange.answer)

@@ -77,7 +77,7 @@ async def open_passage(app: FastAPI) -> AsyncIterator[None]:
         return
     upstream = parse_upstream(settings.upstream)
     with Recorder(settings, app.state.vault) as recorder:
-        passage = Passage(upstream, recorder.put, settings.upstream_silence_seconds, settings.max_body_bytes)
+        passage = Passage(upstream, recorder, settings.upstream_silence_seconds, settings.max_body_bytes)
         async with passage, KeyWatch(app.state.keys):
             app.state.passage = passage
             yield

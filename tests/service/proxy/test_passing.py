@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from service.api_keys import create_key
+from service.ingest.losses import read_losses
 from service.settings import Settings
 from service.store.session import open_store
 from tests.service.live import running
@@ -282,3 +283,11 @@ def _raw(front: Front, request: bytes) -> bytes:
         except TimeoutError:
             pass
     return answer
+
+
+def test_an_answer_that_is_too_long_to_be_recorded_passes_whole_and_is_counted(front: Front) -> None:
+    front.upstream.says(*chunked(*[b"x" * (4 << 20)] * 9))
+    with front.http.stream("POST", CHAT, json=ASKED | {"user": "lang"}) as answer:
+        assert sum(len(piece) for piece in answer.iter_raw()) == 36 << 20
+    front.wait_for(lambda: "too_long" in read_losses(front.live.settings.home))
+    assert not front.is_known("lang")
