@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from service.proxy.reading import Given, Reading, asker, is_something, objects, stream_events, text_of, tools_of
+from service.proxy.reading import (
+    Given,
+    Reading,
+    asker,
+    is_something,
+    number_of,
+    objects,
+    stream_events,
+    text_of,
+    tools_of,
+)
 from service.proxy.reading import parse_object as parse
 
 _KEPT = (
@@ -64,7 +74,7 @@ def _answer(choice: Given, may_be_silent: bool, is_error: bool) -> Given:
     if calls:
         turn["tool_calls"] = [{key: call[key] for key in _CALL_KEYS if key in call} for call in calls]
     reason = choice.get("finish_reason")
-    is_complete = reason in _WHOLE or (reason is None and may_be_silent)
+    is_complete = text_of(reason) in _WHOLE or (reason is None and may_be_silent)
     turn["state"] = "error" if is_error else "complete" if is_complete else "unfinished"
     return turn
 
@@ -78,7 +88,7 @@ def _gather(stream: bytes) -> Given:
             if chunk.get(key):
                 whole.setdefault(key, chunk[key])
         for part in objects(chunk.get("choices")):
-            choice = choices.setdefault(int(part.get("index") or 0), {"message": {}})
+            choice = choices.setdefault(number_of(part.get("index")), {"message": {}})
             if isinstance(part.get("delta"), dict):
                 _add_delta(choice["message"], part["delta"])
             choice["finish_reason"] = part.get("finish_reason") or choice.get("finish_reason")

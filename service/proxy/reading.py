@@ -106,6 +106,11 @@ def text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def number_of(value: Any) -> int:
+    """A value if it is a whole number, else 0."""
+    return value if isinstance(value, int) else 0
+
+
 def is_something(answer: Given) -> bool:
     """Whether an answer says anything."""
     return bool(text_of(answer.get("content")).strip() or answer.get("tool_calls") or answer.get("reasoning"))
