@@ -44,6 +44,8 @@ class Settings:
     public_names_people: int = 20
     recognizers: Path | None = None
     retention_days: int = 30
+    rejected_days: int = 180
+    log_days: int = 30
     erasure_keep_days: int = 7
     max_body_bytes: int = 32 << 20
     max_queue: int = 20_000
@@ -268,6 +270,8 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_PUBLIC_NAMES_PEOPLE": ("public_names_people", _between(int, 2, 1e9)),
     "PERENNIAL_RECOGNIZERS": ("recognizers", lambda text: Path(_absolute(text))),
     "PERENNIAL_RETENTION_DAYS": ("retention_days", _days),
+    "PERENNIAL_REJECTED_DAYS": ("rejected_days", _days),
+    "PERENNIAL_LOG_DAYS": ("log_days", _days),
     "PERENNIAL_ERASURE_KEEP_DAYS": ("erasure_keep_days", _days),
     "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _count),
     "PERENNIAL_MAX_QUEUE": ("max_queue", _count),

@@ -10,7 +10,7 @@ never holds up anybody's curation.
 
 from service.curation.again import curate_again
 from service.curation.budget import Spending
-from service.curation.curate import Curator, Lane, curate_due, delete_raw, open_curator
+from service.curation.curate import Curator, Lane, curate_due, delete_raw, delete_rejected, open_curator
 from service.curation.explain import Explanation, explain
 from service.curation.retention import note_look
 
@@ -22,6 +22,7 @@ __all__ = [
     "curate_again",
     "curate_due",
     "delete_raw",
+    "delete_rejected",
     "explain",
     "note_look",
     "open_curator",

@@ -108,6 +108,12 @@ def delete_raw(store: Store, at: datetime, retention_days: int, limit: int = 1_0
         return curation.delete_originals(session, at - timedelta(days=retention_days), at, limit)
 
 
+def delete_rejected(store: Store, at: datetime, rejected_days: int, limit: int = 500) -> int:
+    """Deletes what curation rejected, or could not check, more than `rejected_days` ago; call again while it returns `limit`."""
+    with store.begin() as session:
+        return curation.delete_rejected(session, at - timedelta(days=rejected_days), limit)
+
+
 def _crashed(result: Curated) -> bool:
     return isinstance(result, Quarantined) and result.reason == CRASHED
 

@@ -13,7 +13,8 @@ import structlog
 
 from pipelines.errors import Cancelled, InputError, MissingDependency
 from pipelines.isolated import StillOurs
-from service.curation import Curator, Lane, Spending, curate_due, delete_raw, note_look, open_curator
+from service.curation import Curator, Lane, Spending, curate_due, delete_raw, delete_rejected, note_look, open_curator
+from service.log_files import sweep_logs
 from service.models.gc import collect
 from service.rounds.requests import sweep_leftovers
 from service.settings import Settings
@@ -179,7 +180,7 @@ class _HeavyLane:
 
 
 class _Retention:
-    """Deletes raw text that is older than the settings allow, looking once an hour (curation/retention.py)."""
+    """Deletes raw text, what was rejected and logs that are older than the settings allow, looking once an hour."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
@@ -191,11 +192,13 @@ class _Retention:
         with self._store.begin() as session:
             until = note_look(session).trusted
         deleted = 0 if until is None else delete_raw(self._store, until, self._settings.retention_days)
-        if deleted == 0:
+        rejected = 0 if until is None else delete_rejected(self._store, until, self._settings.rejected_days)
+        if deleted + rejected == 0:
             self._due = time.monotonic() + _RETENTION_SECONDS
+            sweep_logs(self._settings, time.time())
         else:
-            _log.info("originals_deleted", conversations=deleted)
-        return deleted > 0
+            _log.info("originals_deleted", conversations=deleted, rejected=rejected)
+        return deleted + rejected > 0
 
 
 class _OrphanKeys:

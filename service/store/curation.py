@@ -11,7 +11,18 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from service.store.bulk import insert_ignoring_conflicts
-from service.store.tables import CleanMessage, Conversation, Message, Quarantine, Rejection, Round, SnapshotItem
+from service.store.erasure import erase_ratings_on
+from service.store.tables import (
+    CleanMessage,
+    Conversation,
+    Correction,
+    Message,
+    Quarantine,
+    Rejection,
+    Round,
+    Satisfaction,
+    SnapshotItem,
+)
 
 KEY_GONE = "key_gone"  # why a conversation is quarantined whose person has no key, though nobody forgot them
 
@@ -162,6 +173,35 @@ def delete_originals(session: Session, before: datetime, at: datetime, limit: in
     )
     gone = {"sealed_secret": None, "sealed_meta": b"", "raw_deleted_at": at}
     session.execute(update(Conversation).where(col(Conversation.id).in_(ids)).values(**gone))
+    return len(ids)
+
+
+def delete_rejected(session: Session, before: datetime, limit: int) -> int:
+    """Deletes conversations that curation rejected or could not check before a time, with all that was said of them.
+
+    Their text went with retention; one that a round used before it was rejected stays, to tell of it. Returns how many.
+    """
+    used = select(SnapshotItem.conversation_id).where(
+        SnapshotItem.conversation_id == Conversation.id, SnapshotItem.outcome == "used"
+    )
+    ids = session.exec(
+        select(Conversation.id)
+        .where(
+            col(Conversation.state).in_(("rejected", "quarantined")),
+            col(Conversation.curated_at) < before,
+            col(Conversation.raw_deleted_at).is_not(None),
+            ~used.exists(),
+        )
+        .order_by(col(Conversation.id))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    theirs = col(Message.conversation_id).in_(ids)
+    erase_ratings_on(session, theirs)
+    session.execute(delete(Correction).where(col(Correction.message_id).in_(select(Message.id).where(theirs))))
+    for table in (CleanMessage, Rejection, Quarantine, Satisfaction, Message):
+        session.execute(delete(table).where(col(table.conversation_id).in_(ids)))
+    session.execute(delete(Conversation).where(col(Conversation.id).in_(ids)))
     return len(ids)
 
 

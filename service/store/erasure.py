@@ -72,7 +72,7 @@ def erase_text(session: Session, person: str) -> None:
     used = select(Conversation.prompt_cluster_id, Conversation.pair_cluster_id).where(Conversation.person_id == person)
     touched = {cluster for row in session.exec(used).all() for cluster in row if cluster is not None}
     mine = col(Message.conversation_id).in_(ids)
-    _erase_ratings_on(session, mine)
+    erase_ratings_on(session, mine)
     theirs = select(Message.id).where(mine)
     session.execute(delete(Correction).where(col(Correction.corrected_message_id).in_(theirs)))
     for table in (CleanMessage, NameMention, Rejection, Quarantine, Satisfaction):
@@ -103,7 +103,7 @@ def erase_corrections(session: Session, person: str) -> int:
     )
     rows = list(session.exec(query.where(Correction.person_id == person)).all())
     texts = col(Message.id).in_(select(Correction.message_id).where(Correction.person_id == person))
-    _erase_ratings_on(session, texts)
+    erase_ratings_on(session, texts)
     session.execute(
         delete(CleanMessage).where(
             col(CleanMessage.message_id).in_(select(Correction.message_id).where(Correction.person_id == person))
@@ -195,7 +195,7 @@ def taint(session: Session, models: Sequence[str], at: datetime) -> None:
     )
 
 
-def _erase_ratings_on(session: Session, chosen: ColumnElement[bool]) -> None:
+def erase_ratings_on(session: Session, chosen: ColumnElement[bool]) -> None:
     """Deletes all votes and comparisons, and their history, on the messages of a condition."""
     hashes = select(Message.client_hmac).where(chosen)
     for table in (Vote, VoteEvent):

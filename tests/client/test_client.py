@@ -4,19 +4,22 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from sqlmodel import col, func, select
 
 from perennial.client import AsyncClient, Client, Closed, Rejected, Rejection, Unavailable
 from service.settings import Settings
 from service.store.session import migrate
 from service.store.tables import Comparison, Conversation, Correction, SQLModel, Vote
+from tests.client.stand_in import Answer, answering, stored
 from tests.conftest import make_settings
 from tests.service.live import Live, running
 from tests.service.process import free_port
@@ -89,6 +92,45 @@ def test_a_completion_of_the_openai_package_goes_as_it_is(live: Live) -> None:
     assert whole.messages == (f"{whole.id}:0", "chatcmpl-17")
     with live.http() as http:
         assert http.get(f"/v1/conversations/{whole.id}").json()["votes"] == {"up": 0, "down": 1}
+
+
+def test_a_chat_with_tools_goes_as_the_openai_package_has_it(live: Live) -> None:
+    asks = ChatCompletionMessage.model_validate(
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "annotations": [],
+            "tool_calls": [
+                {"id": "t-1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Osk"}'}}
+            ],
+        }
+    )
+    answers = {"role": "tool", "tool_call_id": "t-1", "content": "rain"}
+    last = ChatCompletionMessage(role="assistant", content="It rains in Osk.")
+    tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+    with Client(live.url, raise_errors=True) as client:
+        chat = client.conversation([TALK[0], asks, answers, last], user="ana", consent=True, tools=tools)
+        client.vote(chat.messages[3], "up", user="ana", reason="tone", comment="thanks", source="person")
+    [stored] = [one for one in live.messages("ana") if any(turn.text == "It rains in Osk." for turn in one)]
+    assert [turn.role for turn in stored] == ["user", "assistant", "tool", "assistant"]
+
+
+def test_what_waited_is_dated_when_it_was_said() -> None:
+    said: list[Any] = []
+
+    def answer(number: int, body: Any) -> Answer:
+        said.append(body)
+        time.sleep(0.3)
+        return stored(body)
+
+    with answering(answer) as server, Client(server.url) as client:
+        before = datetime.now(UTC)
+        client.vote("m-1", "up", user="ana")
+        client.vote("m-1", "down", user="ana")
+        after = datetime.now(UTC)
+        assert client.flush(10)
+    assert all(before <= datetime.fromisoformat(body["time"]) <= after for body in said) and len(said) == 2
 
 
 def test_the_same_under_asyncio(live: Live) -> None:

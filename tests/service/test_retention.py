@@ -1,21 +1,23 @@
 """Raw text goes because time passed, not because a clock says so once."""
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
-from sqlmodel import select
+from sqlmodel import col, select
 
-from service.curation import retention
+from service.curation import delete_rejected, retention
 from service.curation.retention import GAP, Look, next_look, note_look
+from service.log_files import sweep_logs
 from service.rounds.chores import _Retention
 from service.settings import Settings
 from service.store.session import Store
-from service.store.tables import Conversation, Message
+from service.store.tables import Conversation, Correction, Message, Rejection, Round, Satisfaction, SnapshotItem, Vote
 from service.vault import Vault
-from tests.factories import conversation, put
+from tests.factories import conversation, correct, put
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -101,3 +103,53 @@ def test_looks_are_remembered(store: Store) -> None:
     with store.begin() as session:
         second = note_look(session)
     assert second.since == first.since and second.at >= first.at and second.trusted is None
+
+
+def test_what_was_rejected_goes_with_all_that_was_said_of_it_and_what_a_round_used_stays(
+    store: Store, vault: Vault
+) -> None:
+    ids = [f"c-{name}" for name in ("old", "young", "used", "clean", "raw")]
+    for id in ids:
+        put(store, vault, conversation(id=id, satisfaction=3, votes=[{"message": 1, "value": "up", "user": "bob"}]))
+        assert correct(store, vault, f"{id}:1", "Better.", "bob").result == "created"
+    with store.begin() as session:
+        rows = session.exec(select(Conversation).order_by(col(Conversation.id))).all()
+        known = dict(zip(ids, rows, strict=True))
+        for id, row in known.items():
+            row.state = "clean" if id == "c-clean" else "quarantined" if id == "c-young" else "rejected"
+            row.curated_at = START + (100 * DAY if id == "c-young" else timedelta())
+            row.raw_deleted_at = None if id == "c-raw" else START
+            session.add(row)
+        session.add(Rejection(conversation_id=known["c-old"].id, rule="form", detail=""))
+        session.add(Round(id=1, recipe_name="r", recipe="", recipe_digest="", requested_by="t"))
+        session.flush()
+        used = {"round_id": 1, "person_id": "p", "outcome": "used", "reason": ""}
+        session.add(SnapshotItem(conversation_id=known["c-used"].id, **used))
+    assert delete_rejected(store, START + 181 * DAY, 180) == 1
+    assert delete_rejected(store, START + 181 * DAY, 180) == 0
+    with store.read() as session:
+        left = {row.id for row in session.exec(select(Conversation)).all()}
+        counts = [
+            len(session.exec(select(table)).all()) for table in (Message, Vote, Correction, Satisfaction, Rejection)
+        ]
+    assert left == {row.id for id, row in known.items() if id != "c-old"}
+    assert counts == [12, 4, 4, 4, 0]
+
+
+def test_logs_and_files_of_rejected_rows_go_after_their_days(sqlite_settings: Settings) -> None:
+    home, at = sqlite_settings.home, 1_800_000_000.0
+    files = {
+        "logs/round-0001.log": 31,
+        "logs/round-0002.log": 29,
+        "logs/engine.lock": 400,
+        "imports/ab.rejects.ndjson": 181,
+        "imports/cd.rejects.ndjson": 179,
+        "imports/cd.json": 400,
+    }
+    for name, days in files.items():
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text("x")
+        os.utime(home / name, (at - days * 86_400,) * 2)
+    assert sweep_logs(sqlite_settings, at) == 2
+    left = {name for name in files if (home / name).exists()}
+    assert left == files.keys() - {"logs/round-0001.log", "imports/ab.rejects.ndjson"}

@@ -8,7 +8,14 @@ from typing import Self, Unpack
 from perennial.client import shapes
 from perennial.client.client import DEFAULT_URL
 from perennial.client.core import Core
-from perennial.client.options import ClientOptions, ComparisonFields, ConversationFields, FeedbackFields, Options
+from perennial.client.options import (
+    ClientOptions,
+    ComparisonFields,
+    ConversationFields,
+    FeedbackFields,
+    Options,
+    VoteFields,
+)
 from perennial.client.records import Item, Kind, Receipt, Status
 from perennial.client.shapes import Thumb
 
@@ -28,7 +35,7 @@ class AsyncClient:
             "conversation", lambda: shapes.conversation_item(messages, user, self._core.fields(**fields))
         )
 
-    async def vote(self, message: str, value: Thumb, *, user: str, **fields: Unpack[FeedbackFields]) -> Receipt:
+    async def vote(self, message: str, value: Thumb, *, user: str, **fields: Unpack[VoteFields]) -> Receipt:
         """As Client.vote."""
         return await self._hand_over(
             "vote", lambda: shapes.vote_item(message, value, self._core.fields(user=user, **fields))

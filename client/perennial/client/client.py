@@ -6,7 +6,14 @@ from typing import Self, Unpack
 
 from perennial.client import shapes
 from perennial.client.core import Core
-from perennial.client.options import ClientOptions, ComparisonFields, ConversationFields, FeedbackFields, Options
+from perennial.client.options import (
+    ClientOptions,
+    ComparisonFields,
+    ConversationFields,
+    FeedbackFields,
+    Options,
+    VoteFields,
+)
 from perennial.client.records import Receipt, Status
 from perennial.client.shapes import Thumb
 
@@ -33,7 +40,7 @@ class Client:
             "conversation", lambda: shapes.conversation_item(messages, user, self._core.fields(**fields))
         )
 
-    def vote(self, message: str, value: Thumb, *, user: str, **fields: Unpack[FeedbackFields]) -> Receipt:
+    def vote(self, message: str, value: Thumb, *, user: str, **fields: Unpack[VoteFields]) -> Receipt:
         """Hands a thumb on a message over, also before its conversation; None takes this user's vote back."""
         return self._core.hand_over(
             "vote", lambda: shapes.vote_item(message, value, self._core.fields(user=user, **fields))

@@ -82,11 +82,16 @@ class ConversationFields(TypedDict, total=False):
 class FeedbackFields(TypedDict, total=False):
     """What a vote, a correction or a comparison may have beside what it says and who says it."""
 
-    reason: str | None
-    comment: str | None
     time: datetime | str | None
     source: Literal["person", "judge", "implicit"] | None
     app: str | None
+
+
+class VoteFields(FeedbackFields, total=False):
+    """What a vote may have too: a tag of up to 64 characters, and what the person wrote."""
+
+    reason: str | None
+    comment: str | None
 
 
 class ComparisonFields(FeedbackFields, total=False):

@@ -25,27 +25,28 @@ def conversation_item(messages: Sequence[object], user: str, fields: Mapping[str
     Raises:
         Rejected: something in it is no JSON.
     """
-    given = {name: value for name, value in fields.items() if value is not None}
+    given = _given(fields)
     body = {"id": uuid4().hex, "user": user, "messages": [_message(one) for one in messages], **given}
-    return Item("conversation", plain(body | {"time": given.get("time") or datetime.now(UTC)}))
+    return Item("conversation", plain({"time": datetime.now(UTC)} | body))
 
 
 def vote_item(message: str, value: Thumb, fields: Mapping[str, Any]) -> Item:
     """A vote on a message, or one taken back; raises as conversation_item."""
-    said = {} if value is None else {"value": _thumb(value)}
-    return Item("vote", _body(said | dict(fields)), str(message), take_back=value is None)
+    said = {} if value is None else {"value": _thumb(value), "time": datetime.now(UTC)}
+    return Item("vote", _body(said | _given(fields)), str(message), take_back=value is None)
 
 
 def correction_item(message: str, content: str | None, fields: Mapping[str, Any]) -> Item:
     """A better answer in place of a message, or all of this user's taken back; raises as conversation_item."""
-    said = {} if content is None else {"content": content}
-    return Item("correction", _body(said | dict(fields)), str(message), take_back=content is None)
+    said = {} if content is None else {"content": content, "time": datetime.now(UTC)}
+    return Item("correction", _body(said | _given(fields)), str(message), take_back=content is None)
 
 
 def comparison_item(
     chosen: object, rejected: object, prompt: Sequence[object] | None, take_back: bool, fields: Mapping[str, Any]
 ) -> Item:
     """One answer preferred to another: by their message ids, or whole with their prompt; raises as conversation_item."""
+    fields = {"time": datetime.now(UTC)} | _given(fields)
     if prompt is None:
         return Item("comparison", _body({"chosen": chosen, "rejected": rejected, **fields}), take_back=take_back)
     whole = {"id": fields.get("id") or uuid4().hex, "prompt": [_message(one) for one in prompt]}
@@ -72,8 +73,13 @@ def plain(value: Any) -> Any:
 
 
 def _body(fields: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = plain({name: value for name, value in fields.items() if value is not None})
+    found: dict[str, Any] = plain(fields)
     return found
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that say something. What was said is dated when it was said, however long it waits in a spool."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _message(given: object) -> dict[str, Any]:
