@@ -143,9 +143,9 @@ def _store(
             rejects=rejects,
             progress=lambda done, total, rate: shown.update(name, done, total, f"{rate:,.0f} a second"),
         )
-    if terms.consent and url is None:
+    if url is None:
         with home.store.begin() as session:
-            detail = {"consent": True, "conversations": found[0].results.get("conversations", {})}
+            detail = {"consent": terms.consent, "conversations": found[0].results.get("conversations", {})}
             audit.record(session, whoami(), "import", ",".join(part.format.name for part in work.parts), detail)
     return found
 

@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, PerennialError
 from service.demo import show
 from service.demo.processes import free_port, fresh_home
+from service.demo.steps import import_month
+from service.settings import Settings
+from service.store.funnel import funnel
 from tests.disks import unwritable
+from tests.service.live import running
+
+PROJECT = Path(__file__).resolve().parents[2]
 
 ASK = "import sys; from service.demo.processes import free_port; print(free_port(int(sys.argv[1])), flush=True); sys.stdin.read()"
 
@@ -45,3 +51,17 @@ def test_the_funnel_accounts_for_every_clean_conversation_and_says_what_it_shows
     show.funnel(Console(file=told, width=80), counts)
     assert "held out to measure │ 3" in told.getvalue() and "left out: unrated" in told.getvalue()
     assert told.getvalue().splitlines()[-1].startswith("What this shows: nothing is lost")
+
+
+def test_a_month_comes_in_through_the_client(sqlite_settings: Settings) -> None:
+    said = io.StringIO()
+    with running(sqlite_settings, engine=False) as live:
+        month = PROJECT / "data" / "samples" / "month-3.ndjson"
+        rows = len(month.read_text(encoding="utf-8").splitlines())
+        assert import_month(live.url, month, Console(file=said)) == f"{rows} conversations stored"
+        with live.store.read() as session:
+            assert funnel(session).received == rows
+        bad = sqlite_settings.home / "bad.ndjson"
+        bad.write_text('{"user": "u", "messages": [{"role": "marsian", "content": "Hi"}]}\n')
+        with pytest.raises(PerennialError, match="of 1 conversations 0 were stored, 1 rejected"):
+            import_month(live.url, bad, Console(file=said))

@@ -15,7 +15,17 @@ from service.log_files import sweep_logs
 from service.rounds.chores import _Retention
 from service.settings import Settings
 from service.store.session import Store
-from service.store.tables import Conversation, Correction, Message, Rejection, Round, Satisfaction, SnapshotItem, Vote
+from service.store.tables import (
+    Conversation,
+    Correction,
+    Message,
+    NameMention,
+    Rejection,
+    Round,
+    Satisfaction,
+    SnapshotItem,
+    Vote,
+)
 from service.vault import Vault
 from tests.factories import conversation, correct, put
 
@@ -121,6 +131,7 @@ def test_what_was_rejected_goes_with_all_that_was_said_of_it_and_what_a_round_us
             row.raw_deleted_at = None if id == "c-raw" else START
             session.add(row)
         session.add(Rejection(conversation_id=known["c-old"].id, rule="form", detail=""))
+        session.add(NameMention(conversation_id=known["c-old"].id, name_hmac="n"))  # of a revision that was clean
         session.add(Round(id=1, recipe_name="r", recipe="", recipe_digest="", requested_by="t"))
         session.flush()
         used = {"round_id": 1, "person_id": "p", "outcome": "used", "reason": ""}
