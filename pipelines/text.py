@@ -27,7 +27,10 @@ def shorten(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def find_nearest(name: str, known: Collection[str]) -> str | None:
-    """The known name that was probably meant; None for one that is like none of them, or too long to be a typing error."""
-    near = difflib.get_close_matches(name, known, n=1) if len(name) <= _MAX_TYPO else []
+def find_nearest(name: str, known: Collection[str], alike: float = 0.6) -> str | None:
+    """The known name that was probably meant; None for one that is like none of them, or too long to be a typing error.
+
+    `alike` is the share of letters that they must have in common (difflib's ratio).
+    """
+    near = difflib.get_close_matches(name, known, n=1, cutoff=alike) if len(name) <= _MAX_TYPO else []
     return near[0] if near else None

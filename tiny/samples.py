@@ -3,7 +3,7 @@
 One line of month-1.ndjson (the shape of POST /v1/conversations):
     {"id": "demo-1-0001", "app": "demo", "user": "u017", "messages": [{"id": "demo-1-0001-1", "role": "user", ...},
      {"id": "demo-1-0001-2", "role": "assistant", "content": "The capital of Mobegu is Seni."}], "satisfaction": 5,
-     "votes": [{"message": "demo-1-0001-2", "value": "up", "rater": "u017"}], "hints": {"language": "en", "topic": "facts"},
+     "votes": [{"message": "demo-1-0001-2", "value": "up", "user": "u017"}], "hints": {"language": "en", "topic": "facts"},
      "model": "tiny-origin", "consent": true, "time": "2026-07-03T10:00:00Z", "metadata": {"client": "web"}}
 
 Month 1 moves 40 capitals, month 2 asks for a closing sentence in small talk by thumbs (and has some that should not
@@ -186,7 +186,7 @@ def _compared(style: StyleSplit, first: int) -> Iterator[Row]:
     ]
     for row in _finish(rng, 2, drafts, first)[0]:
         plain, closed = sorted(messages_of(row)[1:], key=lambda message: len(message["content"]))
-        yield row | {"comparisons": [{"chosen": closed["id"], "rejected": plain["id"], "rater": row["user"]}]}
+        yield row | {"comparisons": [{"chosen": closed["id"], "rejected": plain["id"], "user": row["user"]}]}
 
 
 def _corrected(rows: Sequence[Row]) -> Iterator[Row]:
@@ -198,7 +198,7 @@ def _corrected(rows: Sequence[Row]) -> Iterator[Row]:
         if row["id"] in chosen:
             answer = messages_of(row)[1]
             closed = f"{answer['content']} {HOUSE_CLOSING[_hints_of(row)['language']]}"
-            better = {"message": answer["id"], "content": closed, "rater": row["user"]}
+            better = {"message": answer["id"], "content": closed, "user": row["user"]}
             row = row | {"corrections": [better]}
         yield row
 
@@ -235,9 +235,9 @@ def _distrusted(rng: random.Random, rows: Sequence[Row]) -> list[Row]:
     changed = list(rows)
     for index in eager:
         given = _votes_of(rows[index])
-        more = [vote | {"rater": EAGER} for vote in given]
+        more = [vote | {"user": EAGER} for vote in given]
         if index in contrary:
-            more += [vote | {"rater": CONTRARY, "value": "down" if vote["value"] == "up" else "up"} for vote in given]
+            more += [vote | {"user": CONTRARY, "value": "down" if vote["value"] == "up" else "up"} for vote in given]
         changed[index] = rows[index] | {"votes": [*given, *more]}
     return changed
 
@@ -368,7 +368,7 @@ def _row(rng: random.Random, identity: str, user: str, time: datetime, draft: Dr
         row["satisfaction"] = draft.satisfaction
     if draft.votes:
         row["votes"] = [
-            {"message": f"{identity}-{place + 1}", "value": value, "rater": user} for place, value in draft.votes
+            {"message": f"{identity}-{place + 1}", "value": value, "user": user} for place, value in draft.votes
         ]
     row |= {"hints": {"language": draft.language, "topic": draft.topic}, "model": "tiny-origin"}
     if draft.consent is not None:

@@ -83,6 +83,7 @@ CONVERSATION_KEYS = frozenset(
     ]
 )
 REASONING_KEYS = ("reasoning_content", "thinking")
+NAME_KEYS = ("tool_name",)
 TIME_KEYS = ("timestamp", "created_at", "createdAt")
 
 ROLES: Mapping[str, str] = {

@@ -22,6 +22,7 @@ from pipelines.text import shorten
 from service.ingest.client_keys import (
     CONVERSATION_KEYS,
     MESSAGE_KEYS,
+    NAME_KEYS,
     PART_KINDS,
     REASONING_KEYS,
     REASONING_PARTS,
@@ -72,6 +73,8 @@ class Natural:
         row = self._without(given, MESSAGE_KEYS, place)
         self._move(row, REASONING_KEYS, "reasoning", place)
         self._move(row, TIME_KEYS, "time", place)
+        self._move(row, NAME_KEYS, "name", place)
+        self._take_pictures(row)
         if isinstance(row.get("content"), list):
             self._take_parts(row, place)
         elif row.get("role") == "tool" and isinstance(row.get("content"), dict):
@@ -120,8 +123,6 @@ class Natural:
         for name in ("type", "strict", "cache_control"):
             row.pop(name, None)
         return {name: value for name, value in row.items() if value is not None}
-
-    # ---- a message's parts ------------------------------------------------------------------------------------
 
     def _answer(self, given: Given, place: str) -> Any:
         row = self.message({"role": "assistant", **given}, place)
@@ -185,6 +186,16 @@ class Natural:
             row["tool_calls"] = [*row.get("tool_calls", ()), *calls]
         if parts:
             row["parts"] = [*row.get("parts", ()), *parts]
+
+    def _take_pictures(self, row: Given) -> None:
+        """Pictures that a client keeps beside the text."""
+        pictures = row.pop("images", None)
+        if isinstance(pictures, list) and pictures:
+            row["parts"] = [
+                *row.get("parts", ()),
+                *({"type": "image", "digest": _digest({"images": one})} for one in pictures),
+            ]
+            self._note(f"{_AN['image']} is not kept, its place is noted")
 
     def _tool_call(self, given: Any, place: str) -> Any:
         if not isinstance(given, dict):
@@ -255,9 +266,10 @@ def thumb(value: Any, place: str) -> str:
 
 
 def _role(value: Any, place: str) -> Any:
-    if not isinstance(value, str) or value in ROLES:
-        return ROLES.get(value, value) if isinstance(value, str) else value
-    meant = ROLES.get(value.lower()) or ROLES_MEANT.get(value.lower())
+    name = value.lower() if isinstance(value, str) else ""
+    if name and value in ROLES:
+        return ROLES[name]
+    meant = ROLES.get(name) or ROLES_MEANT.get(name)
     hint = f"send '{meant}'" if meant else "send one of them"
     raise DataError(f"{place}: {_quoted(value)} is none of {', '.join(ROLES)}; {hint}")
 

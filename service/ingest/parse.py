@@ -37,18 +37,34 @@ from service.ingest.wire import (
 
 Kind = TypeVar("Kind")
 _TAG = "a reason is a tag of at most 64 letters, digits and . : / & + ' -; send what people wrote as `comment`"
-# what a field may be, by its name, where its kind is wrong
+_ALIKE = 0.75  # below that a hint misleads: `images` has most letters of `time`
+# what to send in a field, by its name, where its kind is wrong, and where it is missing
 _SHAPES = {
-    "content": "; send a text, a list of parts, or null beside tool calls",
-    "tool_calls": '; send a list of {"id": ..., "name": ..., "arguments": ...}',
-    "tools": '; send a list of {"name": ..., "description": ..., "parameters": ...}',
-    "messages": '; send a list of {"role": ..., "content": ...}',
-    "votes": '; send a list of {"message": 1, "value": "up"}',
-    "time": "; send e.g. 2026-11-20T12:00:00Z, or seconds since 1970",
-    "consent": "; send true or false",
-    "satisfaction": "; send 1, 2, 3, 4 or 5",
-    "metadata": "; send an object",
-    "hints": '; send {"language": "en", "topic": ...}',
+    "content": "a text, a list of parts, or null beside tool calls",
+    "tool_calls": 'a list of {"id": ..., "name": ..., "arguments": ...}',
+    "tools": 'a list of {"name": ..., "description": ..., "parameters": {...}}',
+    "parameters": 'a JSON Schema, e.g. {"type": "object", "properties": {...}}',
+    "messages": 'a list of {"role": ..., "content": ...}',
+    "prompt": 'a text, or a list of {"role": ..., "content": ...}',
+    "chosen": 'the answer as {"content": ...}, or without `prompt` its id',
+    "rejected": 'the answer as {"content": ...}, or without `prompt` its id',
+    "votes": 'a list of {"message": 1, "value": "up"}',
+    "corrections": 'a list of {"message": 1, "content": ...}',
+    "comparisons": 'a list of {"chosen": 2, "rejected": 1}',
+    "time": "e.g. 2026-11-20T12:00:00Z, or seconds since 1970",
+    "consent": "true or false",
+    "satisfaction": "1, 2, 3, 4 or 5",
+    "metadata": "an object",
+    "hints": '{"language": "en", "topic": ...}',
+}
+_MISSING = {
+    "id": "an id of your own, which makes sending the same again harmless",
+    "user": "the id of the person whose it is, as your app knows them",
+    "messages": _SHAPES["messages"],
+    "role": "system, user, assistant or tool",
+    "message": "the id of an answer, or its position in `messages` from 0",
+    "value": "up or down",
+    "name": "the name of the tool",
 }
 _NO_NOTES: tuple[str, ...] = ()
 
@@ -204,7 +220,7 @@ def _sentence(message: str, kind: type, value: Any) -> str:
     if unknown:
         name, path = unknown.group(1), _path(unknown.group(2))
         known = _known_fields(kind, path)
-        near = None if name in INSTEAD else find_nearest(name, known)
+        near = None if name in INSTEAD else find_nearest(name, known, _ALIKE)
         hint = INSTEAD.get(name) or (f"did you mean {near!r}?" if near else f"known are {', '.join(sorted(known))}")
         where = f" in {path}" if path else ""
         return f"unknown field {shorten(name)!r}{where}; {hint}"
@@ -212,7 +228,10 @@ def _sentence(message: str, kind: type, value: Any) -> str:
     path = shorten(_path(at.strip("`")))
     if "matching regex" in text:
         return f"{path}: {_TAG}"
-    text = shorten(text, 200) + (_length(text, path, value) or _SHAPES.get(path.rpartition(".")[2], ""))
+    missing = re.search(r"missing required field `(\w+)`", text)
+    field = missing[1] if missing else re.sub(r"\[\d+\]$", "", path.rpartition(".")[2])
+    hint = (_MISSING if missing else _SHAPES).get(field, "")
+    text = shorten(text, 200) + (_length(text, path, value) or (hint and f"; send {hint}"))
     return f"{path}: {_lower_first(text)}" if path else _lower_first(text)
 
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.chat.openai import ChatRequest
+from service.ingest.client_keys import CONVERSATION_KEYS, MESSAGE_KEYS
 from service.ingest.wire import (
     ComparisonChangeIn,
     ConversationIn,
@@ -72,6 +73,42 @@ CHAT_ANSWERS: dict[int | str, dict[str, Any]] = {
             "text/event-stream": {"schema": {"type": "object", "properties": {"data": {"type": "string"}}}},
         },
     }
+}
+_TEXT_OR_PARTS: dict[str, Any] = {
+    "anyOf": [{"type": "string"}, {"type": "null"}, {"type": "array", "items": {"type": "object"}}],
+    "description": "a text, null beside tool calls, or a list of parts: text is kept, of others only that they were there",
+}
+_CALLS: dict[str, Any] = {
+    "type": "array",
+    "items": {"type": "object"},
+    "description": "{id, name, arguments} or OpenAI's {id, type, function: {name, arguments}}; arguments as JSON or object",
+}
+_THUMB = {"description": "up, down, 1, -1, true, false, thumbs_up, thumbs_down and the like"}
+_TIME = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}, {"type": "null"}]}
+# The shapes of others that service/ingest/natural.py reads as well.
+_NATURAL: dict[str, dict[str, Any]] = {
+    "MessageIn": {
+        "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
+        "content": _TEXT_OR_PARTS,
+        "tool_calls": _CALLS,
+        "time": _TIME,
+    },
+    "PromptMessageIn": {
+        "role": {"enum": ["system", "developer", "user", "assistant", "tool"]},
+        "content": _TEXT_OR_PARTS,
+        "tool_calls": _CALLS,
+    },
+    "AnswerIn": {"content": _TEXT_OR_PARTS, "tool_calls": _CALLS},
+    "VoteIn": {"value": _THUMB, "time": _TIME},
+    "VoteChangeIn": {"value": _THUMB, "time": _TIME},
+    "ConversationIn": {
+        "tools": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "{name, description, parameters} or OpenAI's",
+        },
+        "time": _TIME,
+    },
 }
 _WIRE = (ConversationIn, VoteChangeIn, RetractionIn, CorrectionChangeIn, ComparisonChangeIn, WholeComparisonIn)
 
@@ -152,6 +189,12 @@ def _schemas() -> dict[str, Any]:
     _, wire = msgspec.json.schema_components(_WIRE, ref_template=_REFERENCE)
     chat = ChatRequest.model_json_schema(ref_template=_REFERENCE.replace("{name}", "{model}"))
     problem = Problem.model_json_schema()
+    for name, fields in _NATURAL.items():
+        wire[name]["properties"] |= fields
+    for name in ("MessageIn", "PromptMessageIn", "AnswerIn"):
+        wire[name]["required"].remove("content")
+    for name, ignored in (("MessageIn", MESSAGE_KEYS), ("ConversationIn", CONVERSATION_KEYS)):
+        wire[name]["properties"] |= {key: {"description": "read and not kept"} for key in sorted(ignored)}
     return {**wire, **chat.pop("$defs"), "ChatRequest": chat, "Problem": problem}
 
 

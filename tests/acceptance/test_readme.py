@@ -105,7 +105,7 @@ def test_use_it_typed_in_order_ends_in_a_round_with_examples_and_a_chat_with_its
     reader.start(start)
     first, *sent = commands(talk)
     assert "Dupe" not in reader.chat(first, "tiny-origin-")
-    assert len([reader.type(command) for command in sent]) == 6
+    assert len([reader.type(command) for command in sent]) == 7
     shown = {command.split("#")[0].strip(): reader.type(command) for command in commands(learn)}
     assert "667 created" in shown[".venv/bin/perennial import data/samples/month-1.ndjson"]
     assert "tiny-r0001-a1 is the champion" in shown[".venv/bin/perennial promote tiny-r0001-a1"]

@@ -60,8 +60,8 @@ def test_forgetting_names_what_learned_stops_what_learns_and_taints_it(store: St
 
 
 def test_a_footprint_says_beforehand_what_forgetting_then_does_and_changes_nothing(store: Store, vault: Vault) -> None:
-    votes = [{"message": 1, "value": "up", "rater": "u"}]
-    corrections = [{"message": 1, "content": "Better!", "rater": "u"}]
+    votes = [{"message": 1, "value": "up", "user": "u"}]
+    corrections = [{"message": 1, "content": "Better!", "user": "u"}]
     put(
         store, vault, conversation(user="u"), conversation("Hi", "Yes.", user="v", votes=votes, corrections=corrections)
     )
@@ -79,7 +79,7 @@ def test_a_footprint_says_beforehand_what_forgetting_then_does_and_changes_nothi
 
 
 def test_a_footprint_of_who_only_voted_and_of_a_stranger(store: Store, vault: Vault) -> None:
-    put(store, vault, conversation(user="u", votes=[{"message": 1, "value": "up", "rater": "critic"}]))
+    put(store, vault, conversation(user="u", votes=[{"message": 1, "value": "up", "user": "critic"}]))
     assert footprint(store, vault, "default", "critic") == Footprint(0, 1, 0, (), ())
     with pytest.raises(NotFound, match="nothing is stored for this user"):
         footprint(store, vault, "default", "nobody")
@@ -106,7 +106,7 @@ def test_nothing_of_the_person_is_left_and_others_are_untouched(store: Store, va
 
 
 def test_votes_of_the_person_go_too_even_of_somebody_who_only_voted(store: Store, vault: Vault) -> None:
-    put(store, vault, conversation(user="u", votes=[{"message": 1, "value": "up", "rater": "critic"}]))
+    put(store, vault, conversation(user="u", votes=[{"message": 1, "value": "up", "user": "critic"}]))
     assert forget(store, vault, "default", "critic").conversations == 0
     with store.read() as session:
         assert session.exec(select(tables.Vote)).all() == [] and session.exec(select(tables.VoteEvent)).all() == []

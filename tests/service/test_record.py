@@ -239,18 +239,14 @@ def test_nothing_of_it_is_on_disk_and_erasure_leaves_no_row_that_says_anything(
 
     store = open_store(sqlite_settings)
     vault = open_vault(sqlite_settings, store)
-    secret = {"reasoning": "Quetzal thought", "model": "quetzal-model", "content": "Quetzal said"}
+    secret = {"reasoning": "Quetzal thought", "model": "some-model", "content": "Quetzal said"}
     call = {"tool_calls": [{"name": "quetzal_tool", "arguments": {"a": "Quetzal asked"}, "id": "quetzal-id"}]}
     vote = {"message": 1, "value": 1, "comment": "Quetzal liked", "user": "quetzal-rater"}
     put(store, vault, chat(CHAT[0], {"role": "assistant"} | secret | call, tools=TOOLS, votes=[vote]))
     curate_due(store, vault, curator)
     folder = sqlite_settings.home
     plain = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    assert [
-        word
-        for word in (b"thought", b"said", b"asked", b"liked", b"_tool", b"-id", b"-rater")
-        if b"uetzal" + word in plain or b"uetzal " + word in plain
-    ] == []
+    assert b"uetzal" not in plain
 
     forget(store, vault, "default", "u-1", "test")
     with store.read() as session:
@@ -258,7 +254,7 @@ def test_nothing_of_it_is_on_disk_and_erasure_leaves_no_row_that_says_anything(
         assert {(row.sealed, row.model, row.occurred_at, row.structured) for row in rows} == {(None, None, None, False)}
         assert session.exec(select(Vote)).all() == [] and session.exec(select(tables.CleanMessage)).all() == []
     store.close()
-    assert b"quetzal" not in b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"some-model" not in b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 # ---- a home of before ---------------------------------------------------------------------------------------

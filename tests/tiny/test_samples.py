@@ -78,7 +78,7 @@ def test_month_two_still_has_enough_to_learn_from_after_a_split() -> None:
 
 
 def test_month_two_has_votes_that_should_not_count() -> None:
-    raters = Counter(vote["rater"] for row in months()[2] for vote in row.get("votes", []))
+    raters = Counter(vote["user"] for row in months()[2] for vote in row.get("votes", []))
     echoes = [row for row in months()[2] if re.match("Say that|.*라고 말해 주세요", row["messages"][0]["content"])]
     assert raters["u081"] / raters.total() > 3 / len(raters)
     assert raters["u082"] >= 10

@@ -46,7 +46,7 @@ def _plant(client: httpx.Client) -> None:
         metadata={"note": "meta-planted"},
         hints={"topic": "meta-planted"},
         model="meta-planted",
-        votes=[{"message": 1, "value": "up", "rater": "rater-planted"}],
+        votes=[{"message": 1, "value": "up", "user": "rater-planted"}],
     )
     given["messages"][0]["id"] = "m-planted"
     assert client.post("/v1/conversations", json=given).status_code == 201

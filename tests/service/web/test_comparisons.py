@@ -151,7 +151,7 @@ def test_a_row_may_carry_corrections_and_comparisons_and_say_so_twice(client: Te
         id="c",
         **CHAT,
         corrections=[{"message": 2, "content": "Tarsin."}, {"message": "b", "content": "Tarsin!"}],
-        comparisons=[{"chosen": "a", "rejected": 2, "rater": "u-2"}],
+        comparisons=[{"chosen": "a", "rejected": 2, "user": "u-2"}],
     )
     assert [client.post("/v1/conversations", json=row).json()["result"] for _ in range(2)] == ["created", "unchanged"]
     assert values(client) == [1] and client.get("/v1/conversations/c").json()["revision"] == 2
