@@ -11,7 +11,7 @@ from typing import Any
 
 from pipelines.curate.detect import Span, merge
 from pipelines.curate.gazetteer import gazetteer
-from pipelines.curate.names import NOT_NAMES
+from pipelines.curate.latin_names import NOT_NAMES
 from pipelines.curate.normalise import normalise
 from pipelines.curate.surrogate import Surrogates, canonical, split_hangul
 

@@ -16,7 +16,7 @@ class PersonalIp(IpRecognizer):  # type: ignore[misc]
     """IPv4 and IPv6 addresses that can belong to somebody: not loopback, not masks, not `a::b`."""
 
     def __init__(self) -> None:
-        unversioned = r"(?<!\bv|\bver\.?\s?|version\s?|버전\s?|\bchapter\s|\bsection\s|§\s?)"
+        unversioned = r"(?<!\bv|\bver\.?\s?|version\s?|버전\s?|\bchapter\s|\bsection\s|§\s?|\bEC\s)"
         super().__init__(
             supported_language=PSEUDO_LANGUAGE,
             patterns=[Pattern(p.name, unversioned + p.regex, p.score) for p in IpRecognizer.PATTERNS],

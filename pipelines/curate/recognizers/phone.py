@@ -119,6 +119,7 @@ _MARKS = "+(0"
 _MARKED_START = regex.compile(r"[+(]|(?<!\d)0", regex.ASCII)
 
 
+_DECIMALS = regex.compile(r"\d\.$", regex.ASCII)
 _GROUP = regex.compile(r"\d+\)?", regex.ASCII)
 _CUES = (
     r"(?:\b(?:tel|telephone|telefon|phone|mobile|cell|cellphone|fax|whatsapp|handy|mobil|rufnummer|r[uü]ckruf|t[eé]l[eé]phone|t[eé]l|portable|tel[eé]fono|tlf|m[oó]vil|celular|cellulare)\b|"
@@ -198,7 +199,11 @@ class WorldPhone(LocalRecognizer):  # type: ignore[misc]
         for region in self._regions[:1] if chunk.startswith("+") else self._regions:
             matches = list(phonenumbers.PhoneNumberMatcher(chunk, region, leniency=phonenumbers.Leniency.VALID))
             if matches:
-                return [_result(self, offset + m.start, offset + m.end, _score(m.raw_string)) for m in matches]
+                return [
+                    _result(self, offset + m.start, offset + m.end, _score(m.raw_string))
+                    for m in matches
+                    if not _DECIMALS.search(chunk, 0, m.start)
+                ]
         return []
 
 
