@@ -2,7 +2,7 @@
 
     kim.minsu@naver.com -> jose.barron41@example.com   (reserved domains, RFC 2606)
     010-1234-5678       -> 010-0719-3328               (Korean exchanges never begin with 0)
-    (212) 867-5309      -> (394) 555-0142              (555-01xx is kept for fiction, N9X area codes for later)
+    (212) 867-5309      -> (394) 555-0142              (555-01xx is kept for fiction; see phone_surrogate)
     김민수가            -> 이도현이 would be wrong: the surrogate ends as the name did, in a vowel
     4111 1111 1111 1111 -> [CARD]
 
@@ -15,6 +15,7 @@ import random
 import re
 from collections.abc import Callable
 
+from pipelines.curate import phone_surrogate
 from pipelines.curate.fakes import ascii_names, fake, hangul_names
 from pipelines.curate.gazetteer import gazetteer
 from pipelines.curate.particles import Ending, ending
@@ -45,8 +46,6 @@ _HOSTS: dict[Ending, tuple[str, ...]] = {
     "vowel": ("example.org", "mail.example.org"),
     "rieul": ("mail.example", "post.example"),
 }
-# N9X area codes are held back for a longer numbering plan: with 555-01xx behind them they are doubly unassigned.
-_AREA_CODES = tuple(f"{first}9{last}" for first in "2345678" for last in "012345678")
 _RIEUL_NAMES = (
     "은별",
     "예슬",
@@ -65,7 +64,7 @@ _DOCUMENTATION_NETS = ("192.0.2", "198.51.100", "203.0.113")
 def canonical(entity: str, value: str) -> str:
     """The form in which two ways of writing one value are equal."""
     if entity == "PHONE_NUMBER":
-        return _national(value)
+        return phone_surrogate.national(value)
     if entity in TAGS and entity != "SECRET":
         return re.sub(r"[\W_]", "", value).casefold()
     return value if entity == "SECRET" else " ".join(value.casefold().split())
@@ -92,7 +91,7 @@ class Surrogates:
         if make is None:
             return f"[{entity}]"
         plain = self._settle(entity, canonical(entity, value), value, lambda rng: make(value, rng))
-        return _in_shape_of(value, plain) if entity == "PHONE_NUMBER" else plain
+        return phone_surrogate.in_shape_of(value, plain) if entity == "PHONE_NUMBER" else plain
 
     def of_part(self, token: str, kind: str) -> str:
         """The surrogate of one part of a name: kind `given` or `surname` (Latin), `hangul_given` or `hangul_surname`."""
@@ -175,44 +174,6 @@ def _value_ending(value: str) -> Ending:
     return _TLD_ENDINGS.get(value.rpartition(".")[2].lower(), ending(value)) if "@" in value else ending(value)
 
 
-def _national(value: str) -> str:
-    digits = re.sub(r"\D", "", value)
-    international = value.lstrip().startswith("+") or len(digits) > 11
-    for code in ("82", "44"):
-        if international and digits.startswith(code):
-            return "0" + digits[2:].removeprefix("0")
-    return digits[1:] if len(digits) == 11 and digits[0] == "1" else digits
-
-
-def _in_shape_of(value: str, national: str) -> str:
-    """The new digits in the old number's spacing and international prefix; +1 form where the lengths do not fit."""
-    old = re.sub(r"\D", "", value)
-    new = national
-    if _national(value) != old:
-        code = old[: len(old) - len(_national(value).removeprefix("0"))]
-        new = code + national.removeprefix("0")
-    if len(new) != len(old):
-        return f"+1 {national[:3]}-{national[3:6]}-{national[6:]}"
-    digits = iter(new)
-    return "".join(next(digits) if character.isdigit() else character for character in value)
-
-
-def _phone(value: str, rng: random.Random) -> str:
-    old = _national(value)
-
-    def digits(count: int) -> str:
-        return "".join(rng.choice("0123456789") for _ in range(max(count, 0)))
-
-    if re.fullmatch(r"07\d{9}", old):
-        return "07700900" + digits(3)
-    if re.fullmatch(r"0[12]\d{9}", old) and not re.match(r"01[016789]", old):
-        return "02079460" + digits(3)
-    if re.fullmatch(r"0\d{8,11}", old):
-        prefix = old[:2] if old.startswith("02") else old[:3]
-        return prefix + "0" + digits(len(old) - len(prefix) - 1)
-    return rng.choice(_AREA_CODES) + "55501" + digits(2)
-
-
 def _email(value: str, rng: random.Random) -> str:
     host = rng.choice(_HOSTS[_value_ending(value)])
     return (
@@ -286,7 +247,7 @@ def _locale(value: str) -> str:
 
 _MAKERS: dict[str, Callable[[str, random.Random], str]] = {
     "EMAIL_ADDRESS": _email,
-    "PHONE_NUMBER": _phone,
+    "PHONE_NUMBER": phone_surrogate.surrogate,
     "URL": _url,
     "IP_ADDRESS": _ip,
     "MAC_ADDRESS": _mac,

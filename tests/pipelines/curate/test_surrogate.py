@@ -1,9 +1,14 @@
 """Surrogates: consistent, natural, nobody's, and right before a Korean particle."""
 
+import random
 import re
 
+import phonenumbers
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipelines.curate import phone_surrogate
 from pipelines.curate.curate import Curator
 from pipelines.curate.particles import ending
 from pipelines.curate.surrogate import Surrogates, canonical
@@ -23,7 +28,11 @@ SHAPES = [
     ("PHONE_NUMBER", "(212) 867-5309", r"\(\d{3}\) 555-01\d\d"),
     ("PHONE_NUMBER", "+1 212-867-5309", r"\+1 \d{3}-555-01\d\d"),
     ("PHONE_NUMBER", "07700 900123", r"07700 900\d{3}"),
-    ("PHONE_NUMBER", "+49 30 12345678", r"\+1 \d{3}-555-01\d\d"),
+    ("PHONE_NUMBER", "+49 30 12345678", r"\+49 30 23125\d{3}"),
+    ("PHONE_NUMBER", "06 12 34 56 78", r"06 39 98 \d\d \d\d"),
+    ("PHONE_NUMBER", "(+49) 171 9876543", r"\(\+49\) 171 39200\d\d"),
+    ("PHONE_NUMBER", "+34 612 345 678", r"\+34 \d{3} \d{3} \d{3}"),
+    ("PHONE_NUMBER", "1588-1234", r"\d{4}-\d{4}"),
     ("IP_ADDRESS", "8.8.4.4", r"(192\.0\.2|198\.51\.100|203\.0\.113)\.\d+"),
     ("IP_ADDRESS", "2001:4860::8888", r"2001:db8::[0-9a-f]{4}"),
     ("MAC_ADDRESS", "00:1A:2B:3C:4D:5E", r"00:00:5E:00:53:[0-9A-F]{2}"),
@@ -118,3 +127,30 @@ def test_a_correction_under_the_same_secret_gets_the_same_surrogates(curator: Cu
     assert isinstance(before, CleanConversation) and isinstance(after, CleanConversation)
     assert after.messages[:2] == before.messages
     assert set(re.findall(r"\S+@\S+", after.messages[2].text)) == set(re.findall(r"\S+@\S+", before.messages[0].text))
+
+
+PHONE_SHAPES = [
+    *("010-####-####", "02-###-####", "031-###-####", "+82 10-####-####", "1588-####", "0505-###-####", "(2##) 5##-####", "+1 415-###-####"),
+    *("07### ######", "020 7### ####", "0161 4## ####", "+44 (0)7### ######", "01632 ######", "+49 30 ########", "(+49) 171 #######", "0171/#######"),
+    *("030 #######", "0221 ######", "06 ## ## ## ##", "01.##.##.##.##", "+33 6 ## ## ## ##", "612 ## ## ##", "+34 9## ### ###", "090-####-####"),
+    *("03-####-####", "+81-90-####-####", "138 #### ####", "+86 139 #### ####", "+91 9#### #####", "+61 4## ### ###", "+39 06 #### ####", "+55 11 9####-####"),
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(shape=st.sampled_from(PHONE_SHAPES), seed=st.integers(0, 10**6))
+def test_a_surrogate_number_is_one_that_nobody_can_own(shape: str, seed: int) -> None:
+    rng = random.Random(seed)
+    value = "".join(rng.choice("0123456789") if place == "#" else place for place in shape)
+    surrogate = phone_surrogate.in_shape_of(value, phone_surrogate.surrogate(value, rng))
+    if surrogate == phone_surrogate.TAG:
+        return
+    assert re.sub(r"\d", "#", surrogate) == re.sub(r"\d", "#", value)
+    number = phonenumbers.parse(surrogate.lstrip("("), phone_surrogate.region_of(value))
+    assert phone_surrogate.is_nobodys(number)
+
+
+@pytest.mark.parametrize("shape", PHONE_SHAPES)
+def test_hardly_any_number_gets_a_tag(shape: str) -> None:
+    value = shape.replace("#", "4")
+    assert phone_surrogate.surrogate(value, random.Random(1)) != ""
