@@ -27,6 +27,7 @@ from pipelines.curate.secrets import CASE_FLAGS as SECRET_FLAGS
 from pipelines.curate.secrets import may_hold_secret, secrets
 
 THRESHOLD = 0.4
+_MORE_DIGITS = regex.compile(r"(?:[ -]\d{2,6}(?!\d))?", regex.ASCII)
 _RANK = {entity: rank for rank, entity in enumerate(PRIORITY)}
 _Trigger = tuple[Callable[[str], object], str]
 
@@ -127,6 +128,9 @@ class Detector:
             value = source.text[result.start : result.end]
             if result.entity_type == "URL" and self._is_public(value):
                 continue
+            if result.entity_type == "US_SSN":  # `123 45 6789 0123` is longer than one
+                more = _MORE_DIGITS.match(source.text, result.end)
+                value += more[0] if more else ""
             kept = value.strip().rstrip(".,") or value
             start = result.start + value.find(kept)
             spans.append(Span(*source.span(start, start + len(kept)), result.entity_type, kept))

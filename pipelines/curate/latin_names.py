@@ -226,6 +226,8 @@ class LatinNames:
 
     def _is_asian(self, run: Sequence[str]) -> bool:
         """`Li Na`, `Xiaoming Zhao`, `Park Ji-woo`: one of the surnames, beside a word of at most three syllables."""
+        if _is_shouted(run):
+            return False
         surnames = self._names.asian_surnames
         for surname, others in ((run[0], run[1:]), (run[-1], run[:-1])):
             if surname.lower() in surnames and all(_ASIAN_GIVEN.fullmatch(word.lower()) for word in others):

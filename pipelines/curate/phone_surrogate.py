@@ -99,7 +99,7 @@ def region_of(value: str) -> str | None:
     """The country that a number is written for, by its code, its groups, or its digits."""
     parsed = _international(value, re.sub(r"\D", "", value))
     if parsed is not None:
-        return str(phonenumbers.region_code_for_country_code(parsed.country_code))
+        return str(phonenumbers.region_code_for_country_code(parsed.country_code or 0))
     if _FIVE_PAIRS.fullmatch(value):
         return "FR"
     if _KOREAN.fullmatch(value):
