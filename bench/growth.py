@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 NEW = 640  # conversations that come in and are curated at each size
 TOGETHER = 16  # of them in one commit, as from so many clients
 LOOKUPS = 300
+PICTURE = Path("var/growth.png")
 PAGES = ("/", "/rounds", "/models", "/healthz")
 _SNAPSHOT = "from bench.growth import print_snapshot; print_snapshot({home!r})"
 
@@ -54,7 +55,9 @@ def run(options: Sequence[str] = ()) -> dict[str, Any]:
         sizes = {f"{size}": figures for size, figures in _grow(folder, chosen.up_to)}
     finally:
         shutil.rmtree(folder)
-    return {"sizes": sizes}
+    PICTURE.parent.mkdir(exist_ok=True)
+    draw(sizes, PICTURE)
+    return {"sizes": sizes, "picture": str(PICTURE)}
 
 
 def _parse(options: Sequence[str]) -> argparse.Namespace:
@@ -87,8 +90,8 @@ def _grow(home: Path, up_to: int) -> "list[tuple[int, dict[str, Any]]]":
 
 def _measure(settings: Settings, store: Store, vault: Vault, rng: random.Random) -> dict[str, Any]:
     return {
-        "ingest_per_second": _ingest(store, vault, rng),
-        "curation_per_second": _curate(store, vault),
+        "ingest_us": _ingest(store, vault, rng),
+        "curation_ms": _curate(store, vault),
         "near_duplicates_us": _find_near_duplicates(store, vault, rng),
         "funnel_ms": _milliseconds(lambda: _read(store, funnel)),
         "trainable_ms": _milliseconds(lambda: _read(store, lambda session: count_trainable(session, 10**9))),
@@ -107,10 +110,10 @@ def _ingest(store: Store, vault: Vault, rng: random.Random) -> float:
     incoming = [read(_body(rng, f"new-{rng.getrandbits(60)}")) for _ in range(NEW)]
     groups = [incoming[start : start + TOGETHER] for start in range(0, NEW, TOGETHER)]
     with Writer(store, vault) as writer:
-        started = time.perf_counter()
+        started = time.process_time()
         for group in groups:
             _store(writer, group)
-        return round(NEW / (time.perf_counter() - started), 1)
+        return round((time.process_time() - started) / NEW * 1e6, 1)
 
 
 def _store(writer: Writer, group: Sequence[Incoming]) -> None:
@@ -135,12 +138,12 @@ def _curate(store: Store, vault: Vault) -> float:
 
     curator = Curator(CurationConfig(allow_degraded_names=True))
     first = sum(curate_due(store, vault, curator, limit=64).values())  # it loads what it needs
-    started, done = time.perf_counter(), 0
+    started, done = time.process_time(), 0
     while counts := curate_due(store, vault, curator, limit=64):
         done += sum(counts.values())
     if first + done != NEW:
         raise RuntimeError(f"{first + done} of {NEW} conversations were curated")
-    return round(done / (time.perf_counter() - started), 1)
+    return round((time.process_time() - started) / done * 1000, 2)
 
 
 def _find_near_duplicates(store: Store, vault: Vault, rng: random.Random) -> float:
@@ -148,10 +151,10 @@ def _find_near_duplicates(store: Store, vault: Vault, rng: random.Random) -> flo
 
     signed = [signature(text_of(rng, 20), vault.cluster_key) for _ in range(LOOKUPS)]
     with store.read() as session:
-        started = time.perf_counter()
+        started = time.process_time()
         for one in signed:
             clusters.find_cluster(session, clusters.PROMPT, one, same_cluster)
-        return round((time.perf_counter() - started) / LOOKUPS * 1e6, 1)
+        return round((time.process_time() - started) / LOOKUPS * 1e6, 1)
 
 
 # ---- what reads everything ----------------------------------------------------------------------------------
@@ -166,22 +169,22 @@ def _milliseconds(call: Callable[[], object]) -> float:
     """The median of three."""
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         call()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return round(statistics.median(times) * 1000, 2)
 
 
 def _pages(settings: Settings) -> dict[str, float]:
-    """Milliseconds of each page, the first time and (the median of) later ones."""
+    """Milliseconds of each page, the first time and the median of later ones."""
     from service.web.app import create_app
 
     found = {}
     with TestClient(create_app(settings), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
         for page in PAGES:
-            started = time.perf_counter()
+            started = time.process_time()
             client.get(page)
-            found[f"{page} first"] = round((time.perf_counter() - started) * 1000, 1)
+            found[f"{page} first"] = round((time.process_time() - started) * 1000, 1)
             found[page] = _milliseconds(lambda page=page: client.get(page))  # type: ignore[misc]
     return found
 
@@ -196,8 +199,6 @@ def _snapshot(home: Path) -> dict[str, Any]:
 
 def print_snapshot(home: str) -> None:
     """Takes a snapshot of a home's database, and prints its seconds, its examples and the memory that it needed."""
-    import resource
-
     from pipelines.recipe import Select
     from pipelines.stages.snapshot import Selector, snapshot
     from service.corpus import StoreCorpus
@@ -206,10 +207,43 @@ def print_snapshot(home: str) -> None:
     store = open_store(settings)
     corpus = StoreCorpus(store, open_vault(settings, store))
     selector = Selector(lambda text: len(text) // 4, lambda texts: [None] * len(texts))
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, started = _peak_kilobytes(), time.process_time()
     with tempfile.TemporaryDirectory(dir=home) as out:
         taken = snapshot(corpus, Select(), Path(out), selector, now=now())
-    seconds = time.perf_counter() - started
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    seconds, kilobytes = time.process_time() - started, _peak_kilobytes() - before
     figures = {"seconds": round(seconds, 2), "mb": round(kilobytes / 1024, 1), "examples": taken.examples}
     print(json.dumps({f"snapshot_{name}": value for name, value in figures.items()}))
+
+
+def _peak_kilobytes() -> int:
+    """The most memory that this process had; not getrusage's, which a child inherits from who started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+
+
+# ---- the picture --------------------------------------------------------------------------------------------
+
+_CURVES: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "one more: ingest (ms)": lambda one: one["ingest_us"] / 1000,
+    "one more: curation (ms)": lambda one: one["curation_ms"],
+    "one more: near-duplicates (ms)": lambda one: one["near_duplicates_us"] / 1000,
+    "all: funnel (ms)": lambda one: one["funnel_ms"],
+    "all: snapshot (ms)": lambda one: one["snapshot_seconds"] * 1000,
+    "all: snapshot (MB)": lambda one: one["snapshot_mb"],
+}
+
+
+def draw(sizes: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Draws each cost over the number of conversations, both by powers of ten: flat is flat, linear rises by one for one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    counts = [int(size) for size in sizes]
+    for name, cost in _CURVES.items():
+        style = "-" if name.startswith("one") else "--"
+        axes.plot(counts, [cost(one) for one in sizes.values()], style, marker="o", label=name)
+    axes.set(xscale="log", yscale="log", xlabel="conversations stored")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)

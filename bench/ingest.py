@@ -24,8 +24,9 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+import psutil
 
 from bench.ports import free_port
 
@@ -95,13 +96,26 @@ _PATHS = {  # the naive server has a route of its own for lists
 
 
 @dataclass(frozen=True)
-class Load:
-    """What one run of the clients measured: conversations, and latencies of requests in milliseconds."""
+class Server:
+    """A process that answers on a port."""
 
-    stored: int
+    port: int
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """What it had of the processors so far; what PostgreSQL does for it is not in there."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run of the clients measured: conversations, latencies of requests, processor time of a conversation."""
+
     per_second: float
     p50_ms: float
     p99_ms: float
+    cpu_us: float
 
 
 def run(seconds: float = SECONDS) -> dict[str, Any]:
@@ -120,20 +134,18 @@ def run(seconds: float = SECONDS) -> dict[str, Any]:
 
 
 def _compare(folder: Path, environment: Mapping[str, str], seconds: float) -> dict[str, Any]:
-    with serving(_NAIVE, folder / "naive", environment) as naive, serving(_OURS, folder / "ours", environment) as ours:
-        ports = dict(zip(SERVERS, (naive, ours), strict=True))
-        return {name: _by_turns(ports, shape, seconds) for name, shape in SHAPES.items()}
+    with started(_NAIVE, folder / "naive", environment) as naive, started(_OURS, folder / "ours", environment) as ours:
+        servers = dict(zip(SERVERS, (naive, ours), strict=True))
+        return {name: _by_turns(servers, shape, seconds) for name, shape in SHAPES.items()}
 
 
-def _by_turns(ports: Mapping[str, int], shape: Shape, seconds: float) -> dict[str, Any]:
-    loads: dict[str, list[Load]] = {server: [] for server in SERVERS}
+def _by_turns(servers: Mapping[str, Server], shape: Shape, seconds: float) -> dict[str, Any]:
+    loads: dict[str, list[Load]] = {name: [] for name in servers}
     for turn in range(TURNS):
-        for server in SERVERS:
-            for name, length in (("w", WARM_UP_SECONDS), ("m", seconds)):
-                measured = _run_clients(
-                    _load(ports[server], _PATHS[server, shape.together], shape, length, f"{name}{turn}")
-                )
-            loads[server].append(measured)
+        for name, server in servers.items():
+            path = _PATHS[name, shape.together]
+            _run_clients(_load(server, path, shape, WARM_UP_SECONDS, f"w{turn}"))
+            loads[name].append(_run_clients(_load(server, path, shape, seconds, f"m{turn}")))
     found: dict[str, Any] = {server: _median(runs) for server, runs in loads.items()}
     found["throughput_ratio"] = round(found["perennial"]["per_second"] / found["naive"]["per_second"], 2)
     found["p99_ratio"] = round(found["perennial"]["p99_ms"] / found["naive"]["p99_ms"], 3)
@@ -174,8 +186,15 @@ def _run_clients(clients: Coroutine[Any, Any, Load]) -> Load:
 
 
 @contextmanager
-def serving(program: str, home: Path, environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[int]:
+def serving(program: str, home: Path) -> Iterator[int]:
     """A server process; yields its port once it answers."""
+    with started(program, home, {}) as server:
+        yield server.port
+
+
+@contextmanager
+def started(program: str, home: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+    """A server process with these variables in its environment, once it answers."""
     home.mkdir(parents=True)
     port = free_port()
     known: Mapping[str, str] = {key: value for key, value in os.environ.items() if not key.startswith("PERENNIAL_")}
@@ -188,7 +207,7 @@ def serving(program: str, home: Path, environment: Mapping[str, str] = MappingPr
         )
     try:
         asyncio.run(_wait(port, process, home / "log"))
-        yield port
+        yield Server(port, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(20)
@@ -207,16 +226,19 @@ async def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
-async def _load(port: int, path: str, shape: Shape, seconds: float, prefix: str) -> Load:
+async def _load(server: Server, path: str, shape: Shape, seconds: float, prefix: str) -> Load:
     latencies: list[float] = []
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), server.cpu_seconds()
     names = (f"{prefix}-{shape.together}-{number}" for number in range(shape.clients))
-    await asyncio.gather(*(_client(port, path, shape.together, started + seconds, name, latencies) for name in names))
-    elapsed = time.perf_counter() - started
+    await asyncio.gather(
+        *(_client(server.port, path, shape.together, started + seconds, name, latencies) for name in names)
+    )
+    elapsed, worked = time.perf_counter() - started, server.cpu_seconds() - worked
     latencies.sort()
     count = len(latencies)
     stored = count * shape.together
-    return Load(stored, stored / elapsed, latencies[count // 2] * 1000, latencies[int(count * 0.99)] * 1000)
+    p50, p99 = latencies[count // 2], latencies[int(count * 0.99)]
+    return Load(stored / elapsed, p50 * 1000, p99 * 1000, worked / stored * 1e6)
 
 
 async def _client(port: int, path: str, together: int, until: float, name: str, latencies: list[float]) -> None:
@@ -274,6 +296,7 @@ def _median(runs: list[Load]) -> dict[str, float]:
         "per_second": round(statistics.median(load.per_second for load in runs), 1),
         "p50_ms": round(statistics.median(load.p50_ms for load in runs), 2),
         "p99_ms": round(statistics.median(load.p99_ms for load in runs), 2),
+        "cpu_us": round(statistics.median(load.cpu_us for load in runs)),
     }
 
 

@@ -2,19 +2,22 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import text
 from sqlmodel import Session
 
-_SQLITE = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
-_POSTGRESQL = text("SELECT clock_timestamp()")  # now() would be when the transaction began
+from service.store.bulk import cursor_of
+
+_SQLITE = "SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"
+_POSTGRESQL = "SELECT clock_timestamp()"  # now() would be when the transaction began
 
 
 def database_time(session: Session) -> datetime:
     """What time it is, in UTC, by the clock of the database; SQLite's is that of its machine."""
-    if session.get_bind().dialect.name == "sqlite":
-        return datetime.fromisoformat(str(session.execute(_SQLITE).scalar_one())).replace(tzinfo=UTC)
-    found: datetime = session.execute(_POSTGRESQL).scalar_one()
-    return found.astimezone(UTC)
+    connection = session.connection()
+    is_sqlite = connection.dialect.name == "sqlite"
+    with cursor_of(connection) as cursor:
+        cursor.execute(_SQLITE if is_sqlite else _POSTGRESQL)
+        [at] = cursor.fetchone()
+    return datetime.fromisoformat(at).replace(tzinfo=UTC) if is_sqlite else at.astimezone(UTC)
 
 
 def database_seconds(session: Session) -> float:

@@ -23,6 +23,7 @@ from sqlmodel import Session
 from alembic import command
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
+from service.store.bulk import cursor_of
 from service.store.erasure_list import ErasureList
 from service.store.keystore import KeyStore, NewKeys
 from service.store.limits import POOL_SECONDS, connect_with_limits
@@ -81,7 +82,8 @@ class Store:
     def lock(self, session: Session, name: str) -> None:
         """Serializes the transactions that take the same named lock, until they end; SQLite's already are."""
         if not self.is_sqlite:
-            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS[name]})
+            with cursor_of(session.connection()) as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCKS[name],))
 
     def scrub(self) -> bool:
         """Removes what deletions left behind in the database's files; False if readers kept it from finishing.
