@@ -27,6 +27,7 @@ from sqlmodel import Session, update
 
 from pipelines.errors import ArtifactError, InputError
 from service.master_key import KEY_BYTES, next_key, read_master_key, source_of, use_next_key
+from service.randomness import random_bytes
 from service.settings import Settings
 from service.store.binding import bind_key_store, curate_what_opens_again, settle_erasures
 from service.store.bulk import insert_ignoring_conflicts
@@ -50,7 +51,7 @@ class PersonKey:
 
     def seal(self, plain: bytes, aad: str) -> bytes:
         """The sealed bytes; a new random nonce each time, so equal texts do not look equal."""
-        nonce = os.urandom(_NONCE_BYTES)
+        nonce = random_bytes(_NONCE_BYTES)
         return nonce + self._aes.encrypt(nonce, plain, aad.encode())
 
     def unseal(self, sealed: bytes, aad: str) -> bytes:

@@ -23,7 +23,7 @@ def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], row
     columns = tuple(rows[0])
     convert = _converters(connection.dialect, table, columns)
     by_column = [
-        [row[name] for row in rows] if change is None else [change(row[name]) for row in rows]
+        [row[name] for row in rows] if change is None else _converted(change, [row[name] for row in rows])
         for name, change in zip(columns, convert, strict=True)
     ]
     if connection.dialect.name == "sqlite":
@@ -32,6 +32,15 @@ def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], row
     else:
         with cursor_of(connection) as cursor:
             cursor.execute(_postgresql_insert(table, columns), tuple(by_column))
+
+
+def _converted(change: Converter, values: Sequence[Any]) -> list[Any]:
+    """The values as the driver takes them, one that comes again converted once: the rows of a group share their times."""
+    known: dict[int, Any] = {}
+    for value in values:
+        if id(value) not in known:
+            known[id(value)] = change(value)
+    return [known[id(value)] for value in values]
 
 
 def insert_together(

@@ -1,12 +1,13 @@
 """What every table shares: the names of constraints, ids, and the clock."""
 
 from datetime import UTC, datetime
-from secrets import token_hex
 from time import time_ns
 from typing import Any
 
 from sqlalchemy import JSON, Column, MetaData
 from sqlmodel import Field, SQLModel
+
+from service.randomness import random_bytes
 
 SQLModel.metadata = MetaData(
     naming_convention={
@@ -20,7 +21,7 @@ SQLModel.metadata = MetaData(
 
 def new_id() -> str:
     """32 hex digits: milliseconds since the epoch, then 80 random bits, so that rows made together lie together."""
-    return f"{time_ns() // 1_000_000:012x}{token_hex(10)}"
+    return f"{time_ns() // 1_000_000:012x}{random_bytes(10).hex()}"
 
 
 def now() -> datetime:
