@@ -24,6 +24,7 @@ from pipelines.records import Message
 
 _SENTENCE = re.compile(r"[^\n.!?。！？]*(?:[.!?。！？](?=\S)[^\n.!?。！？]*)*(?:[.!?。！？]+|\n|$)")
 _QUESTION = re.compile(r"[?？][\"'”’)\s]*$")
+_PASTED = re.compile(r"[^:：\n]{3,80}[:：]\s")
 _WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W_]")
 _FEW_WORDS, _FEW_LETTERS = 3, 6
@@ -181,6 +182,9 @@ def _is_asked_about(turn: _Turn, span: Span) -> bool:
     if len(_LETTERS.findall(turn.text[: span.start] + turn.text[span.end :])) <= _FEW_WORDS:
         return True
     start, sentence = _sentence_at(turn.text, span)
+    order = _PASTED.match(sentence)
+    if order and start + order.end() <= span.start:  # what follows is a text to work on
+        start, sentence = start + order.end(), sentence[order.end() :]
     if _pattern("%s", "advises").search(sentence):
         return False
     acts, informs = _pattern("%s", "acts").search(sentence), _pattern(r"^\W*(?:%s)", "informs").search(sentence)

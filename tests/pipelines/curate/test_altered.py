@@ -84,6 +84,12 @@ ROWS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
         ("Format my number <01012345678> please", "Here it is with dashes: <010-1234-5678>, as asked."),
         False,
     ),
+    (
+        "pasted-text",
+        ("Summarize: {Tim Cook} met {Sundar Pichai} in Berlin.", "{Tim Cook} and {Sundar Pichai} met there."),
+        False,
+    ),
+    ("pasted-question", ("Tell me: who is {Tim Cook}?", "He leads a company that makes phones."), True),
     ("nothing-replaced", ("What is the capital of France?", "Paris."), False),
     (
         "mail-in-code",
