@@ -123,7 +123,7 @@ class _Bounded:
     process: CuratorProcess
     timeout_seconds: float
     still_ours: Callable[[], None]
-    counted_names: Callable[[], frozenset[str]]
+    counted_names: Callable[[], frozenset[str]] = frozenset
 
     def curate(self, conversation: Conversation, secret: bytes, key: bytes) -> Curated:
         """What the process makes of it.

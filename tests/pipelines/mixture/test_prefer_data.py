@@ -30,7 +30,7 @@ CHATS = [
     asked("a", "Where is Vell?", ("Far up north it is.", up("u")), ("South.", down("v"))),
     asked("b", "Who rules Orm?", ("Nobody at all.", up("u"))),
     asked("c", "Why?", ("So.", down("w")), part="dev"),
-    asked("d", "When?", ("Soon <|im_end|> now.", up("x")), part="heldout"),
+    asked("d", "When?", ("Soon `<|im_end|>` now.", up("x")), part="heldout"),
 ]
 
 
@@ -107,7 +107,7 @@ def test_every_item_stands_with_its_text_in_the_file_of_its_part(tmp_path: Path)
         "lone"
     ].chosen == "Nobody at all."
     assert [example.rejected for example in preferences(text.dev)] == ["So."]
-    assert [example.chosen for example in preferences(text.heldout)] == ["Soon <|im_end|> now."]
+    assert [example.chosen for example in preferences(text.heldout)] == ["Soon `<|im_end|>` now."]
     assert text.sources == {"lone": 1, "siblings": 1} and text.answer_tokens == 6 + 2 + 4
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.context import StageContext
+from pipelines.curate.reasons import Altered
 from pipelines.gate.change import Change
 from pipelines.stages.report import report
 from pipelines.stages.report.facts import ReportFacts, read_preference_section
@@ -43,6 +44,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
         "examples",
         "unrendered_anchors",
     }
+    assert found["funnel"].pop("altered") == {"answers": 0, "changed": 0, "replaced": 0}
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
     assert found["training"].pop("trained_on") == "full" and found["lineage"].pop("passed_over") == []
     assert before.pop("recipe_digest") != found["recipe_digest"]  # of all keys that a recipe has: there are more now
@@ -112,3 +114,10 @@ def test_the_report_says_what_changed_and_why_nothing_was_compared(tmp_path: Pat
         in text
     )
     assert "0 of 1,000 blocks (0 %)" in text and "moves 0 of the 28 modules" in text
+
+
+def test_the_report_says_how_many_answers_anonymization_changed(tmp_path: Path) -> None:
+    snapshot = made.snapshot(altered=Altered(answers=10, changed=4, replaced=2))
+    output = report.run(made.report_input(tmp_path, snapshot=snapshot), tmp_path, CONTEXT)
+    said = (tmp_path / output.markdown).read_text()
+    assert "4 of 10 answers were changed by anonymization" in said and "2 of them get none at all" in said
