@@ -64,7 +64,7 @@ def _generation(row: Object, options: Options, answers: Answers) -> Iterator[Thi
         id,
         asked,
         answered,
-        Made(options.person(user, trace), model, time, state, _tools(row.get("input"))),  # type: ignore[arg-type]
+        Made(options.person(user, id), model, time, state, _tools(row.get("input"))),  # type: ignore[arg-type]
     )
     yield from notes_of(notes)
 

@@ -3,7 +3,7 @@
 import json
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ def perennial(sqlite_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Per
 
 
 @pytest.fixture
-def home(sqlite_settings: Settings) -> tuple[Store, Vault]:
+def home(sqlite_settings: Settings) -> Iterator[tuple[Store, Vault]]:
     store = open_store(sqlite_settings)
-    return store, open_vault(sqlite_settings, store)
+    yield store, open_vault(sqlite_settings, store)
+    store.close()
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

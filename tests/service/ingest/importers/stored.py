@@ -82,7 +82,7 @@ class _Reader:
             writer = keys(correction.person_id)
             assert message is not None and message.sealed is not None and writer is not None
             text = text_key(owner, writer).unseal(message.sealed, raw_place(message.id)).decode()
-            name = self._name(row.app_id, self._hmac(correction.person_id))
+            name = self._name(row, self._hmac(correction.person_id))
             yield f"fixed {places[correction.corrected_message_id]} by {name}: {text}"
         yield from self._comparisons(row, {message.client_hmac: at for at, message in enumerate(messages)})
 
@@ -98,7 +98,7 @@ class _Reader:
                 extra["source"] = None if vote.source == "person" else vote.source
                 said = "".join(f" | {name} {value}" for name, value in extra.items() if value)
                 side = {1: "up", -1: "down"}[vote.value]
-                yield f"vote {places[vote.message_hmac]} {side} by {self._name(row.app_id, vote.rater_hmac)}{said}"
+                yield f"vote {places[vote.message_hmac]} {side} by {self._name(row, vote.rater_hmac)}{said}"
 
     def _comment(self, vote: tables.Vote, keys: PersonKeys) -> str | None:
         if vote.sealed_comment is None:
@@ -112,13 +112,15 @@ class _Reader:
         for one in self.session.exec(select(tables.Comparison)):
             pair = (one.first_hmac, one.second_hmac) if one.value == 1 else (one.second_hmac, one.first_hmac)
             if pair[0] in places:
-                yield f"better {places[pair[0]]} than {places[pair[1]]} by {self._name(row.app_id, one.rater_hmac)}"
+                yield f"better {places[pair[0]]} than {places[pair[1]]} by {self._name(row, one.rater_hmac)}"
 
     def _hmac(self, person: str) -> str:
         return self.session.exec(select(tables.Person.hmac).where(tables.Person.id == person)).one()
 
-    def _name(self, app: str, hmac: str) -> str:
-        return next((name for name in NAMES if self.vault.person_hash(app, name) == hmac), "somebody")
+    def _name(self, row: tables.Conversation, hmac: str) -> str:
+        """Who it is, of those whom samples name; else whether it is the person of the conversation."""
+        other = "its person" if hmac == self._hmac(row.person_id) else "somebody else"
+        return next((name for name in NAMES if self.vault.person_hash(row.app_id, name) == hmac), other)
 
 
 def _said(message: tables.Message, key: Any) -> str:

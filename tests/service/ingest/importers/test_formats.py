@@ -43,9 +43,10 @@ def named(sample: Sample) -> str:
 
 
 @pytest.fixture
-def home(sqlite_settings: Settings) -> tuple[Store, Vault]:
+def home(sqlite_settings: Settings) -> Iterator[tuple[Store, Vault]]:
     store = open_store(sqlite_settings)
-    return store, open_vault(sqlite_settings, store)
+    yield store, open_vault(sqlite_settings, store)
+    store.close()
 
 
 @pytest.mark.parametrize("sample", KNOWN, ids=map(named, KNOWN))

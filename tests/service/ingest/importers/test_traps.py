@@ -1,6 +1,7 @@
 """What importers of other programs' files get wrong: each trap a row, imported for real and read back from the database."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,7 +109,7 @@ LIBRECHAT = [
     Trap(
         "librechat: one person a chat",
         {"t.json": samples.librechat()},
-        [line.replace("u-1", "somebody") for line in LIBRE],
+        [line.replace("u-1", "its person") for line in LIBRE],
         user="each",
     ),
     Trap(
@@ -145,6 +146,13 @@ CHATGPT = [
         {"export.zip": samples.chatgpt_zip()},
         [*GPT, "vote 1 up by u-1 | comment just right"],
         {**TERMS, "image_dropped": 1, "not_a_chat": 1},
+    ),
+    Trap(
+        "chatgpt: one person a chat, who gave its votes too",
+        {"export.zip": samples.chatgpt_zip()},
+        [*GPT, "vote 1 up by its person | comment just right"],
+        {**TERMS, "image_dropped": 1, "not_a_chat": 1},
+        "each",
     ),
     Trap(
         "chatgpt: ids are unique in a chat only",
@@ -408,6 +416,27 @@ TRAINING = [
         {"image_dropped": 1},
     ),
     Trap(
+        "openai: calls from before there were several at once, and the function's answer",
+        {
+            "old.jsonl": [
+                {
+                    "messages": [
+                        USER,
+                        {"role": "assistant", "content": None, "function_call": CALL["function"]},
+                        {"role": "function", "name": "kettle", "content": "75"},
+                        GOOD,
+                    ]
+                }
+            ]
+        },
+        [
+            ASKED,
+            '1 < 0 assistant:  | call kettle({"cup": 2}) as ',
+            "2 < 1 tool: 75 | named kettle",
+            f"3 < 2 assistant: {HOT}",
+        ],
+    ),
+    Trap(
         "openai: Azure's tool messages in the outputs; what both begin with is the prompt",
         {
             "dpo.jsonl": [
@@ -586,6 +615,27 @@ LANGFUSE = [
         user=None,
     ),
     Trap(
+        "langfuse: one person a chat, who gave its votes too, on the call and on the trace",
+        {
+            "observations.jsonl": [
+                *fused(userId=None),
+                *fused(userId=None, id="o-2", parentObservationId="o-1", isRootObservation=False, output=HOT),
+            ],
+            "scores.json": [
+                samples.langfuse_scores_v2()["data"][0] | {"observationId": "o-2", "value": 1.0},
+                samples.langfuse_scores_v2()["data"][0] | {"observationId": None},
+            ],
+        },
+        [
+            *FUSED,
+            "vote 1 down by its person",
+            ASKED,
+            f"1 < 0 assistant: {HOT} | model llama-3",
+            "vote 1 up by its person",
+        ],
+        user="each",
+    ),
+    Trap(
         "langfuse: which score is the thumb must be said",
         {"observations.jsonl": samples.langfuse(), "scores.json": samples.langfuse_scores()[:1]},
         FUSED,
@@ -676,6 +726,19 @@ TRACES = [
         },
         [*PHOENIX_LINES, "vote 1 down by u-8 | comment too hot"],
         user=None,
+    ),
+    Trap(
+        "phoenix: an annotation of a whole trace is about its root's answer",
+        {
+            "p.json": samples.phoenix()
+            | {
+                "annotations": [
+                    {key: value for key, value in samples.phoenix()["annotations"][0].items() if key != "span_id"}
+                    | {"trace_id": "pt-1"}
+                ]
+            }
+        },
+        [*PHOENIX_LINES, "vote 1 down by u-8 | comment too hot"],
     ),
     Trap(
         "phoenix: messages in the order of their numbers, of which 10 comes after 9",
@@ -778,14 +841,14 @@ TRAPS = [*LIBRECHAT, *CHATGPT, *CLAUDE, *STORES, *TRAINING, *LANGFUSE, *TRACES]
 
 @pytest.mark.parametrize("trap", TRAPS, ids=[trap.label for trap in TRAPS])
 def test_what_is_stored_is_what_was_said(trap: Trap, sqlite_settings: Settings, tmp_path: Path) -> None:
-    store = open_store(sqlite_settings)
-    vault = open_vault(sqlite_settings, store)
     folder = tmp_path / "files"
     folder.mkdir()
     for name, content in trap.files.items():
         write(folder, name, content)
 
-    for _ in range(2):  # the second time everything is there already
-        counts = imported(store, vault, folder, user=trap.user, score=trap.score, up=trap.up, answers=trap.answers)
-        assert (sorted(stored(store, vault)), counts.refused | counts.left_out) == (sorted(trap.lines), trap.counts)
+    with closing(open_store(sqlite_settings)) as store:
+        vault = open_vault(sqlite_settings, store)
+        for _ in range(2):  # the second time everything is there already
+            counts = imported(store, vault, folder, user=trap.user, score=trap.score, up=trap.up, answers=trap.answers)
+            assert (sorted(stored(store, vault)), counts.refused | counts.left_out) == (sorted(trap.lines), trap.counts)
     assert not any(result in ("created", "appended") for results in counts.results.values() for result in results)
