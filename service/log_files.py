@@ -1,7 +1,8 @@
-"""How long logs and files of rejected rows stay in the home.
+"""How long logs, and what imports leave behind, stay in the home.
 
 logs/*.log                 `log_days` after its last line (the engine's begins anew at its start beyond some size)
 imports/*.rejects.ndjson   `rejected_days` after its import
+imports/unpacked-*         a day: what an import unpacked and, killed, did not take away
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import structlog
 from service.settings import Settings
 
 _DAY_SECONDS = 86_400
+_UNPACKED_DAYS = 1
 _log = structlog.get_logger(__name__)
 
 
@@ -36,3 +38,5 @@ def _files(settings: Settings) -> Iterator[tuple[Path, int]]:
         yield path, settings.log_days
     for path in (settings.home / "imports").glob("*.rejects.ndjson"):
         yield path, settings.rejected_days
+    for path in (settings.home / "imports").glob("unpacked-*"):
+        yield path, _UNPACKED_DAYS

@@ -156,11 +156,13 @@ def test_logs_and_files_of_rejected_rows_go_after_their_days(sqlite_settings: Se
         "imports/ab.rejects.ndjson": 181,
         "imports/cd.rejects.ndjson": 179,
         "imports/cd.json": 400,
+        "imports/unpacked-7": 2,
+        "imports/unpacked-8": 0,
     }
     for name, days in files.items():
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text("x")
         os.utime(home / name, (at - days * 86_400,) * 2)
-    assert sweep_logs(sqlite_settings, at) == 2
+    assert sweep_logs(sqlite_settings, at) == 3
     left = {name for name in files if (home / name).exists()}
-    assert left == files.keys() - {"logs/round-0001.log", "imports/ab.rejects.ndjson"}
+    assert left == files.keys() - {"logs/round-0001.log", "imports/ab.rejects.ndjson", "imports/unpacked-7"}
