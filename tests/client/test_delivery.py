@@ -152,4 +152,4 @@ def test_a_call_takes_no_time_while_the_server_hangs() -> None:
         took = time.monotonic() - started
         assert client.flush(20)
         client.close()
-    assert took < 0.5
+    assert took < 5  # each would have waited 0.7 s
