@@ -15,6 +15,7 @@ from tempfile import mkdtemp
 
 from pipelines.errors import InputError
 from pipelines.recipe_file import load_recipe
+from pipelines.records import RatedMessage
 from service import curation
 from service.cli.home import Home, console
 from service.corpus import StoreCorpus
@@ -23,7 +24,7 @@ from service.ingest.importers.items import Options
 from service.ingest.importers.post import Feedback, Ready, direct_post
 from service.ingest.importers.reading import Mark, Work, read_work
 from service.ingest.importers.ready import ReadyConversation, Terms
-from service.ingest.importers.run import Batch, scratch_folder
+from service.ingest.importers.run import Batch, begin_batch, scratch_folder
 from service.progress import open_progress
 from service.settings import Settings
 from service.store.session import Store, migrate, open_store
@@ -44,8 +45,17 @@ class Rehearsal:
     conversations: int = 0
     _random: random.Random = field(default_factory=lambda: random.Random(0))
 
-    def add(self, ready: Ready) -> None:
-        """Takes it into the sample, or not."""
+    def count(self, batch: Batch) -> None:
+        """Counts what is in a batch, and samples it."""
+        for place, ready in zip(batch.places, batch.ready, strict=True):
+            self.counts.add(place, ready, "created", None)
+            self._sample(ready)
+        for place, refusal in batch.refused:
+            self.counts.refuse(place, refusal)
+        for note in batch.notes:
+            self.counts.note(note)
+
+    def _sample(self, ready: Ready) -> None:
         if not isinstance(ready, ReadyConversation):
             if len(self.feedback) < MAX_FEEDBACK:
                 self.feedback.append(ready)
@@ -69,16 +79,11 @@ def read_all(home: Home, work: Work, options: Options, terms: Terms, name: str) 
             rate = seen.conversations / max(0.001, time.monotonic() - started)
             shown.update(name, min(done, work.size), work.size, f"{rate:,.0f} a second")
 
+        seen.count(begin_batch(work))
         for mark, place, thing in read_work(work, options, scratch, Mark(0, 0), show):
             batch = Batch(mark)
             batch.take(place, thing, terms, options.app)
-            for ready in batch.ready:
-                seen.counts.add(place, ready, "created", None)
-                seen.add(ready)
-            for at, refusal in batch.refused:
-                seen.counts.refuse(at, refusal)
-            for note in batch.notes:
-                seen.counts.note(note)
+            seen.count(batch)
     return seen
 
 
@@ -146,9 +151,17 @@ def _show_samples(store: Store, vault: Vault) -> None:
     for number, one in enumerate(found, 1):
         console.print(f"sample {number}, anonymized ({one.language}):")
         for message in one.messages:
-            text = " ".join(message.text.split())
-            cut = text[:_SHOWN_CHARACTERS] + (" ..." if len(text) > _SHOWN_CHARACTERS else "")
-            console.print(f"  {message.role:<9} {cut}", markup=False, highlight=False, soft_wrap=True)
+            for text in _texts(message):
+                console.print(f"  {message.role:<9} {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _texts(message: RatedMessage) -> Iterator[str]:
+    """What a message says, thinks and calls, each on a line."""
+    thought = [f"(thinks) {message.reasoning}"] if message.reasoning else []
+    calls = [f"(calls {call.name}) {call.arguments}" for call in message.tool_calls]
+    for part in [*thought, *([message.text] if message.text or not (thought or calls) else []), *calls]:
+        text = " ".join(part.split())
+        yield text[:_SHOWN_CHARACTERS] + (" ..." if len(text) > _SHOWN_CHARACTERS else "")
 
 
 def _show_examples(settings: Settings, store: Store, vault: Vault, seen: Rehearsal, curated: int, terms: Terms) -> None:

@@ -15,7 +15,7 @@ from service.cli.home import Home, console, open_home, whoami
 from service.cli.maps import INIT, map_formats, write_guess
 from service.cli.user_ids import FROM_INPUT, read_user, refuse_typed_key
 from service.ingest import DEFAULT_APP
-from service.ingest.importers.counts import SHOWN_PROBLEMS, Counts
+from service.ingest.importers.counts import Counts
 from service.ingest.importers.items import EACH, Options
 from service.ingest.importers.post import direct_post, http_post
 from service.ingest.importers.reading import Work, find_work
@@ -28,6 +28,7 @@ from service.progress import open_progress
 from service.store import audit
 
 _KINDS = ("conversations", "votes", "corrections", "comparisons")
+_SHOWN_FILES = 5
 _QUESTION = (
     "May models learn from what the people in it wrote, where it does not say? Answer yes only if they agreed to that"
 )
@@ -154,8 +155,10 @@ def _show_work(work: Work) -> None:
     for part in work.parts:
         files = f" ({len(part.files)} files)" if len(part.files) > 1 else ""
         console.print(f"{part.format.title}{files}", markup=False, soft_wrap=True)
-    for name, refusal in work.unread[:SHOWN_PROBLEMS]:
+    for name, refusal in work.unread[:_SHOWN_FILES]:
         console.print(f"not read: {hide_addresses(name)}: {refusal.sentence}", markup=False, soft_wrap=True)
+    if len(work.unread) > _SHOWN_FILES:
+        console.print(f"... and {len(work.unread) - _SHOWN_FILES} more files")
 
 
 def _end(counts: Counts, file: Path, terms: Terms) -> None:

@@ -33,7 +33,7 @@ def write_guess(path: Path, scratch: Path) -> Path:
     tables: dict[str, Iterable[str]] = {}
     roles: dict[str, list[object]] = {}
     for source in find_sources(path):
-        look = look_at(source)[0]
+        look = next(look_at(source))
         if look.kind == "sqlite":
             with source.on_disk(scratch) as file, Tables(file, source.name) as opened:
                 tables |= opened.columns

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from typing import BinaryIO, NamedTuple
 
 MAX_ENTRY_BYTES = 128 << 20  # a chat with pictures in it
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES, _MAX_CHUNK_BYTES = 1 << 20, 16 << 20
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _FLAT = rb'[^\[\]{}"]++|' + _STRING
@@ -177,7 +177,7 @@ class _Cutter:
             return self._pass_over(end)
         keep = self._start if self._start >= 0 else self._at
         rest = self._buffer[keep:]
-        chunk = self._stream.read(max(_CHUNK_BYTES, len(rest)))
+        chunk = self._stream.read(max(_CHUNK_BYTES, min(len(rest), _MAX_CHUNK_BYTES)))  # grows: a string is read again
         self._drop(keep)
         self._buffer = rest + chunk
         self._at -= keep

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
-from service.ingest.importers.cut import BOM, EVERY, MAX_ENTRY_BYTES, Cut, cut_lines, cut_values
+from service.ingest.importers.cut import BOM, EVERY, MAX_ENTRY_BYTES, cut_lines, cut_values
 from service.ingest.importers.items import Entry, Kind, Look, NotTaken, Place, Placed, Refusal
 from service.ingest.importers.reasons import REASONS
 from service.ingest.importers.sources import HEAD_BYTES, Bytes, Damaged, Source
@@ -71,8 +71,10 @@ class Entries:
                 yield entry
 
     def _cuts(self, name: str, stream: BinaryIO) -> Iterator[Entry]:
-        for number, cut in enumerate(_cuts(stream, self._members), 1):
-            place = Place(name, number, cut.line)
+        is_lines = _is_lines(cast(io.BufferedReader, stream).peek(HEAD_BYTES), self._members)
+        cuts = cut_lines(stream) if is_lines else cut_values(stream, self._members)
+        for number, cut in enumerate(cuts, 1):
+            place = Place(name, cut.line if is_lines else number, cut.line)
             if cut.reason is None:
                 yield Entry(place, cut.raw, key=cut.key)
             elif self.pulled >= self._skip:
@@ -87,8 +89,8 @@ class Entries:
             self.refused.append((Place(name, 0), Refusal("not_readable", f"its rows cannot be read on: {error}")))
 
 
-def look_at(source: Source) -> list[Look]:
-    """What a file looks like by each of its first entries that can be read; of SQLite only the kind.
+def look_at(source: Source) -> Iterator[Look]:
+    """What a file looks like by each of its first entries that can be read, as they are asked for; of SQLite only the kind.
 
     Raises:
         NotReadable: there are no entries in it of any kind that is known here.
@@ -97,18 +99,20 @@ def look_at(source: Source) -> list[Look]:
     name = source.name.rsplit("/")[-1].lower()
     kind = _kind_of(name, source.head())
     if kind == "sqlite":
-        return [Look(name, kind)]
-    entries = Entries([(source, kind)])
-    looks = [Look(name, kind, first) for entry in islice(entries, _LOOKED_AT) if (first := _decoded(entry)) is not None]
+        yield Look(name, kind)
+        return
+    entries, is_nothing = Entries([(source, kind)]), True
+    for entry in islice(entries, _LOOKED_AT):
+        if (first := _decoded(entry)) is not None:
+            is_nothing = False
+            yield Look(name, kind, first)
     refusals = [thing for _, thing in entries.refused if isinstance(thing, Refusal)]
-    if not looks and any(one.reason == "too_large" for one in refusals):
-        begun = islice(Entries([(source, kind)], EVERY), 1)
-        looks = [Look(name, kind, {entry.key: [_decoded(entry)]}) for entry in begun]
-    if not looks and entries.damage:
-        raise entries.damage
-    if not looks:
-        raise NotReadable(_NOTHING if entries.pulled or refusals else _EMPTY)
-    return looks
+    if is_nothing and any(one.reason == "too_large" for one in refusals):
+        for entry in islice(Entries([(source, kind)], EVERY), 1):
+            is_nothing = False
+            yield Look(name, kind, {entry.key: [_decoded(entry)]})
+    if is_nothing:
+        raise entries.damage or NotReadable(_NOTHING if entries.pulled or refusals else _EMPTY)
 
 
 def _decoded(entry: Entry) -> Any:
@@ -139,11 +143,6 @@ def _kind_of(name: str, head: bytes) -> Kind:
     if name.endswith((".csv", ".tsv", ".csv.gz", ".tsv.gz")):
         return "csv"
     raise NotReadable("holds no JSON, CSV, Parquet or SQLite")
-
-
-def _cuts(stream: BinaryIO, members: Collection[str] | None) -> Iterator[Cut]:
-    head = cast(io.BufferedReader, stream).peek(HEAD_BYTES)
-    return cut_lines(stream) if _is_lines(head, members) else cut_values(stream, members)
 
 
 def _is_lines(head: bytes, members: Collection[str] | None) -> bool:

@@ -31,14 +31,21 @@ Kind = Literal["json", "csv", "parquet", "sqlite"]
 
 
 class Place(NamedTuple):
-    """Where something stands: the entry's number in its file, from 1, and the line on which it begins."""
+    """Where something stands: the entry's number in its file, from 1, and the line on which it begins.
+
+    Of files with an entry a line both are the number of the line; of tables there is no line; 0 is the file itself.
+    """
 
     file: str
     entry: int
     line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}, line {self.line}" if self.line is not None else f"{self.file}, entry {self.entry}"
+        if self.entry == 0:
+            return self.file
+        if self.line == self.entry:
+            return f"{self.file}, line {self.line}"
+        return f"{self.file}, entry {self.entry}" + (f" (line {self.line})" if self.line is not None else "")
 
 
 class NotTaken(DataError):

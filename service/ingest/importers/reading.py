@@ -38,6 +38,11 @@ class Work:
     unread: tuple[tuple[str, Refusal], ...] = ()
 
     @property
+    def damaged(self) -> list[tuple[str, Refusal]]:
+        """The files that nobody can read, though they may be of a format."""
+        return [(name, refusal) for name, refusal in self.unread if refusal.reason == "cut_off"]
+
+    @property
     def size(self) -> int:
         """The bytes of all files to read."""
         return sum(source.size for part in self.parts for source, _ in part.files)
@@ -58,12 +63,10 @@ def find_work(path: Path, formats: Sequence[AnyFormat], scratch: Path, is_named:
     unread: list[tuple[str, Refusal]] = []
     for source in find_sources(path):
         try:
-            looks = _looks(source, scratch)
-            known = ((recognise(look, formats), look) for look in looks)
-            found, look = next(((one, look) for one, look in known if one), (None, looks[0]))
-            found = found or (_only(formats, look) if is_named else None)
+            found, look = _recognise_file(source, formats, scratch, is_named)
         except (NotReadable, Damaged) as error:
-            unread.append((source.name, Refusal("not_readable", str(error))))
+            reason = "cut_off" if isinstance(error, Damaged) else "not_readable"
+            unread.append((source.name, Refusal(reason, str(error))))
             continue
         if found is None:
             unread.append((source.name, Refusal("not_recognised", REASONS["not_recognised"])))
@@ -139,12 +142,20 @@ def _in_bytes(size: int, read: Callable[[int], None]) -> Callable[[int, int], No
     return tell
 
 
-def _looks(source: Source, scratch: Path) -> list[Look]:
-    looks = look_at(source)
-    if looks[0].kind != "sqlite":
-        return looks
-    with source.on_disk(scratch) as path, Tables(path, source.name) as tables:
-        return [replace(looks[0], tables=dict(tables.columns))]
+def _recognise_file(
+    source: Source, formats: Sequence[AnyFormat], scratch: Path, is_named: bool
+) -> tuple[AnyFormat | None, Look]:
+    """The format of a file and the look by which it is of it; no more is read than that needs."""
+    first = None
+    for look in look_at(source):
+        if look.kind == "sqlite":
+            with source.on_disk(scratch) as path, Tables(path, source.name) as tables:
+                look = replace(look, tables=dict(tables.columns))
+        first = first or look
+        if found := recognise(look, formats):
+            return found, look
+    assert first is not None, "a file without entries is NotReadable"
+    return (_only(formats, first) if is_named else None), first
 
 
 def _key(one: AnyFormat) -> tuple[str, type]:

@@ -28,6 +28,7 @@ REASONS: Mapping[str, str] = {
     "not_recognised": "no format that is known looks like this; name it with --format, or write a map (--map)",
     "not_storable": "it breaks a rule of what can be stored",
     "older_copy": "an older copy of a chat that is stored already",
+    "other_file": "files of no format that is known",
     "orphan": "messages whose parent is missing begin the conversation",
     "provider_terms": "the provider's terms may forbid training on these answers: --answers context keeps them as context only",
     "same_answers": "the two answers say the same, so neither is better",

@@ -160,9 +160,7 @@ class _Import:
     def run(self, scratch: Path) -> None:
         """Reads everything from the position on and stores it."""
         start = self._position.mark
-        batch = Batch(start)
-        if start == _START:
-            batch.refused += [(Place(name, 0), refusal) for name, refusal in self._work.unread]
+        batch = begin_batch(self._work) if start == _START else Batch(start)
         for mark, place, thing in read_work(self._work, self._options, scratch, start, self._count_bytes):
             if batch.is_full and mark != batch.mark:
                 self._send(batch, mark)
@@ -217,6 +215,15 @@ class _Import:
     def _show(self) -> None:
         elapsed = max(0.001, time.monotonic() - self._started)
         self._progress(min(self._bytes, self._work.size), self._work.size, self._stored / elapsed)
+
+
+def begin_batch(work: Work) -> Batch:
+    """The first batch: what is to be said of files before any is read. Files of no format lie in most folders."""
+    batch = Batch(_START)
+    batch.refused += [(Place(name, 0), refusal) for name, refusal in work.damaged]
+    others = len(work.unread) - len(work.damaged)
+    batch.notes += [Note("other_file", others)] if others else []
+    return batch
 
 
 def make_thing_ready(thing: ConversationIn | Snapshot | Ready, terms: Terms, app: str) -> Ready:

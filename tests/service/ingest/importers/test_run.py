@@ -95,9 +95,10 @@ def test_a_snapshot_never_conflicts_with_the_live_chat_and_stands_in_for_one_tha
     folder.mkdir()
     write(folder / "chats.json", json.dumps([grown]))
     write(folder / "feedback.json", json.dumps([feedback(1), lone]))
+    write(folder / "notes.txt", "of no format, and no fault of the import's")
     with direct_post(store, vault) as post:
         counts = import_file(folder, post, tmp_path)
-    assert figures(counts) == (2, 0, 0, 0) and counts.left_out == {"older_copy": 1}
+    assert figures(counts) == (2, 0, 0, 0) and counts.left_out == {"older_copy": 1, "other_file": 1}
     assert counts.of("votes", "created") == 2
 
 
