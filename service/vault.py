@@ -42,12 +42,12 @@ _ROOT_PLACE = b"root"
 class PersonKey:
     """One person's data key. Every sealed value is bound to the row it belongs to by `aad` (see *_place below)."""
 
-    __slots__ = ("_aes", "_digest_key", "raw")
+    __slots__ = ("_aes", "_hasher", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self._aes = AESGCM(raw)
-        self._digest_key: bytes | None = None
+        self._hasher: blake2b | None = None
 
     def seal(self, plain: bytes, aad: str) -> bytes:
         """The sealed bytes; a new random nonce each time, so equal texts do not look equal."""
@@ -69,9 +69,9 @@ class PersonKey:
 
     def digest(self, *parts: str) -> str:
         """A 128-bit keyed digest (hex) that cannot be tested against guesses once the person's key is gone."""
-        if self._digest_key is None:
-            self._digest_key = hmac.digest(self.raw, b"perennial digest", "sha256")
-        return _keyed_hash(self._digest_key, parts)
+        if self._hasher is None:
+            self._hasher = _hasher(hmac.digest(self.raw, b"perennial digest", "sha256"))
+        return _keyed_hash(self._hasher, parts)
 
 
 class JointKey:
@@ -107,6 +107,7 @@ class Vault:
         if len(master_key) != KEY_BYTES:
             raise InputError(f"the master key has {len(master_key)} bytes and must have {KEY_BYTES}")
         self._derived: dict[str, bytes] = {}
+        self._hashers: dict[str, blake2b] = {}
         self._root = root or master_key
         self._wrap = AESGCM(_derive(master_key, "wrap"))
 
@@ -201,7 +202,9 @@ class Vault:
             return False
 
     def _hash(self, purpose: str, *parts: str) -> str:
-        return _keyed_hash(self.key_for(purpose), parts)
+        if purpose not in self._hashers:
+            self._hashers[purpose] = _hasher(self.key_for(purpose))
+        return _keyed_hash(self._hashers[purpose], parts)
 
 
 def open_vault(settings: Settings, store: Store) -> Vault:
@@ -315,10 +318,16 @@ def _derive(key: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
 
 
-def _keyed_hash(key: bytes, parts: tuple[str, ...]) -> str:
-    """128 bits (hex) of keyed BLAKE2b, a MAC like HMAC and three times as fast, over the parts with their lengths.
+def _hasher(key: bytes) -> blake2b:
+    """A hash that has taken in its key and nothing else yet: to copy it costs a third of making it."""
+    return blake2b(digest_size=16, key=key)
+
+
+def _keyed_hash(keyed: blake2b, parts: tuple[str, ...]) -> str:
+    """128 bits (hex) of keyed BLAKE2b, a MAC like HMAC and faster, over the parts with their lengths.
 
     The lengths make ("ab", "c") and ("a", "bc") differ.
     """
-    framed = "".join([f"{len(part)}:{part}" for part in parts]).encode()
-    return blake2b(framed, digest_size=16, key=key).hexdigest()
+    hasher = keyed.copy()
+    hasher.update("".join([f"{len(part)}:{part}" for part in parts]).encode())
+    return hasher.hexdigest()
