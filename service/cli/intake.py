@@ -200,6 +200,12 @@ def show_counts(counts: Counts, terms: Terms) -> None:
         f"{cannot} conversations cannot train as the file gives them:", counts.cannot_train, CONVERSATION_REASONS
     ):
         console.print("Consent and ratings are added by importing again with --consent or --rating.", soft_wrap=True)
+    if "unrated" in counts.cannot_train and set(counts.results) - {"conversations"}:
+        console.print(
+            "Unrated are chats that hold no rating themselves: votes and corrections that came beside them are not counted "
+            "there (`perennial plan` counts all).",
+            soft_wrap=True,
+        )
 
 
 def _show_reasons(title: str, counts: dict[str, int], sentences: Mapping[str, str]) -> bool:

@@ -19,6 +19,7 @@ from service.settings import Settings, load_settings
 from service.store import tables
 from service.store.session import migrate, open_store
 from tests.factories import conversation, ndjson
+from tests.service.ingest.importers import samples
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -80,6 +81,15 @@ def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_w
     told = perennial(*each, "--consent", "--rating", "up").output
     assert "cannot train" not in told and "consent and ratings count as given now" in told
     assert "cannot train" not in perennial("plan", "data/recipes/tiny.yaml").output
+
+
+def test_an_import_says_that_votes_beside_their_chats_are_not_in_its_count_of_unrated_ones(  # type: ignore[no-untyped-def]
+    perennial, tmp_path: Path
+) -> None:
+    path = samples.write(tmp_path, "export.zip", samples.chatgpt_zip())
+    told = " ".join(perennial("import", str(path), "--consent", "--user", "each").output.split())
+    assert "votes: 1 created" in told and "1 unrated" in told
+    assert "votes and corrections that came beside them are not counted there" in told
 
 
 def test_a_key_is_made_shown_once_and_revoked(perennial) -> None:  # type: ignore[no-untyped-def]
