@@ -98,7 +98,7 @@ class Natural:
         """A vote, a correction or a comparison: thumbs in any spelling, a rater called by its older name."""
         if not isinstance(given, dict):
             return given
-        row = {name: value for name, value in given.items() if value is not None}
+        row = {name: value for name, value in given.items() if value is not None and (name, value) != ("reason", "")}
         dot = f"{place}." if place else ""
         if "rater" in row and "user" not in row:
             row["user"] = row.pop("rater")
@@ -108,8 +108,6 @@ class Natural:
             row["value"] = thumb(row["value"], f"{dot}value")
         if "source" in row:
             _check_one_of(row["source"], _SOURCES, f"{dot}source")
-        if row.get("reason") == "":
-            del row["reason"]
         return _with_time(row)
 
     def tool(self, given: Any, place: str) -> Any:
@@ -125,9 +123,8 @@ class Natural:
         return {name: value for name, value in row.items() if value is not None}
 
     def _answer(self, given: Given, place: str) -> Any:
-        row = self.message({"role": "assistant", **given}, place)
-        row.pop("role")
-        return row
+        row: Given = self.message({**given, "role": "assistant"}, place)
+        return {name: value for name, value in row.items() if name != "role"}
 
     def _without(self, given: Given, ignored: frozenset[str], place: str) -> Given:
         """A copy without what is null and without the keys of clients that say nothing here."""
@@ -182,19 +179,14 @@ class Natural:
         row["content"] = "".join(texts)
         if reasoning and "reasoning" not in row:
             row["reasoning"] = "\n".join(reasoning)
-        if calls:
-            row["tool_calls"] = [*row.get("tool_calls", ()), *calls]
-        if parts:
-            row["parts"] = [*row.get("parts", ()), *parts]
+        _extend(row, "tool_calls", calls)
+        _extend(row, "parts", parts)
 
     def _take_pictures(self, row: Given) -> None:
         """Pictures that a client keeps beside the text."""
         pictures = row.pop("images", None)
         if isinstance(pictures, list) and pictures:
-            row["parts"] = [
-                *row.get("parts", ()),
-                *({"type": "image", "digest": _digest({"images": one})} for one in pictures),
-            ]
+            _extend(row, "parts", [{"type": "image", "digest": _digest({"images": one})} for one in pictures])
             self._note(f"{_AN['image']} is not kept, its place is noted")
 
     def _tool_call(self, given: Any, place: str) -> Any:
@@ -292,6 +284,13 @@ def _arguments(value: Any, place: str) -> Any:
     if isinstance(value, dict):
         return _json(value)
     raise DataError(f"{place}: {_quoted(value)} is neither a JSON text nor an object; send one of them")
+
+
+def _extend(row: Given, name: str, more: list[Given]) -> None:
+    """Adds to a list of a row; what stands there and is none is left for the check of our own shape."""
+    held = row.get(name, [])
+    if more and isinstance(held, list):
+        row[name] = [*held, *more]
 
 
 def _called_part(part: Given) -> Given:

@@ -9,7 +9,16 @@ import pytest
 from pipelines.errors import DataError
 from service.ingest.body import Body, decode, encode, is_same, message_digest
 from service.ingest.parse import parse_comparison, parse_noted, parse_retraction, parse_vote
-from service.ingest.wire import ConversationIn, MessageIn, PartIn, RetractionIn, ToolCallIn, ToolIn, WholeComparisonIn
+from service.ingest.wire import (
+    ConversationIn,
+    MessageIn,
+    PartIn,
+    RetractionIn,
+    ToolCallIn,
+    ToolIn,
+    VoteIn,
+    WholeComparisonIn,
+)
 from service.vault import PersonKey
 
 USER = {"role": "user", "content": "Warm in Ulm?"}
@@ -249,3 +258,27 @@ def test_our_own_shape_is_read_as_it_is_encoded() -> None:
     body = MessageIn("assistant", "", reasoning="r", tool_calls=(CALL,), parts=(PartIn("image", "d"),), weight=0)
     whole = ConversationIn("c", "u", (body,), tools=(ToolIn("now"),))
     assert parse_noted(msgspec.json.encode(whole)) == (whole, ())
+
+
+ODD: tuple[Any, ...] = (
+    *(None, True, 0, -1, 10**30, 1e308, "", "x", [], {}, [1], [[]], {"a": 1}, 1.5, "2026-01-01", {"type": ["a"]}),
+    *([{"type": kind} for kind in ("text", "tool_use", "tool_call", "tool_result", "image_url", "thinking")]),
+    *({"function": None}, [{"function": {"name": 3}}], [{"function": {"name": "f", "arguments": {"a": 10**30}}}]),
+)
+KINDS = (*MessageIn.__struct_fields__, "images", "refusal", "function_call", "thinking", "timestamp", "tool_name")
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_whatever_stands_in_whatever_field_is_read_or_refused_in_a_sentence(odd: Any) -> None:
+    vote, prompt = {"message": 0, "value": "up"}, {"id": "p", "user": "u", "prompt": [USER]}
+    answer = {"content": [{"type": "text", "text": "Y"}, {"type": "image"}]}
+    rows: list[dict[str, Any]] = [row({"role": "assistant", **answer, name: odd}) for name in KINDS]
+    rows += [row(votes=[vote | {name: odd}]) for name in (*VoteIn.__struct_fields__, "rater")]
+    rows += [row() | {name: odd} for name in ConversationIn.__struct_fields__]
+    rows += [prompt | {"chosen": answer | {name: odd}, "rejected": {"content": "N"}} for name in KINDS]
+    for one in rows:
+        for parse in (parse_noted, parse_comparison, parse_vote, parse_retraction):
+            try:
+                parse(json.dumps(one).encode())
+            except DataError as refusal:
+                assert str(refusal)
