@@ -64,6 +64,33 @@ def test_a_bad_line_is_named_and_the_good_ones_are_kept(perennial, tmp_path: Pat
     assert "rows.ndjson, line 1: " in done.output and "1 created" in done.output and "1 no_messages: " in done.output
 
 
+def test_a_dry_run_stores_nothing_and_shows_counts_samples_and_examples(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    talks = [
+        ("Write to kim@naver.com, please.", "I did, gladly, and told them all."),
+        ("Where is the river Sol?", "It is in the north."),
+    ]
+    rows = [
+        {"id": f"c-{number}", "user": f"u-{number}", "satisfaction": 5, "messages": conversation(*talk)["messages"]}
+        for number, talk in enumerate(talks)
+    ]
+    (tmp_path / "rows.ndjson").write_bytes(ndjson(*rows, {"id": 5, "messages": []}))
+    told = perennial("import", str(tmp_path / "rows.ndjson"), "--dry-run").output
+    assert "Nothing is stored" in told and "1 no_user: " in told and "2 no_consent: " in told
+    assert "sample 2, anonymized" in told and "It is in the north." in told and "kim@" not in told
+    assert "A round of tiny would get, of 2 conversations tried: " in told and "only with --consent" in told
+    assert "nothing waits" in perennial("curate").output
+    assert "2 created" in perennial("import", str(tmp_path / "rows.ndjson")).output
+
+
+def test_a_first_map_is_written_and_imported(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "log.csv").write_text("id,session_id,prompt,response,rating\n1,s,Hi,Hello!,1\n2,s,More?,Yes.,0\n")
+    assert "log.map.yaml" in perennial("import", str(tmp_path / "log.csv"), "--map", "init").output
+    words = ("import", str(tmp_path / "log.csv"), "--map", str(tmp_path / "log.map.yaml"))
+    assert "2 no_user" not in perennial(*words, "--user", "each").output
+    assert "1 unchanged" in perennial(*words, "--user", "each").output
+    assert "say two things" in str(perennial(*words, "--format", "openai").exception)
+
+
 def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_words(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     messages = [
         {"role": "user", "content": "Where is the river Sol?"},
