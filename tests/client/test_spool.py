@@ -30,11 +30,12 @@ import sys, time
 from perennial.client import Client
 client = Client(sys.argv[1], spool=sys.argv[2])
 talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
-for number in range(100_000):
+for number in range(250):
     chat = client.conversation(talk, user="u", id=f"{sys.argv[3]}-{number}")
     client.vote(chat.messages[1], "up", user="u")
     print(chat.id, flush=True)
     time.sleep(0.02)
+time.sleep(600)
 """
 
 
