@@ -84,6 +84,12 @@ class Spool:
         """Keep a chat that cannot be opened where nobody tries it again."""
         os.replace(self._folder / f"{name}{_SUFFIX}", self._folder / f"{name}{_DAMAGED}")
 
+    def drop_set_aside(self, before: float) -> None:
+        """Delete what was set aside before then (seconds since 1970): nobody's key goes with its person there."""
+        for path in self._folder.glob(f"*{_DAMAGED}"):
+            if path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)
+
     @contextmanager
     def only_drain(self) -> Iterator[bool]:
         """Whether nobody else takes chats out of this spool until the block ends."""

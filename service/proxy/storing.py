@@ -35,6 +35,7 @@ _LOOK_SECONDS = 0.05
 _MOST_WAVE = 100
 _PAUSES = (0.5, 1.0, 2.0, 5.0)
 _AGAIN_SECONDS = 60.0
+_SWEEP_SECONDS = 3600.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _decoder = msgspec.msgpack.Decoder(Exchange)
 
@@ -79,6 +80,7 @@ class Storing:
         self._consent, self._folder = settings.proxy_consent, settings.spool
         self._store, self._vault, self._writer, self._spool, self._losses = store, vault, writer, spool, losses
         self._put_off: dict[str, float] = {}
+        self._keep_seconds, self._sweep_at = settings.retention_days * 86_400.0, 0.0
 
     def run(self, is_ending: Callable[[], bool]) -> None:
         """Store whatever comes until it ends, and once more then."""
@@ -89,6 +91,7 @@ class Storing:
                 with self._spool.only_drain() as is_ours:
                     if is_ours:
                         self.store_all()
+                        self._sweep()
                 failures = 0
             except (Busy, SQLAlchemyError, OSError) as error:  # the database is away, or its disk full: later
                 _log.info("chats_wait", error=type(error).__name__)
@@ -97,6 +100,12 @@ class Storing:
             if is_last:
                 return
             _sleep(_PAUSES[min(failures, len(_PAUSES)) - 1] if failures else _LOOK_SECONDS, is_ending)
+
+    def _sweep(self) -> None:
+        """What could not be read is kept as long as raw text is, for whoever looks into it."""
+        if time.monotonic() >= self._sweep_at:
+            self._spool.drop_set_aside(time.time() - self._keep_seconds)
+            self._sweep_at = time.monotonic() + _SWEEP_SECONDS
 
     def store_all(self) -> None:
         """Store what is in the spool now.

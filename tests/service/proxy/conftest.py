@@ -52,7 +52,7 @@ def _front(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     home = tmp_path_factory.mktemp("home")
     shutil.copy(sqlite_template, home / "perennial.db")
     with scripted() as upstream:
-        settings = replace(make_settings(home), upstream=upstream.url, upstream_silence_seconds=1.0)
+        settings = replace(make_settings(home), upstream=upstream.url, upstream_silence_seconds=2.0)
         with running(settings, engine=False, is_front=True) as live, live.http() as http:
             yield Front(live, upstream, http)
 

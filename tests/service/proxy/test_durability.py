@@ -127,7 +127,11 @@ def test_what_cannot_be_opened_or_read_stands_in_nobodys_way(way: Way, settings:
     assert way.counts() == (1, 2) and way.spool.names() == []
     losses = read_losses(settings.home)
     assert (losses["damaged"].count, losses["unreadable"].count) == (1, 1)
-    assert damaged.with_suffix(".damaged").is_file()
+    aside = damaged.with_suffix(".damaged")
+    way.spool.drop_set_aside(time.time() - 60)
+    assert aside.is_file()
+    way.spool.drop_set_aside(time.time() + 60)
+    assert not aside.exists()
 
 
 def test_the_spool_is_sealed_private_and_bounded(sqlite_settings: Settings, tmp_path: Path) -> None:

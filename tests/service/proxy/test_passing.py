@@ -169,9 +169,9 @@ def test_an_upstream_that_is_down_or_says_nothing_is_told_in_a_sentence(
     front.upstream.says()
     ended = front.http.post(CHAT, json=ASKED)
     assert ended.status_code == 502 and "ended before it answered" in ended.json()["error"]["message"]
-    front.upstream.script = lambda _request, connection: time.sleep(1.5)
+    front.upstream.script = lambda _request, connection: time.sleep(2.5)
     silent = front.http.post(CHAT, json=ASKED)
-    assert silent.status_code == 504 and "said nothing for 1 seconds" in silent.json()["detail"]
+    assert silent.status_code == 504 and "said nothing for 2 seconds" in silent.json()["detail"]
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with (
