@@ -272,3 +272,11 @@ def test_openapi_describes_bodies_and_resolves_every_reference(sqlite_client: Te
     assert "ConversationIn" in found["components"]["schemas"] and "/v1/conversations/import" in found["paths"]
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in found["components"]["schemas"], name
+
+
+def test_the_busiest_route_is_named_in_the_log_like_the_others(sqlite_client: TestClient) -> None:
+    with capture_logs() as lines:
+        sqlite_client.post("/v1/conversations", json={})
+        sqlite_client.get("/v1/conversations/c")
+    routes = [one["route"] for one in lines if one["event"] == "request"]
+    assert routes == ["/v1/conversations", "/v1/conversations/{conversation_id:path}"]
