@@ -61,7 +61,7 @@ _LOWER_TRIGGERS: tuple[_Trigger, ...] = (
         ("IP_ADDRESS", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9a-f]{0,4}:"),
         ("MAC_ADDRESS", r"[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
     ),
-    *_shapes(("NATIONAL_ID", r"(?:\d[^\d\n]{0,6}){4}\d"), ("VEHICLE_PLATE", r"\d\d(?<=[a-z\u0080-\uffff\d -]..)|\d")),
+    *_shapes(("NATIONAL_ID", r"(?:\d[^\d\n]{0,6}){4}\d"), ("VEHICLE_PLATE", national_ids.PLATE_HINT)),
     (may_hold_secret, "SECRET"),
 )
 

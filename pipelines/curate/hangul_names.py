@@ -38,6 +38,7 @@ _LABEL = (
 _END_OF_NAME = rf"(?=\s{{0,4}}(?:[,.·:;/|()\[\]\"'”’<]|\n|$)|(?:{_PARTICLE})(?![가-힣])|\s?(?:{_HONORIFIC})|\s(?![가-힣])|\s[가-힣])"
 _MARKED = r"(?=\s?\((?:인|서명|남|여|만\s?\d|\d|주민|생년|이하|男|女|前|현|전|대표|담당|서명 또는 인)|\s{1,4}(?:서명|\(서명\)|귀하|드림|올림|배상|拜上)(?![가-힣]))"
 _JOINT = regex.compile(r"(?:\s?(?:씨|님|군|양))?(?:\s?[,·/、]\s?|\s?(?:와|과|이랑|랑|하고|및)\s|\s및\s)")
+_PARTICLES = frozenset("은는이가을를의와과도만로")
 _NOT_NAMES = words("hangul_not_names")
 _NOT_ENDING = frozenset("하되있없않같된될할함했했였및등것수때")  # 이동하, 유지되: verbs cut short
 
@@ -48,6 +49,7 @@ class HangulNames:
     def __init__(self, names: Gazetteer) -> None:
         self._names = names
         self._patterns = _patterns(names)
+        self._label = regex.compile(rf"(?<![가-힣]){_LABEL}")
         single = "".join(surname for surname in names.surnames if len(surname) == 1)
         surname = f"(?:{'|'.join(TWO_SYLLABLE_SURNAMES)}|[{single}])"
         self._next = regex.compile(rf"({surname}[가-힣]{{1,2}})(?=(?:{_PARTICLE}|씨|님|[^가-힣])|\s|$)")
@@ -56,7 +58,10 @@ class HangulNames:
         """The longest name that begins at each place. Many patterns find much the same words: each is judged once."""
         ends: dict[int, int] = {}
         judged: dict[tuple[str, str], str | None] = {}
+        labelled = self._label.search(search.text) is not None
         for pattern, check in self._patterns:
+            if _LABEL in pattern.pattern and not labelled:
+                continue
             for match in search.each(pattern):
                 start, end = match.span(1)
                 if ends.get(start, 0) >= end:
@@ -130,7 +135,7 @@ class HangulNames:
         if not given:
             return False
         if check == "label":
-            return given[-1] not in _NOT_ENDING
+            return given[-1] not in _NOT_ENDING and given not in _PARTICLES
         if self._is_given(given) and check in ("loose", "listed or noun"):
             return True
         if given in _NOT_NAMES:
@@ -172,6 +177,8 @@ def _patterns(names: Gazetteer) -> list[tuple[regex.Pattern[str], str]]:
             "none",
         ),
         (rf"{head}({surname}[가-힣]{{1,2}}){_TITLED}", "loose"),
+        (rf"{head}({surname}[가-힣]{{2}})(?=\s님)", "label"),
+        (rf"{head}((?:{double})[가-힣]{{1,2}}?)(?={_WEAK_PARTICLE}|[,.)\s]|$)", "label"),
         (rf"(?:{_CUE})\s?({surname}[가-힣]{{2}}){_AFTER_NAME}", "loose"),
         (rf"{head}{_LABEL}(?:명)?\s{{0,3}}[:：|]\s{{0,4}}({surname}[가-힣]{{1,2}}){_END_OF_NAME}", "label"),
         (rf"{head}{_LABEL}(?:명)?\s{{0,3}}[:：|]?\s{{0,4}}({surname}\s[가-힣]\s[가-힣])(?![가-힣])", "label"),

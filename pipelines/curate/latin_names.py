@@ -136,6 +136,9 @@ class LatinNames:
             compiled(rf"{_GREETING}{title}({_FULL}){_DONE}"),
             compiled(rf"(?<![\w@./#-])({_FULL}){_OWNED}"),
             compiled(rf"{_HIRED}({_FULL})"),
+            compiled(
+                rf"(?i:\bi['’]?m|\bi am|\bwho is|\bwho['’]s)\s({_FULL})(?=\s?(?:[,.!?;)\n]|$|and\s|from\s|here\b|calling\b))"
+            ),
         ]
         self._two = [  # two words that no dictionary has are
             compiled(rf"{_TOWARDS}{title}({_FULL})"),
@@ -143,13 +146,18 @@ class LatinNames:
             compiled(rf"(?<![\w@./#-])({_FULL}){_APPOSITION}"),
             compiled(rf"{_ROLE}({_FULL})"),
         ]
-        self._word = compiled(rf"(?:{_TOWARDS}|{_ASKED})({_WORD}|[a-z]{{4,16}}(?![\w'’]))")
+        self._word = compiled(
+            rf"(?:{_TOWARDS}|{_ASKED}|{_GREETING}(?=\p{{Lu}}\w{{2,16}}{_DONE}))({_WORD}|[a-z]{{4,16}}(?![\w'’]))"
+        )
         self._both = compiled(rf"(?<![\w@./#-])({_FULL})(,? and |, | & |/|; )({_FULL})(?!['’]?\w)")
         self._initial = compiled(rf"(?<![\w.])((?:\p{{Lu}}\.[ ]?){{1,2}}{_WORD})")
         self._run = compiled(rf"(?<![\w@./#-])({_FULL})")
 
     def find(self, search: NameSearch, places: frozenset[str]) -> Iterator[tuple[int, int]]:
         """Spans of names, some of them twice or within another."""
+        runs = [match for match in search.each(self._run) if not self._is_ordinary(match[1])]
+        if not runs and _LOWER_CUE.search(search.text) is None:
+            return
         for pattern in (self._titled, self._named, self._related):
             for match in search.each(pattern):
                 yield from self._cued(match, places, lower_allowed=pattern is not self._titled)
@@ -162,13 +170,21 @@ class LatinNames:
         for match in search.each(self._word):
             if self._is_name_of_a_word(match[1]) and match[1] not in places:
                 yield match.span(1)
-        listed = [span for match in search.each(self._run) for span in self._checked(match[1], match.start(1), places)]
+        listed = [span for match in runs for span in self._checked(match[1], match.start(1), places)]
         yield from listed
         yield from self._coordinated(search, listed, places)
         for match in search.each(self._initial):
             surname = match[1].split(".")[-1].strip().lower()
             if surname in self._names.latin_surnames and surname not in NOT_NAMES:
                 yield match.span(1)
+
+    def _is_ordinary(self, run: str) -> bool:
+        """Whether all words of a run are in a dictionary, and none is a given name."""
+        names = self._names
+        return all(
+            word in _ORDINARY and word not in names.given and word not in names.given_also_words
+            for word in run.lower().split(" ")
+        )
 
     def _cued(
         self, match: regex.Match[str], places: frozenset[str], *, lower_allowed: bool
@@ -268,6 +284,10 @@ class LatinNames:
                 yield other
 
 
+# A name in small letters needs one of these.
+_LOWER_CUE = regex.compile(
+    r"(?i:name|called|call me|known as|goes by|heiße|llamo|chiamo|appelle|\b(?:my|his|her|our|their|your|the) [a-z -]{2,24} [a-z]|\b(?:ask|told|tell|text|email|met|meet|call|contact|thank|invite)(?:ed)? [a-z]{4})"
+)
 _ASIAN_GIVEN = regex.compile(
     r"(?:(?:[bpmfdtnlgkhjqxzcsrwy]|zh|ch|sh|gy|hy|by|my|ny|ry|ky)?(?:yeo|eui|ae|ai|an|ang|ao|ei|en|eng|eo|eu|eun|eon|er|ia|ian|iang|iao|ie|in|ing|iong|iu|io|on|ong|oo|ou|oe|oi|ua|uai|uan|uang|ue|ui|un|uo|ui|"
     r"[aeiou]|yu|ya|ye|yi|yo|wa|we|wo)(?:n|ng|k|l|m|p)?-?){1,3}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import regex
 
 _LOOK_EVERY = 500  # matches
+_SHORT = 4_000  # characters
 
 
 class NameSearch:
@@ -16,7 +17,9 @@ class NameSearch:
 
     def __init__(self, text: str, seconds: float) -> None:
         self.text = text
-        self._until = time.process_time() + seconds
+        self._seconds = seconds
+        # No pattern takes long over a short text, and looking at the clock is not free.
+        self._until = time.process_time() + seconds if len(text) > _SHORT else None
 
     def each(self, pattern: regex.Pattern[str], overlapped: bool = False) -> Iterator[regex.Match[str]]:
         """The matches of a pattern. Raises TimeoutError once the time is over."""
@@ -27,6 +30,8 @@ class NameSearch:
             yield match
 
     def _left(self) -> float:
+        if self._until is None:
+            return self._seconds
         left = self._until - time.process_time()
         if left <= 0:
             raise TimeoutError

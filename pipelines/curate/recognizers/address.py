@@ -34,6 +34,7 @@ class Address(LocalRecognizer):  # type: ignore[misc]
     def __init__(self, timeout_seconds: float) -> None:
         self._forms = [
             (
+                regex.compile(form.hint),
                 BoundedRegex(form.core, regex.MULTILINE, timeout_seconds),
                 [regex.compile(rf"(?:{part})$") for part in form.before],
                 [regex.compile(part) for part in form.behind],
@@ -48,8 +49,10 @@ class Address(LocalRecognizer):  # type: ignore[misc]
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
         """The spans of addresses, each with all its parts."""
-        results, done = [], -1
-        for core, before, behind in self._forms:
+        results = []
+        for hint, core, before, behind in self._forms:
+            if hint.search(text) is None:
+                continue
             done = -1
             for match in core.finditer(text):
                 if match.start() < done:

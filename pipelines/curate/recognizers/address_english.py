@@ -52,13 +52,13 @@ _TAIL = rf"(?={_GAP}(?:{_FLAT}|{_SIDE}{_GAP}|{_STATE}\s{{1,2}}{_POSTCODE}|{_POST
 _PLACED = r"(?i:(?<=\b(?:address|live[sd]?|living|located|deliver(?:ed|y)?|ship(?:ped)?|mail(?:ed)?|send|sent|moved?|office|home|house|property|flat|visit|at|from|to|outside|near|is|on|residing|stay|staying|headquarters|in|of|:)[:,]?\s(?:it to |out |a |an |the |our |my )?))"
 _ZIPPED = rf"{_NUMBER}\s(?:{_NAME_WORD}\s?){{1,4}}(?=,\s?(?:{_FLAT},?\s)?{_TOWN},?\s{{1,2}}{_STATE}\s{{1,2}}\d{{5}}|,?\s(?:{_TOWN},?\s)?(?:[A-Z]{{1,2}}\d[A-Z\d]?\s\d[A-Z]{{2}})(?![A-Za-z\d]))"
 FORMS = (
-    AddressForm("street", rf"{_NUMBER}\s{{1,2}}(?:{_NAME}{_STRONG}|{_SHOUTED}|Broadway|Embarcadero)(?![\p{{L}}'’])", BEFORE, BEHIND),
-    AddressForm("street of a rarer kind, placed", rf"(?:{_PLACED}|^){_NUMBER}\s{{1,2}}{_NAME}{_WEAK}(?![\p{{L}}'’])", BEFORE, BEHIND),
-    AddressForm("street of a rarer kind, with a town", rf"{_NUMBER}\s{{1,2}}{_NAME}{_WEAK}(?![\p{{L}}'’]){_TAIL}", BEFORE, BEHIND),
-    AddressForm("any street, with its postcode", _ZIPPED, BEFORE, BEHIND),
-    AddressForm("in lower case, placed", rf"{_PLACED}{_NUMBER}\s(?:[\p{{L}}'’]{{2,20}}\s){{1,3}}?{_SAID}(?!\p{{L}})(?:,?\s(?:apt|flat|unit|suite)\.?\s\w{{1,5}})?", BEFORE, BEHIND),
-    AddressForm("named house", rf"(?<![\p{{L}}]\s)(?:{_NOT_TOWN}{_CAP}\s){{1,3}}(?:Cottage|House|Lodge|Farm|Barn|Hall|Manor|Mansions?),?\s(?:\d{{1,4}}[A-Za-z]?\s)?(?:{_CAP}\s){{1,3}}(?:{_STRONG}|{_WEAK})(?![\p{{L}}'’]),?\s(?:{_TOWN},?\s){{1,2}}{_POSTCODE}", (), BEHIND),
-    AddressForm("behind a flat", rf"{_FLAT},\s{_NUMBER}\s{_NAME}(?:{_STRONG}|{_WEAK})(?![\p{{L}}'’])", BEFORE, BEHIND),
-    AddressForm("numbered road", rf"{_NUMBER}\s(?:{_SIDE}\s)?(?:County Road|County Rd|State Road|State Route|Route|Highway|Hwy|CR|FM|US|Interstate)\.?[ -]\d{{1,4}}[A-Z]?(?!\d)", BEFORE, BEHIND),
-    AddressForm("post box", r"(?i:(?<![a-z])(?:G?P\.?\s?O\.?|post(?: office)?)\s?box\s?#?\s?\d{1,7}(?!\d)|\bRR\s?#?\s?\d{1,2},?\s(?:box|site)\s\d{1,5})", (), BEHIND),
+    AddressForm("street", rf"{_NUMBER}\s{{1,2}}(?:{_NAME}{_STRONG}|{_SHOUTED}|Broadway|Embarcadero)(?![\p{{L}}'’])", BEFORE, BEHIND, hint=r"\d[A-Za-z]?,?\s{1,2}[\p{Lu}\d]|\d (?:the|of) "),
+    AddressForm("street of a rarer kind, placed", rf"(?:{_PLACED}|^){_NUMBER}\s{{1,2}}{_NAME}{_WEAK}(?![\p{{L}}'’])", BEFORE, BEHIND, hint=r"\d[A-Za-z]?,?\s{1,2}[\p{Lu}\d]"),
+    AddressForm("street of a rarer kind, with a town", rf"{_NUMBER}\s{{1,2}}{_NAME}{_WEAK}(?![\p{{L}}'’]){_TAIL}", BEFORE, BEHIND, hint=r"\d[A-Za-z]?,?\s{1,2}[\p{Lu}\d]"),
+    AddressForm("any street, with its postcode", _ZIPPED, BEFORE, BEHIND, hint=r"[A-Z]{2}\s{1,2}\d{5}|\d[A-Z]{2}(?![A-Za-z\d])"),
+    AddressForm("in lower case, placed", rf"{_PLACED}{_NUMBER}\s(?:[\p{{L}}'’]{{2,20}}\s){{1,3}}?{_SAID}(?!\p{{L}})(?:,?\s(?:apt|flat|unit|suite)\.?\s\w{{1,5}})?", BEFORE, BEHIND, hint=r"\d\s[a-z]+(?:\s[a-z]+){0,2}\s(?:street|ave|road|boul|blvd|lane|drive|court|cresc|terr|close|gard)"),
+    AddressForm("named house", rf"(?<![\p{{L}}]\s)(?:{_NOT_TOWN}{_CAP}\s){{1,3}}(?:Cottage|House|Lodge|Farm|Barn|Hall|Manor|Mansions?),?\s(?:\d{{1,4}}[A-Za-z]?\s)?(?:{_CAP}\s){{1,3}}(?:{_STRONG}|{_WEAK})(?![\p{{L}}'’]),?\s(?:{_TOWN},?\s){{1,2}}{_POSTCODE}", (), BEHIND, hint=r"[A-Z]\d[A-Z\d]?\s?\d[A-Z]{2}|\d{5}"),
+    AddressForm("behind a flat", rf"{_FLAT},\s{_NUMBER}\s{_NAME}(?:{_STRONG}|{_WEAK})(?![\p{{L}}'’])", BEFORE, BEHIND, hint=r",\s\d"),
+    AddressForm("numbered road", rf"{_NUMBER}\s(?:{_SIDE}\s)?(?:County Road|County Rd|State Road|State Route|Route|Highway|Hwy|CR|FM|US|Interstate)\.?[ -]\d{{1,4}}[A-Z]?(?!\d)", BEFORE, BEHIND, hint=r"(?:Road|Rd|Route|Highway|Hwy|CR|FM|US|Interstate)\.?[ -]\d"),
+    AddressForm("post box", r"(?i:(?<![a-z])(?:G?P\.?\s?O\.?|post(?: office)?)\s?box\s?#?\s?\d{1,7}(?!\d)|\bRR\s?#?\s?\d{1,2},?\s(?:box|site)\s\d{1,5})", (), BEHIND, hint=r"(?i:box|rr)"),
 )  # fmt: skip

@@ -37,12 +37,14 @@ class BoundedRegex:
 
     def finditer(self, text: str, timeout: float | None = None) -> Iterator[Any]:
         """The matches; DetectionTimedOut once the time is over, whatever the caller asks for."""
-        until = time.process_time() + self._timeout_seconds
+        until: float | None = None  # most texts hold few matches, and looking at the clock is not free
         matches = self._compiled.finditer(text, overlapped=self._overlapped, timeout=self._timeout_seconds)
         try:
             for number, match in enumerate(matches, 1):
-                if number % _LOOK_EVERY == 0 and time.process_time() > until:
-                    raise TimeoutError
+                if number % _LOOK_EVERY == 0:
+                    until = until or time.process_time() + self._timeout_seconds
+                    if time.process_time() > until:
+                        raise TimeoutError
                 yield match
         except TimeoutError:
             raise DetectionTimedOut(f"a pattern took longer than {self._timeout_seconds} s") from None

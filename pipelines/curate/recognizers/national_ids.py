@@ -62,6 +62,11 @@ _PLATE_CUE = (
 )  # fmt: skip
 _PLATE_LINKED = r"(?:[\s:：=#|,\-–\"'「(]{0,3}(?:number|no|nr|n°|nº|is|was|reads?|with|the|reg|plate|registration|ist|lautet|est|es|la|le|el|de|は|が|는|은|이|가)(?![a-z])\.?){0,4}[\s:：=#|,\-–\"'「(]{0,3}"
 _PLATE_SHAPE = r"(?-i:(?:[A-ZÄÖÜ]{1,3}[ -][A-Z]{1,2}[ -]?\d{1,4}[EH]?|[A-Z]{2}\d{2}[ -]?[A-Z]{3}|[A-Z]{1,3}[ -]?\d{2,4}[ -]?[A-Z]{0,2}|\d{1,4}[ -]?[A-Z]{2,3}(?:[ -]?\d{1,3})?|\d[A-Z]{3}\d{3}))"
+# In every plate, in lower case: a shape that is one alone, or the word for a plate or a car.
+PLATE_HINT = (
+    r"\d\s?[\uac00-\ud7a3]\s?\d{4}|\d\s?[\u3041-\u3093]\s?\d|[a-z]{2}-\d{3}-[a-z]{2}|[a-z]{2}\d\d [a-z]{3}|plate|\breg|vehicle|\b(?:car|van|truck|suv|motorbike|taxi|tag)\b|kennzeichen|auto|fahrzeug|pkw|plaque|immatric|v.hicule|voiture|matr.cula|placa|coche|targa"
+    r"|[\u8eca\u8f66]|\u30ca\u30f3\u30d0|\ucc28|\ubc88\ud638\ud310"
+)
 FAMILIES = (
     Family("NATIONAL_ID", _PASSPORT, 7, 10, 4),
     Family("NATIONAL_ID", _LICENCE, 7, 18, 5),
