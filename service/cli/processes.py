@@ -26,6 +26,7 @@ from service.obstacles import find_obstacles
 from service.settings import Settings, load_settings, make_home
 from service.store import models
 from service.web.listen import open_sockets
+from service.web.proxy import check_upstream
 
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 30.0
@@ -156,6 +157,7 @@ def _run_parts(home: Home, until_stdin_closes: bool) -> None:
     """Run web, worker and engine, and the making of the first champion, until told to stop."""
     settings = home.settings
     check_listen(settings.host, has_keys(home.store))
+    check_upstream(settings, settings.host, settings.port)
     sockets = open_sockets(settings.host, settings.port)
     numbers = [one.fileno() for one in sockets]
     commands = {

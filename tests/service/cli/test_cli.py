@@ -155,6 +155,17 @@ def test_what_cannot_be_done_is_said_in_a_sentence(perennial, words: tuple[str, 
     assert "ana" not in str(error).split() and "pk_x" not in str(error)
 
 
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_an_upstream_that_cannot_be_is_told_before_anything_starts(
+    perennial,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setenv("PERENNIAL_UPSTREAM", "localhost:11434")
+    error = perennial(command).exception
+    assert isinstance(error, PerennialError) and "the upstream 'localhost:11434' is no http://" in str(error)
+
+
 def test_an_import_takes_the_user_of_lines_without_one_from_standard_input(perennial, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": conversation()["messages"]}) + "\n")
     assert "1 created" in perennial("import", str(tmp_path / "rows.jsonl"), "--user", "-", typed="ana\n").output
