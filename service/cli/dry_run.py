@@ -4,14 +4,13 @@ that a round would get.
 A sample goes into a database of its own, under a key of its own, in a folder that is removed at the end.
 """
 
+import os
 import random
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import mkdtemp
 
 from pipelines.errors import InputError
 from pipelines.recipe_file import load_recipe
@@ -113,9 +112,9 @@ def _consented(one: ReadyConversation) -> ReadyConversation:
 @contextmanager
 def _own_home(settings: Settings) -> Iterator[tuple[Settings, Store, Vault]]:
     """An empty database with keys of its own, for as long as the block lasts."""
-    parent = scratch_folder(settings.home)
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(mkdtemp(prefix="dry-run-", dir=parent))
+    folder = scratch_folder(settings.home) / f"dry-run-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     try:
         own = replace(
             settings,

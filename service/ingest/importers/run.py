@@ -23,6 +23,7 @@ from service.ingest.importers.post import Post, Ready, Stored
 from service.ingest.importers.reading import Mark, Work, read_work
 from service.ingest.importers.ready import Terms, make_ready
 from service.ingest.wire import ConversationIn
+from service.liveness import another_lives
 from service.store.tables import now
 
 BATCH_THINGS, BATCH_BYTES = 500, 4 << 20
@@ -133,8 +134,13 @@ def _why_busy(error: Busy, home: Path) -> str:
 
 
 def scratch_folder(home: Path) -> Path:
-    """Where imports keep what they must remember."""
-    return home / "imports"
+    """Where imports keep what they must remember, rid of what killed ones unpacked or tried there."""
+    folder = home / "imports"
+    for left in [path for pattern in ("unpacked-[0-9]*", "dry-run-[0-9]*") for path in folder.glob(pattern)]:
+        process = int(left.name.rpartition("-")[2])
+        if process != os.getpid() and not another_lives(process):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return folder
 
 
 class _Import:

@@ -16,6 +16,7 @@ from sqlmodel import func, select
 from pipelines.errors import Busy
 from service.ingest.importers import tables as reader
 from service.ingest.importers.post import direct_post
+from service.ingest.importers.run import scratch_folder
 from service.settings import Settings
 from service.store import tables
 from service.store.session import Store, open_store
@@ -143,6 +144,17 @@ def test_it_stores_beside_a_running_service(sqlite_settings: Settings, tmp_path:
         assert figures(import_file(path, post, tmp_path)) == (300, 0, 0, 0)
         assert client.post("/v1/conversations", json=conversation()).status_code == 201
         assert stored(live.store)["Conversation"] == 321
+
+
+def test_what_killed_imports_left_is_swept_and_what_a_running_one_uses_is_not(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as gone:
+        gone.wait()
+    for process in (gone.pid, os.getpid(), os.getppid()):
+        (tmp_path / "imports" / f"dry-run-{process}" / "keys").mkdir(parents=True)
+        write(tmp_path / "imports" / f"unpacked-{process}", "text")
+    folder = scratch_folder(tmp_path)
+    left = {f"{kind}-{process}" for kind in ("dry-run", "unpacked") for process in (os.getpid(), os.getppid())}
+    assert {path.name for path in folder.iterdir()} == left
 
 
 def test_a_database_that_its_owner_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
