@@ -264,7 +264,7 @@ def _identity(path: Path, work: Work, terms: object) -> str:
     known = sha256(os.fsencode(f"{path.resolve()}|{terms}|"))
     for part in work.parts:
         for source, _ in part.files:
-            known.update(f"{part.format.name}|{source.name}|{source.size}|".encode(errors="surrogateescape"))
+            known.update(f"{part.format.name}|{source.name}|{source.size}|{source.path.stat().st_mtime_ns}|".encode())
     if path.is_file():
         with path.open("rb") as file:
             known.update(file.read(_HEAD_BYTES))
