@@ -110,7 +110,7 @@ class Curator:
             return Rejected(id=conversation.id, rule="personal_data_left", detail=", ".join(left))
         return _quality_problem(work) or _clean(work, key)
 
-    def examine(self, text: str, secret: bytes) -> list[tuple[Span, str, str]]:
+    def examine(self, text: str, secret: bytes, key: bytes) -> list[tuple[Span, str, str]]:
         """What would be replaced in a text by itself, in offsets of it once tidied: with who found it, and the surrogate.
 
         Raises:
@@ -118,7 +118,7 @@ class Curator:
         """
         message = Message(id="1", role="user", content=text)
         work = Work(Conversation(id="1", messages=(message,)), {}, math.inf)
-        self._search(work, b"")
+        self._search(work, key)
         plain, spans = work.texts["1"], work.found["1"]
         surrogates = Surrogates(secret, normalise(plain).text)
         words = replace(plain, spans, surrogates)[1]

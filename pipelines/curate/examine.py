@@ -58,14 +58,15 @@ class Recall:
 
 
 class Examiner:
-    """A curator that shows its findings; heavy to build. Raises as Curator does."""
+    """A curator that shows its findings; heavy to build. `public` are keyed hashes of names to spare. Raises as Curator does."""
 
-    def __init__(self, config: CurationConfig) -> None:
-        self._curator = Curator(config)
+    def __init__(self, config: CurationConfig, key: bytes = b"", public: Iterable[str] = ()) -> None:
+        self._curator, self._key = Curator(config), key
+        self._curator.spare(public)
 
     def examine(self, text: str) -> list[Finding]:
         """What would be replaced in this text alone, in text order. Raises DetectionTimedOut."""
-        found = self._curator.examine(text, secrets.token_bytes(32))
+        found = self._curator.examine(text, secrets.token_bytes(32), self._key)
         return [Finding(span.start, span.end, span.entity, source, word) for span, source, word in found]
 
     def score(self, rows: Iterable[Labelled]) -> tuple[list[Recall], int]:

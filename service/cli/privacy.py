@@ -12,10 +12,9 @@ from rich.table import Table
 
 from pipelines.errors import DataError, InputError
 from pipelines.text import shorten
-from service.cli.home import console, open_home, print_table
+from service.cli.home import Home, console, open_home, print_table
 from service.curation.changes import sample_changes
-from service.curation.configuration import configuration
-from service.settings import load_settings
+from service.curation.configuration import CountedNames, configuration
 from service.store.funnel import funnel
 
 if TYPE_CHECKING:
@@ -37,8 +36,9 @@ def check(
     ] = "-",
 ) -> None:
     """What would be replaced in a text: where, what, found by whom, and by what; then the text as it would be kept."""
+    home = open_home()
     plain = _read(text)
-    found = _examiner().examine(plain)
+    found = _examiner(home).examine(plain)
     from pipelines.curate.normalise import tidy
 
     plain = tidy(plain)
@@ -63,10 +63,11 @@ def score(
     ],
 ) -> None:
     """How much of what you marked is hidden, by label; nothing of the file is stored."""
+    home = open_home()
     rows = list(_labelled(file))
     if not rows:
         raise InputError(f"{file} holds no labelled row, so nothing can be measured")
-    recalls, beside = _examiner().score(rows)
+    recalls, beside = _examiner(home).score(rows)
     table = Table("label", "marked", "hidden", "in part", "recall")
     for one in recalls:
         table.add_row(escape(one.label), str(one.marked), str(one.hidden), str(one.partly), f"{one.recall:.3f}")
@@ -86,10 +87,12 @@ def changes(count: Annotated[int, typer.Option(min=1, max=100, help="how many sa
         console.print(f"  {fate}: {sample.excerpt}", markup=False, soft_wrap=True)
 
 
-def _examiner() -> "Examiner":
+def _examiner(home: Home) -> "Examiner":
+    """What looks as this home's curation does: with its models, recognizers and public names."""
     from pipelines.curate.examine import Examiner
 
-    return Examiner(configuration(load_settings()))
+    counted = CountedNames(home.store, home.settings.public_names_people)
+    return Examiner(configuration(home.settings), home.vault.cluster_key, counted())
 
 
 def _read(text: str) -> str:

@@ -30,6 +30,8 @@ WORDS = {
     "forget": ["--yes"],
     "why": ["m"],
     "promote": ["m"],
+    "privacy check": ["a text"],
+    "privacy score": [FILE],
     "proxy": ["--upstream", "http://127.0.0.1:9/v1"],
     "keys create": ["label", "--scopes", "read"],
     "keys revoke": ["label"],
