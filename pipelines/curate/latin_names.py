@@ -158,18 +158,25 @@ class LatinNames:
         runs = [match for match in search.each(self._run) if not self._is_ordinary(match[1])]
         if not runs and _LOWER_CUE.search(search.text) is None:
             return
-        for pattern in (self._titled, self._named, self._related):
+        for pattern in (self._titled, self._named, self._related) if runs else (self._named, self._related):
             for match in search.each(pattern):
                 yield from self._cued(match, places, lower_allowed=pattern is not self._titled)
+        for match in search.each(self._word):
+            if self._is_name_of_a_word(match[1]) and match[1] not in places:
+                yield match.span(1)
+        if runs:
+            yield from self._among(search, runs, places)
+
+    def _among(
+        self, search: NameSearch, runs: Sequence[regex.Match[str]], places: frozenset[str]
+    ) -> Iterator[tuple[int, int]]:
+        """The names among runs of capitalised words of which not all are in a dictionary."""
         for pattern in self._free:
             for match in search.each(pattern):
                 yield from self._checked(match[1], match.start(1), places, least=1)
         for pattern in self._two:
             for match in search.each(pattern):
                 yield from self._checked(match[1], match.start(1), places, least=2)
-        for match in search.each(self._word):
-            if self._is_name_of_a_word(match[1]) and match[1] not in places:
-                yield match.span(1)
         listed = [span for match in runs for span in self._checked(match[1], match.start(1), places)]
         yield from listed
         yield from self._coordinated(search, listed, places)
@@ -286,7 +293,7 @@ class LatinNames:
 
 # A name in small letters needs one of these.
 _LOWER_CUE = regex.compile(
-    r"(?i:name|called|call me|known as|goes by|heiße|llamo|chiamo|appelle|\b(?:my|his|her|our|their|your|the) [a-z -]{2,24} [a-z]|\b(?:ask|told|tell|text|email|met|meet|call|contact|thank|invite)(?:ed)? [a-z]{4})"
+    rf"(?i:name|called|call me|known as|goes by|heiße|llamo|chiamo|appelle|\b(?:my|his|her|our|their|your|the)\s(?:\w{{2,12}}\s)?{_RELATION}|\b(?:ask|told|tell|text|email|met|meet|call|contact|thank|invite)(?:ed)? [a-z]{{4}})"
 )
 _ASIAN_GIVEN = regex.compile(
     r"(?:(?:[bpmfdtnlgkhjqxzcsrwy]|zh|ch|sh|gy|hy|by|my|ny|ry|ky)?(?:yeo|eui|ae|ai|an|ang|ao|ei|en|eng|eo|eu|eun|eon|er|ia|ian|iang|iao|ie|in|ing|iong|iu|io|on|ong|oo|ou|oe|oi|ua|uai|uan|uang|ue|ui|un|uo|ui|"

@@ -78,6 +78,20 @@ FOUND = [
     ("GB29 NWBK 6016 1331 9268 19", "IBAN_CODE", "GB29 NWBK 6016 1331 9268 19"),
     ("my passport number is 533380006", "NATIONAL_ID", "533380006"),
     ("account number: 12345678", "NATIONAL_ID", "12345678"),
+    ("マイナンバ-は 1234 5678 9018", "NATIONAL_ID", "1234 5678 9018"),
+    ("NIE X1234567L", "NATIONAL_ID", "X1234567L"),
+    ("Steuer-ID: 86 095 742 719", "NATIONAL_ID", "86 095 742 719"),
+    ("passport no. C01X00T47", "NATIONAL_ID", "C01X00T47"),
+    ("12가 3456 차량", "VEHICLE_PLATE", "12가 3456"),
+    ("AB-123-CD", "VEHICLE_PLATE", "AB-123-CD"),
+    ("고객센터 1588-1234", "PHONE_NUMBER", "1588-1234"),
+    ("tel (+49) 171 9876543", "PHONE_NUMBER", "(+49) 171 9876543"),
+    ("mi móvil es 612 345 678", "PHONE_NUMBER", "612 345 678"),
+    ("see linkedin.com/in/nadia-b", "URL", "linkedin.com/in/nadia-b"),
+    ("부산 부산진구 중앙대로 1001번길 14, 27층", "ADDRESS", "부산 부산진구 중앙대로 1001번길 14, 27층"),
+    ("Flat 3, 12 High St, Oxford", "ADDRESS", "Flat 3, 12 High St, Oxford"),
+    ("Hauptstraße 5, 10115 Berlin", "ADDRESS", "Hauptstraße 5, 10115 Berlin"),
+    ("C/ Mayor 3, 2º B", "ADDRESS", "C/ Mayor 3, 2o B"),
     # network, web
     ("서버는 192.168.0.10입니다", "IP_ADDRESS", "192.168.0.10"),
     ("2001:db8:85a3::8a2e:370:7334", "IP_ADDRESS", "2001:db8:85a3::8a2e:370:7334"),
@@ -110,6 +124,11 @@ FOUND = [
 ]
 
 NOT_FOUND = [
+    '{"order_id": 2128675309, "note": "call me"}',
+    "order 2128675309, please call",
+    "1588-1648",
+    "In 2023 Grand Prix Drive was popular",
+    "ASP.NET and socket.io",
     "look at google dot com",
     "I bought it at amazon.com",
     "@kim said hi, see you @ home",
