@@ -141,7 +141,7 @@ def test_explain_tells_rules_counts_and_lengths_but_no_text(curator: Curator, ch
 
 def test_an_unexpected_failure_is_a_quarantine_that_names_its_kind(chat: Chat) -> None:
     curator = Curator(CurationConfig(allow_degraded_names=True))
-    curator._models = [lambda text: [(5, 1 // 0)]]
+    curator._finders = [("broken", lambda texts: [[(5, 1 // 0)]])]
     assert curator.curate(chat("hi", "hello"), SECRET, KEY) == Quarantined(
         id="c1", reason="curation_failed:ZeroDivisionError"
     )
