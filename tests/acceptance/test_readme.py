@@ -18,6 +18,27 @@ from service.demo.processes import free_port
 from tests.acceptance.conftest import PROJECT
 
 PATIENCE_SECONDS = 180.0
+OPEN_WEBUI_CHAT = {
+    "id": "chat-1",
+    "user_id": "user-1",
+    "created_at": 1795000000,
+    "chat": {
+        "history": {
+            "currentId": "a",
+            "messages": {
+                "q": {"id": "q", "parentId": None, "role": "user", "content": "How long does dough rest?"},
+                "a": {
+                    "id": "a",
+                    "parentId": "q",
+                    "role": "assistant",
+                    "content": "About an hour.",
+                    "done": True,
+                    "annotation": {"rating": 1},
+                },
+            },
+        }
+    },
+}  # what somebody who has one exported
 
 
 class Reader:
@@ -29,6 +50,7 @@ class Reader:
         (folder / ".venv").mkdir()
         (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
         (folder / "data").symlink_to(PROJECT / "data")
+        (folder / "chat-export.json").write_text(json.dumps([OPEN_WEBUI_CHAT]))
         (folder / ".curlrc").write_text("noproxy = *\nfail-with-body\n")
 
     def start(self, block: str) -> None:
@@ -108,6 +130,7 @@ def test_use_it_typed_in_order_ends_in_a_round_with_examples_and_a_chat_with_its
     assert len([reader.type(command) for command in sent]) == 7
     shown = {command.split("#")[0].strip(): reader.type(command) for command in commands(learn)}
     assert "667 created" in shown[".venv/bin/perennial import data/samples/month-1.ndjson"]
+    assert "1 created" in shown[".venv/bin/perennial import chat-export.json --consent"]
     assert "tiny-r0001-a1 is the champion" in shown[".venv/bin/perennial promote tiny-r0001-a1"]
     again, rounds = commands(chat)
     assert "Dupe" in reader.chat(again, "tiny-r0001-a1")
