@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.records import Conversation, Curated
-from service.chat.place import place
+from service.chat.place import Turn, place
 from service.curation import curate_due, explain
 from service.curation import results as storing
 from service.store import funnel, tables
@@ -108,7 +108,7 @@ UNREADABLE = {
     "a message without text": (text_of(lambda key, id: None), "unreadable:AssertionError"),
     "a message that is no UTF-8": (
         text_of(lambda key, id: key.seal(b"\xff\xfe", raw_place(id))),
-        "unreadable:UnicodeDecodeError",
+        "unreadable:ArtifactError",
     ),
     "a role that nobody has": (role, "unreadable:ValidationError"),
     "a damaged key": (person_key, "unreadable:ArtifactError"),
@@ -205,11 +205,7 @@ def test_chat_goes_on_although_an_earlier_conversation_cannot_be_read(store: Sto
     row = row_of(store, vault, "c")
     with store.begin() as session:
         meta(DEEP)(session, row, key_of(store, vault, row))
-    chat = [
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Hello!"},
-        {"role": "user", "content": "So?"},
-    ]
+    chat = [Turn("user", "Hi"), Turn("assistant", "Hello!"), Turn("user", "So?")]
     assert place(store, vault, "default", "u-1", chat, None, now()).conversation_id.startswith("chat-")
 
 
