@@ -14,7 +14,7 @@ from typing import Any
 from sqlmodel import Session, SQLModel
 
 from pipelines.records import Signature
-from service.ingest.prepare import describe
+from service.ingest.meta import describe
 from service.store import people
 from service.store.bulk import insert_ignoring_conflicts
 from service.store.clusters import PAIR, PROMPT

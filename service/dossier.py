@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from pipelines.errors import ArtifactError, NotFound
 from service.ingest.body import decode
-from service.ingest.prepare import read_meta
+from service.ingest.meta import read_meta
 from service.store import audit, conversations, curation, dossier, erasure
 from service.store.dossier import Place
 from service.store.people import app_id, wrapped_key

@@ -15,7 +15,7 @@ from sqlmodel import Session
 from pipelines.records import Conversation, Message
 from service.curation.budget import Spending
 from service.ingest.body import decode, extras_of
-from service.ingest.prepare import read_meta
+from service.ingest.meta import read_meta
 from service.store import corrections, curation, people, tables
 from service.store.clock import database_seconds
 from service.store.corrections import StoredCorrection

@@ -1,6 +1,7 @@
 """The way in: checks what apps send, and stores it before anybody is told so."""
 
 from service.ingest.arrivals import Arrivals
+from service.ingest.meta import Meta, describe, read_meta
 from service.ingest.parse import (
     Malformed,
     checked_id,
@@ -15,16 +16,13 @@ from service.ingest.parse import (
 from service.ingest.prepare import (
     DEFAULT_APP,
     Incoming,
-    Meta,
     NewComparison,
     NewCorrection,
     NewMessage,
     NewVote,
     Outcome,
-    describe,
     in_utc,
     prepare,
-    read_meta,
 )
 from service.ingest.prepare_feedback import prepare_comparison, prepare_correction, prepare_vote
 from service.ingest.wire import MAX_BATCH, ComparisonChangeIn, Role, State, WholeComparisonIn

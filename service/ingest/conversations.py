@@ -6,14 +6,17 @@ and never conflicts themselves. A correction is one only where the text that it 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
 
+from pipelines.errors import ArtifactError
 from service.ingest.body import is_same
 from service.ingest.feedback import KEY_LOST, apply_comparisons, apply_corrections, open_people
+from service.ingest.meta import with_stored
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.ingest.rows import Work, whole_digest, work_on
 from service.ingest.votes import Votes
@@ -21,7 +24,7 @@ from service.store import conversations, corrections, people
 from service.store.conversations import StoredConversation, StoredMessage
 from service.store.tables import new_id
 from service.store.votes import VoteKey, record_satisfaction
-from service.vault import PersonKey, Vault
+from service.vault import PersonKey, Vault, meta_place
 
 
 def apply_conversations(session: Session, vault: Vault, given: Sequence[Incoming], now: datetime) -> list[Outcome]:
@@ -141,9 +144,15 @@ class _Wave:
         self.messages += work.message_rows(row.id, key, new, digests, ids, position)
         hmacs = [*ids, *(work.messages[index] for index in new)]
         whole = whole_digest(key, hmacs, [m.digest for m in before] + [digests[index] for index in new])
-        meta = work.conversation_row(row.id, row.person_id, key, whole, self.now)["sealed_meta"]
-        conversations.grow(self.session, row.id, whole, row.revision + 1, meta)
+        conversations.grow(self.session, row.id, whole, row.revision + 1, self._meta(work, row.id, key))
         return work.outcome("appended")
+
+    def _meta(self, work: Work, id: str, key: PersonKey) -> bytes:
+        """What is sealed beside a conversation that grows; what cannot be read of it any more is not kept."""
+        place, meta = meta_place(id), work.given.meta
+        with suppress(ArtifactError):
+            meta = with_stored(meta, key.unseal(conversations.sealed_meta(self.session, id), place))
+        return key.seal(meta, place)
 
     def _refuse_append(
         self, work: Work, row: StoredConversation, new: Sequence[int], known: dict[str, StoredMessage]

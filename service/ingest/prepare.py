@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from pipelines.errors import ArtifactError, DataError
+from pipelines.errors import DataError
 from service.ingest.body import Body, body_of
+from service.ingest.meta import describe
 from service.ingest.parse import refuse_blank
 from service.ingest.wire import (
     ComparisonIn,
@@ -18,7 +19,6 @@ from service.ingest.wire import (
     MessageIn,
     Role,
     State,
-    ToolIn,
     VoteIn,
 )
 
@@ -168,43 +168,6 @@ def prepare(given: ConversationIn, app: str, now: datetime, notes: tuple[str, ..
         comparisons=tuple(_comparisons(given, app, messages, now)) if given.comparisons else (),
         notes=notes,
     )
-
-
-def describe(
-    client_id: str,
-    hints: Any = None,
-    model: str | None = None,
-    metadata: Any = None,
-    tools: Sequence[ToolIn] = (),
-    answers: Sequence[str] = (),
-) -> bytes:
-    """The JSON that is sealed beside a conversation; read back with `read_meta`."""
-    meta = {"id": client_id, "hints": hints, "model": model, "metadata": metadata}
-    more = {"tools": tools, "answers": answers}
-    return msgspec.json.encode(meta | {name: value for name, value in more.items() if value})
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """What was sealed beside a conversation; `answers` are the ids of those that another server gave (proxy/)."""
-
-    id: str
-    hints: dict[str, str | None] | None = None
-    model: str | None = None
-    metadata: dict[str, Any] | None = None
-    tools: tuple[ToolIn, ...] = ()
-    answers: tuple[str, ...] = ()
-
-
-def read_meta(plain: bytes) -> Meta:
-    """A conversation's unsealed metadata.
-
-    Raises:
-        ArtifactError: it is none, or nested deeper than can be read (metadata had no limit once).
-    """
-    try:
-        return msgspec.json.decode(plain, type=Meta)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactError(f"the metadata of a conversation cannot be read ({type(error).__name__})") from None
 
 
 def _link(given: ConversationIn, is_list: bool, now: datetime) -> tuple[NewMessage, ...]:

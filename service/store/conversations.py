@@ -66,6 +66,11 @@ def stored_messages(session: Session, conversation_id: str) -> list[StoredMessag
     return [StoredMessage(*row) for row in session.exec(query).all()]
 
 
+def sealed_meta(session: Session, conversation_id: str) -> bytes:
+    """What is sealed beside a conversation."""
+    return session.exec(select(Conversation.sealed_meta).where(Conversation.id == conversation_id)).one()
+
+
 def next_position(session: Session, conversation_id: str) -> int:
     """The position that the next message of a conversation gets."""
     query = select(func.max(Message.position)).where(Message.conversation_id == conversation_id)

@@ -21,9 +21,9 @@ from service.ingest import Incoming, Outcome, Writer
 from service.ingest import writer as writing
 from service.ingest.importers import cut, run
 from service.ingest.importers.post import direct_post, http_post
+from service.ingest.meta import read_meta
 from service.ingest.nesting import MAX_DEPTH, depth_of, rows_of
 from service.ingest.parse import parse_conversation, split_list
-from service.ingest.prepare import read_meta
 from service.settings import Settings
 from service.store.session import Store
 from service.vault import Vault
