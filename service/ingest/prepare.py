@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -60,9 +60,19 @@ class NewMessage(msgspec.Struct, frozen=True):
         return len(self.content) if self.body is None else self.body.size
 
 
+class AnswerOf(NamedTuple):
+    """An answer by its conversation's id and the model that wrote it, where a vote does not name the message."""
+
+    conversation: str
+    model: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewVote:
-    """A vote as it shall stand: 1 up, -1 down, 0 retracted. `at` is when it was given, where the sender says so."""
+    """A vote as it shall stand: 1 up, -1 down, 0 retracted. `at` is when it was given, where the sender says so.
+
+    With `answer` it is on the only answer of that model in that stored conversation, whatever `message` says.
+    """
 
     app: str
     message: str
@@ -72,6 +82,7 @@ class NewVote:
     comment: str | None = None
     at: datetime | None = None
     source: FeedbackSource = "person"
+    answer: AnswerOf | None = None
 
 
 @dataclass(frozen=True, slots=True)

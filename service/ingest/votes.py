@@ -13,6 +13,7 @@ from service.ingest.feedback import add_raters, open_people
 from service.ingest.prepare import NewVote, Outcome
 from service.ingest.rows import vote_key
 from service.store import people
+from service.store.conversations import answers_of_model
 from service.store.tables import new_id
 from service.store.votes import StandingVote, VoteKey, message_roles, record_votes, standing_votes
 from service.vault import PersonKey, Vault, comment_place
@@ -21,19 +22,38 @@ from service.vault import PersonKey, Vault, comment_place
 def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> list[Outcome]:
     """What became of each vote; one on a message that is not stored yet is kept for it."""
     apps = people.app_ids(session, {vote.app for vote in given})
-    keys = [vote_key(vault, apps[vote.app], vote) for vote in given]
-    roles = message_roles(session, sorted({key.message_hmac for key in keys}))
-    asked = {key: vote for key, vote in zip(keys, given, strict=True) if _is_answer(roles, key)}
+    keys = [_key(session, vault, apps[vote.app], vote) for vote in given]
+    roles = message_roles(session, sorted({key.message_hmac for key in keys if isinstance(key, VoteKey)}))
+    known = zip(keys, given, strict=True)
+    asked = {key: vote for key, vote in known if isinstance(key, VoteKey) and _is_answer(roles, key)}
     votes = Votes(session, vault, asked)
     outcomes = []
     for vote, key in zip(given, keys, strict=True):
-        if not _is_answer(roles, key):
+        if isinstance(key, Outcome):
+            outcomes.append(key)
+        elif not _is_answer(roles, key):
             sentence = f"this is a {roles[key.message_hmac]} message; vote on an assistant's"
             outcomes.append(Outcome(vote.message, "invalid", sentence))
         else:
             outcomes.append(Outcome(vote.message, "created" if votes.take(key, vote) else "unchanged"))
     votes.write()
     return outcomes
+
+
+def _key(session: Session, vault: Vault, app: str, vote: NewVote) -> VoteKey | Outcome:
+    """How the vote is known in the database; the refusal of one whose answer cannot be told."""
+    if vote.answer is None:
+        return vote_key(vault, app, vote)
+    chat = vault.conversation_hash(app, vote.answer.conversation)
+    answers = answers_of_model(session, app, chat, vote.answer.model)
+    if len(answers) == 1:
+        return VoteKey(app, answers[0], vault.person_hash(app, vote.rater))
+    sentence = (
+        "its chat has no answer of this model here; import the chat first, and then this file again"
+        if not answers
+        else f"its chat has {len(answers)} answers of this model, and nothing says which was rated; export the feedback as JSON"
+    )
+    return Outcome(vote.answer.conversation, "not_found", sentence)
 
 
 def _is_answer(roles: Mapping[str, str], key: VoteKey) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import exists, update
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from service.store.bulk import fetch_where_in, insert_ignoring_conflicts, insert_together
@@ -64,6 +65,23 @@ def stored_messages(session: Session, conversation_id: str) -> list[StoredMessag
         .order_by(col(Message.position))
     )
     return [StoredMessage(*row) for row in session.exec(query).all()]
+
+
+def answers_of_model(session: Session, app: str, client_hmac: str, model: str) -> list[str]:
+    """The keyed ids of the answers that a model wrote in a conversation of an app, by position.
+
+    A turn that only calls tools is no answer.
+    """
+    result = aliased(Message)
+    query = (
+        select(Message.client_hmac)
+        .join(Conversation, col(Conversation.id) == col(Message.conversation_id))
+        .where(Conversation.app_id == app, Conversation.client_hmac == client_hmac)
+        .where(Message.role == "assistant", Message.model == model)
+        .where(~exists().where(col(result.parent_id) == col(Message.id), col(result.role) == "tool"))
+        .order_by(col(Message.position))
+    )
+    return list(session.exec(query).all())
 
 
 def sealed_meta(session: Session, conversation_id: str) -> bytes:

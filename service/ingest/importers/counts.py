@@ -45,7 +45,7 @@ class Counts:
             self.note(Note("older_copy"))
             return None
         if result not in _STANDS:
-            return self.refuse(place, Refusal("conflict" if result == "conflict" else "not_storable", detail or result))
+            return self.refuse(place, Refusal(_reason(ready, result), detail or result))
         results = self.results.setdefault(kind, {})
         results[result] = results.get(result, 0) + 1
         if isinstance(ready, ReadyConversation) and ready.lack is not None:
@@ -76,6 +76,12 @@ def kind_of(ready: Ready) -> str:
     if isinstance(ready, NewVote):
         return "votes"
     return "corrections" if isinstance(ready, NewCorrection) else "comparisons"
+
+
+def _reason(ready: Ready, result: Result) -> str:
+    if isinstance(ready, NewVote) and result == "not_found":
+        return "no_message"
+    return "conflict" if result == "conflict" else "not_storable"
 
 
 class RejectFile:

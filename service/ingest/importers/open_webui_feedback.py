@@ -4,7 +4,7 @@
       "meta": {"arena": false, "chat_id": "c-1", "message_id": "a1"}, "snapshot": {"chat": {...}}, "updated_at": 1795000015}]
 
 The snapshot is the chat as it was: its ids are those of the live chat, which is worth more where it is stored. The CSV
-names no message, so nothing in it can be put anywhere.
+names chat and model and no message: such a vote counts where that model gave one answer in a chat that is stored.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from service.ingest.importers.items import (
 )
 from service.ingest.importers.open_webui import ChatRow, comment_in, read_chat, thumb_in
 from service.ingest.importers.pieces import tag
-from service.ingest.prepare import NewVote
+from service.ingest.prepare import AnswerOf, NewVote
 from service.ingest.wire import ConversationIn
 
 
@@ -112,12 +112,38 @@ def _without_votes(given: ConversationIn) -> ConversationIn:
     return msgspec.structs.replace(given, votes=())
 
 
+class _Row(Struct):
+    """One line of the CSV."""
+
+    user_id: str | None = None
+    chat_id: str | None = None
+    model_id: str | None = None
+    rating: Any = None
+    reason: Any = None
+    comment: Any = None
+    created_at: Any = None
+    updated_at: Any = None
+
+
 def _convert_row(entry: Entry, options: Options) -> Iterator[Thing]:
-    raise NotTaken(
-        "no_message",
-        "the CSV of feedback says which chat was rated and not which of its answers: export the feedback as JSON",
+    """The vote, on the only answer of its model in its chat."""
+    row: _Row = entry.decode(_Row)
+    if not row.chat_id or not row.model_id:
+        raise NotTaken("no_chat", "it names no chat and model (chat_id, model_id)")
+    thumb = thumb_in(row.rating, None)
+    if thumb is None:
+        yield Note("draw" if row.rating else "not_a_thumb")
+        return
+    yield NewVote(
+        app=options.app,
+        message="",
+        rater=options.person(row.user_id, row.chat_id),
+        value=1 if thumb == "up" else -1,
+        reason=tag(row.reason),
+        comment=comment_in(row.comment),
+        at=moment(row.updated_at) or moment(row.created_at),
+        answer=AnswerOf(row.chat_id, row.model_id),
     )
-    yield Note("no_message")
 
 
 def _recognises(look: Look) -> bool:

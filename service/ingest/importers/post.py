@@ -93,6 +93,11 @@ class _Server:
         return _stored(self._url, answer, len(rows))
 
     def _feedback(self, one: Feedback) -> tuple[Result, str | None]:
+        if isinstance(one, NewVote) and one.answer is not None:
+            return (
+                "not_found",
+                "it names no message, so only an import on the server's own machine, without --url, finds it",
+            )
         answer = self._ask(*_request(one))
         if answer.status_code < 300:
             return ("created" if answer.status_code == 201 else "unchanged"), None

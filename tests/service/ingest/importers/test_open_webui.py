@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
 from service.ingest.importers.items import Note, Options, Refusal, Snapshot, Thing
-from service.ingest.prepare import NewVote
+from service.ingest.importers.post import direct_post, http_post
+from service.ingest.prepare import AnswerOf, NewVote
 from service.ingest.wire import ConversationIn, MessageIn
-from tests.service.ingest.importers.reading import read_items, write
+from service.store import tables
+from service.store.session import Store
+from service.vault import Vault
+from tests.service.ingest.importers.reading import import_file, read_items, write
 
 QUESTION = {
     "id": "q1",
@@ -221,12 +226,49 @@ def test_feedback_that_names_no_message_is_refused_with_its_reason(tmp_path: Pat
     assert [one.reason for one in found if isinstance(one, Refusal)] == ["no_chat"]
 
 
-def test_the_csv_of_feedback_says_what_to_export_instead(tmp_path: Path) -> None:
-    rows = (
-        "id,user_id,chat_id,model_id,sibling_model_ids,rating,reason,comment,created_at,updated_at\nf,u,c,m,,1,,,1,1\n"
-    )
-    (found,) = read_items(write(tmp_path / "feedback-history-export.csv", rows))
-    assert isinstance(found, Refusal) and found.reason == "no_message" and "as JSON" in found.sentence
+CSV_ROWS = [
+    ("a vote on the model's only answer", "u-2,c-1,gemma4,-1,too_verbose,long", "created"),
+    ("a draw", "u-2,c-1,gemma4,0,,", "draw"),
+    ("a model that answered twice", "u-2,c-1,qwen3,1,,", "2 answers of this model"),
+    ("a model that did not answer there", "u-2,c-1,other,1,,", "no answer of this model here"),
+    ("a chat that is not stored", "u-2,c-9,gemma4,1,,", "no answer of this model here"),
+    ("no chat", "u-2,,gemma4,1,,", "it names no chat and model"),
+]
+
+
+@pytest.mark.parametrize(("row", "expected"), [row[1:] for row in CSV_ROWS], ids=[row[0] for row in CSV_ROWS])
+def test_a_row_of_the_csv_counts_where_one_answer_of_its_model_is_stored(
+    store: Store, vault: Vault, tmp_path: Path, row: str, expected: str
+) -> None:
+    others = [ANSWER | {"id": f"a{number}", "model": "qwen3"} for number in range(2)]
+    others.append(ANSWER | {"id": "a2", "model": "gemma4", "content": "", "output": OUTPUT})  # with a call of a tool
+    chats = write(tmp_path / "chats.json", json.dumps([chat(QUESTION, *others)]))
+    user, of_chat, model, rest = row.split(",", 3)
+    heading = "id,user_id,chat_id,model_id,sibling_model_ids,rating,reason,comment,created_at,updated_at\n"
+    line = f"f,{user},{of_chat},{model},,{rest},1795000012,1795000015\n"
+    feedback_file = write(tmp_path / "feedback-history-export.csv", heading + line)
+    with direct_post(store, vault) as post:
+        import_file(chats, post, tmp_path)
+        counts = import_file(feedback_file, post, tmp_path)
+        again = import_file(feedback_file, post, tmp_path)
+    if expected == "created":
+        assert counts.of("votes", "created") == 1 and again.of("votes", "unchanged") == 1
+        with store.read() as session:
+            vote = session.exec(select(tables.Vote)).one()
+            message = session.exec(select(tables.Message).where(tables.Message.client_hmac == vote.message_hmac)).one()
+        assert (vote.value, vote.reason, message.model) == (-1, "too_verbose", "gemma4")
+    elif expected == "draw":
+        assert counts.left_out == {"draw": 1}
+    else:
+        assert list(counts.refused) in (["no_message"], ["no_chat"]) and expected in counts.problems[0][1]
+
+
+def test_over_a_server_the_csv_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    vote = NewVote("default", "", "u", 1, answer=AnswerOf("c-1", "gemma4"))
+    with http_post("http://127.0.0.1:9") as post:
+        assert post([vote])() == [
+            ("not_found", "it names no message, so only an import on the server's own machine, without --url, finds it")
+        ]
 
 
 # ---- webui.db ---------------------------------------------------------------------------------------------------
