@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from pipelines.errors import DataError
-from pipelines.text import shorten
+from pipelines.text import find_nearest, shorten
 from service.ingest.client_keys import (
     CONVERSATION_KEYS,
     MESSAGE_KEYS,
@@ -218,12 +218,12 @@ class Natural:
         if isinstance(given.get("refusal"), str):
             return str(given["refusal"])
         if (
-            row.get("tool_calls")
-            or row.get("reasoning")
-            or row.get("parts")
-            or row.get("state") in ("error", "unfinished")
+            any(row.get(name) for name in ("tool_calls", "reasoning", "parts"))
+            or row.get("state", "complete") != "complete"
         ):
             return ""
+        if "content" not in given and (odd := next((name for name in given if find_nearest(name, ["content"])), None)):
+            raise DataError(f"unknown field {shorten(odd)!r} in {place}; did you mean 'content'?")
         raise DataError(
             f"{place}: it has neither `content` nor `tool_calls`; send `content` as a text, as a list of parts, or null "
             "beside tool calls"

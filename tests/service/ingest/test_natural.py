@@ -176,6 +176,7 @@ def test_the_older_name_of_whoever_votes_is_read_wherever_feedback_is_sent() -> 
         pytest.param({"id": "c", "user": "u", "conversations": []}, "unknown field 'conversations'; send one conversation as {id, user, messages: [{role, content}]}, several as a list of them", id="sharegpt"),
         pytest.param(row({"from": "gpt", "value": "Y"}), "messages[1]: it has neither `content` nor `tool_calls`; send", id="sharegpt-message"),
         pytest.param(row({"role": "assistant", "content": "Y", "reasonning": "x"}), "unknown field 'reasonning' in messages[1]; did you mean 'reasoning'?", id="typo-of-our-key"),
+        pytest.param(row({"role": "assistant", "contnt": "Y"}), "unknown field 'contnt' in messages[1]; did you mean 'content'?", id="typo-of-content"),
         pytest.param(row({"role": "assistant", "content": "Y", "refusals": None, "tex": 1}), "unknown field 'tex' in messages[1]", id="unknown-key"),
         pytest.param({"user": "u", "messages": [USER]}, "object missing required field `id`; send an id of your own", id="no-id"),
         pytest.param(row("hello"), 'messages[1]: expected `object`, got `str`; send a list of {"role": ..., "content": ...}', id="no-message"),
