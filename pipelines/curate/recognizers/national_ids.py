@@ -39,13 +39,13 @@ _CHECKED: tuple[tuple[str, str, Callable[[str], bool] | None], ...] = (
 
 _PASSPORT = r"(?:passports?|passeport|pasaporte|passaporte|passaporto|reisep[aä]ss(?:e|es)?|pass(?=-?\s?(?:nr|nummer))|travel document|паспорт|パスポート|旅券|护照|護照|여권)"
 _LICENCE = (
-    r"(?:driver'?s?'?[ _-]?licen[cs]e|driving[ _-]?licen[cs]e|licen[cs]e[ _-]?(?=no|num|nr|#|id)|driver[ _-]?(?=number|no\b)|\bDL(?=\s?(?:#|no|num|:|n°))|f[uü]hrerschein|fahrerlaubnis|permis(?: de conduire)?|"
+    r"(?:driver'?s?'?[ _-]?licen[cs]e|driving[ _-]?licen[cs]e|licen[cs]e[ _-]?(?=no|num|nr|#|id)|driver[ _-]?(?=number|no\b)|\bDL(?=\s?(?:#|no|num|:|n°|is\b|was\b))|f[uü]hrerschein|fahrerlaubnis|permis(?: de conduire)?|"
     r"(?:permiso|carn[eé]|licencia) de conducir|patente(?: di guida)?|運転免許証?|免許証|驾驶证|驾照|운전면허증?|면허증?(?=\s?번호|[은는:\s]))"
 )
 _TAX_AND_PERSON = (
     r"(?:\b(?:ssn|itin|nino|utr|nhs|insee|cpf|aadha+r|uidai|bsn|pesel|curp|mrn|tfn|cnpj|siret|siren|vat|ust-?id(?:nr)?|idnr|nric)\b|(?-i:\b(?:NIE|NIF|CIF|DNI|EIN|NIR|PAN|SIN|TIN|RG|NSS|CNI|RFC|NI|SVNR|RVNR|AHV|NPI)\b)|"
     r"social security|(?<=\b(?:my|his|her|your|their) )social|employer identification|national insurance|taxpayer(?: reference)?|tax(?:payer)?[ _-]?(?:id|identification|file|ref(?:erence)?)|"
-    r"steuer[ -]?id(?:nr)?|steuer(?:liche )?[ -]?ident(?:ifikations)?(?:[ -]?(?:nummer|nr))?|steuer(?:nummer|-?nr)|(?:sozial|renten|kranken)versicherung(?:s(?:nummer|-?nr))?|versicherten(?:nummer|-?nr)|"
+    r"steuer[ -]?id(?:nr)?(?![a-z])|steuer(?:liche )?[ -]?ident(?:ifikations)?(?:[ -]?(?:nummer|nr))?|steuer(?:nummer|-?nr)|(?:sozial|renten|kranken)versicherung(?:s(?:nummer|-?nr))?|versicherten(?:nummer|-?nr)|"
     r"(?:personal)?ausweis(?:nummer|-?nr)?|s[eé]curit[eé] sociale|num[eé]ro fiscal|n[°º] fiscal|r[eé]f[eé]rence fiscale|carte (?:nationale )?d['’]identit[eé]|carte vitale|documento (?:nacional )?de identidad|seguridad social|tarjeta sanitaria|"
     r"codice fiscale|partita iva|carta d['’]identit[aà]|national id(?:entity|entification)?(?: card)?|identity card|id card|medicare|medicaid|(?:health )?insurance(?= (?:id|number|no|card|policy))|policy(?= (?:number|no))|"
     r"member[ _-]?id|patient(?:[ _-]?id| (?=no|number))|medical record|"

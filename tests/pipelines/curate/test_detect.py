@@ -81,6 +81,8 @@ FOUND = [
     ("マイナンバ-は 1234 5678 9018", "NATIONAL_ID", "1234 5678 9018"),
     ("NIE X1234567L", "NATIONAL_ID", "X1234567L"),
     ("Steuer-ID: 86 095 742 719", "NATIONAL_ID", "86 095 742 719"),
+    ("Meine Steueridentifikationsnummer lautet 86 095 742 719.", "NATIONAL_ID", "86 095 742 719"),
+    ("his DL is D1234567", "NATIONAL_ID", "D1234567"),
     ("passport no. C01X00T47", "NATIONAL_ID", "C01X00T47"),
     ("12가 3456 차량", "VEHICLE_PLATE", "12가 3456"),
     ("AB-123-CD", "VEHICLE_PLATE", "AB-123-CD"),
