@@ -146,7 +146,7 @@ def _store(
         )
     if url is None:
         with home.store.begin() as session:
-            detail = {"consent": terms.consent, "conversations": found[0].results.get("conversations", {})}
+            detail = {"consent": terms.consent, **found[0].results}
             audit.record(session, whoami(), "import", ",".join(part.format.name for part in work.parts), detail)
     return found
 

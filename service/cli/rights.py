@@ -55,6 +55,6 @@ def audit(
     table = Table(whole("at"), "who", "did", whole("to"), "detail")
     with open_home().store.read() as session:
         for row in entries.entries(session, limit=limit, action=action):
-            detail = ", ".join(f"{name} {value}" for name, value in row.detail.items())
-            table.add_row(f"{row.at:%Y-%m-%d %H:%M:%S}", row.actor, row.action, row.subject, detail)
+            words = entries.in_words(row.detail)
+            table.add_row(f"{row.at:%Y-%m-%d %H:%M:%S}", row.actor, row.action, row.subject, words)
     print_table(table)

@@ -31,3 +31,18 @@ def entries(
     if action is not None:
         query = query.where(Audit.action == action)
     return session.exec(query).all()
+
+
+def in_words(detail: Mapping[str, Any]) -> str:
+    """An act's detail as people read it: `consent yes, conversations 3 created`."""
+    return ", ".join(f"{name.replace('_', ' ')} {_word(value)}" for name, value in detail.items())
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "not said"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " and ".join(f"{count} {name}" for name, count in value.items()) or "none"
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

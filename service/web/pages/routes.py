@@ -87,7 +87,10 @@ def audit_(visit: VisitDep, store: StoreDep, before: Annotated[int | None, Query
     if visit.caller is None or not visit.caller.may("admin"):
         raise Forbidden("this key may not read the audit: it needs the scope 'admin'")
     with store.read() as session:
-        shown = [row.model_dump() for row in audit.entries(session, before, _AUDIT_ENTRIES)]
+        shown = [
+            row.model_dump() | {"words": audit.in_words(row.detail)}
+            for row in audit.entries(session, before, _AUDIT_ENTRIES)
+        ]
     next_before = shown[-1]["id"] if len(shown) == _AUDIT_ENTRIES else None
     return visit.page("audit.html", here="/audit", entries=shown, next_before=next_before)
 
