@@ -55,7 +55,7 @@ SABOTAGE = {
         {("double", "votes in the history")},
     ),
     "a vote that nobody gave": (
-        "INSERT INTO vote SELECT 'x', app_id, 'elsewhere', rater_hmac, value, updated_at FROM vote",
+        "INSERT INTO vote (id, app_id, message_hmac, rater_hmac, value, source, updated_at) SELECT 'x', app_id, 'elsewhere', rater_hmac, value, source, updated_at FROM vote",
         {("double", "votes"), ("wrong", "votes in the history")},
     ),
     "a comparison has turned": (

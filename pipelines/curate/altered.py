@@ -11,6 +11,7 @@ Patterns are those of the known languages, and of a few words of others; elsewhe
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -83,13 +84,15 @@ def replaced_answers(
     if not any(turn.spans for turn in turns.values()):
         return frozenset()
     parents = {message.id: message.parent for message in messages}
+    named = {name: _names_of_speakers([turn]) for name, turn in turns.items()}
     replaced: set[str] = set()
     for message in messages:
         if message.role == "assistant":
             path = list(_ancestors(message.parent, parents))
             before = [turns[name] for name in path]
+            speakers = frozenset[str]().union(*(named[name] for name in path))
             earlier = any(name in replaced for name in path)
-            if _is_replaced(turns[message.id], before, earlier):
+            if _is_replaced(turns[message.id], before, speakers, earlier):
                 replaced.add(message.id)
     return frozenset(replaced)
 
@@ -111,16 +114,20 @@ def _ancestors(parent: str | None, parents: Mapping[str, str | None]) -> Iterato
     return reversed(chain)
 
 
-def _is_replaced(answer: _Turn, before: Sequence[_Turn], earlier: bool) -> bool:
+def _is_replaced(answer: _Turn, before: Sequence[_Turn], speakers: frozenset[str], earlier: bool) -> bool:
     """`earlier`: an answer before it is replaced."""
-    speakers = _names_of_speakers(before)
     question = next((turn for turn in reversed(before) if turn.role == "user"), _Turn("user", "", ()))
-    others = [span for turn in before if turn.role == "user" for span in _of_others(turn.spans, speakers)]
-    if any(_is_asked_about(question, span) for span in _of_others(question.spans, speakers)):
+    if _is_asked_about(question, _of_others(question.spans, speakers)):
         return True
-    if (earlier or any(span.entity == "PERSON" for span in others)) and _asks_on(question.text, earlier):
+    if _asks_on(question.text, earlier) and (earlier or _speaks_of_others(before, speakers)):
         return True
     return _states(answer, before, question, speakers)
+
+
+def _speaks_of_others(before: Sequence[_Turn], speakers: frozenset[str]) -> bool:
+    """Whether a user named a person who is none of those who speak."""
+    spans = (span for turn in before if turn.role == "user" for span in turn.spans)
+    return any(span.entity == "PERSON" and not parts_of(span.value) & speakers for span in spans)
 
 
 def _of_others(spans: Sequence[Span], speakers: frozenset[str]) -> list[Span]:
@@ -177,23 +184,64 @@ def _signs(turn: _Turn, span: Span) -> bool:
 # ---- what a question is about -------------------------------------------------------------------------------
 
 
-def _is_asked_about(turn: _Turn, span: Span) -> bool:
-    """Whether a question is about what is replaced here, rather than naming it on the way."""
-    if len(_LETTERS.findall(turn.text[: span.start] + turn.text[span.end :])) <= _FEW_WORDS:
-        return True
-    start, sentence = _sentence_at(turn.text, span)
-    order = _PASTED.match(sentence)
-    if order and start + order.end() <= span.start:  # what follows is a text to work on
-        start, sentence = start + order.end(), sentence[order.end() :]
-    if _pattern("%s", "advises").search(sentence):
+@dataclass(frozen=True)
+class _Wants:
+    """What a sentence wants: advice, something done, something told (with an order for it), an answer."""
+
+    advises: bool
+    acts: bool
+    informs: bool
+    asks: bool
+    orders: bool
+
+
+def _wants(sentence: str) -> _Wants:
+    acts = _pattern("%s", "acts").search(sentence) is not None
+    informs = _pattern(r"^\W*(?:%s)", "informs").search(sentence) is not None
+    asks = _asks(sentence)
+    return _Wants(
+        advises=_pattern("%s", "advises").search(sentence) is not None,
+        acts=acts,
+        informs=informs,
+        asks=asks,
+        orders=acts or informs or asks or _pattern("%s", "invents").search(sentence) is not None,
+    )
+
+
+def _is_asked_about(turn: _Turn, spans: Sequence[Span]) -> bool:
+    """Whether a question is about something of what is replaced here, rather than naming it on the way.
+
+    Every sentence is read once, however many spans are in it.
+    """
+    if not spans:
         return False
-    acts, informs = _pattern("%s", "acts").search(sentence), _pattern(r"^\W*(?:%s)", "informs").search(sentence)
-    orders = acts or informs or _pattern("%s", "invents").search(sentence) or _asks(sentence)
-    before, behind = sentence[: span.start - start], sentence[span.end - start :]
-    concerns = _pattern(r"(?:%s)(?:\w+\s){0,3}[\"'“]?$", "concerns").search(before[-80:])
-    if orders and (concerns or _pattern(r"^[\"'”]?(?:%s)", "concerns_after").search(behind)):
-        return True
-    return not acts and (informs is not None or _asks(sentence))
+    letters = len(_LETTERS.findall(turn.text))
+    starts, ends = _sentence_edges(turn)
+    wants: dict[tuple[int, int], _Wants] = {}
+    for span in spans:
+        if letters - len(_LETTERS.findall(turn.text[span.start : span.end])) <= _FEW_WORDS:
+            return True
+        place = max(0, bisect_right(starts, span.start) - 1)
+        start, end = (starts[place], ends[place]) if starts and span.start < ends[place] else (0, len(turn.text))
+        order = _PASTED.match(turn.text, start, end)
+        if order and order.end() <= span.start:  # what follows is a text to work on
+            start = order.end()
+        if (start, end) not in wants:
+            wants[start, end] = _wants(turn.text[start:end])
+        if _concerns(turn.text[start : span.start][-80:], turn.text[span.end : end], wants[start, end]):
+            return True
+    return False
+
+
+def _concerns(before: str, behind: str, wants: _Wants) -> bool:
+    """Whether a sentence is about what stands between these two ends of it."""
+    if wants.advises:
+        return False
+    if wants.orders:
+        named = _pattern(r"(?:%s)(?:\w+\s){0,3}[\"'“]?$", "concerns").search(before)
+        if named or _pattern(r"^[\"'”]?(?:%s)", "concerns_after").search(behind):
+            return True
+    return not wants.acts and (wants.informs or wants.asks)
 
 
 def _asks(sentence: str) -> bool:
@@ -217,6 +265,8 @@ def _asks_on(question: str, earlier: bool) -> bool:
 def _states(answer: _Turn, before: Sequence[_Turn], question: _Turn, speakers: frozenset[str]) -> bool:
     """Whether the answer names a person whom nobody named to it, a number or link that was asked for, or little else."""
     stated = [span for span in _of_others(answer.spans, speakers) if not _is_address(answer, span)]
+    if not stated:
+        return False
     persons = [span for span in stated if span.entity == "PERSON"]
     invents = _pattern("%s", "invents").search(question.text) is not None
     if persons and not invents and _pattern("%s", "asks_who").search(question.text):
@@ -261,13 +311,15 @@ def _sentences(text: str) -> Iterator[str]:
     return (match[0] for match in _SENTENCE.finditer(text) if match[0].strip())
 
 
-def _sentence_at(text: str, span: Span) -> tuple[int, str]:
-    """The sentence in which a span begins, with its place; dots inside the span end nothing."""
-    plain = text[: span.start] + "x" * (span.end - span.start) + text[span.end :]
-    for match in _SENTENCE.finditer(plain):
-        if match.start() <= span.start < match.end():
-            return match.start(), text[match.start() : match.end()]
-    return 0, text
+def _sentence_edges(turn: _Turn) -> tuple[list[int], list[int]]:
+    """Where the sentences of a turn begin and end; dots inside what is replaced end nothing."""
+    plain, done = [], 0
+    for span in turn.spans:
+        plain += [turn.text[done : span.start], "x" * (span.end - max(done, span.start))]
+        done = max(done, span.end)
+    plain.append(turn.text[done:])
+    matches = [match for match in _SENTENCE.finditer("".join(plain)) if match.end() > match.start()]
+    return [match.start() for match in matches], [match.end() for match in matches]
 
 
 def _without(text: str, spans: Sequence[Span]) -> str:

@@ -9,6 +9,7 @@ are English, and for Korean, German, French and Spanish the words that stand rig
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from pipelines.curate.detect import Span
 from pipelines.curate.public_names import parts_of
@@ -149,16 +150,22 @@ _NAMES_ONE = re.compile(
 )
 
 
+_MOST_PEOPLE = 500
+
+
 def without_things(
     texts: Mapping[str, str], found: Mapping[str, Sequence[Span]], own: frozenset[str]
 ) -> dict[str, list[Span]]:
-    """The findings without persons that are none; `own` are the parts of the names that speakers go by, case folded."""
+    """The findings without persons that are none; `own` are the parts of the names that speakers go by, case folded.
+
+    Of a text with more than 500 names only the first are looked at: it is a list, and who else is in it stays a person.
+    """
     things: set[str] = set()
     plain: dict[str, list[Span]] = {}
     for name, spans in found.items():
         plain[name] = [span for span in spans if not _is_word(texts[name], span)]
         people = (span for span in plain[name] if span.entity == "PERSON" and not parts_of(span.value) & own)
-        things |= {_folded(span.value) for span in people if _is_thing(texts[name], span)}
+        things |= {_folded(span.value) for span in islice(people, _MOST_PEOPLE) if _is_thing(texts[name], span)}
     if not things:
         return plain
     return {

@@ -97,8 +97,8 @@ def proxy(
     if settings.upstream is None:
         raise InputError("say where the model is: perennial proxy --upstream http://127.0.0.1:11434/v1")
     address = replace(settings, host=host or settings.host, port=port).url
-    _say(f"Chats for {settings.upstream} pass here, base URL {address}/v1; they are recorded in {settings.home}")
-    server.serve(settings, host or settings.host, port, is_front=True)
+    told = f"Chats for {settings.upstream} pass here, base URL {address}/v1; they are recorded in {settings.home}"
+    server.serve(settings, host or settings.host, port, is_front=True, ready=lambda: _say(told))
 
 
 def worker(once: Annotated[bool, typer.Option(help="do what is due now, then end")] = False) -> None:

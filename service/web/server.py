@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -38,18 +38,28 @@ _GC_ALLOCATIONS = 20_000  # containers made and not freed until it looks, 700 as
 
 
 def serve(
-    settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None, is_front: bool = False
+    settings: Settings,
+    host: str,
+    port: int,
+    sockets: Sequence[socket.socket] | None = None,
+    is_front: bool = False,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """`run_server` in an event loop of its own, uvloop's where it is installed (about a fifth less CPU per request)."""
     with asyncio.Runner(loop_factory=None if uvloop is None else uvloop.new_event_loop) as runner:
-        runner.run(run_server(settings, host, port, sockets, is_front))
+        runner.run(run_server(settings, host, port, sockets, is_front, ready))
 
 
 async def run_server(
-    settings: Settings, host: str, port: int, sockets: Sequence[socket.socket] | None = None, is_front: bool = False
+    settings: Settings,
+    host: str,
+    port: int,
+    sockets: Sequence[socket.socket] | None = None,
+    is_front: bool = False,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then answers what it accepted and ends. `sockets` listen already; `is_front` as in
-    `create_app`.
+    `create_app`; `ready` is called once nothing stands in the way any more.
 
     Raises:
         Refused: `host` is reachable from other machines and no API key exists.
@@ -66,6 +76,7 @@ async def run_server(
         check_listen(host, has_keys(store))
         check_upstream(settings, host, port)
         listening = open_sockets(host, port) if sockets is None else sockets
+        ready()
         with nullcontext() if is_front else running_schedules(store):
             await _serve(settings, listening, is_front)
     finally:
