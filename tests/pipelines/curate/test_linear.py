@@ -69,7 +69,7 @@ def test_a_conversation_of_eight_long_messages_of_names_takes_a_few_seconds(
     talk = chat(*(fill(pool, 31_990 - n) for n in range(8)))
     started = time.process_time()
     curator.curate(talk, SECRET, KEY)
-    assert time.process_time() - started < 8  # Korean ones took 20
+    assert time.process_time() - started < 12  # about 5; without bounds Korean ones took 20, and English ones minutes
 
 
 def test_what_takes_more_processor_time_than_it_may_is_quarantined_for_that(chat: Chat) -> None:
