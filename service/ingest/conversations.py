@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from pipelines.errors import ArtifactError
+from pipelines.errors import ArtifactError, DataError
 from service.ingest.body import is_same
 from service.ingest.feedback import KEY_LOST, apply_comparisons, apply_corrections, open_people
 from service.ingest.meta import with_stored
@@ -150,7 +150,7 @@ class _Wave:
     def _meta(self, work: Work, id: str, key: PersonKey) -> bytes:
         """What is sealed beside a conversation that grows; what cannot be read of it any more is not kept."""
         place, meta = meta_place(id), work.given.meta
-        with suppress(ArtifactError):
+        with suppress(ArtifactError, DataError):
             meta = with_stored(meta, key.unseal(conversations.sealed_meta(self.session, id), place))
         return key.seal(meta, place)
 

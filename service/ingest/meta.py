@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from pipelines.errors import ArtifactError
+from service.ingest.nesting import refuse_deep
 from service.ingest.wire import ToolIn
 
 
@@ -52,8 +53,9 @@ def with_stored(meta: bytes, stored: bytes) -> bytes:
     Whoever appends a turn need not repeat the definitions of tools; ids of answers add up.
 
     Raises:
-        ArtifactError: one of both is no metadata.
+        ArtifactError: one of both is no metadata. DataError: what was stored is nested deeper than is taken today.
     """
+    refuse_deep(stored)
     new, old = read_meta(meta), read_meta(stored)
     kept = Meta(
         id=new.id,
