@@ -57,7 +57,7 @@ class Curator:
         if config.ner_model is None and not config.allow_degraded_names:
             raise InputError(
                 "curation has no model for person names: set ner_model to a spaCy package or a model folder, or set "
-                "allow_degraded_names to accept rules and a gazetteer, which miss a third of English and half of Korean names in chat"
+                "allow_degraded_names to accept rules and a gazetteer, which miss a quarter of English and two fifths of Korean names in chat"
             )
         self._config = config
         models = load_finders(config.ner_model, config.ner_labels) if config.ner_model else []

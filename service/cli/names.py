@@ -18,8 +18,8 @@ _MODEL, _ALLOWED = "PERENNIAL_NER_MODEL", "PERENNIAL_ALLOW_DEGRADED_NAMES"
 _QUESTION = """
 People's names are replaced before anything is learned from a conversation.
 How are they to be found?
-  rules   by rules and lists of names: works at once, and misses a third of
-          English and half of Korean names in chat
+  rules   by rules and lists of names: works at once, and misses a quarter
+          of English and two fifths of Korean names in chat
   MODEL   by a model as well: an installed spaCy package, or the folder of a
           spaCy, Hugging Face or GLiNER model (several with commas)
   later   not yet: conversations are kept, sealed, and nothing is learned"""

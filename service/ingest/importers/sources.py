@@ -95,10 +95,13 @@ class Source:
         with _archive(self.path) as archive:
             try:
                 opened = archive.open(self.member)
+            except (
+                *_DAMAGES,
+                NotImplementedError,
+            ) as error:  # the latter, a RuntimeError too, for a method it does not know
+                raise Damaged(f"cannot be unpacked ({error})") from None
             except RuntimeError:  # what zipfile raises where a password is asked for
                 raise Damaged("is locked with a password; unpack it and import what comes out") from None
-            except (*_DAMAGES, NotImplementedError) as error:
-                raise Damaged(f"cannot be unpacked ({error})") from None
             with opened:
                 yield opened
 

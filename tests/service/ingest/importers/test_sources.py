@@ -138,6 +138,15 @@ def test_an_archive_with_a_password_says_so(tmp_path: Path) -> None:
         read_items(write(tmp_path / "all.zip", bytes(locked)))
 
 
+def test_an_archive_packed_in_an_unknown_way_says_so(tmp_path: Path) -> None:
+    odd = bytearray(zipped(("rows.ndjson", GOOD)))
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        odd[odd.find(mark) + at] = 97  # WavPack
+    with pytest.raises(InputError, match="cannot be unpacked .*compression") as refused:
+        read_items(write(tmp_path / "all.zip", bytes(odd)))
+    assert "password" not in str(refused.value)
+
+
 def test_a_database_in_an_archive_is_read_and_its_copy_goes(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "webui.db") as made:
         made.execute("CREATE TABLE chat (id, user_id, chat, created_at)")
