@@ -2,7 +2,6 @@
 
 import random
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -21,6 +20,7 @@ from pipelines.curate.recognizers.bounded import DetectionTimedOut
 from pipelines.curate.recognizers.phone import _Cover
 from pipelines.curate.replace import _alternatives, _lowered
 from pipelines.records import Quarantined
+from tests.effort import within
 from tests.pipelines.curate.chats import CONFIG, KEY, SECRET, Chat
 
 MEGABYTE = 1_000_000
@@ -56,10 +56,12 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
 def test_a_megabyte_is_searched_for_names_within_two_seconds_or_not_at_all(hostile: Callable[[int], str]) -> None:
     text, rules = normalise(hostile(MEGABYTE)).text, NameRules(CurationConfig().timeout_seconds)
-    started = time.process_time()
-    with suppress(DetectionTimedOut):  # the row is quarantined for it
-        rules.find(text)
-    assert time.process_time() - started < 2.5
+
+    def search() -> None:
+        with suppress(DetectionTimedOut):  # the row is quarantined for it
+            rules.find(text)
+
+    within(2.5, search)
 
 
 @pytest.mark.parametrize("pool", [LATIN, HANGUL], ids=["English", "Korean"])
@@ -67,17 +69,14 @@ def test_a_conversation_of_eight_long_messages_of_names_takes_a_few_seconds(
     curator: Curator, chat: Chat, pool: list[str]
 ) -> None:
     talk = chat(*(fill(pool, 31_990 - n) for n in range(8)))
-    started = time.process_time()
-    curator.curate(talk, SECRET, KEY)
-    assert time.process_time() - started < 12  # about 5; without bounds Korean ones took 20, and English ones minutes
+    # About 5; without bounds Korean ones took 20, and English ones minutes.
+    within(12, lambda: curator.curate(talk, SECRET, KEY), tries=1)
 
 
 def test_what_takes_more_processor_time_than_it_may_is_quarantined_for_that(chat: Chat) -> None:
     curator = Curator(CONFIG.model_copy(update={"budget_seconds": 0.05}))
     talk = chat(*(fill(HANGUL, 31_990 - n) for n in range(8)))
-    started = time.process_time()
-    assert curator.curate(talk, SECRET, KEY) == Quarantined(id=talk.id, reason=OVER_BUDGET)
-    assert time.process_time() - started < 1
+    assert within(1, lambda: curator.curate(talk, SECRET, KEY)) == Quarantined(id=talk.id, reason=OVER_BUDGET)
 
 
 # ---- the same findings as before ---------------------------------------------------------------------------
@@ -117,9 +116,7 @@ def test_findings_are_merged_as_by_comparing_each_with_each(found: list[Span]) -
 
 def test_merging_takes_linear_time() -> None:
     spans = [Span(n, n + 2, "PERSON" if n % 3 else "URL", "v") for n in range(0, 120_000, 2)]
-    started = time.process_time()
-    assert len(merge(spans, "x" * 120_002)) == len(spans)
-    assert time.process_time() - started < 2
+    assert len(within(2, lambda: merge(spans, "x" * 120_002))) == len(spans)
 
 
 NAMES = st.text("aAbB é", min_size=1, max_size=5)
@@ -138,10 +135,12 @@ def test_thousands_of_names_are_looked_for_in_linear_time() -> None:
     rng = random.Random(3)
     names = {"".join(rng.choices("abcdefghij", k=8)).title() for _ in range(3_000)}
     text = " ".join(sorted(names) * 6)
-    started = time.process_time()
-    pattern = re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(names)})(?![A-Za-z0-9@])")
-    assert len(pattern.findall(text)) == 6 * len(names)
-    assert time.process_time() - started < 2
+
+    def look() -> list[str]:
+        re.purge()
+        return re.compile(rf"(?<![A-Za-z0-9@])(?:{_alternatives(names)})(?![A-Za-z0-9@])").findall(text)
+
+    assert len(within(2, look)) == 6 * len(names)
 
 
 @given(

@@ -1,12 +1,12 @@
 """What is an echo of its prompt and what is an answer; a labelled table with near-misses, and the shipped anchors."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 
 from pipelines.feedback.echo import is_echo
+from tests.effort import within
 
 ECHOES: list[tuple[list[str], str]] = [
     (["I think the capital of Banoko is Reda. What is the capital of Banoko?"], "The capital of Banoko is Reda."),
@@ -107,20 +107,14 @@ def test_no_shipped_anchor_of_every_seventh_is_taken_for_an_echo() -> None:
     "text", ["가나다 " * 8000, "say\n" * 8000, "say" + " " * 30000, "=라고 " * 8000, "say 'a' or " * 3000]
 )
 def test_a_long_hostile_prompt_takes_no_long_time(text: str) -> None:
-    started = time.monotonic()
-
-    is_echo([text], text[:16000])
-
-    assert time.monotonic() - started < 5
+    within(5, lambda: is_echo([text], text[:16000]))
 
 
 @pytest.mark.parametrize("line", ["say " + "a " * 75 + "b", "say " + "a " * 70 + "b{n}"])
 def test_a_prompt_of_many_scripts_takes_no_long_time(line: str) -> None:
     prompt = "\n".join(line.format(n=n) for n in range(200))
-    started = time.monotonic()
 
-    assert not is_echo([prompt], "a " * 16_000)
-    assert time.monotonic() - started < 5
+    assert not within(5, lambda: is_echo([prompt], "a " * 16_000))
 
 
 def test_words_are_found_as_words_and_not_as_parts_of_some() -> None:

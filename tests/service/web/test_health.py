@@ -143,7 +143,7 @@ def test_it_answers_while_the_database_hangs(client: TestClient, store: Store) -
         store.lock(session, "ingest")  # SQLite has its write lock, PostgreSQL that of the writer
         started = time.monotonic()
         answers = [client.get("/healthz"), client.get("/readyz")]
-        assert time.monotonic() - started < 2 * 2 and {one.status_code for one in answers} == {503}
+        assert time.monotonic() - started < 2 * 8 and {one.status_code for one in answers} == {503}
 
 
 def test_many_who_ask_cost_one_look() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 
 import httpx
 import pytest
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.web.limits import IMPORT_PATH, SMALL_BYTES, body_limit
 from service.web.middleware import Guard, Held
+from tests.effort import within
 from tests.factories import conversation
 
 MOST = 32 << 20
@@ -103,10 +103,8 @@ NAME = "n" * 60_000
 def test_a_refusal_is_short_and_quick_whatever_was_sent(
     sqlite_client: TestClient, method: str, path: str, body: object
 ) -> None:
-    started = time.process_time()
-    answer = sqlite_client.request(method, path, json=body)
+    answer = within(1, lambda: sqlite_client.request(method, path, json=body))
     assert len(answer.content) < 1_500 and answer.status_code < 500, answer.text[:3_000]
-    assert time.process_time() - started < 1
 
 
 MILLION = 1_000_000
@@ -143,10 +141,8 @@ CHAT = b'{"model": "champion", "messages": '
 def test_millions_of_values_cost_little_before_they_are_refused(
     sqlite_client: TestClient, path: str, body: bytes, sentence: str
 ) -> None:
-    started = time.process_time()
-    answer = sqlite_client.post(path, content=body)
+    answer = within(2.5, lambda: sqlite_client.post(path, content=body))
     assert answer.status_code in (400, 422) and sentence in answer.json()["detail"]
-    assert time.process_time() - started < 2.5
 
 
 def test_many_large_bodies_at_once_are_told_to_come_again() -> None:
