@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Dialect, LargeBinary, Table
@@ -13,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
+from service.store.arrays import pack_array, pack_texts
+
 Converter = Callable[[Any], Any]
 
 
@@ -21,17 +24,35 @@ def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], row
     if not rows:
         return
     columns = tuple(rows[0])
-    convert = _converters(connection.dialect, table, columns)
-    by_column = [
-        [row[name] for row in rows] if change is None else _converted(change, [row[name] for row in rows])
-        for name, change in zip(columns, convert, strict=True)
-    ]
+    by_column = _by_column(connection.dialect, table, columns, rows)
     if connection.dialect.name == "sqlite":
         with cursor_of(connection) as cursor:
             cursor.executemany(_sqlite_insert(table, columns), list(zip(*by_column, strict=True)))
     else:
+        encoding = _encoding(connection)
+        kinds = [table_of(table).c[name].type for name in columns]
+        arrays = [pack_array(kind, each, encoding) or list(each) for kind, each in zip(kinds, by_column, strict=True)]
         with cursor_of(connection) as cursor:
-            cursor.execute(_postgresql_insert(table, columns), tuple(by_column))
+            cursor.execute(_postgresql_insert(table, columns), arrays)
+
+
+def _by_column(
+    dialect: Dialect, table: type[SQLModel], columns: tuple[str, ...], rows: Sequence[Mapping[str, Any]]
+) -> list[Sequence[Any]]:
+    """The values of each column, as the driver takes them."""
+    raw = zip(*map(_picker(columns), rows), strict=True)
+    convert = _converters(dialect, table, columns)
+    return [
+        values if change is None else _converted(change, values) for change, values in zip(convert, raw, strict=True)
+    ]
+
+
+@lru_cache(maxsize=64)
+def _picker(columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Gets a row's values in this order."""
+    if len(columns) == 1:
+        return lambda row: (row[columns[0]],)
+    return itemgetter(*columns)
 
 
 def _converted(change: Converter, values: Sequence[Any]) -> list[Any]:
@@ -65,7 +86,7 @@ def fetch_where_in(connection: Connection, sql: str, values: Sequence[str], *bef
         parameters: tuple[Any, ...] = (*before, json.dumps(list(values)))
     else:
         text = sql.format(in_values="= ANY(%s)", mark="%s")
-        parameters = (*before, list(values))
+        parameters = (*before, pack_texts(values, _encoding(connection)))
     with cursor_of(connection) as cursor:
         cursor.execute(text, parameters)
         return list(cursor.fetchall())
@@ -94,6 +115,11 @@ def _as_sqlalchemy(connection: Connection) -> Iterator[None]:
         raise DBAPIError.instance(
             "", None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
+
+
+def _encoding(connection: Connection) -> str:
+    """What a PostgreSQL connection takes texts in."""
+    return str(_driver_of(connection).info.encoding)
 
 
 def _driver_of(connection: Connection) -> Any:

@@ -23,6 +23,7 @@ from sqlmodel import Session
 from alembic import command
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
+from service.store.arrays import teach_arrays
 from service.store.bulk import cursor_of
 from service.store.erasure_list import ErasureList
 from service.store.keystore import KeyStore, NewKeys
@@ -178,7 +179,9 @@ def make_engine(database_url: str, **options: Any) -> Engine:
     """An engine with the pragmas or driver that this project needs; `options` go to create_engine."""
     url = checked_url(database_url)
     if url.get_backend_name() == "postgresql":
-        return create_engine(url, pool_pre_ping=True, **options)
+        engine = create_engine(url, pool_pre_ping=True, **options)
+        event.listen(engine, "connect", lambda connection, _: teach_arrays(connection))
+        return engine
     if url.database:
         _make_folder(Path(url.database).parent)
     engine = create_engine(url, **options)
