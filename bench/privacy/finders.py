@@ -11,19 +11,14 @@ SPACY_MODELS = ("en_core_web_sm", "en_core_web_md", "en_core_web_lg")
 
 
 def ours() -> Finder:
-    """Detection by shape and by name rules, without a model."""
+    """What curation would replace in a text by itself, without a model."""
     from pipelines.curate.config import CurationConfig
-    from pipelines.curate.detect import Detector, Span, merge
-    from pipelines.curate.names import NameRules
-    from pipelines.curate.normalise import normalise
+    from pipelines.curate.curate import Curator
 
-    detector, rules = Detector(CurationConfig(allow_degraded_names=True)), NameRules(1.0)
+    curator = Curator(CurationConfig(allow_degraded_names=True))
 
     def find(row: Row) -> list[Finding]:
-        source = normalise(row.text)
-        names = (source.span(*span) for span in rules.find(source.text, rules.places(source.text)))
-        people = [Span(start, end, "PERSON", row.text[start:end]) for start, end in names]
-        return [(span.start, span.end) for span in merge([*detector.find(row.text), *people], row.text)]
+        return [(span.start, span.end) for span, _, _ in curator.examine(row.text, b"s" * 32, b"k" * 32)]
 
     return find
 

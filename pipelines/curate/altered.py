@@ -58,6 +58,9 @@ _ASKED_FOR = {
     "ADDRESS": r"\b(?:address|where|located|location|street|wo|adresse|dirección|où|dónde|dove|где)\b|주소|어디|위치|地址|住所|どこ",
     "IP_ADDRESS": r"\bip\b|\b(?:dns|server|address|subnet|gateway|netmask)|주소|아이피",
     "MAC_ADDRESS": r"\bmac\b",
+    "BIRTH_DATE": r"\b(?:born|birth|birthday|dob|geb|née?\b|nac|nat[oa]\b|how old)|생일|생년|태어|출생|出生|誕生|生日",
+    "USERNAME": r"\b(?:handle|account|user ?name|profile|insta|twitter|telegram|tiktok|discord)|아이디|계정|인스타|账号|アカウント",
+    "COORDINATES": r"\b(?:where|located|location|coordinates|gps|position|wo|où|dónde|dove)\b|위치|좌표|어디|位置|坐标|座標",
 }
 _ASKED_FOR_ID = r"\b(?:number|id|code|iban|card|account|key|token|password|licen[cs]e)s?\b|번호|코드|비밀번호|키"
 

@@ -17,7 +17,18 @@ from pipelines.curate.config import CurationConfig
 from pipelines.curate.deobfuscate import deobfuscate
 from pipelines.curate.entities import PRIORITY
 from pipelines.curate.normalise import Normalised, normalise
-from pipelines.curate.recognizers import address, korean_ids, national_ids, network, phone, western_ids
+from pipelines.curate.recognizers import (
+    address,
+    birth,
+    coordinates,
+    handle,
+    korean_ids,
+    national_ids,
+    network,
+    phone,
+    western_ids,
+    world_ids,
+)
 from pipelines.curate.recognizers.bounded import CASE_FLAGS, PSEUDO_LANGUAGE, bound
 from pipelines.curate.recognizers.card import Card
 from pipelines.curate.recognizers.context import WindowContext
@@ -49,7 +60,6 @@ _TRIGGERS: tuple[_Trigger, ...] = (
         ("KR_BRN", r"\d{3}-?\d{2}-?\d{5}"),
         ("KR_DRIVER_LICENSE", r"\d{2}[- ]?\d{2}[- ]?\d{6}[- ]?\d{2}"),
         ("US_SSN", r"\d{3}[- .]?\d{2}[- .]?\d{4}"),
-        ("IBAN_CODE", r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"),
     ),
     (phone.may_hold_number, "PHONE_NUMBER"),
     (address.may_hold_address, "ADDRESS"),
@@ -58,10 +68,15 @@ _TRIGGERS: tuple[_Trigger, ...] = (
 _LOWER_TRIGGERS: tuple[_Trigger, ...] = (
     *_shapes(
         ("KR_PASSPORT", r"[msrod]\d{3}[a-z\d]\d{4}"),
+        ("IBAN_CODE", r"[a-z]{2}\d{2}[ .-]?[a-z0-9]{4}"),
         ("IP_ADDRESS", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9a-f]{0,4}:"),
-        ("MAC_ADDRESS", r"[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
+        ("MAC_ADDRESS", r"\bmac\b|[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
     ),
-    *_shapes(("NATIONAL_ID", r"(?:\d[^\d\n]{0,6}){4}\d"), ("VEHICLE_PLATE", national_ids.PLATE_HINT)),
+    *_shapes(
+        ("NATIONAL_ID", r"(?:\d[^\d\n]{0,6}){4}\d|[a-z]{5}\d{4}[a-z]|[*x●]{2}-\d{4}"),
+        ("VEHICLE_PLATE", national_ids.PLATE_HINT),
+    ),
+    *_shapes(("BIRTH_DATE", birth.HINT), ("USERNAME", handle.HINT), ("COORDINATES", coordinates.HINT)),
     (may_hold_secret, "SECRET"),
 )
 
@@ -93,6 +108,7 @@ class Detector:
             phone.InternationalPhone(config.timeout_seconds),
             phone.phone_behind_cue(config.timeout_seconds),
             national_ids.cued_ids(config.timeout_seconds),
+            world_ids.WorldIds(config.timeout_seconds),
             address.Address(config.timeout_seconds),
         ):
             registry.add_recognizer(own)
@@ -182,10 +198,15 @@ def _pattern_recognizers(timeout_seconds: float) -> list[PatternRecognizer]:
         url(),
         network.PersonalIp(),
         network.mac(),
+        birth.birth_date(),
+        handle.Handle(),
+        handle.NamedHandle(),
+        coordinates.coordinates(),
         korean_ids.rrn(),
         korean_ids.passport(),
         western_ids.bank_account(),
         phone.phone_shapes(),
+        phone.odd_phones(),
     ]
     validated = [Card(), korean_ids.BusinessNumber(), korean_ids.DriverLicence(), western_ids.Ssn()]
     return [

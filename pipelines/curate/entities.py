@@ -17,6 +17,9 @@ PRIORITY = (
     "VEHICLE_PLATE",
     "IP_ADDRESS",
     "MAC_ADDRESS",
+    "COORDINATES",
+    "BIRTH_DATE",
+    "USERNAME",
     "ADDRESS",
     "PERSON",
 )

@@ -82,6 +82,8 @@ def surrogate(value: str, rng: random.Random) -> str:
 def in_shape_of(value: str, digits: str) -> str:
     """National digits in the old number's spacing and international prefix; a tag where there are none."""
     old, was = re.sub(r"\D", "", value), national(value)
+    if re.search("[A-Z]{3}", value):  # 1-800-FLOWERS: its letters are digits
+        return TAG
     if not digits or len(digits) != len(was):
         return TAG
     new = (
@@ -142,8 +144,11 @@ def _is_free(candidate: str, value: str, region: str | None, regions: Sequence[s
         return False
     if own == "KR":
         return True
-    abroad = _international(value, re.sub(r"\D", "", value)) is not None
-    return abroad or not any(_is_valid(candidate, other) for other in regions)
+    if _international(value, re.sub(r"\D", "", value)) is None:
+        return not any(_is_valid(candidate, other) for other in regions)
+    written = in_shape_of(value, candidate)  # a 0 behind the country's code may be dialled or not
+    parsed = _international(written, re.sub(r"\D", "", written))
+    return parsed is None or is_nobodys(parsed)
 
 
 def _is_valid(value: str, region: str) -> bool:

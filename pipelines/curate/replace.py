@@ -28,6 +28,9 @@ _SEARCHED = (
     "NATIONAL_ID",
     "KR_PASSPORT",
     "VEHICLE_PLATE",
+    "USERNAME",
+    "BIRTH_DATE",
+    "COORDINATES",
 )
 
 

@@ -68,9 +68,9 @@ _PEM = (
 )
 _WORD = (
     r"(?:api[_ -]?keys?|secret(?:[_ -]?(?:access)?[_ -]?key)?|access[_ -]?(?:key|token)|account[_ -]?key|auth[_ -]?token|bearer|"
-    r"tokens?|passphrase|passw(?:or)?d|passwd|pwd|pw|passcode|(?:(?<=_)|\b)pass(?=[\"'`]?\s?[:=])|client[_ -]?secret|private[_ -]?key|passwort|kennwort|passphrase|zugangscode|mot de passe|mdp|code secret|contraseña|contrasena|clave|senha|pin(?:[_ -]?(?:code|number))?|otp)"
+    r"tokens?|passphrase|passw(?:or)?d|passwd|pwd|pw|passcode|(?:(?<=_)|\b)pass(?=[\"'`]?\s?[:=])|client[_ -]?secret|private[_ -]?key|passwort|kennwort|passphrase|zugangscode|mot de passe|mdp|code secret|contraseña|contrasena|clave|senha|palavra-passe|hasło|heslo|wachtwoord|lösenord|adgangskode|passord|salasana|şifre|parola|pin(?:[_ -]?(?:code|number))?|otp)"
 )
-_HANGUL_WORD = r"(?:パスワ[ー-]ド|暗証番号|密码|口令|비밀\s?번호|암호|패스워드|비번|토큰|인증\s?키|인증\s?번호|인증\s?코드|시크릿\s?키?|API\s?키|액세스\s?키|접속\s?키)"
+_HANGUL_WORD = r"(?:пароль|κωδικός|パスワ[ー-]ド|暗証番号|密码|口令|비밀\s?번호|암호|패스워드|비번|토큰|인증\s?키|인증\s?번호|인증\s?코드|시크릿\s?키?|API\s?키|액세스\s?키|접속\s?키)"
 _LINK = r"(?:\s?(?:'s|\s\(|is|was|are|ist|lautet|est|es|c'est|は|が|是|为|:=|=>|->|→|=|:|to|는|은|이|가|를|을)){1,2}\s{0,3}[\"'`]?"
 _VALUE = r"(?=[!-~]{0,60}[0-9!@#$%^&*+=~])(?!(?:https?|ftp)://)[!#-&*+\--~]{6,200}"
 # Words that stand behind `password is` or `password:` without being one; only letters, so they need telling apart.
@@ -90,7 +90,7 @@ _PARTS = (
     *("akia", "asia", "aroa", "aida", "ltai", "akid", "sk-", "xox", "xapp-", "aiza", "gocspx", "ya29", "1//0", "npm_", "pypi-", "eyj"),
     *("dapi", "eaa", "pmak-", "pscale", "atatt", "atbb", "atctt", "atta", "-----begin", "putty", "key", "token", "bearer", "pass"),
     *("mysql", "curl", "cookie", "sess", "cvc", "cvv", "cvn", "code", "pwd", "secret", "phrase", "mnemonic", "otp", "://"),
-    *("authorization", "문구", "니모닉", "비밀", "비번", "암호", "kennwort", "zugang", "mdp", "contrase", "clave", "senha", "パスワ", "暗証", "密码", "口令", "패스워드", "토큰", "인증", "시크릿", "키"),
+    *("authorization", "문구", "니모닉", "비밀", "비번", "암호", "kennwort", "zugang", "mdp", "contrase", "clave", "senha", "パスワ", "暗証", "密码", "口令", "패스워드", "hasł", "hesl", "wachtw", "lösenord", "adgangsk", "salasana", "şifre", "parola", "парол", "κωδικ", "토큰", "인증", "시크릿", "키"),
 )  # fmt: skip
 _MARKED = tuple(
     (mark, re.compile(pattern, re.ASCII))
@@ -133,7 +133,7 @@ def secrets() -> PatternRecognizer:
             (rf"(?i:(?<![a-z]){_WORD}\b[\"'`]?{_LINK}){_NOT_VALUE}\K{_VALUE}", 0.9),
             (rf"{_HANGUL_WORD}{_LINK}{_NOT_VALUE}\K{_VALUE}", 0.9),
             (
-                rf"(?:{_HANGUL_WORD}|(?i:\b(?:pw|passwd|password)))\s(?=[!-~]{{0,30}}[0-9])(?=[!-~]{{0,30}}[A-Za-z])\K{_VALUE}",
+                rf"(?:{_HANGUL_WORD}|(?i:\b(?:pw|pwd|passwd|password|passwort|hasło|wachtwoord|contraseña|senha|mdp)))\s(?=[!-~]{{0,30}}[0-9])(?=[!-~]{{0,30}}[A-Za-z])\K{_VALUE}",
                 0.8,
             ),
             (

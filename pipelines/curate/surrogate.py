@@ -31,6 +31,9 @@ TAGS = {
     "KR_BRN": "[ID]",
     "NATIONAL_ID": "[ID]",
     "VEHICLE_PLATE": "[PLATE]",
+    "BIRTH_DATE": "[BIRTH_DATE]",
+    "COORDINATES": "[COORDINATES]",
+    "USERNAME": "[USERNAME]",
 }
 _TRIES = 64
 _TLD_ENDINGS: dict[str, Ending] = {

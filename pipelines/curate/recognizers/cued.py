@@ -22,7 +22,11 @@ _LINK_WORD = (
     r"für|von|of|for|증|는|은|이|가|을|를|の|は|が|を|证|是|为|為"
 )
 _MARK = r"[\s:：=#|,\-–>→\"'`「『(\[*_]"
-_LINKS = regex.compile(rf"(?:['’]s)?(?:{_MARK}{{0,3}}(?:(?:{_LINK_WORD})(?![a-z])\.?)){{0,5}}{_MARK}{{0,4}}", _FLAGS)
+# `tax ID (Germany): `; and a link that ends in a letter ends there: DE in DE123456789 is none.
+_LINKS = regex.compile(
+    rf"(?:['’]s|\.)?(?:\s?\([\p{{L}} .\-]{{2,24}}\))?(?:{_MARK}{{0,3}}(?:(?:{_LINK_WORD})(?![a-z])(?!(?<=[a-z])\d)\.?)){{0,5}}{_MARK}{{0,4}}",
+    _FLAGS,
+)
 # A group of a value holds a digit, or is the one or two capitals that some numbers have between or behind their digits.
 _GROUP = r"(?:[A-Za-z]{0,6}\d[A-Za-z0-9]{0,20}|[A-Z]{1,2}(?![A-Za-z]))"
 _VALUE = regex.compile(

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from presidio_analyzer import Pattern, PatternRecognizer
 from stdnum.br import cpf
-from stdnum.cn import ric
 from stdnum.es import dni, nie
 from stdnum.fr import nir
 from stdnum.it import codicefiscale
@@ -27,7 +26,6 @@ _CHECKED: tuple[tuple[str, str, Callable[[str], bool] | None], ...] = (
     ("NIE", r"[XYZ][- ]?\d{7}[- ]?[A-Z]", nie.is_valid),
     ("DNI", r"\d{2}\.?\d{3}\.?\d{3}[- ]?[A-HJ-NP-TV-Z]", dni.is_valid),
     ("NIR", rf"[12][ .]?\d{{2}}[ .]?{_MONTH}[ .]?\d[\dAB][ .]?\d{{3}}[ .]?\d{{3}}[ .]?\d{{2}}", nir.is_valid),
-    ("resident identity card, China", r"[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx]", ric.is_valid),
     ("CPF", r"\d{3}\.\d{3}\.\d{3}-\d{2}", cpf.is_valid),
     ("DVLA driver number", r"[A-Z9]{5}[ -]?\d[0156]\d[0-3]\d\d[ -]?[A-Z9]{2}[A-Z0-9][A-Z]{2}(?: ?\d{2})?", None),
     ("National Insurance number", r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-TW-Z][A-CEGHJ-NP-TW-Z](?:[ -]?\d{2}){3}[ -]?[A-D]", None),
@@ -43,7 +41,11 @@ _LICENCE = (
     r"(?:permiso|carn[eé]|licencia) de conducir|patente(?: di guida)?|運転免許証?|免許証|驾驶证|驾照|운전면허증?|면허증?(?=\s?번호|[은는:\s]))"
 )
 _TAX_AND_PERSON = (
-    r"(?:\b(?:ssn|itin|nino|utr|nhs|insee|cpf|aadha+r|uidai|bsn|pesel|curp|mrn|tfn|cnpj|siret|siren|vat|ust-?id(?:nr)?|idnr|nric)\b|(?-i:\b(?:NIE|NIF|CIF|DNI|EIN|NIR|PAN|SIN|TIN|RG|NSS|CNI|RFC|NI|SVNR|RVNR|AHV|NPI)\b)|"
+    r"(?:\b(?:ssn|itin|nino|utr|nhs|insee|cpf|aadha+r|uidai|bsn|pesel|curp|mrn|tfn|cnpj|siret|siren|vat|ust-?id(?:-?nr)?|uid(?=-?nr)|idnr|nric|hkid|hetu|cuit|cuil|jmbg|cnic|personnummer|p\.?\s?iva|n\.? ?i\.? ?no)\b|"
+    r"(?-i:\b(?:NIE|NIF|CIF|DNI|EIN|NIR|PAN|SIN|TIN|RG|NSS|CNI|RFC|NI|SVNR|RVNR|AHV|AVS|NPI|NIP|NISS|CPR|CNP|OIB|EGN|TCKN|RUT|RUN|NIT|CPRnr|PPSN?|NIK|TVA|MBI|C\.F\.|D\.N\.I\.|N\.I\.E\.|N\.I\.F\.|My ?Number|Individual Number)(?![A-Za-z])|\bCPF/MF\b)|"
+    r"personal (?:id(?:entity|entification)? ?)?(?:number|code|no\b)|citizen(?:ship)? (?:id|number)|resident(?:ial)? (?:id|registration|permit)|(?:national|person|personal)[ _-]?(?:id|nummer)|f[øo]dselsnummer|cpr-?(?:nr|nummer)|henkilötunnus|rodné číslo|(?:t\.?c\.? )?kimlik|"
+    r"c[eé]dula(?: de ciudadan[ií]a)?|dow[oó]d(?:u)? osobist(?:y|ego)|numer dowodu|bilhete de identidade|cart[ãa]o de cidad[ãa]o|burgerservicenummer|rijksregisternummer|registre national|t\.?v\.?a\.?(?= (?:n|intra))|alien (?:registration )?number|green card|social insurance|"
+    r"umsatzsteuer-?id(?:entifikationsnummer)?(?:-?nr)?|sozialversicherungs-?nr|"
     r"social security|(?<=\b(?:my|his|her|your|their) )social|employer identification|national insurance|taxpayer(?: reference)?|tax(?:payer)?[ _-]?(?:id|identification|file|ref(?:erence)?)|"
     r"steuer[ -]?id(?:nr)?(?![a-z])|steuer(?:liche )?[ -]?ident(?:ifikations)?(?:[ -]?(?:nummer|nr))?|steuer(?:nummer|-?nr)|(?:sozial|renten|kranken)versicherung(?:s(?:nummer|-?nr))?|versicherten(?:nummer|-?nr)|"
     r"(?:personal)?ausweis(?:nummer|-?nr)?|s[eé]curit[eé] sociale|num[eé]ro fiscal|n[°º] fiscal|r[eé]f[eé]rence fiscale|carte (?:nationale )?d['’]identit[eé]|carte vitale|documento (?:nacional )?de identidad|seguridad social|tarjeta sanitaria|"
@@ -69,7 +71,7 @@ PLATE_HINT = (
 )
 FAMILIES = (
     Family("NATIONAL_ID", _PASSPORT, 7, 10, 4),
-    Family("NATIONAL_ID", _LICENCE, 7, 18, 5),
+    Family("NATIONAL_ID", _LICENCE, 7, 18, 3),
     Family("NATIONAL_ID", _TAX_AND_PERSON, 6, 18, 5),
     Family("NATIONAL_ID", _ACCOUNT, 6, 24, 6),
 )
