@@ -38,6 +38,7 @@ class RoundContext(Record):
     Attributes:
         project: the folder with data/ and models/, to which a recipe's paths are relative.
         models, scores: where origins are kept, and item scores.
+        suites: where suites are that were added here, besides the project's.
         champion: the model served when the round began; None while that is the origin.
         sampler: whose fresh answers may be learnt from: the newest champion that learned from nobody who was erased; None
             while that is the origin.
@@ -51,6 +52,7 @@ class RoundContext(Record):
     project: Path
     models: Path
     scores: Path
+    suites: Path | None = None
     champion: Baseline | None = None
     sampler: Baseline | None = None
     lineage: tuple[Adapter, ...] = ()

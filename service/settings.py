@@ -127,6 +127,16 @@ class Settings:
         return self.home / "models"
 
     @property
+    def suites(self) -> Path:
+        """Where suites are that were added here."""
+        return self.home / "suites"
+
+    @property
+    def suite_folders(self) -> tuple[Path, Path]:
+        """Where suites are looked for: those that ship, then those that were added."""
+        return self.project / "data" / "suites", self.suites
+
+    @property
     def scores(self) -> Path:
         """Where scores are kept between rounds."""
         return self.home / "scores"

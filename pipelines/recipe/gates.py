@@ -14,7 +14,21 @@ from pipelines.recipe.section import Section
 GUARD_SUITE = "language"
 
 Points = Annotated[float, Field(gt=0, le=100)]
-Metric = Literal["acc", "exact_match", "rouge1", "rouge2", "rougeL", "perplexity"]
+Metric = Literal[
+    "acc",
+    "acc_norm",
+    "exact_match",
+    "math_verify",
+    "prompt_level_strict_acc",
+    "pass_at_1",
+    "agreement",
+    "length",
+    "refusals",
+    "rouge1",
+    "rouge2",
+    "rougeL",
+    "perplexity",
+]
 
 
 class Margin(Section):

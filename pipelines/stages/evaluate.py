@@ -29,6 +29,7 @@ from pipelines.stages.contract import Finished, Keyed
 from pipelines.stages.export.form import Exported
 from pipelines.stages.questions import Measurement, PreferenceQuestions, Questions, gate_questions
 from pipelines.stages.report.scores import ScoreRow, score_rows
+from pipelines.suites.folder import place_of
 from pipelines.suites.heldout import heldout_items
 from pipelines.suites.measure import JobRequest, SuiteChoice, measure
 from pipelines.suites.preference import compare
@@ -80,7 +81,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         "candidate": input.candidate.output.form_in(input.candidate.folder),
     }
     questions = gate_questions(input.questions, context.corpus, input.thumbs)
-    suites = input.questions.suites.value.folder
+    suites = input.questions.suites.value.folders
     measured = measure_models(forms, questions, out, suites=suites, cache=context.scores)
     scores = GateInput(**measured, attempt=input.attempt, max_attempts=input.max_attempts)
     count = _write_items(out / "items.jsonl.gz", measured)
@@ -110,7 +111,7 @@ def measure_models(
     measurement: Measurement,
     progress: Path,
     *,
-    suites: Path,
+    suites: Sequence[Path],
     cache: Path,
     stage: str = "evaluate",
 ) -> dict[str, ModelScores]:
@@ -172,7 +173,7 @@ def _learned(scores: ModelScores) -> float:
 
 
 def _job(
-    name: str, form: ServedForm, measurement: Measurement, progress: Path, suites: Path, cache: Path
+    name: str, form: ServedForm, measurement: Measurement, progress: Path, suites: Sequence[Path], cache: Path
 ) -> JobRequest:
     progress.mkdir()
     names = [suite for suite in measurement.suites if suite not in (HELDOUT, GUARD_SUITE)]
@@ -181,12 +182,15 @@ def _job(
         name=name,
         suites=tuple(
             SuiteChoice(
-                folder=str(suites / suite), split=measurement.split, count=measurement.items, seed=measurement.seed
+                folder=str(place_of(suites, suite)),
+                split=measurement.split,
+                count=measurement.items,
+                seed=measurement.seed,
             )
             for suite in names
         ),
         heldout=heldout_items(measurement.heldout, measurement.clusters) if HELDOUT in measurement.suites else (),
-        language=str(suites / GUARD_SUITE / "prompts.jsonl") if GUARD_SUITE in measurement.suites else None,
+        language=str(place_of(suites, GUARD_SUITE) / "prompts.jsonl") if GUARD_SUITE in measurement.suites else None,
         preference=measurement.preference,
         cache=str(cache),
         progress=str(progress),

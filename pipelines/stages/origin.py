@@ -35,9 +35,9 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
     if input.questions is not None:
         suites = tuple(dict.fromkeys(rule.suite for rule in input.floors))
         questions = gate_questions(input.questions, context.corpus).model_copy(update={"suites": suites})
-        folder = input.questions.suites.value.folder
+        folders = input.questions.suites.value.folders
         scores = measure_models(
-            {"origin": origin.form}, questions, out, suites=folder, cache=context.scores, stage="origin"
+            {"origin": origin.form}, questions, out, suites=folders, cache=context.scores, stage="origin"
         )
         check_floors(scores["origin"], input.floors)
     return origin

@@ -17,7 +17,7 @@ from pipelines.recipe import GUARD_SUITE, Recipe
 from pipelines.stages.baseline import base_digest, find_base
 from pipelines.stages.contract import Keyed
 from pipelines.stages.lineage import TrainingBase, keyed_adapter
-from pipelines.suites.folder import SuiteFolder, suite_digest
+from pipelines.suites.folder import SuiteFolder, place_of, suite_digest
 from pipelines.suites.run import form_digest
 from pipelines.suites.scores import HELDOUT
 from pipelines.tokenizer import ChatTokenizer, check_policy
@@ -79,7 +79,7 @@ class Sources:
     @cached_property
     def claims(self) -> Keyed[Path] | None:
         """The wrong claims that a model must not agree with, if there is such a file."""
-        path = self._suites / "sycophancy" / "claims.jsonl"
+        path = place_of(self._suites, "sycophancy") / "claims.jsonl"
         return Keyed[Path](digest=sha256_of(path), value=path) if path.is_file() else None
 
     @cached_property
@@ -87,8 +87,9 @@ class Sources:
         return find_base(self.recipe.base, self.context.project, self.context.models)
 
     @property
-    def _suites(self) -> Path:
-        return self.context.project / "data" / "suites"
+    def _suites(self) -> tuple[Path, ...]:
+        own = (self.context.suites,) if self.context.suites else ()
+        return (self.context.project / "data" / "suites", *own)
 
 
 def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
@@ -104,10 +105,10 @@ def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
     return Sources(recipe, context)
 
 
-def open_suites(folder: Path, names: Sequence[str]) -> Keyed[SuiteFolder]:
-    """The suites of these names in `folder`; held-out answers are no folder. Raises SuiteError."""
-    digests = {name: suite_digest(folder, name) for name in names if name != HELDOUT}
-    return Keyed[SuiteFolder](digest=digest_of(digests), value=SuiteFolder(folder=folder, digests=digests))
+def open_suites(folders: Sequence[Path], names: Sequence[str]) -> Keyed[SuiteFolder]:
+    """The suites of these names in these folders; held-out answers are no folder. Raises SuiteError."""
+    digests = {name: suite_digest(folders, name) for name in names if name != HELDOUT}
+    return Keyed[SuiteFolder](digest=digest_of(digests), value=SuiteFolder(folders=tuple(folders), digests=digests))
 
 
 def keyed_model(model: Baseline) -> Keyed[Baseline]:

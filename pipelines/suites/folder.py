@@ -1,6 +1,6 @@
 """The suites that a recipe measures, as they were when a round began."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -13,30 +13,39 @@ from pipelines.suites.load import load_suite
 
 
 class SuiteFolder(Record):
-    """The folder of suite folders, and the digests of those that a recipe measures, as they were when it was opened."""
+    """Where suites lie, and the digests of those that a recipe measures, as they were when they were opened.
 
-    folder: Path
+    Attributes:
+        folders: of suite folders; the first that has a suite of a name has it.
+    """
+
+    folders: tuple[Path, ...]
     digests: Mapping[str, str]
 
     @cached_property
     def contamination(self) -> Contamination:
         """Finds the items of these suites in texts. The language guard has none: it asks for no fact."""
         return Contamination(
-            suite_items(load_suite(self.folder / name) for name in self.digests if name != GUARD_SUITE)
+            suite_items(load_suite(place_of(self.folders, name)) for name in self.digests if name != GUARD_SUITE)
         )
 
     def check_unchanged(self) -> None:
         """Raise SuiteError if a suite was edited since: the contamination check and the scores would speak of different items."""
         for name, digest in self.digests.items():
-            if suite_digest(self.folder, name) != digest:
+            if suite_digest(self.folders, name) != digest:
                 raise SuiteError(f"suite '{name}' was edited while the round ran; ask for a new round")
 
 
-def suite_digest(folder: Path, name: str) -> str:
+def place_of(folders: Sequence[Path], name: str) -> Path:
+    """The folder of a suite; where none has it, where it would be in the last of these."""
+    return next((folder / name for folder in folders if (folder / name).is_dir()), folders[-1] / name)
+
+
+def suite_digest(folders: Sequence[Path], name: str) -> str:
     """The digest of everything in a suite's folder that moves a score. Raises SuiteError."""
     if name != GUARD_SUITE:
-        return load_suite(folder / name).digest
-    prompts = folder / name / "prompts.jsonl"
+        return load_suite(place_of(folders, name)).digest
+    prompts = place_of(folders, name) / "prompts.jsonl"
     if not prompts.is_file():
         raise SuiteError(f"the suite '{name}' is missing: there is no {prompts}")
     return sha256_of(prompts)

@@ -3,7 +3,10 @@
 data/suites/tiny_math/
 ├── tiny_math.yaml   task: tiny_math, output_type: generate_until, metric_list: [...], metadata: {version: 1}
 ├── dev.jsonl        {"id": "math-dev-0001", "prompt": "What is 41 + 17?", "answer": "58", "stratum": "add"}
-└── gate.jsonl       the same shape; multiple choice items also have "choices": ["A", "B", "C", "D"]
+├── gate.jsonl       the same shape; multiple choice items also have "choices": ["A", "B", "C", "D"]
+└── prefixes.jsonl   where there are examples to show first: {"stratum": "anatomy", "text": "Q...\nAnswer: B\n\n"}
+
+A suite whose metadata names a `scorer` is scored by that one (pipelines/suites/scorers), any other by the harness.
 """
 
 import hashlib
@@ -19,14 +22,33 @@ from pipelines.errors import DataError, SuiteError
 from pipelines.plain_yaml import parse_plain_yaml, read_plain_yaml
 from pipelines.recipe import Metric
 
+Scorer = Literal["letter", "likelihood", "exact", "maths", "instructions", "python", "golden"]
+HARNESS_METRICS: tuple[Metric, ...] = ("acc", "acc_norm", "exact_match")
+SCORER_METRICS: Mapping[str, tuple[Metric, ...]] = {
+    "letter": ("acc",),
+    "likelihood": ("acc_norm",),
+    "exact": ("exact_match",),
+    "maths": ("math_verify",),
+    "instructions": ("prompt_level_strict_acc",),
+    "python": ("pass_at_1",),
+    "golden": ("agreement", "length", "refusals"),
+}
+_KNOWN_METRICS = ", ".join(
+    dict.fromkeys([*HARNESS_METRICS, *(metric for known in SCORER_METRICS.values() for metric in known)])
+)
+
 Split = Literal["dev", "gate"]
 SPLITS: tuple[Split, ...] = ("dev", "gate")
 OUTPUT_TYPES = ("multiple_choice", "generate_until")
+PREFIXES = "prefixes.jsonl"
 
 
 @dataclass(frozen=True)
 class Item:
-    """One item; `fields` is the whole line, as the task's templates see it."""
+    """One item; `fields` is the whole line, as the task's templates see it, and the `prefix` of its stratum.
+
+    Items of one cluster are not independent; empty where the item stands alone.
+    """
 
     id: str
     prompt: str
@@ -39,10 +61,23 @@ class Item:
         """The digest of the item's fields."""
         return digest_of(dict(self.fields))
 
+    @property
+    def cluster(self) -> str:
+        """What the item shares with items that are not independent of it: a subject, a source."""
+        return str(self.fields.get("cluster") or "")
+
+    @property
+    def question(self) -> str:
+        """What the model is asked: the examples that are shown first, and the prompt."""
+        return f"{self.fields.get('prefix') or ''}{self.prompt}"
+
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite read and checked; `task` is the YAML as a mapping, `digest` covers the YAML and every item."""
+    """A suite read and checked; `task` is the YAML as a mapping, `digest` covers the YAML and every item.
+
+    `scorer` is one of pipelines/suites/scorers, None for a task that the harness scores.
+    """
 
     name: str
     version: str
@@ -52,6 +87,12 @@ class Suite:
     task: Mapping[str, Any]
     items: Mapping[Split, tuple[Item, ...]]
     digest: str
+    scorer: Scorer | None = None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the YAML says of the suite itself: version, scorer, source, licence."""
+        return self.task.get("metadata") or {}
 
 
 def load_suite(folder: Path) -> Suite:
@@ -66,17 +107,17 @@ def load_suite(folder: Path) -> Suite:
     metric, output_type = _metric(task, name), task.get("output_type")
     if output_type not in OUTPUT_TYPES:
         raise SuiteError(f"suite '{name}' has output_type {output_type!r}; known are {' and '.join(OUTPUT_TYPES)}")
-    version = (task.get("metadata") or {}).get("version")
-    if version is None:
-        raise SuiteError(f"suite '{name}' has no version: give metadata.version in {path}")
+    version, scorer = _metadata(task, path, metric)
     files = _data_files(task, path)
     texts = {split: _read(files[split], name) for split in SPLITS}
-    items = {split: _items(texts[split], name, str(version), files[split]) for split in SPLITS}
+    shown = _read(folder / PREFIXES, name) if (folder / PREFIXES).is_file() else ""
+    prefixes = _prefixes(shown, name, folder / PREFIXES)
+    items = {split: _items(texts[split], name, version, files[split], prefixes) for split in SPLITS}
     _refuse_repeats(items, name)
     sha = hashlib.sha256(path.read_bytes())
-    for split in SPLITS:
-        sha.update(b"\0" + texts[split].encode())
-    return Suite(name, str(version), metric, output_type, path, task, items, sha.hexdigest())
+    for text in (*texts.values(), *([shown] if shown else [])):
+        sha.update(b"\0" + text.encode())
+    return Suite(name, version, metric, output_type, path, task, items, sha.hexdigest(), scorer)
 
 
 def choose_items(suite: Suite, split: Split, count: int | None, seed: int = 0) -> tuple[Item, ...]:
@@ -84,7 +125,11 @@ def choose_items(suite: Suite, split: Split, count: int | None, seed: int = 0) -
 
     The same seed always gives the same items, whatever the order of the file; all items if there are not more.
     """
-    items = suite.items[split]
+    return choose_of(suite.items[split], count, seed)
+
+
+def choose_of(items: tuple[Item, ...], count: int | None, seed: int = 0) -> tuple[Item, ...]:
+    """`choose_items` of these items."""
     if count is None or count >= len(items):
         return items
     strata: dict[str, list[Item]] = defaultdict(list)
@@ -129,12 +174,30 @@ def _task(path: Path, name: str) -> Mapping[str, Any]:
     return task
 
 
+def _metadata(task: Mapping[str, Any], path: Path, metric: Metric) -> tuple[str, Scorer | None]:
+    """The version and the scorer that the YAML names."""
+    metadata, name = task.get("metadata") or {}, path.stem
+    if metadata.get("version") is None:
+        raise SuiteError(f"suite '{name}' has no version: give metadata.version in {path}")
+    scorer = metadata.get("scorer")
+    if scorer is None:
+        if metric not in HARNESS_METRICS:
+            raise SuiteError(f"suite '{name}' has the metric '{metric}' but no metadata.scorer that gives it in {path}")
+        return str(metadata["version"]), None
+    if scorer not in SCORER_METRICS:
+        raise SuiteError(f"suite '{name}' has the unknown scorer {scorer!r}; known are {', '.join(SCORER_METRICS)}")
+    if metric not in SCORER_METRICS[scorer]:
+        given = ", ".join(SCORER_METRICS[scorer])
+        raise SuiteError(f"suite '{name}' has the metric '{metric}', and the scorer '{scorer}' gives {given}")
+    return str(metadata["version"]), cast(Scorer, scorer)
+
+
 def _metric(task: Mapping[str, Any], name: str) -> Metric:
     metrics = [entry.get("metric") for entry in task.get("metric_list") or []]
     if not metrics:
         raise SuiteError(f"suite '{name}' has no metric: give metric_list")
     if metrics[0] not in get_args(Metric):
-        raise SuiteError(f"suite '{name}' has the unknown metric '{metrics[0]}'; known are acc and exact_match")
+        raise SuiteError(f"suite '{name}' has the unknown metric '{metrics[0]}'; known are {_KNOWN_METRICS}")
     return cast(Metric, metrics[0])
 
 
@@ -151,24 +214,43 @@ def _read(path: Path, name: str) -> str:
         raise SuiteError(f"suite '{name}' cannot be read: {path}: {error.strerror}") from error
 
 
-def _items(text: str, name: str, version: str, path: Path) -> tuple[Item, ...]:
+def _items(text: str, name: str, version: str, path: Path, prefixes: Mapping[str, str]) -> tuple[Item, ...]:
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
     if not lines:
         raise SuiteError(f"suite '{name}' v{version} has no items: {path} is empty")
-    return tuple(_item(line, f"suite '{name}': line {number} of {path}") for number, line in lines)
+    return tuple(_item(line, f"suite '{name}': line {number} of {path}", prefixes) for number, line in lines)
 
 
-def _item(line: str, place: str) -> Item:
+def _prefixes(text: str, name: str, path: Path) -> Mapping[str, str]:
+    """By stratum what is shown before its items; the entry of the stratum "" holds for all that have none."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            row = _parsed(line, f"suite '{name}': line {number} of {path}")
+            if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("stratum", "text")):
+                raise SuiteError(f"suite '{name}': line {number} of {path} needs the texts `stratum` and `text`")
+            found[row["stratum"]] = row["text"]
+    return found
+
+
+def _parsed(line: str, place: str) -> Any:
     try:
-        fields = json.loads(line)
+        return json.loads(line)
     except ValueError as error:
         raise SuiteError(f"{place} is not JSON: {error}") from error
+
+
+def _item(line: str, place: str, prefixes: Mapping[str, str]) -> Item:
+    fields = _parsed(line, place)
     missing = [key for key in ("id", "prompt", "answer") if not isinstance(fields, dict) or not fields.get(key)]
     if missing:
         raise SuiteError(f"{place} lacks {', '.join(missing)}")
     if not all(isinstance(fields[key], str) for key in ("id", "prompt", "answer")):
         raise SuiteError(f"{place}: id, prompt and answer must be text")
-    return Item(fields["id"], fields["prompt"], fields["answer"], str(fields.get("stratum", "")), fields)
+    stratum = str(fields.get("stratum", ""))
+    if prefixes:
+        fields["prefix"] = prefixes.get(stratum, prefixes.get("", ""))
+    return Item(fields["id"], fields["prompt"], fields["answer"], stratum, fields)
 
 
 def _refuse_repeats(items: Mapping[Split, Sequence[Item]], name: str) -> None:

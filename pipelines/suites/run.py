@@ -1,20 +1,24 @@
-"""Scores suites with lm-evaluation-harness on a loaded model; part of the child process of `job`."""
+"""Scores suites on a loaded model, by their own scorer or by lm-evaluation-harness; part of the child process of `measure`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
 from pipelines.artifacts import digest_of
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.recipe import Metric
 from pipelines.records import ServedForm
+from pipelines.suites.asked import AskedModel
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.load import Item, Suite
 from pipelines.suites.prompts import template_of
+from pipelines.suites.scorers.table import SCORERS_VERSION, metrics_of, scorer_of
 from pipelines.suites.scores import ItemScore, SuiteScores
 
 # Raise it when the way of scoring changes, so that cached scores are measured again.
 RUN_VERSION = 1
+KEPT_EVERY = 50
 
 Choice = tuple[Suite, Sequence[Item]]
 
@@ -30,28 +34,75 @@ def score_suites(
 
     `scored` is called with a number of items that are done and the suite's name.
     """
-    model = model_key(scorer, form) | {"lm_eval": version("lm-eval")}
-    keys = [model | {"task": digest_of(dict(suite.task))} for suite, _ in choices]
-    known = [cache.read(key) for key in keys]
-    missing = [
-        (suite, [item for item in items if item.digest not in scores])
-        for (suite, items), scores in zip(choices, known, strict=True)
+    model = model_key(scorer, form)
+    return [
+        scores
+        for suite, items in choices
+        for scores in _score_suite(scorer, model, suite, items, cache, _named(scored, suite.name))
     ]
-    for (suite, items), (_, left) in zip(choices, missing, strict=True):
-        scored(len(items) - len(left), suite.name)
-    for index, (suite, left) in enumerate(missing):
-        if left:
-            fresh = run_suite(scorer, suite, left, partial(scored, 1, suite.name))
-            known[index] |= fresh
-            cache.add(keys[index], fresh)
+
+
+def _score_suite(
+    scorer: GGUFScorer,
+    model: Mapping[str, Any],
+    suite: Suite,
+    items: Sequence[Item],
+    cache: ScoreCache,
+    scored: Callable[[int], None],
+) -> list[SuiteScores]:
+    """One entry a metric of the suite, its own first."""
+    by = {"scorers": SCORERS_VERSION} if suite.scorer else {"lm_eval": version("lm-eval")}
+    keys = {
+        metric: {**model, **by, "task": digest_of(dict(suite.task)), **({"metric": metric} if suite.scorer else {})}
+        for metric in metrics_of(suite)
+    }
+    known = {metric: cache.read(key) for metric, key in keys.items()}
+    missing = [item for item in items if any(item.digest not in scores for scores in known.values())]
+    scored(len(items) - len(missing))
+    run = _run_by_scorer if suite.scorer else _run_by_harness
+    for fresh in run(scorer, suite, missing, partial(scored, 1)):
+        for metric, scores in fresh.items():
+            known[metric] |= scores
+            cache.add(keys[metric], scores)
     return [
         SuiteScores(
             suite=suite.name,
-            metric=suite.metric,
-            items=tuple(ItemScore(id=item.id, value=scores[item.digest]) for item in items),
+            metric=metric,
+            items=tuple(ItemScore(id=item.id, value=scores[item.digest], cluster=item.cluster) for item in items),
         )
-        for (suite, items), scores in zip(choices, known, strict=True)
+        for metric, scores in known.items()
     ]
+
+
+def _named(scored: Callable[[int, str], None], name: str) -> Callable[[int], None]:
+    return lambda count: scored(count, name)
+
+
+Fresh = dict[Metric, dict[str, float]]
+"""New scores by metric and item digest."""
+
+
+def _run_by_scorer(
+    scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]
+) -> Iterator[Fresh]:
+    """The scores of these items by the suite's own scorer, some at a time, so that what is killed keeps most of them."""
+    if not items:
+        return
+    model, score = AskedModel(scorer), scorer_of(suite)
+    for start in range(0, len(items), KEPT_EVERY):
+        fresh: Fresh = {metric: {} for metric in metrics_of(suite)}
+        for item in items[start : start + KEPT_EVERY]:
+            for metric, value in score(model, item).items():
+                fresh[metric][item.digest] = value
+            scored()
+        yield fresh
+
+
+def _run_by_harness(
+    scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]
+) -> Iterator[Fresh]:
+    if items:
+        yield {suite.metric: run_suite(scorer, suite, items, scored)}
 
 
 def model_key(scorer: GGUFScorer, form: ServedForm) -> dict[str, Any]:

@@ -66,9 +66,11 @@ def _is_model(folder: Path) -> bool:
 
 
 def _check_suite(settings: Settings, name: str) -> None:
-    folder = settings.project / "data" / "suites"
-    if name != HELDOUT and not (_NAME.fullmatch(name) and (folder / name).is_dir()):
-        known = ", ".join([*sorted(one.name for one in folder.glob("*") if one.is_dir()), HELDOUT])
+    folders = settings.suite_folders
+    if name != HELDOUT and not (_NAME.fullmatch(name) and any((folder / name).is_dir() for folder in folders)):
+        known = ", ".join(
+            [*sorted(one.name for folder in folders for one in folder.glob("*") if one.is_dir()), HELDOUT]
+        )
         raise RecipeError(f"the suite {name[:80]!r} is none of those installed here: {known}")
 
 

@@ -73,6 +73,7 @@ def round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, nu
         project=settings.project,
         models=settings.models,
         scores=settings.scores,
+        suites=settings.suites,
         champion=champion,
         sampler=sampler,
         lineage=tuple(adapter for adapter in lineage if adapter),

@@ -77,6 +77,6 @@ def _best_on_dev(input: Input, forms: Sequence[ServedForm], out: Path, context: 
     questions = dev_questions(input.questions, context.corpus)
     named = {f"scale {number}": form for number, form in enumerate(forms)}
     models = {"origin": input.origin.value.form} | named
-    suites = input.questions.suites.value.folder
+    suites = input.questions.suites.value.folders
     scores = measure_models(models, questions, out, suites=suites, cache=context.scores, stage="export")
     return choose_form(scores["origin"], [scores[name] for name in named])

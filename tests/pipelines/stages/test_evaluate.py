@@ -63,7 +63,7 @@ def questions(folder: Path, suites: Path = SHIPPED) -> Questions:
     taken = SnapshotOutput.model_construct(items="items.jsonl")
     return Questions(
         evaluate=Evaluate(suites=MEASURED, items=6, heldout=10),
-        suites=open_suites(suites, MEASURED),
+        suites=open_suites([suites], MEASURED),
         snapshot=Finished[SnapshotOutput](digest="", output=taken, folder=folder),
     )
 
@@ -156,10 +156,10 @@ def test_a_suite_that_was_edited_is_measured_again_and_never_under_the_old_key(
 def test_errors_of_the_child_arrive_as_they_were(served: ServedForm, tmp_path: Path) -> None:
     missing = Measurement(suites=("tiny_latin",))
     with pytest.raises(SuiteError, match="'tiny_latin' is missing"):
-        measure_models({"origin": served}, missing, tmp_path, suites=SHIPPED, cache=tmp_path)
+        measure_models({"origin": served}, missing, tmp_path, suites=[SHIPPED], cache=tmp_path)
     changed = served.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(GGUFError, match="has changed"):
-        measure_models({"origin": changed}, MEASUREMENT, tmp_path, suites=SHIPPED, cache=tmp_path)
+        measure_models({"origin": changed}, MEASUREMENT, tmp_path, suites=[SHIPPED], cache=tmp_path)
 
 
 def test_scores_of_another_version_are_refused(stage: Stage, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def taken_with(base: Path, tmp_path: Path, chats: list[RatedConversation]) -> Fi
         method=Preference(method="kto"),
         max_tokens=256,
         base=Keyed[Path](digest="base", value=base),
-        suites=Keyed[SuiteFolder](digest="none", value=SuiteFolder(folder=tmp_path, digests={})),
+        suites=Keyed[SuiteFolder](digest="none", value=SuiteFolder(folders=(tmp_path,), digests={})),
     )
     output = snapshot.run(asking, out, context_of(tmp_path, chats))
     return Finished[snapshot.Output](digest=output.digest, output=output, folder=out)

@@ -136,7 +136,7 @@ def test_claims_judged_by_an_older_rule_are_judged_again(
 def test_no_text_of_people_stays_anywhere(served: ServedForm, ask: PreferenceAsk, tmp_path: Path) -> None:
     forms = {"champion": served, "candidate": served}
     scores = measure_models(
-        forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores"
+        forms, Measurement(suites=(), preference=ask), tmp_path, suites=[tmp_path], cache=tmp_path / "scores"
     )
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in left if b"Tarsin" in path.read_bytes() or path.name == DISTRIBUTIONS]
@@ -153,7 +153,7 @@ def test_a_model_is_at_no_distance_from_itself_and_at_some_from_another(
     other = ServedForm(kind="merged", path=str(rounded.path), sha256=rounded.sha256, quantization="Q8_0")
     forms = {"origin": served, "champion": served, "candidate": other}
     found = measure_models(
-        forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores"
+        forms, Measurement(suites=(), preference=ask), tmp_path, suites=[tmp_path], cache=tmp_path / "scores"
     )
     distances = {name: scores.preference.kl for name, scores in found.items() if scores.preference}
     assert distances["champion"] == distances["origin"] == 0
@@ -171,7 +171,7 @@ def test_an_adapter_on_the_origin_is_another_form_than_the_origin(
     )
     forms = {"origin": served, "champion": adapted, "candidate": adapted.model_copy(update={"scale": 0.5})}
     found = measure_models(
-        forms, Measurement(suites=(), preference=ask), tmp_path, suites=tmp_path, cache=tmp_path / "scores"
+        forms, Measurement(suites=(), preference=ask), tmp_path, suites=[tmp_path], cache=tmp_path / "scores"
     )
     assert len({scores.form for scores in found.values()}) == 3
 

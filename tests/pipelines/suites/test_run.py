@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ import pytest
 from pipelines import chat
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.recipe import Metric
 from pipelines.records import ServedForm
+from pipelines.suites.asked import AskedModel
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.harness import ServedModel
-from pipelines.suites.load import Suite, choose_items, load_suite
+from pipelines.suites.load import Scorer, Suite, choose_items, load_suite
 from pipelines.suites.prompts import question_ids, template_of
-from pipelines.suites.run import run_suite, score_suites
+from pipelines.suites.run import _run_by_scorer, run_suite, score_suites
+from tests.pipelines.suites.conftest import choice_rows
 
 
 class CountingScorer(GGUFScorer):
@@ -160,3 +164,67 @@ def test_a_rolling_likelihood_covers_every_token_once(scorer: CountingScorer) ->
     request = Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=0)
     (total,) = ServedModel(scorer).loglikelihood_rolling([request])
     assert total == pytest.approx(scorer.log_probabilities([scorer.end_token, *ids]).sum(), rel=1e-3)
+
+
+def own(suite: Suite, scorer: Scorer, metric: Metric, **task: object) -> Suite:
+    """The suite as one of ours, which names its scorer."""
+    metrics = [{"metric": metric, "aggregation": "mean", "higher_is_better": True}]
+    return replace(suite, scorer=scorer, metric=metric, task={**suite.task, **task, "metric_list": metrics})
+
+
+def test_our_scorers_of_choices_and_of_words_agree_with_the_harness(scorer: CountingScorer, suites: Path) -> None:
+    letters, sums = load_suite(suites / "letters"), load_suite(suites / "sums")
+    endings = [
+        {**row, "answer": str(n % 4), "choices": ["oak", "a tall elm", "fir tree", "ash"]}
+        for n, row in enumerate(choice_rows("dev", 8))
+    ]
+    (suites / "letters" / "dev.jsonl").write_text("\n".join(map(json.dumps, endings)))
+    whole = {"doc_to_choice": "{{choices}}", "doc_to_target": "{{answer|int}}"}
+    likely = own(load_suite(suites / "letters"), "likelihood", "acc_norm", **whole)
+    for ours, split in (
+        (own(letters, "letter", "acc"), "gate"),
+        (likely, "dev"),
+        (own(sums, "exact", "exact_match"), "gate"),
+    ):
+        items = ours.items[split]  # type: ignore[index]
+        [fresh] = _run_by_scorer(scorer, ours, items, nothing)
+        assert fresh[ours.metric] == run_suite(scorer, ours, items, nothing)
+
+
+def test_what_was_scored_before_a_scorer_stopped_is_kept(
+    scorer: CountingScorer, served: ServedForm, letters: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.suites.run.KEPT_EVERY", 3)
+    ours, cache = own(letters, "letter", "acc"), ScoreCache(tmp_path)
+    done: list[int] = []
+
+    def stop(count: int, _: str) -> None:
+        done.append(count)
+        if sum(done) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_suites(scorer, served, [(ours, ours.items["gate"])], cache, stop)
+    before = scorer.forwards
+    [scores] = score_suites(scorer, served, [(ours, ours.items["gate"])], cache, nothing)
+    assert scorer.forwards == before + 5 and len(scores.items) == 8
+
+
+def test_a_golden_suite_is_scored_by_three_metrics_and_its_clusters_reach_the_gate(
+    scorer: CountingScorer, served: ServedForm, sums: Suite, tmp_path: Path
+) -> None:
+    golden = own(sums, "golden", "agreement", generation_kwargs={"max_gen_toks": 4})
+    items = [replace(item, fields={**item.fields, "cluster": "one"}) for item in golden.items["gate"]]
+    scores = score_suites(scorer, served, [(golden, items)], ScoreCache(tmp_path), nothing)
+    assert [entry.metric for entry in scores] == ["agreement", "length", "refusals"]
+    assert {item.cluster for entry in scores for item in entry.items} == {"one"}
+    before = scorer.forwards
+    assert score_suites(scorer, served, [(golden, items)], ScoreCache(tmp_path), nothing) == scores
+    assert scorer.forwards == before
+
+
+def test_a_prompt_that_is_longer_than_the_model_reads_is_answered_with_nothing(
+    scorer: CountingScorer, sums: Suite
+) -> None:
+    item = replace(sums.items["gate"][0], prompt="word " * 3000)
+    assert AskedModel(scorer).answer(item, {"max_gen_toks": 4}) == ""

@@ -1,0 +1,156 @@
+"""`perennial suites add|list|show|remove`: what models are measured on."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pipelines.errors import InputError, NotFound, PerennialError, Refused
+from pipelines.suites.benchmarks.make import BENCHMARKS, find_benchmark, make_benchmark
+from pipelines.suites.folder import place_of
+from pipelines.suites.load import SPLITS, Suite, load_suite
+from pipelines.suites.own import read_own
+from pipelines.suites.tools import check_tools
+from pipelines.suites.write import SuiteText, check_name, write_suite
+from service.cli.home import console, print_table, whole
+from service.settings import Settings, load_settings, make_home
+
+_suites = typer.Typer(help="What models are measured on: benchmarks, and checks of your own.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    app.add_typer(_suites, name="suites")
+
+
+@_suites.command()
+def add(
+    what: Annotated[
+        str, typer.Argument(help=f"a benchmark ({', '.join(BENCHMARKS)}), or a FILE.jsonl of your own checks")
+    ],
+    data: Annotated[Path | None, typer.Option(help="the folder or file with the benchmark's published data")] = None,
+    name: Annotated[str | None, typer.Option(help="what to call it, if not by its own name")] = None,
+    shots: Annotated[int | None, typer.Option(help="examples before a question, if not as is usual", min=0)] = None,
+    scorer: Annotated[str | None, typer.Option(help="of your own checks, where their keys do not say it")] = None,
+) -> None:
+    """Add a suite: a published benchmark from a folder that you have, or a file of your own checks."""
+    settings = _home()
+    text = _text(what, data, name, shots, scorer, settings)
+    suite = write_suite(settings.suites, text)
+    console.print(
+        f"{suite.name} v{suite.version}: {_sizes(suite)}, scored by {suite.scorer}", markup=False, soft_wrap=True
+    )
+    for line in _about(suite):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    try:
+        check_tools(suite)
+    except PerennialError as error:
+        console.print(f"  it cannot be scored yet: {error}", markup=False, soft_wrap=True)
+
+
+@_suites.command("list")
+def list_all() -> None:
+    """All suites: those that ship and those that were added."""
+    settings = load_settings()
+    table = Table(whole("suite"), whole("version"), "dev", "gate", "metric", "scorer", "licence")
+    for folder in _folders(settings):
+        try:
+            suite = load_suite(folder)
+        except PerennialError as error:
+            table.add_row(folder.name, "", "", "", "", "", str(error))
+            continue
+        counts = [f"{len(suite.items[split]):,}" for split in SPLITS]
+        licence = str(suite.metadata.get("licence", ""))
+        table.add_row(suite.name, suite.version, *counts, suite.metric, suite.scorer or "lm-eval", licence)
+    print_table(table)
+
+
+@_suites.command()
+def show(name: Annotated[str, typer.Argument(help="the suite's name")]) -> None:
+    """One suite: where it comes from, its subjects, and an item of it."""
+    suite = load_suite(_find(load_settings(), name))
+    scored = suite.scorer or "lm-evaluation-harness"
+    console.print(
+        f"{suite.name} v{suite.version}: {_sizes(suite)}, {suite.metric} by {scored}", markup=False, soft_wrap=True
+    )
+    for line in _about(suite):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    subjects: dict[str, int] = {}
+    for item in suite.items["gate"]:
+        subjects[item.stratum] = subjects.get(item.stratum, 0) + 1
+    for subject, count in sorted(subjects.items(), key=lambda pair: (-pair[1], pair[0])) if len(subjects) > 1 else ():
+        console.print(f"  {count:>6,} {subject}", markup=False, soft_wrap=True)
+    first = suite.items["dev"][0]
+    console.print(f"  the first dev item:\n{first.question}\n  answer: {first.answer}", markup=False, soft_wrap=True)
+
+
+@_suites.command()
+def remove(name: Annotated[str, typer.Argument(help="the suite's name")]) -> None:
+    """Remove a suite that was added. Scores that were measured on it stay where rounds keep them."""
+    settings = load_settings()
+    folder = _find(settings, name)
+    if folder.parent != settings.suites:
+        raise Refused(f"the suite '{name}' ships with the project and stays; only suites that were added are removed")
+    shutil.rmtree(folder)
+    console.print(f"{name} is removed")
+
+
+def _text(
+    what: str, data: Path | None, name: str | None, shots: int | None, scorer: str | None, settings: Settings
+) -> SuiteText:
+    """The suite that was asked for, not written yet. Raises as the readers of benchmarks and checks do."""
+    if what in BENCHMARKS:
+        if scorer is not None:
+            raise InputError(f"--scorer is for checks of your own; {what} has its own way of scoring")
+        benchmark = find_benchmark(what)
+        check_name(name or what, settings.suite_folders)
+        if data is None:
+            raise InputError(
+                f"name the folder with the data of {what}: --data FOLDER; its authors publish it at "
+                f"https://huggingface.co/datasets/{benchmark.hub} ({benchmark.licence})"
+            )
+        return make_benchmark(benchmark, data, shots, name)
+    if Path(what).suffix != ".jsonl":
+        raise InputError(
+            f"{what[:80]!r} is neither a benchmark ({', '.join(BENCHMARKS)}) nor a file of checks (.jsonl)"
+        )
+    if data is not None or shots is not None:
+        raise InputError("--data and --shots are for benchmarks; a file of your own checks is all there is")
+    chosen = name or Path(what).stem.lower()
+    check_name(chosen, settings.suite_folders)
+    return read_own(chosen, Path(what), scorer)
+
+
+def _home() -> Settings:
+    settings = load_settings()
+    make_home(settings.home)
+    return settings
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """The folders of all suites; those of prompts alone are none."""
+    return [
+        folder
+        for place in settings.suite_folders
+        for folder in sorted(place.glob("*"))
+        if (folder / f"{folder.name}.yaml").is_file()
+    ]
+
+
+def _find(settings: Settings, name: str) -> Path:
+    folder = place_of(settings.suite_folders, name)
+    if folder not in _folders(settings):
+        known = ", ".join(one.name for one in _folders(settings)) or "none"
+        raise NotFound(f"no suite is called {name[:80]!r}; there are {known}")
+    return folder
+
+
+def _sizes(suite: Suite) -> str:
+    return f"{len(suite.items['dev']):,} dev and {len(suite.items['gate']):,} gate items"
+
+
+def _about(suite: Suite) -> list[str]:
+    """Source, licence and what else the suite says of itself."""
+    return [f"{key}: {value}" for key, value in suite.metadata.items() if key not in ("version", "scorer") and value]

@@ -1,0 +1,66 @@
+"""`perennial suites`: added, shown, listed, removed, and what is refused in a sentence."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipelines.errors import InputError, NotFound, Refused
+from service.cli import app
+
+Perennial = Callable[..., Result]
+
+
+@pytest.fixture
+def perennial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Perennial:
+    """Runs a command in a home of its own; no command here needs a database."""
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / "home"))
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def checks(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.jsonl"
+    path.write_text("\n".join(json.dumps({"prompt": f"Port {n}?", "answer": str(n)}) for n in range(20)))
+    return path
+
+
+def test_checks_are_added_listed_shown_and_removed(perennial: Perennial, checks: Path) -> None:
+    assert "2 dev and 18 gate items, scored by exact" in perennial("suites", "add", str(checks)).output
+    listed = perennial("suites", "list").output
+    assert "tiny_math" in listed and "shop" in listed and "its owner's" in listed
+    assert "Port" in perennial("suites", "show", "shop").output
+    assert "shop is removed" in perennial("suites", "remove", "shop").output
+    assert isinstance(perennial("suites", "show", "shop").exception, NotFound)
+
+
+def test_a_benchmark_comes_from_the_folder_that_is_named(perennial: Perennial, tmp_path: Path) -> None:
+    rows = [{"question": f"{n} + 1?", "answer": f"...\n#### {n + 1}"} for n in range(30)]
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    said = perennial("suites", "add", "gsm8k", "--data", str(tmp_path / "test.jsonl"), "--name", "sums").output
+    assert "sums v1." in said and "3 dev and 27 gate items, scored by exact" in said and "licence: MIT" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "sentence"),
+    [
+        (
+            ("add", "mmlu"),
+            InputError,
+            "--data FOLDER; its authors publish it at https://huggingface.co/datasets/cais/mmlu",
+        ),
+        (("add", "glue"), InputError, "'glue' is neither a benchmark"),
+        (("add", "mmlu", "--scorer", "exact"), InputError, "--scorer is for checks of your own"),
+        (("add", "shop.jsonl", "--name", "tiny_math"), Refused, "there is a suite 'tiny_math' already"),
+        (("remove", "tiny_math"), Refused, "ships with the project and stays"),
+        (("show", "nothing"), NotFound, "no suite is called 'nothing'; there are tiny_humaneval"),
+    ],
+    ids=["no data", "no benchmark", "scorer of a benchmark", "a name that is taken", "shipped", "unknown"],
+)
+def test_what_cannot_be_done_ends_in_a_sentence(
+    perennial: Perennial, words: tuple[str, ...], kind: type[Exception], sentence: str
+) -> None:
+    error = perennial("suites", *words).exception
+    assert isinstance(error, kind) and sentence in str(error)
