@@ -8,8 +8,9 @@ import gguf
 import numpy as np
 
 from pipelines.artifacts import new_file, sha256_of
-from pipelines.gguf.convert import read_config, tensor_names
+from pipelines.gguf import maintainers, own_converter
 from pipelines.gguf.lora import Lora
+from pipelines.gguf.model_files import refuse_quantized
 from pipelines.gguf.tensors import Checkpoint
 
 
@@ -29,12 +30,20 @@ def convert_adapter(model: Path, adapter: Path, out: Path) -> AdapterReport:
 
     Raises:
         ModelError: model or adapter unreadable, of an unsupported kind, or not made for each other.
-        ArtifactError: the disk is too small.
+        ArtifactError: the disk is too small. MissingDependency: llama.cpp's converter is not installed.
     """
     started = time.monotonic()
+    refuse_quantized(model)
+    write = _write if own_converter.refusal_of(model) is None else maintainers.convert_adapter
+    tensors = write(model, adapter, out)
+    return AdapterReport(out, sha256_of(out), tensors, out.stat().st_size, time.monotonic() - started)
+
+
+def _write(model: Path, adapter: Path, out: Path) -> int:
+    """Our own way, for what our own converter converts; gives the number of tensors."""
     checkpoint, lora = Checkpoint(model), Lora(adapter)
-    names = tensor_names(read_config(model), checkpoint.tensors)
-    lora.check_against({name: checkpoint.tensors[name] for name in names})
+    names = own_converter.tensor_names(own_converter.read_config(model), checkpoint.tensors)
+    lora.bind({name: checkpoint.tensors[name] for name in names})
     adapted = sorted(lora.names)
     size = sum(matrix.nbytes for name in adapted for matrix in lora.matrices(name))
     with new_file(out, size + (1 << 20)) as temporary:
@@ -50,4 +59,4 @@ def convert_adapter(model: Path, adapter: Path, out: Path) -> AdapterReport:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-    return AdapterReport(out, sha256_of(out), 2 * len(adapted), out.stat().st_size, time.monotonic() - started)
+    return 2 * len(adapted)

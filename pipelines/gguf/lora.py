@@ -90,8 +90,16 @@ class Lora:
             change = change.to(pair.dtype).float()
         return change * self.scale if self.scale != 1.0 else change
 
-    def check_against(self, tensors: Mapping[str, TensorInfo]) -> None:
-        """Raises ModelError unless every weight it changes is in the base, with the right shape."""
+    def bind(self, tensors: Mapping[str, TensorInfo]) -> None:
+        """Call the weights it changes by the names that this base has for them.
+
+        Raises:
+            ModelError: one of them is not in the base, or has another shape.
+        """
+        plain = {plain_name(name): name for name in tensors}
+        self._pairs = {
+            name if name in tensors else plain.get(plain_name(name), name): pair for name, pair in self._pairs.items()
+        }
         for name, pair in sorted(self._pairs.items()):
             if name == "lm_head.weight" and name not in tensors:
                 raise ModelError(
@@ -105,6 +113,11 @@ class Lora:
                     f"the adapter's '{name}' is for a weight of {expected[0]} x {expected[1]}, the base model's is "
                     f"{' x '.join(map(str, tensors[name].shape))}: wrong base model"
                 )
+
+
+def plain_name(name: str) -> str:
+    """A weight's name in the text part alone: wrappers with vision call `model.layers.0...` `model.language_model.layers.0...`."""
+    return name.replace("language_model.", "", 1)
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """Fold a LoRA into its base model, tensor by tensor in row blocks: memory stays far below the model's size."""
 
-import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from pipelines.artifacts import new_folder
 from pipelines.errors import ModelError
 from pipelines.gguf.lora import Lora
+from pipelines.gguf.model_files import refuse_quantized
 from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
 from pipelines.gguf.tensors import DTYPES, Checkpoint, ShardHeader, TensorInfo, require_finite, row_blocks, to_bytes
 
@@ -44,9 +44,9 @@ def merge(
     """
     started = time.monotonic()
     checkpoint, lora = Checkpoint(base), Lora(adapter, scale)
-    lora.check_against(checkpoint.tensors)
+    lora.bind(checkpoint.tensors)
     _check_floats(checkpoint, lora)
-    _refuse_quantized(base)
+    refuse_quantized(base)
     size = sum(tensor.size_bytes for tensor in checkpoint.tensors.values())
     with new_folder(out, size) as folder:
         for shard in checkpoint.shards:
@@ -69,12 +69,6 @@ def _check_floats(checkpoint: Checkpoint, lora: Lora) -> None:
         dtype = checkpoint.tensors[name].dtype
         if dtype not in DTYPES:
             raise ModelError(f"'{name}' is stored as {dtype}; an adapter merges onto {', '.join(DTYPES)} weights only")
-
-
-def _refuse_quantized(base: Path) -> None:
-    config = base / "config.json"
-    if config.is_file() and "quantization_config" in json.loads(config.read_text()):
-        raise ModelError(f"{base} is a quantized model; merge onto its full-precision original")
 
 
 def _write_shard(checkpoint: Checkpoint, shard: ShardHeader, lora: Lora, out: Path, onto: str) -> None:

@@ -3,11 +3,12 @@
 import torch
 
 from pipelines.errors import MissingDependency
+from pipelines.gguf.lora import plain_name
 
 
 def goes_through_nf4(name: str, dimensions: int) -> bool:
     """Whether QLoRA quantizes a tensor: the layers' matrices and nothing else."""
-    return dimensions == 2 and name.startswith("model.layers.")
+    return dimensions == 2 and plain_name(name).startswith("model.layers.")
 
 
 def nf4_roundtrip(weight: torch.Tensor) -> torch.Tensor:

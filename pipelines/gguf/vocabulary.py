@@ -7,8 +7,6 @@ What is read of `tokenizer.json`:
      "added_tokens": [{"id": 2000, "content": "<|im_end|>", "special": true}]}
 """
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import Any
 
 import gguf
 
-from pipelines.chat import without_generation_markers
 from pipelines.errors import ModelError
+from pipelines.gguf.model_files import read_json
+from pipelines.gguf.served_template import served_template
 from pipelines.tokenizer import ChatFormat, read_chat_format
 
 # llama.cpp knows a pre-tokenizer by a name; the expression is what the name stands for.
@@ -79,31 +78,8 @@ def read_vocabulary(model: Path, size: int) -> Vocabulary:
         more_ends=tuple(ends[1:]),
         bos=_named_id(form, "bos_token", ids),
         pad=_named_id(form, "pad_token", ids),
-        chat_template=_served_template(form),
+        chat_template=served_template(form),
     )
-
-
-def _served_template(form: ChatFormat) -> str | None:
-    """The template that a GGUF carries: no generation markers, and the token names it uses defined inside.
-
-    Training renders with `eos_token` and its like as variables; readers of a GGUF pass others or none.
-    """
-    if form.template is None:
-        return None
-    used = {name: text for name, text in form.named.items() if re.search(rf"\b{name}\b", form.template)}
-    lines = "".join(f"{{%- set {name} = {json.dumps(text)} -%}}" for name, text in used.items())
-    return lines + without_generation_markers(form.template)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises ModelError if the file is missing or holds something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} does not hold a JSON object")
-    return value
 
 
 def _optional_json(path: Path) -> dict[str, Any]:

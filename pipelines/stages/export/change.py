@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.errors import ModelError
 from pipelines.gate.change import Change
-from pipelines.gguf.lora import Lora
+from pipelines.gguf.lora import Lora, plain_name
 from pipelines.gguf.tensors import BLOCK_BYTES, Checkpoint, row_blocks
 from pipelines.recipe import Target
 from pipelines.records import Record, ServedForm
@@ -34,7 +34,7 @@ def count_modules(base: Path, adapter: Path | None, scale: float, target: Target
     if adapter is None:
         return None
     checkpoint, lora = Checkpoint(base), Lora(adapter, scale)
-    lora.check_against(checkpoint.tensors)
+    lora.bind(checkpoint.tensors)
     linear = _linear(checkpoint)
     named = linear if target == "all-linear" else _named(checkpoint, target)
     missing = sorted(named - lora.names)
@@ -67,7 +67,7 @@ def measure_change(form: ServedForm, origin: Path, modules: Modules | None) -> C
 def _linear(checkpoint: Checkpoint) -> set[str]:
     """The matrices of the layers: what LoRA calls all-linear, without embeddings and output."""
     tensors = checkpoint.tensors.items()
-    return {name for name, info in tensors if len(info.shape) == 2 and name.startswith("model.layers.")}
+    return {name for name, info in tensors if len(info.shape) == 2 and plain_name(name).startswith("model.layers.")}
 
 
 def _named(checkpoint: Checkpoint, target: tuple[str, ...]) -> set[str]:

@@ -32,10 +32,10 @@ def chatter(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def convert_until_killed(arguments: dict[str, Any]) -> dict[str, Any]:
     """Die by SIGKILL in the middle of writing a GGUF."""
-    from pipelines.gguf import convert
+    from pipelines.gguf import own_converter
 
     written = 0
-    to_bytes = convert.to_bytes
+    to_bytes = own_converter.to_bytes
 
     def then_die(tensor: Any) -> bytes:
         nonlocal written
@@ -44,6 +44,6 @@ def convert_until_killed(arguments: dict[str, Any]) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         return to_bytes(tensor)
 
-    convert.to_bytes = then_die
-    convert.convert(Path(arguments["model"]), Path(arguments["out"]))
+    own_converter.to_bytes = then_die
+    own_converter.convert(Path(arguments["model"]), Path(arguments["out"]))
     return {}

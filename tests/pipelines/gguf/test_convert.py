@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from pipelines import chat
 from pipelines.artifacts import sha256_of
 from pipelines.errors import ChildCrashed, GGUFError, ModelError
+from pipelines.gguf import own_converter
 from pipelines.gguf.convert import convert
 from pipelines.gguf.merge import merge
 from pipelines.gguf.runtime import Runtime
@@ -239,10 +240,9 @@ LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0}
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (json_with("config.json", model_type="llama"), "'llama' is not supported yet; supported: qwen2"),
+        (json_with("config.json", model_type="llama"), "'llama' is not one of its own; those are: qwen2"),
         (json_with("config.json", use_sliding_window=True), "sliding-window"),
         (json_with("config.json", rope_parameters=LLAMA3_ROPE), "'llama3' are not supported"),
-        (json_with("config.json", quantization_config={"bits": 4}), "quantized model"),
         (json_with("config.json", hidden_act="gelu"), "'gelu'"),
         (json_with("config.json", num_hidden_layers=3), "lacks the tensor 'model.layers.2"),
         (json_with("config.json", num_hidden_layers=1), "is not one of a qwen2 model"),
@@ -262,9 +262,18 @@ def test_a_model_that_llama_cpp_would_run_differently_is_refused_by_name(
     changed = Path(shutil.copytree(model, tmp_path / "changed"))
     damage(changed)
     with pytest.raises(ModelError) as caught:
-        convert(changed, tmp_path / "model.gguf")
+        own_converter.convert(changed, tmp_path / "model.gguf")
     assert words in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["changed"]
+
+
+def test_where_neither_converter_takes_a_model_both_say_why(model: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(model, tmp_path / "changed"))
+    json_with("tokenizer_config.json", eos_token="<|gone|>")(changed)
+    with pytest.raises(
+        ModelError, match=r"a vocabulary of its own\); Perennial's own converter: .*eos_token '<\|gone\|>'"
+    ):
+        convert(changed, tmp_path / "model.gguf")
 
 
 def test_a_weight_beyond_float16_is_refused_and_fits_bf16(model: Path, tmp_path: Path) -> None:
