@@ -6,10 +6,11 @@ Names that are common words or places ("Will", "Rose", "Austin") are kept apart:
 import importlib
 import pkgutil
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from faker.providers import person
@@ -19,6 +20,9 @@ from pipelines.curate.words import words
 
 _LOCALES = ("en_US", "en_GB", "en_IE", "en_IN", "en_NG", "en_KE", "en_PK", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR")
 _WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
+_UNMARKED = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"}
+)
 _SURNAME_PARTICLES = frozenset(
     [
         "de",
@@ -74,6 +78,15 @@ class Gazetteer:
     def is_usual_hangul(self, given: str) -> bool:
         """Whether each syllable of a two-syllable given name stands at its place in at least two listed names."""
         return len(given) == 2 and given[0] in self.hangul_usual_first and given[1] in self.hangul_usual_last
+
+
+@lru_cache(maxsize=16_384)
+def plain(word: str) -> str:
+    """A word in lower case without the marks over its letters: `zoë` is `zoe`, `łukasz` is `lukasz`."""
+    if word.isascii():
+        return word
+    parted = unicodedata.normalize("NFD", word.translate(_UNMARKED))
+    return "".join(letter for letter in parted if not unicodedata.combining(letter))
 
 
 @cache

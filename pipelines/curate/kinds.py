@@ -34,7 +34,8 @@ _THING = (
 _KINDS = f"(?:{_WORK}|{_PLACE}|{_THING})"
 _BEHIND = (
     r"(?:effect|theorem|law|equation|constant|syndrome|disease|scale|engine|motors?|records|studios|pictures|entertainment|inc|ltd|"
-    r"llc|corp|gmbh|plc|& (?:co|sons|company)|holdings|foundation|institute|soundtrack|lyrics|trailer)\b"
+    r"llc|corp|gmbh|plc|& (?:co|sons|company)|holdings|foundation|institute|soundtrack|lyrics|trailer|bags?|perfume|jeans|whisk(?:e)?y|bourbon|"
+    r"rice|sauce|shoes|sneakers|sunglasses|cosmetics|lipstick|chocolate|motorcycles?|boutique|outlet)\b"
 )
 _MADE = (
     "wrote|directed|composed|painted|sang|sings|recorded|produced|published|starred in|stars in|acted in|plays in|played in|"
@@ -67,9 +68,11 @@ _SIGNS: tuple[tuple[str, str], ...] = (
     ),
     (r"\bhow\s(?:high|deep|wide|large|big|hot)\s(?:is|are|was)\s(?:the\s)?$", ""),
     (
-        r"\b(?:mount|mt\.?|lake|river|cape|port|fort|loch|san|santa|saint|isle of|gulf of|university of|city of|battle of|treaty of)\s$",
+        r"\b(?:mount|mt\.?|lake|river|cape|port|fort|loch|san|santa|santo|são|saint|sainte|sankt|monte|mont|piz|pico|cerro|sierra|lago|isla|río|rio|isle of|gulf of|university of|city of|battle of|treaty of)\s$",
         "",
     ),
+    ("", r"^\sand the (?-i:[A-Z])\w+ of\b"),  # Harry Potter and the Goblet of Fire
+    ("", rf"^{_SHUT}(?:\s(?:and|or)\s[\w’']{{1,20}})?\s(?:are|were)\s(?:\w+\s){{0,2}}{_KINDS}s\b"),
     (r"\bthe\s$", rf"^(?:{_ENDS}|\s[a-z])"),
     (rf"\b(?:watch(?:ed|ing)?|listen(?:ed|ing)? to|install(?:ed|ing)?|stream(?:ed|ing)?)\s{_OPEN}$", rf"^{_ENDS}"),
     ("", rf"^{_SHUT}\s(?:{_KINDS}(?=[?.!,;:]|$|\s(?:is|was|by|in|from|of|and)\b)|{_BEHIND})"),
@@ -100,6 +103,16 @@ _AROUND = (  # languages in which the word for the kind stands right beside the 
         re.IGNORECASE,
     ),
     re.compile(r"[《『〈「«„]$"),
+)
+# `is a novel`, `ist ein Märchen`, `est un roman`, `es una película`, `è un romanzo`, `é um filme`, `to poemat`
+_IS_ABROAD = re.compile(
+    r"^[\"”’»“]?\s(?:(?:ist|war)\s(?:einer?|eine[sn]?|der|die|das)\s(?:[\w-]+\s){0,2}(?:märchen|film|roman|band|buch|lied|song|album|serie|oper|musical|berg|vulkan|fluss|see|stadt|insel|ort|firma|unternehmen|marke|spiel|sprache|gedicht|gemälde)|"
+    r"(?:est|était)\s(?:une?|le|la)\s(?:[\w-]+\s){0,2}(?:film|roman|livre|chanson|album|groupe|série|opéra|montagne|volcan|lac|ville|île|fleuve|rivière|entreprise|marque|jeu|station|poème|tableau|pièce)|"
+    r"(?:es|fue|era)\s(?:una?|el|la)\s(?:[\w-]+\s){0,2}(?:película|novela|libro|canción|álbum|banda|grupo|serie|ópera|montaña|volcán|lago|ciudad|isla|río|empresa|marca|juego|poema|cuadro)|"
+    r"(?:è|era)\s(?:una?['’]?|il|la)\s(?:[\w-]+\s){0,2}(?:film|romanzo|libro|canzone|album|gruppo|serie|opera|montagna|vulcano|lago|città|isola|fiume|azienda|marca|gioco|poema|quadro)|"
+    r"(?:é|foi)\s(?:uma?|o|a)\s(?:[\w-]+\s){0,2}(?:romance|filme|livro|canção|álbum|banda|série|ópera|montanha|vulcão|lago|cidade|ilha|rio|empresa|marca|jogo|poema)|"
+    r"(?:to|jest|był[ao]?)\s(?:[\w-]+\s){0,2}(?:poemat|film|powieść|książka|piosenka|album|zespół|serial|opera|góra|wulkan|jezioro|miasto|wyspa|rzeka|firma|marka|gra))\b",
+    re.I,
 )
 _AROUND_BEHIND = re.compile(
     r"^[》』〉」»“\"'”’]?(?:이라는|라는|이란)?\s?(?:영화|노래|앨범|밴드|소설|책|드라마|뮤지컬|게임|화산|강|호수|섬|도시|산맥|회사|브랜드)(?![가-힣]{2})|^[》』〉」»]"
@@ -189,7 +202,9 @@ def _is_thing(text: str, span: Span) -> bool:
     behind = text[span.end : span.end + 90].partition("\n")[0]
     if any(first.search(before) and second.search(behind) for first, second in _COMPILED):
         return True
-    return any(pattern.search(before) for pattern in _AROUND) or _AROUND_BEHIND.match(behind) is not None
+    if any(pattern.search(before) for pattern in _AROUND):
+        return True
+    return _AROUND_BEHIND.match(behind) is not None or _IS_ABROAD.match(behind) is not None
 
 
 def _folded(value: str) -> str:

@@ -8,6 +8,7 @@ import re
 import regex
 
 from pipelines.curate.gazetteer import gazetteer
+from pipelines.curate.han_names import HanNames
 from pipelines.curate.hangul_names import HangulNames
 from pipelines.curate.latin_names import LatinNames
 from pipelines.curate.name_search import NameSearch
@@ -15,6 +16,7 @@ from pipelines.curate.recognizers.bounded import DetectionTimedOut
 
 _CAPITAL = regex.compile(r"\p{Lu}|\b(?:call|my|name)", regex.IGNORECASE)
 _HANGUL = regex.compile("[가-힣]")
+_HAN = regex.compile("[\u4e00-\u9fff]|フリガナ|ふりがな|[\u30a1-\u30fa]-[\u30a1-\u30fa]")
 _WORD = r"(?:\p{Lu}[\p{Ll}\p{M}'’-]{1,20})(?![\p{L}\p{N}_])"
 _PLACE = r"(?:capital|river|city|town|country|village|island|mountain|lake|province|region|population|currency|language|food|animal|king|queen)"
 _PLACE_WORD = re.compile(rf"{_PLACE}\s(?:of|in)\s|'s\s{_PLACE}")
@@ -36,6 +38,7 @@ class NameRules:
         self._timeout_seconds = 1.5 * timeout_seconds  # of all rules together, over one text
         self._latin = LatinNames(gazetteer())
         self._hangul = HangulNames(gazetteer())
+        self._han = HanNames()
 
     def find(self, text: str, places: frozenset[str] = frozenset()) -> list[tuple[int, int]]:
         """Spans of names in a normalised text, overlapping ones united; DetectionTimedOut if all rules take too long.
@@ -46,6 +49,7 @@ class NameRules:
         try:
             spans = list(self._latin.find(search, places)) if _CAPITAL.search(text) else []
             spans += self._hangul.find(search, places) if _HANGUL.search(text) else []
+            spans += self._han.find(search) if not text.isascii() and _HAN.search(text) else []
         except TimeoutError:
             raise DetectionTimedOut(f"name rules took longer than {self._timeout_seconds} s") from None
         return _united(spans)

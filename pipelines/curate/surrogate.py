@@ -19,6 +19,7 @@ from pipelines.curate import phone_surrogate
 from pipelines.curate.fakes import ascii_names, fake, hangul_names
 from pipelines.curate.gazetteer import gazetteer
 from pipelines.curate.particles import Ending, ending
+from pipelines.curate.words import words
 
 TAGS = {
     "SECRET": "[SECRET]",
@@ -108,7 +109,7 @@ class Surrogates:
                 self.of_part(given, "hangul_given") if given else ""
             )
         if not re.search("[A-Za-zÀ-ɏ]", value):
-            return self._settle("PERSON", value, value, lambda rng: str(fake(_locale(value), rng).name()))
+            return self._settle("PERSON", value, value, lambda rng: _unromanised(value, rng))
         tokens = value.split(" ")
         for token, kind in zip(tokens, latin_kinds(tokens), strict=True):
             if kind != "kept":
@@ -185,10 +186,10 @@ def _email(value: str, rng: random.Random) -> str:
 
 
 def _url(value: str, rng: random.Random) -> str:
-    words = fake("en_US", rng).words(2)
+    parts = fake("en_US", rng).words(2)
     scheme, marked, _ = value.partition("://")
     head = f"{scheme.lower()}://" if marked else "www."
-    return f"{head}example.{rng.choice(('com', 'org', 'net'))}/{words[0]}/{words[1]}"
+    return f"{head}example.{rng.choice(('com', 'org', 'net'))}/{parts[0]}/{parts[1]}"
 
 
 def _ip(value: str, rng: random.Random) -> str:
@@ -240,9 +241,22 @@ def _hangul_surname(value: str, rng: random.Random) -> str:
     return rng.choice([name for name in hangul_names("last") if name != value])
 
 
+def _unromanised(value: str, rng: random.Random) -> str:
+    """A name in the value's letters; of Han letters as many parts of one, without a blank unless it has one."""
+    locale = _locale(value)
+    if locale not in ("ja_JP", "zh_CN"):
+        return str(fake(locale, rng).name())
+    maker = fake(locale, rng)
+    surname_only = value in words("kanji_surnames") or value in words("hanzi_surnames")
+    name = str(maker.last_name()) if surname_only else str(maker.name())
+    return name if " " in value else name.replace(" ", "")
+
+
 def _locale(value: str) -> str:
-    if re.search("[\u3040-\u30ff]", value):
+    if re.search("[\u3040-\u30ff]", value) or any(value[:size] in words("kanji_surnames") for size in (2, 3)):
         return "ja_JP"
+    if re.search("[\u0370-\u03ff]", value):
+        return "el_GR"
     return (
         "ru_RU" if re.search("[\u0400-\u04ff]", value) else "zh_CN" if re.search("[\u4e00-\u9fff]", value) else "en_US"
     )

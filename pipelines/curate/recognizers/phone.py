@@ -125,16 +125,17 @@ _CUES = (
     r"(?:\b(?:tel|telephone|telefon|phone|mobile|cell|cellphone|fax|whatsapp|handy|mobil|rufnummer|r[uü]ckruf|t[eé]l[eé]phone|t[eé]l|portable|tel[eé]fono|tlf|m[oó]vil|celular|cellulare)\b|"
     r"전화|휴대폰|핸드폰|휴대전화|연락처|팩스|대표번호|고객센터|콜센터|電話|携帯|手机号?|手機|电话|联系方式)"
 )  # fmt: skip
-_EXTENSION = r"(?:\b(?:ext|extn|extension|x|xtn|durchwahl|dw|nebenstelle|apparat|app|poste|anexo|extensión|interno|int|ramal|wewn|wew|toestel|anknytning)\.?|내선(?:번호)?|内線|分机)\s?[:#\-]?\s?\d{1,6}(?!\d|[.,]\d|\s?(?:cables?|cords?|years?|%))"
+_EXTENSION = r"(?:\b(?:ext|extn|extension|xtn|durchwahl|dw|nebenstelle|apparat|app|poste|anexo|extensión|interno|int|ramal|wewn|wew|toestel|anknytning)\.?|내선(?:번호)?|内線|分机)\s?[:#\-]?\s?\d{1,6}(?!\d|[.,]\d|\s?(?:cables?|cords?|years?|%))"
 _DIALLED = r"\b(?:call|dial|reach|phone|tel|telephone|ring|contact|desk|office|line|my|me|direct|switchboard|department|dept|room|him|her|at|on|or|use|press|try|speak|transfer|anschluss|unter|llame|appelez|au)\b"
 _ODD = (
+    (r"(?<=\d{3}[ .\-)]{0,2}\d{4}[ ,;]{0,3})x\s?\d{1,6}(?!\d|[.,]\d)", 0.6),
     (rf"(?<=\d[)\]]?[\s,;/]{{0,3}}){_EXTENSION}", 0.6),
-    (rf"{_DIALLED}[^\d\n]{{0,24}}?\K(?<![\w.])(?!x){_EXTENSION}", 0.5),
-    (r"(?<![\w.])(?!x)(?:내선(?:번호)?|内線|分机|durchwahl)\s?:?\s?\d{2,6}(?!\d)", 0.6),
+    (rf"{_DIALLED}[^\d\n]{{0,24}}?\K(?<![\w.]){_EXTENSION}", 0.5),
+    (r"(?<![\w.])(?:내선(?:번호)?|内線|分机|durchwahl)\s?:?\s?\d{2,6}(?!\d)", 0.6),
     (r"(?-i:(?<![\w.])(?:\+?1[ .\-])?\(?8(?:00|33|44|55|66|77|88)\)?[ .\-](?=[A-Z\d \-]{0,8}[A-Z]{2})[A-Z\d]{1,7}(?:[ \-][A-Z\d]{2,8})?(?![\w]))", 0.6),
 )  # fmt: skip
 _ODD_HINT = regex.compile(
-    r"(?i:\b(?:ext|xtn|x|dw|durchwahl|nebenstelle|app|poste|anexo|int|ramal|wew|toestel|ankn)[a-zó]{0,8}\.?\s?[:#\-]?\s?\d|내선|内線|分机)|\b8\d\d\)?[ .\-][A-Z\d]{0,3}[A-Z]"
+    r"(?i:\b(?:ext|xtn|dw|durchwahl|nebenstelle|app|poste|anexo|int|ramal|wew|toestel|ankn)[a-zó]{0,8}\.?\s?[:#\-]?\s?\d|내선|内線|分机)|\d[ ,;]{0,3}x\s?\d|\b8\d\d\)?[ .\-][A-Z\d]{0,3}[A-Z]"
 )
 _SEVEN_DIGITS = regex.compile(r"(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){7}", regex.ASCII)
 # The odd marks stand only between the digits of long numbers: 1,234,567 is none.
