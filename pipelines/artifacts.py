@@ -183,12 +183,15 @@ def sync(path: Path) -> None:
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> int:
     """How many records were written to a JSONL file, one to a line; the same records give the same bytes everywhere."""
-    count = 0
+    return sum(1 for _ in writing_records(path, records))
+
+
+def writing_records(path: Path, records: Iterable[Line]) -> Iterator[Line]:
+    """The same records, each written to a JSONL file as it passes; the file is whole once all have."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record in records:
             file.write(record.model_dump_json() + "\n")
-            count += 1
-    return count
+            yield record
 
 
 def read_records(path: Path, kind: type[Line]) -> Iterator[Line]:

@@ -6,11 +6,13 @@ fold("Ｖｅｌｌ  is far", "NFKC_casefold")     "vell is far"      and their c
 """
 
 import difflib
+import hashlib
 import unicodedata
 from collections.abc import Collection
 from typing import Literal
 
 Form = Literal["NFC", "NFKC", "NFKC_casefold"]
+_DIGEST_BYTES = 16
 _MAX_TYPO = 64  # difflib's time grows with the square of the length, and nobody mistypes a key by so much
 
 
@@ -20,6 +22,11 @@ def fold(text: str, form: Form) -> str:
         return " ".join(unicodedata.normalize("NFC", text).split())
     wide = unicodedata.normalize("NFKC", text)
     return " ".join((wide.casefold() if form == "NFKC_casefold" else wide).split())
+
+
+def digest(text: str) -> bytes:
+    """16 bytes that stand for a text where only equality matters; any text has some, half surrogates included."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
 def shorten(text: str, most: int = 80) -> str:

@@ -5,10 +5,9 @@ answer is both at once). Not covered: accounts that share nothing but their owne
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
-from pipelines.feedback.pieces import pieces_of
 from pipelines.feedback.weigh import WeighedFeedback
 from pipelines.records import PreferenceItem, Record
 
@@ -24,7 +23,7 @@ class Cohort(Record):
     share: float
 
 
-def influential_cohort(weighed: WeighedFeedback, items: Sequence[PreferenceItem]) -> Cohort | None:
+def influential_cohort(weighed: WeighedFeedback, items: Iterable[PreferenceItem]) -> Cohort | None:
     """The connected group with the most weight in training items; None where nobody has any.
 
     A group with more than half of all raters is the crowd, not a cohort: then the single most influential rater.
@@ -48,21 +47,21 @@ def without_raters(items: Iterable[PreferenceItem], raters: Iterable[str]) -> li
     return [item for item in items if not gone & set(item.raters)]
 
 
-def _influence(items: Sequence[PreferenceItem]) -> dict[str, float]:
+def _influence(items: Iterable[PreferenceItem]) -> dict[str, float]:
     weight: dict[str, float] = defaultdict(float)
-    for item in sorted(items, key=lambda item: item.id):
-        for rater in item.raters if item.part == "train" else ():
-            weight[rater] += item.weight / len(item.raters)
+    train = ((item.id, item.weight, item.raters) for item in items if item.part == "train")
+    for _, whole, raters in sorted(train):
+        for rater in raters:
+            weight[rater] += whole / len(raters)
     return dict(weight)
 
 
 def _targets(weighed: WeighedFeedback) -> dict[tuple[str, str], set[str]]:
     """The raters of each answer and of each prompt cluster."""
     targets: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for candidate in weighed.candidates:
-        for piece in pieces_of(candidate):
-            targets["answer", piece.message].add(piece.rater)
-            targets["prompt", candidate.prompt_cluster].add(piece.rater)
+    for piece in weighed.pieces:
+        targets["answer", piece.message].add(piece.rater)
+        targets["prompt", piece.prompt_cluster].add(piece.rater)
     return targets
 
 
@@ -76,7 +75,7 @@ def _groups(targets: Mapping[tuple[str, str], set[str]], raters: frozenset[str])
     group = {rater: {rater} for rater in raters}
     for (first, second), count in sorted(shared.items()):
         if count >= _IN_COMMON and group[first] is not group[second]:
-            group[first] |= group[second]
-            for rater in group[second]:
-                group[rater] = group[first]
+            small, large = sorted((group[first], group[second]), key=len)
+            large |= small
+            group.update(dict.fromkeys(small, large))
     return [frozenset(members) for members in {id(members): members for members in group.values()}.values()]

@@ -8,6 +8,7 @@ Clusters compare whole conversations; a correction often comes in the middle of 
 Words are compared, so something is missed, and stays in training. The other error would untrain right answers.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,26 +18,27 @@ from pipelines import languages
 from pipelines.feedback.echo import content_words, is_claim, is_question, sentences_of
 from pipelines.languages.language import Language
 from pipelines.records import RatedMessage
-from pipelines.text import fold
+from pipelines.text import digest, fold
 
 _INSIDE = re.compile(r"(?<=[\w,;)]\s)\w+")  # words that begin no sentence
 _LEAST_WORDS = 3  # where no language is told by its letters
 _MOST_OTHER_WORDS = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A trained answer on a path: the question it answers, behind which system prompt, and whether that opened the path."""
+    """A trained answer on a path: the question it answers, behind which system prompt, and whether that opened the path.
 
-    conversation: str
+    `asked` and `said` are digests: of system prompt and question, and of the answer.
+    """
+
     place: int
-    system: str
-    question: str
+    asked: bytes
     opens: bool
-    text: str
+    said: bytes
 
 
-def answers_of(conversation: str, path: Sequence[RatedMessage], trained: Sequence[bool]) -> list[Answer]:
+def answers_of(path: Sequence[RatedMessage], trained: Sequence[bool]) -> list[Answer]:
     """The trained answers on a path whose question other conversations may ask too.
 
     What follows an answer voted down may set it right, and then answers what that one answered.
@@ -51,32 +53,31 @@ def answers_of(conversation: str, path: Sequence[RatedMessage], trained: Sequenc
             if not (wrong and _sets_right(question, wrong, turn, message.text)):
                 question, opens = turn, turns == 1
             if trained[place] and _stands_alone(question, message.text, opens):
-                answers.append(
-                    Answer(conversation, place, _plain(system), _plain(question), opens, _plain(message.text))
-                )
+                asked = json.dumps([_plain(system), _plain(question)])
+                answers.append(Answer(place, digest(asked), opens, digest(_plain(message.text))))
             wrong = message.text if message.up < message.down else ""
     return answers
 
 
-def contradicted(newest_first: Iterable[Sequence[Answer]]) -> dict[str, set[int]]:
+def contradicted(newest_first: Iterable[tuple[str, Sequence[Answer]]]) -> dict[str, set[int]]:
     """By conversation, the places of answers that a newer conversation's answer to the same question contradicts.
 
-    The question must have opened one of the two conversations: what never does may depend on what was said before.
+    `newest_first` are the names of conversations with their answers. The question must have opened one of the two conversations: what never does may depend on what was said before.
     """
-    newest: dict[tuple[str, str], Answer] = {}
+    newest: dict[bytes, Answer] = {}
     old: dict[str, set[int]] = {}
-    for answers in newest_first:
+    for conversation, answers in newest_first:
         standing = []
         for answer in answers:
-            newer = newest.get((answer.system, answer.question))
-            if newer is not None and (answer.opens or newer.opens) and newer.text != answer.text:
-                old.setdefault(answer.conversation, set()).add(answer.place)
+            newer = newest.get(answer.asked)
+            if newer is not None and (answer.opens or newer.opens) and newer.said != answer.said:
+                old.setdefault(conversation, set()).add(answer.place)
             else:
                 standing.append(answer)
         for answer in standing:
-            known = newest.get((answer.system, answer.question))
+            known = newest.get(answer.asked)
             if known is None or (answer.opens and not known.opens):
-                newest[answer.system, answer.question] = answer
+                newest[answer.asked] = answer
     return old
 
 

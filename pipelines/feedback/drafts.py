@@ -3,39 +3,65 @@
 Answer         something that feedback names, with the turns before it
 Label          an answer that votes decided on
 Draft          an item to be: a pair, or one answer on one side
-NewerFeedback  what newer drafts on one prompt have said, for older ones to be held against
+NewerFeedback  what newer drafts have said, for older ones on the same prompt to be held against
+
+All of a round's are in memory at once: they hold names, places and digests, no text.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from pipelines.feedback.pieces import Feedback
 from pipelines.feedback.same_prompt import Prompt
-from pipelines.records import Part, PreferenceSource, RatedConversation, RatedMessage
+from pipelines.records import MessageKey, Part, PreferenceSource
 
 _SOURCES: tuple[PreferenceSource, ...] = ("comparison", "siblings", "correction", "near_prompt", "lone", "resample")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer that feedback names. `flaw` says why it may not be chosen; `intent` is the prompt's, within its part."""
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The conversation that an answer stands in, without its text; `place` is its place among all candidates."""
 
-    candidate: RatedConversation
-    message: RatedMessage
-    before: tuple[RatedMessage, ...]
+    place: int
+    conversation: str
+    prompt_cluster: str
+    part: Part
+    topic: str
+    occurred_at: datetime
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that feedback names.
+
+    Attributes:
+        position, before: its place among the messages of its home, and those of the turns before it.
+        intent: the prompt's, within its part.
+        text: a digest of what it says.
+        flaw: why it may not be chosen.
+    """
+
+    home: Home
+    name: str
+    revision: int
+    parent: str | None
+    position: int
+    before: tuple[int, ...]
+    is_answer: bool
     prompt: Prompt
     intent: tuple[Prompt, Part]
-    text: str
+    text: bytes
     flaw: str | None
 
     @property
-    def name(self) -> str:
-        """The hash of its message."""
-        return self.message.key.message
+    def key(self) -> MessageKey:
+        """The revision of its message."""
+        return MessageKey(message=self.name, revision=self.revision)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Label:
     """An answer with the votes that decided on it."""
 
@@ -50,7 +76,7 @@ class Label:
         return _newest_first(self.pieces), self.answer.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Draft:
     """An item to be: a pair, or one answer on one side."""
 
@@ -66,13 +92,13 @@ class Draft:
         return tuple(answer for answer in (self.chosen, self.rejected) if answer is not None)
 
     @property
-    def home(self) -> Answer:
-        """The answer whose conversation the draft belongs to."""
+    def first(self) -> Answer:
+        """The answer whose conversation and prompt the draft belongs to."""
         return self.answers[0]
 
     @property
-    def texts(self) -> tuple[str | None, str | None]:
-        """The chosen and the rejected text."""
+    def texts(self) -> tuple[bytes | None, bytes | None]:
+        """Digests of the chosen and the rejected text."""
         return (self.chosen.text if self.chosen else None, self.rejected.text if self.rejected else None)
 
     @property
@@ -82,16 +108,18 @@ class Draft:
 
 
 Labels = dict[str, Label]
+_Intent = tuple[Prompt, Part]
 
 
 class NewerFeedback:
-    """What newer feedback on one prompt has said, for older feedback to be held against."""
+    """What newer feedback has said, prompt by prompt, for older feedback to be held against."""
 
     def __init__(self) -> None:
-        self._texts: set[tuple[str | None, str | None]] = set()
-        self._good: dict[str, list[RatedConversation]] = defaultdict(list)
-        self._bad: set[str] = set()
-        self._corrected: set[str] = set()
+        self._pairs: set[tuple[_Intent, bytes | None, bytes | None]] = set()
+        self._good: set[tuple[_Intent, bytes | None]] = set()
+        self._bad: set[tuple[_Intent, bytes | None]] = set()
+        self._corrected: set[tuple[_Intent, bytes | None]] = set()
+        self._answers: dict[tuple[_Intent, str], list[tuple[str, bytes]]] = {}
 
     def judge(self, draft: Draft) -> str | None:
         """Why it does not stand; None, and it is remembered."""
@@ -101,39 +129,51 @@ class NewerFeedback:
         return reason
 
     def _again(self, draft: Draft) -> str | None:
-        chosen, rejected = draft.texts
-        lone = draft.source == "lone" and (chosen in self._good if chosen is not None else rejected in self._bad)
-        return "duplicate" if lone or draft.texts in self._texts else None
+        intent, (chosen, rejected) = draft.first.intent, draft.texts
+        said = (intent, chosen) in self._good if chosen is not None else (intent, rejected) in self._bad
+        again = (draft.source == "lone" and said) or (intent, chosen, rejected) in self._pairs
+        return "duplicate" if again else None
 
     def _is_overtaken(self, draft: Draft) -> bool:
-        chosen, rejected = draft.texts
+        intent, (chosen, rejected) = draft.first.intent, draft.texts
         if draft.source == "comparison":
-            return (rejected, chosen) in self._texts or chosen in self._corrected
-        if chosen in self._bad or rejected in self._good:
+            return (intent, rejected, chosen) in self._pairs or (intent, chosen) in self._corrected
+        if (intent, chosen) in self._bad or (intent, rejected) in self._good:
             return True
         return draft.source == "lone" and draft.chosen is not None and self._has_newer_answer(draft.chosen)
 
     def _has_newer_answer(self, answer: Answer) -> bool:
-        """Whether SFT would take another conversation's answer to this prompt instead."""
-        home = answer.candidate
-        return any(
-            other.conversation != home.conversation and other.prompt_cluster == home.prompt_cluster
-            for text, others in self._good.items()
-            if text != answer.text
-            for other in others
-        )
+        """Whether SFT would take another conversation's answer to this prompt instead: one that says something else."""
+        others = self._answers.get((answer.intent, answer.home.prompt_cluster), ())
+        return any(home != answer.home.conversation and said != answer.text for home, said in others)
 
     def _remember(self, draft: Draft) -> None:
         """A comparison says which is better, not that one is good or the other bad."""
-        self._texts.add(draft.texts)
+        intent, (chosen, rejected) = draft.first.intent, draft.texts
+        self._pairs.add((intent, chosen, rejected))
         if draft.source == "comparison":
             return
         if draft.chosen is not None:
-            self._good[draft.chosen.text].append(draft.chosen.candidate)
+            self._good.add((intent, chosen))
+            self._keep(draft.chosen, intent)
         if draft.rejected is not None:
-            self._bad.add(draft.rejected.text)
+            self._bad.add((intent, rejected))
             if draft.source == "correction":
-                self._corrected.add(draft.rejected.text)
+                self._corrected.add((intent, rejected))
+
+    def _keep(self, answer: Answer, intent: _Intent) -> None:
+        """Five of a cluster's answers are enough to tell whether any differs from a later one in home and in text: the
+        first, two of other homes that say two things, and two that say something else in two homes.
+        """
+        pair = home, said = answer.home.conversation, answer.text
+        kept = self._answers.setdefault((intent, answer.home.prompt_cluster), [pair])
+        first_home, first_said = kept[0]
+        elsewhere = {text for other, text in kept if other != first_home}
+        otherwise = {other for other, text in kept if text != first_said}
+        if (home != first_home and said not in elsewhere and len(elsewhere) < 2) or (
+            said != first_said and home not in otherwise and len(otherwise) < 2
+        ):
+            kept.append(pair)
 
 
 def matched(

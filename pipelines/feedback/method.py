@@ -1,7 +1,7 @@
 """The choice of the preference loss by what a round has to learn from, with the reason in a sentence."""
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Literal, TypeVar
 
 from pipelines.feedback.weigh import RULES as WEIGHING_RULES
@@ -39,17 +39,27 @@ def as_labelled(items: Iterable[_Item]) -> list[_Item]:
     return labelled
 
 
-def choose_method(items: Sequence[PreferenceItem], rule: Preference) -> Choice:
-    """The method for these items.
+def choose_method(items: Iterable[PreferenceItem], rule: Preference) -> Choice:
+    """The method for these items, which are read once.
 
     Real pairs are those that people made: a resampled one does not count towards `min_pairs`.
     """
-    train = [item for item in items if item.part == "train"]
-    pairs = [item for item in train if item.kind == "pair"]
-    halves = as_labelled(train)
-    good, bad = ([item for item in halves if item.good is side] for side in (True, False))
-    real = sum(item.source != "resample" for item in pairs)
-    return choose(rule, pairs=len(pairs), real_pairs=real, good=len(good), bad=len(bad), shift=topic_shift(good, bad))
+    pairs: Counter[bool] = Counter()
+    good: Counter[str] = Counter()
+    bad: Counter[str] = Counter()
+    for item in items:
+        if item.part == "train":
+            pairs[item.source != "resample"] += item.kind == "pair"
+            good[item.topic] += item.chosen is not None
+            bad[item.topic] += item.rejected is not None
+    return choose(
+        rule,
+        pairs=pairs.total(),
+        real_pairs=pairs[True],
+        good=good.total(),
+        bad=bad.total(),
+        shift=topic_shift(good, bad),
+    )
 
 
 def choose(rule: Preference, *, pairs: int, real_pairs: int, good: int, bad: int, shift: float = 0.0) -> Choice:
@@ -71,22 +81,24 @@ def deciding(preference: Preference | None) -> Preference | None:
     )
 
 
-def settle_fates(
-    fates: Iterable[FeedbackFate], method: Method, items: Iterable[SnapshotItem]
-) -> tuple[FeedbackFate, ...]:
+def settle_fates(fates: Iterable[FeedbackFate], method: Method, learnt: Container[str]) -> Iterator[FeedbackFate]:
     """The fates once the method is known: what speaks for an answer that SFT learns is a rating, else its loss reads it or not.
 
     DPO reads pairs only, and `none` nothing. SFT reads ups and corrections, whatever preferences made of them: only what
-    weighing dropped it never saw. `resample_fates` has the last word on lone bad answers.
+    weighing dropped it never saw: `learnt` are the answers that it trains (message ids). `resample_fates` has the last
+    word on lone bad answers.
     """
-    used = (item for item in items if item.outcome == "used")
-    learnt = {turn.key.message for item in used for turn in item.turns if turn.trained}
-    return tuple(_settle(fate, method, learnt) for fate in fates)
+    return (_settle(fate, method, learnt) for fate in fates)
 
 
-def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> tuple[FeedbackFate, ...]:
+def answers_learnt(item: SnapshotItem) -> Iterator[str]:
+    """The answers of this record that SFT trains, by message id."""
+    return (turn.key.message for turn in item.turns if turn.trained and item.outcome == "used")
+
+
+def resample_fates(fates: Iterable[FeedbackFate], answers: Container[str]) -> Iterator[FeedbackFate]:
     """The fates once fresh answers stand against these bad ones (message ids): the down-votes on them taught a pair."""
-    return tuple(
+    return (
         fate.model_copy(update={"outcome": "used", "rule": "resample"})
         if fate.kind == "vote" and fate.value < 0 and fate.message in answers and fate.rule in RESAMPLED_FROM
         else fate
@@ -99,7 +111,7 @@ def _settle(fate: FeedbackFate, method: Method, learnt: Container[str]) -> Feedb
     used = fate.outcome == "used"
     if (used and read) or fate.outcome == "held_out" or fate.rule in _UNWEIGHED:
         return fate
-    if _spoken_for(fate) in learnt:
+    if spoken_for(fate) in learnt:
         return fate.model_copy(update={"outcome": "used", "rule": "rating"})
     if not used:
         return fate
@@ -108,19 +120,19 @@ def _settle(fate: FeedbackFate, method: Method, learnt: Container[str]) -> Feedb
     )
 
 
-def _spoken_for(fate: FeedbackFate) -> str | None:
+def spoken_for(fate: FeedbackFate) -> str | None:
     """The answer that feedback may have made SFT learn. A down keeps one out, and SFT does not read comparisons."""
     if fate.kind == "correction":
         return fate.other
     return fate.message if fate.kind == "vote" and fate.value > 0 else None
 
 
-def topic_shift(good: Sequence[PreferenceItem], bad: Sequence[PreferenceItem]) -> float:
-    """Half the sum of the differences between the topics' shares; 0 where either side is empty."""
-    if not good or not bad:
+def topic_shift(good: Counter[str], bad: Counter[str]) -> float:
+    """Half the sum of the differences between the shares of topics, of which these are counts; 0 where a side is empty."""
+    wholes = (good.total(), bad.total())
+    if not all(wholes):
         return 0.0
-    shares = [Counter(item.topic for item in side) for side in (good, bad)]
-    return sum(abs(shares[0][topic] / len(good) - shares[1][topic] / len(bad)) for topic in shares[0] | shares[1]) / 2
+    return sum(abs(good[topic] / wholes[0] - bad[topic] / wholes[1]) for topic in good | bad) / 2
 
 
 def _auto(counts: Mapping[str, int], shift: float, rule: Preference) -> tuple[Method, str]:

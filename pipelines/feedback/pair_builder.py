@@ -5,16 +5,16 @@ Steps share what is left: a vote that became part of a pair is no lone answer an
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
 from pipelines.feedback.drafts import Draft, Label, Labels, NewerFeedback, alone, matched
-from pipelines.feedback.pieces import Feedback, FeedbackKey, pieces_of
+from pipelines.feedback.pieces import Fate, Feedback, FeedbackKey
 from pipelines.feedback.rated_answers import RatedAnswers
 from pipelines.feedback.same_prompt import Prompt
+from pipelines.feedback.shelf import Lazy
 from pipelines.feedback.weigh import WeighedFeedback
-from pipelines.records import FeedbackFate, Part
+from pipelines.records import Part
 
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
 _EVEN = 1e-9
@@ -27,13 +27,12 @@ class PairBuilder:
         self._weights, self._answers = weighed.weights, answers
         self._dropped: dict[FeedbackKey, tuple[Feedback, str]] = {}
         self._pieces: list[Feedback] = []
-        for candidate in weighed.candidates:
-            for piece in pieces_of(candidate):
-                rule = answers.why_unusable(candidate, piece)
-                if rule:
-                    self._drop([piece], rule)
-                else:
-                    self._pieces.append(piece)
+        for piece in weighed.pieces:
+            rule = answers.why_unusable(piece)
+            if rule:
+                self._drop([piece], rule)
+            else:
+                self._pieces.append(piece)
 
     def corrections(self) -> list[Draft]:
         """The newest correction of each answer over its original; votes for what it replaces are superseded.
@@ -108,7 +107,7 @@ class PairBuilder:
         done = {frozenset(answer.name for answer in draft.answers) for draft in comparisons}
         forks: dict[tuple[str, str | None], list[Label]] = defaultdict(list)
         for label in labels.values():
-            forks[label.answer.candidate.conversation, label.answer.message.parent].append(label)
+            forks[label.answer.home.conversation, label.answer.parent].append(label)
 
         def may_pair(good: Label, bad: Label) -> bool:
             return frozenset((good.answer.name, bad.answer.name)) not in done
@@ -129,7 +128,7 @@ class PairBuilder:
 
         def may_pair(good: Label, bad: Label) -> bool:
             alike = self._answers.intents.alike(good.answer.prompt, bad.answer.prompt)
-            return alike and self._answers.unreadable(replace(bad.answer, before=good.answer.before)) is None
+            return alike and self._answers.unreadable_behind(bad.answer, good.answer) is None
 
         return [
             draft
@@ -139,7 +138,7 @@ class PairBuilder:
 
     def lone(self, labels: Labels) -> list[Draft]:
         """What is left, each answer alone; of the same answer to the same prompt the heavier verdict."""
-        same: dict[tuple[tuple[Prompt, Part], str], list[Label]] = defaultdict(list)
+        same: dict[tuple[tuple[Prompt, Part], bytes], list[Label]] = defaultdict(list)
         for label in labels.values():
             same[label.answer.intent, label.answer.text].append(label)
         drafts = []
@@ -156,10 +155,9 @@ class PairBuilder:
 
     def without_overtaken(self, drafts: Sequence[Draft]) -> list[Draft]:
         """Newest first, what is neither said again nor overtaken, prompt by prompt."""
-        intents: dict[tuple[Prompt, Part], NewerFeedback] = defaultdict(NewerFeedback)
-        standing = []
+        newer, standing = NewerFeedback(), []
         for draft in sorted(drafts, key=lambda draft: draft.newest_first):
-            reason = intents[draft.home.intent].judge(draft)
+            reason = newer.judge(draft)
             if reason:
                 self._drop(draft.pieces, reason)
             else:
@@ -168,18 +166,23 @@ class PairBuilder:
 
     def without_contaminated(self, drafts: Sequence[Draft], find: FindContaminated) -> list[Draft]:
         """Prompts and answers are read together, as in SFT selection; the whole pool at once, after the duplicates."""
-        texts = ["\n".join([*(m.text for m in d.home.before), *(a.message.text for a in d.answers)]) for d in drafts]
-        return self._keep(drafts, [item is None for item in find(texts)], "contaminated")
+        items = find(Lazy(drafts, self._text_of))
+        return self._keep(drafts, [item is None for item in items], "contaminated")
 
     def without_overlaps(self, drafts: Sequence[Draft]) -> list[Draft]:
         """What is kept apart measures only where its prompt is not trained on too."""
-        trained = {draft.home.intent[0] for draft in drafts if draft.home.candidate.part == "train"}
-        fine = [d.home.candidate.part == "train" or d.home.intent[0] not in trained for d in drafts]
+        trained = {draft.first.intent[0] for draft in drafts if draft.first.home.part == "train"}
+        fine = [d.first.home.part == "train" or d.first.intent[0] not in trained for d in drafts]
         return self._keep(drafts, fine, "overlaps_train")
 
-    def fates(self) -> list[FeedbackFate]:
+    def fates(self) -> list[Fate]:
         """Of all that was dropped here."""
-        return [piece.dropped(rule, self._weights[key]) for key, (piece, rule) in self._dropped.items()]
+        return [Fate(piece, "dropped", rule, self._weights[key]) for key, (piece, rule) in self._dropped.items()]
+
+    def _text_of(self, draft: Draft) -> str:
+        answers = self._answers
+        turns = [*answers.before(draft.first), *map(answers.message, draft.answers)]
+        return "\n".join(message.text for message in turns)
 
     def _of(self, kind: str) -> list[Feedback]:
         return [piece for piece in self._pieces if piece.kind == kind and piece.key not in self._dropped]

@@ -9,26 +9,30 @@ Then, newest first, what says the same again or was overtaken goes, and what a s
 and comparison ends in one FeedbackFate. The same candidates in any order give the same items.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.artifacts import digest_of
 from pipelines.feedback.drafts import Draft, with_agreeing
 from pipelines.feedback.pair_builder import FindContaminated, PairBuilder
-from pipelines.feedback.pieces import fate_order
+from pipelines.feedback.pieces import Fate
 from pipelines.feedback.rated_answers import Fits, RatedAnswers, fits_always
 from pipelines.feedback.select import Renders, renders_always
+from pipelines.feedback.shelf import Lazy
 from pipelines.feedback.weigh import WeighedFeedback
 from pipelines.recipe import Select
-from pipelines.records import FeedbackFate, PreferenceItem, TurnKey
+from pipelines.records import FeedbackFate, FeedbackOutcome, PreferenceItem, TurnKey
 
 
 @dataclass(frozen=True)
 class Preferences:
-    """What a round may learn from feedback, ordered by id, and what became of every piece, influence's drops included."""
+    """What a round may learn from feedback, ordered by id, and what became of every piece, influence's drops included.
 
-    items: tuple[PreferenceItem, ...]
-    fates: tuple[FeedbackFate, ...]
+    Each record is made when it is asked for.
+    """
+
+    items: Sequence[PreferenceItem]
+    fates: Sequence[FeedbackFate]
 
 
 def build_preferences(
@@ -45,7 +49,8 @@ def build_preferences(
     What cannot be rendered is no item at all; what does not fit is no training item, chosen or rejected, while what is
     kept apart is not trained on.
     """
-    builder = PairBuilder(weighed, RatedAnswers(weighed.candidates, rules, count_tokens, renders, fits))
+    answers = RatedAnswers(weighed, rules, count_tokens, renders, fits)
+    builder = PairBuilder(weighed, answers)
     corrections = builder.corrections()
     labels = builder.labels()
     comparisons = builder.comparisons(labels)
@@ -57,28 +62,34 @@ def build_preferences(
     drafts = builder.without_contaminated(drafts, find_contaminated)
     drafts = builder.without_overlaps(drafts)
     fates = [*weighed.dropped, *builder.fates(), *(fate for draft in drafts for fate in _fates(draft, weighed))]
+    identified = sorted(((_id(draft, answers), draft) for draft in drafts), key=lambda one: one[0])
     return Preferences(
-        items=tuple(sorted((_item(draft) for draft in drafts), key=lambda item: item.id)),
-        fates=tuple(sorted(fates, key=fate_order)),
+        items=Lazy(identified, lambda one: _item(*one, answers)),
+        fates=Lazy(sorted(fates, key=lambda fate: fate.order), Fate.record),
     )
 
 
 # ---- what comes out -----------------------------------------------------------------------------------------
 
 
-def _item(draft: Draft) -> PreferenceItem:
-    chosen, rejected = (answer.message.key if answer else None for answer in (draft.chosen, draft.rejected))
-    prompt = tuple(TurnKey(key=message.key, role=message.role, trained=False) for message in draft.home.before)
-    newest = max((answer.candidate for answer in draft.answers), key=lambda c: (c.occurred_at, c.conversation))
-    keys = [key.model_dump() if key else None for key in (chosen, rejected)]
+def _id(draft: Draft, answers: RatedAnswers) -> str:
+    keys = [answer.key.model_dump() if answer else None for answer in (draft.chosen, draft.rejected)]
+    before = [message.key.model_dump() for message in answers.before(draft.first)]
+    return digest_of([draft.source, before, keys])[:32]
+
+
+def _item(id: str, draft: Draft, answers: RatedAnswers) -> PreferenceItem:
+    chosen, rejected = (answer.key if answer else None for answer in (draft.chosen, draft.rejected))
+    prompt = tuple(TurnKey(key=turn.key, role=turn.role, trained=False) for turn in answers.before(draft.first))
+    newest = max((answer.home for answer in draft.answers), key=lambda home: (home.occurred_at, home.conversation))
     return PreferenceItem(
-        id=digest_of([draft.source, [turn.key.model_dump() for turn in prompt], keys])[:32],
+        id=id,
         kind="pair" if chosen and rejected else "labelled",
         source=draft.source,
-        part=draft.home.candidate.part,
-        conversations=tuple(sorted({answer.candidate.conversation for answer in draft.answers})),
+        part=draft.first.home.part,
+        conversations=tuple(sorted({answer.home.conversation for answer in draft.answers})),
         raters=tuple(sorted({piece.rater for piece in draft.pieces})),
-        topic=draft.home.candidate.topic,
+        topic=draft.first.home.topic,
         month=newest.occurred_at.strftime("%Y-%m"),
         prompt=prompt,
         chosen=chosen,
@@ -87,9 +98,6 @@ def _item(draft: Draft) -> PreferenceItem:
     )
 
 
-def _fates(draft: Draft, weighed: WeighedFeedback) -> list[FeedbackFate]:
-    outcome = "used" if draft.home.candidate.part == "train" else "held_out"
-    return [
-        piece.dropped(draft.source, weighed.weights[piece.key]).model_copy(update={"outcome": outcome})
-        for piece in draft.pieces
-    ]
+def _fates(draft: Draft, weighed: WeighedFeedback) -> list[Fate]:
+    outcome: FeedbackOutcome = "used" if draft.first.home.part == "train" else "held_out"
+    return [Fate(piece, outcome, draft.source, weighed.weights[piece.key]) for piece in draft.pieces]

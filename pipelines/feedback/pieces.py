@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from sys import intern
 from typing import Literal
 
-from pipelines.records import FeedbackFate, FeedbackKind, FeedbackSource, RatedConversation
+from pipelines.records import FeedbackFate, FeedbackKind, FeedbackOutcome, FeedbackSource, RatedConversation
 
 FeedbackKey = tuple[str, str, str, FeedbackKind]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Feedback:
     """One vote, correction or comparison, and where it stands; `message` and `other` as in FeedbackFate."""
 
     conversation: str
+    prompt_cluster: str
     message: str
     other: str
     rater: str
@@ -40,25 +42,46 @@ class Feedback:
         """A sorting key: the newest first, then by key."""
         return (-self.at.timestamp(), self.key)
 
-    def dropped(self, rule: str, weight: float = 1.0) -> FeedbackFate:
-        """The fate of this piece where a rule drops it."""
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a piece, by the piece itself: as FeedbackFate, in a tenth of the memory."""
+
+    piece: Feedback
+    outcome: FeedbackOutcome
+    rule: str
+    weight: float
+
+    @property
+    def order(self) -> tuple[str, str, str, str, str]:
+        """As `fate_order`."""
+        piece = self.piece
+        return (piece.conversation, piece.message, piece.other, piece.rater, piece.kind)
+
+    def record(self) -> FeedbackFate:
+        """What files hold of it."""
+        piece = self.piece
         return FeedbackFate(
-            conversation=self.conversation,
-            message=self.message,
-            rater=self.rater,
-            kind=self.kind,
-            value=self.value,
-            outcome="dropped",
-            rule=rule,
-            weight=weight,
-            other=self.other,
+            conversation=piece.conversation,
+            message=piece.message,
+            rater=piece.rater,
+            kind=piece.kind,
+            value=piece.value,
+            outcome=self.outcome,
+            rule=self.rule,
+            weight=self.weight,
+            other=piece.other,
         )
 
 
 def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
     """Every vote, correction and comparison of a conversation; corrections that do not count are left out."""
     at_home = partial(
-        Feedback, conversation=candidate.conversation, app=candidate.app, consent=candidate.consent is True
+        Feedback,
+        conversation=candidate.conversation,
+        prompt_cluster=intern(candidate.prompt_cluster),
+        app=intern(candidate.app),
+        consent=candidate.consent is True,
     )
     for message in candidate.messages:
         name = message.key.message
@@ -66,7 +89,7 @@ def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
             yield at_home(
                 message=name,
                 other="",
-                rater=rating.rater,
+                rater=intern(rating.rater),
                 kind="vote",
                 value=rating.value,
                 at=rating.at,
@@ -78,7 +101,7 @@ def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
             yield at_home(
                 message=by.of,
                 other=name,
-                rater=by.rater,
+                rater=intern(by.rater),
                 kind="correction",
                 value=1,
                 at=by.at,
@@ -89,7 +112,7 @@ def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
         yield at_home(
             message=one.chosen,
             other=one.rejected,
-            rater=one.rater,
+            rater=intern(one.rater),
             kind="comparison",
             value=1,
             at=one.at,

@@ -1,12 +1,12 @@
 """Conversations with a part of their feedback taken away, as if it had never been given; texts stay."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from pipelines.feedback.pieces import FeedbackKey
 from pipelines.records import RatedConversation, RatedMessage
 
 
-def only_with(candidate: RatedConversation, counting: frozenset[FeedbackKey]) -> RatedConversation:
+def only_with(candidate: RatedConversation, counting: Container[FeedbackKey]) -> RatedConversation:
     """The candidate as it would be if only this feedback had been given."""
     messages = tuple(_reduced_message(message, counting) for message in candidate.messages)
     comparisons = tuple(
@@ -15,7 +15,7 @@ def only_with(candidate: RatedConversation, counting: frozenset[FeedbackKey]) ->
     return candidate.model_copy(update={"messages": messages, "comparisons": comparisons})
 
 
-def _reduced_message(message: RatedMessage, counting: frozenset[FeedbackKey]) -> RatedMessage:
+def _reduced_message(message: RatedMessage, counting: Container[FeedbackKey]) -> RatedMessage:
     name, by = message.key.message, message.corrects
     changes: dict[str, object] = {}
     stands = by is not None and by.counts and (by.of, name, by.rater, "correction") in counting

@@ -4,23 +4,26 @@ one by one      consent, rating, path through the tree, flaws of each answer
 in clusters     the newest answer of a prompt wins; older ones are superseded, copies duplicates
 as a pool       contamination by suites, the share of one person, questions that training already holds
 
-RULES are asked in their order, each of what the rules before it left.
+RULES are asked in their order, each of what the rules before it left. A lesson is read once, one at a time; what stays
+in memory of all of them are facts without text (pipelines/feedback/lesson_facts.py).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipelines.artifacts import digest_of
 from pipelines.errors import DataError
 from pipelines.feedback.caps import cap_level, cap_share
-from pipelines.feedback.contradicted import answers_of, contradicted
+from pipelines.feedback.contradicted import contradicted
 from pipelines.feedback.lesson import NAMED_FLAWS, Flaw, Lesson, lesson_of
-from pipelines.feedback.rules import Rule
+from pipelines.feedback.lesson_facts import LessonFacts, facts_of
+from pipelines.feedback.rules import Rule, first_against
+from pipelines.feedback.shelf import Lazy
 from pipelines.feedback.tree import net_votes
 from pipelines.recipe import PerUser, Select
-from pipelines.records import Outcome, RatedConversation, Record, SnapshotItem, Turn, TurnKey
-from pipelines.text import fold
+from pipelines.records import RatedConversation, RatedMessage, Record, SnapshotItem, Turn, TurnKey
 
 # For each text of the whole pool, the name of the suite item that stands in it, or None.
 FindContaminated = Callable[[Sequence[str]], Sequence[str | None]]
@@ -42,18 +45,30 @@ class UserCap(Record):
 
 
 @dataclass(frozen=True)
-class SelectionPool:
-    """The argument of a rule: all lessons, newest first, the reasons that stand so far, and the cap once there is one."""
+class LessonCase:
+    """The argument of a rule that looks at one conversation at a time."""
 
-    lessons: tuple[Lesson, ...]
+    lesson: Lesson
+    select: Select
+    renders: Renders
+
+
+@dataclass(frozen=True)
+class SelectionPool:
+    """The argument of a rule that compares: all lessons, newest first, the reasons so far, and the cap once there is one.
+
+    `candidates` are the conversations of the lessons, to be read again.
+    """
+
+    lessons: tuple[LessonFacts, ...]
+    candidates: Sequence[RatedConversation]
     select: Select
     find_contaminated: FindContaminated
-    renders: Renders
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str]
     cap: UserCap | None = None
 
     @property
-    def left(self) -> list[Lesson]:
+    def left(self) -> list[LessonFacts]:
         """The lessons that no rule has rejected, newest first."""
         return [lesson for lesson in self.lessons if lesson.name not in self.reasons]
 
@@ -63,29 +78,32 @@ class Rejection:
     """The verdict of a rule: the conversations that go, lessons that stay with less to train, and a cap if it set one."""
 
     names: Set[str]
-    shortened: Mapping[str, Lesson] = field(default_factory=dict)
+    shortened: Mapping[str, LessonFacts] = field(default_factory=dict)
     cap: UserCap | None = None
 
 
 def select(
-    candidates: Iterable[RatedConversation],
+    candidates: Sequence[RatedConversation],
     rules: Select,
     *,
     count_tokens: Callable[[str], int],
     find_contaminated: FindContaminated,
     renders: Renders = renders_always,
-) -> tuple[list[SnapshotItem], UserCap | None]:
+) -> tuple[Sequence[SnapshotItem], UserCap | None]:
     """One item per candidate, oldest first, and the per-person cap that held (None: too few people for one).
 
-    The same candidates in any order give the same items.
+    The same candidates in any order give the same items. An item is made when it is asked for.
 
     Raises:
         DataError: one prompt cluster stands in two parts, so nothing could be held out safely.
     """
-    lessons = [lesson_of(candidate, rules, count_tokens) for candidate in candidates]
+    cases = (LessonCase(lesson_of(candidate, rules, count_tokens), rules, renders) for candidate in candidates)
+    lessons = [facts_of(case.lesson, place, first_against(LESSON_RULES, case)) for place, case in enumerate(cases)]
     _refuse_split_clusters(lessons)
-    pool = SelectionPool(tuple(sorted(lessons, key=lambda one: one.newest_first)), rules, find_contaminated, renders)
-    for rule in RULES:
+    reasons = {lesson.name: lesson.reason for lesson in lessons if lesson.reason}
+    lessons.sort(key=lambda one: one.newest_first)
+    pool = SelectionPool(tuple(lessons), candidates, rules, find_contaminated, reasons)
+    for rule in POOL_RULES:
         rejection = rule.rejects(pool)
         pool = replace(
             pool,
@@ -93,8 +111,8 @@ def select(
             reasons={**dict.fromkeys(rejection.names, rule.name), **pool.reasons},
             cap=rejection.cap or pool.cap,
         )
-    oldest_first = sorted(pool.lessons, key=lambda one: (one.candidate.occurred_at, one.name))
-    return [_item(lesson, pool.reasons.get(lesson.name)) for lesson in oldest_first], pool.cap
+    oldest_first = sorted(pool.lessons, key=lambda one: (one.occurred_at, one.name))
+    return Lazy(oldest_first, lambda one: _item(one, pool.reasons.get(one.name), candidates)), pool.cap
 
 
 def user_cap(tokens: Mapping[str, int], rule: PerUser) -> UserCap | None:
@@ -109,49 +127,59 @@ def user_cap(tokens: Mapping[str, int], rule: PerUser) -> UserCap | None:
     return UserCap(people=len(tokens), share=share, tokens=cap_level(list(tokens.values()), share))
 
 
-def _refuse_split_clusters(lessons: Sequence[Lesson]) -> None:
+def _refuse_split_clusters(lessons: Sequence[LessonFacts]) -> None:
     parts: dict[str, str] = {}
     for one in lessons:
-        cluster, part = one.candidate.prompt_cluster, one.candidate.part
-        if parts.setdefault(cluster, part) != part:
+        if parts.setdefault(one.cluster, one.part) != one.part:
             raise DataError(
-                f"prompt cluster {cluster} stands in the parts {parts[cluster]} and {part}; it must be in one"
+                f"prompt cluster {one.cluster} stands in the parts {parts[one.cluster]} and {one.part}; it must be in one"
             )
 
 
-# ---- the rules ----------------------------------------------------------------------------------------------
+# ---- the rules that look at one conversation ------------------------------------------------------------------
 
 
-def _each(rejects: Callable[[Lesson, SelectionPool], bool]) -> Callable[[SelectionPool], Rejection]:
-    """A rule that looks at one conversation at a time."""
-    return lambda pool: Rejection({lesson.name for lesson in pool.left if rejects(lesson, pool)})
+def _is_foreign(case: LessonCase) -> bool:
+    return case.select.language.primary not in (None, case.lesson.candidate.language)
 
 
-def _is_foreign(lesson: Lesson, pool: SelectionPool) -> bool:
-    return pool.select.language.primary not in (None, lesson.candidate.language)
-
-
-def _is_unrated(lesson: Lesson, pool: SelectionPool) -> bool:
+def _is_unrated(case: LessonCase) -> bool:
+    lesson = case.lesson
     return lesson.candidate.satisfaction is None and not any(m.up or m.down or m.corrects for m in lesson.answers)
 
 
-def _is_disliked(lesson: Lesson, pool: SelectionPool) -> bool:
-    return not lesson.liked and not any(net_votes(message) > 0 for message in lesson.answers)
+def _is_disliked(case: LessonCase) -> bool:
+    return not case.lesson.liked and not any(net_votes(message) > 0 for message in case.lesson.answers)
 
 
-def _is_unrendered(lesson: Lesson, pool: SelectionPool) -> bool:
-    """Later rules train fewer of its answers, which no template minds."""
-    marked = zip(lesson.path, lesson.trained, strict=True)
-    return not pool.renders([turn.turn(good) for turn, good in marked])
+def _is_unrendered(case: LessonCase) -> bool:
+    """Rules that compare train fewer of its answers, which no template minds."""
+    marked = zip(case.lesson.path, case.lesson.trained, strict=True)
+    return not case.renders([turn.turn(good) for turn, good in marked])
 
 
-def _all_share(flaw: Flaw) -> Rule[SelectionPool, Rejection]:
-    return Rule(flaw.name, f"every answer {flaw.sentence}", _each(lambda lesson, pool: lesson.common_flaw == flaw.name))
+def _all_share(flaw: Flaw) -> Rule[LessonCase, bool]:
+    return Rule(flaw.name, f"every answer {flaw.sentence}", lambda case: case.lesson.common_flaw == flaw.name)
+
+
+LESSON_RULES: tuple[Rule[LessonCase, bool], ...] = (
+    Rule("no_consent", "no consent to training was given", lambda case: case.lesson.candidate.consent is not True),
+    Rule("other_language", "not in the recipe's primary language", _is_foreign),
+    Rule("no_answer", "holds no answer of the assistant", lambda case: not case.lesson.path),
+    Rule("unrated", "nobody rated it, or no rating of it counts", _is_unrated),
+    Rule("low_satisfaction", "rated below the minimum, and no answer was voted up", _is_disliked),
+    *(_all_share(flaw) for flaw in NAMED_FLAWS),
+    Rule("all_turns_flawed", "no answer is good enough to learn from", lambda case: not any(case.lesson.trained)),
+    Rule("cannot_be_rendered", "the base model's chat template cannot render it", _is_unrendered),
+)
+
+
+# ---- the rules that compare conversations ---------------------------------------------------------------------
 
 
 def _duplicates(pool: SelectionPool) -> Rejection:
     """One record per prompt+answer cluster: the newest."""
-    pairs: set[tuple[str, ...]] = set()
+    pairs: set[bytes] = set()
     names = set()
     for lesson in pool.left:
         if lesson.pair in pairs:
@@ -169,17 +197,17 @@ def _superseded(pool: SelectionPool) -> Rejection:
     names = set()
     for lesson in pool.lessons:
         if pool.reasons.get(lesson.name) in (None, "duplicate"):
-            if lesson.candidate.prompt_cluster in prompts:
+            if lesson.cluster in prompts:
                 names.add(lesson.name)
-            prompts.add(lesson.candidate.prompt_cluster)
+            prompts.add(lesson.cluster)
     shortened = _without_old_answers([lesson for lesson in pool.left if lesson.name not in names])
     return Rejection(names | _untrained(shortened), shortened)
 
 
-def _without_old_answers(newest_first: Sequence[Lesson]) -> dict[str, Lesson]:
+def _without_old_answers(newest_first: Sequence[LessonFacts]) -> dict[str, LessonFacts]:
     """The training records that answer a question otherwise than a newer one does, those answers no longer trained."""
-    train = {one.name: one for one in newest_first if one.candidate.part == "train"}
-    old = contradicted(answers_of(name, one.path, one.trained) for name, one in train.items())
+    train = {one.name: one for one in newest_first if one.part == "train"}
+    old = contradicted((name, one.answers) for name, one in train.items())
     return {
         name: replace(
             train[name], trained=tuple(good and place not in places for place, good in enumerate(train[name].trained))
@@ -191,7 +219,11 @@ def _without_old_answers(newest_first: Sequence[Lesson]) -> dict[str, Lesson]:
 def _contaminated(pool: SelectionPool) -> Rejection:
     """The whole pool at once, after the clusters: many copies of one pasted item must not look like a template."""
     left = pool.left
-    items = pool.find_contaminated(["\n".join(message.said for message in one.path) for one in left])
+
+    def text_of(lesson: LessonFacts) -> str:
+        return "\n".join(message.said for message in lesson.path_in(pool.candidates[lesson.place]))
+
+    items = pool.find_contaminated(Lazy(left, text_of))
     return Rejection({one.name for one, item in zip(left, items, strict=True) if item})
 
 
@@ -201,7 +233,7 @@ def _over_user_cap(pool: SelectionPool) -> Rejection:
     A person's own record is over it as a whole. Of a corrector only the correction is: nobody may push out what others
     wrote by correcting it.
     """
-    train = [lesson for lesson in pool.left if lesson.candidate.part == "train"]
+    train = [lesson for lesson in pool.left if lesson.part == "train"]
     totals: Counter[str] = Counter()
     for lesson in train:
         totals.update(lesson.tokens_by_writer)
@@ -214,8 +246,8 @@ def _over_user_cap(pool: SelectionPool) -> Rejection:
         full = {writer for writer, tokens in one.tokens_by_writer.items() if filled[writer] + tokens > cap.tokens}
         if full:
             left = (
-                good and one.candidate.person not in full and writer not in full
-                for good, writer in zip(one.trained, one.writers, strict=True)
+                good and one.person not in full and one.writer(place) not in full
+                for place, good in enumerate(one.trained)
             )
             one = shortened[one.name] = replace(one, trained=tuple(left))
         filled.update(one.tokens_by_writer)
@@ -228,83 +260,64 @@ def _overlaps_train(pool: SelectionPool) -> Rejection:
     Parts follow the cluster of all user turns together, so one question inside a longer conversation can be trained
     on while the same question alone is held out. It stays out of training, and no longer measures.
     """
-    trained = {prompt for one in pool.left if one.candidate.part == "train" for prompt in _prompts(one)}
-    apart = (one for one in pool.left if one.candidate.part != "train")
-    return Rejection({one.name for one in apart if all(prompt in trained for prompt in _prompts(one))})
+    trained = {prompt for one in pool.left if one.part == "train" for prompt in one.prompts}
+    apart = (one for one in pool.left if one.part != "train")
+    return Rejection({one.name for one in apart if all(prompt in trained for prompt in one.prompts)})
 
 
-def _prompts(lesson: Lesson) -> list[str]:
-    return [fold(message.text, "NFKC_casefold") for message in lesson.path if message.role == "user"]
-
-
-def _untrained(lessons: Mapping[str, Lesson]) -> set[str]:
+def _untrained(lessons: Mapping[str, LessonFacts]) -> set[str]:
     return {name for name, lesson in lessons.items() if not any(lesson.trained)}
 
 
-RULES: tuple[Rule[SelectionPool, Rejection], ...] = (
-    Rule(
-        "no_consent",
-        "no consent to training was given",
-        _each(lambda lesson, pool: lesson.candidate.consent is not True),
-    ),
-    Rule("other_language", "not in the recipe's primary language", _each(_is_foreign)),
-    Rule("no_answer", "holds no answer of the assistant", _each(lambda lesson, pool: not lesson.path)),
-    Rule("unrated", "nobody rated it, or no rating of it counts", _each(_is_unrated)),
-    Rule("low_satisfaction", "rated below the minimum, and no answer was voted up", _each(_is_disliked)),
-    *(_all_share(flaw) for flaw in NAMED_FLAWS),
-    Rule(
-        "all_turns_flawed",
-        "no answer is good enough to learn from",
-        _each(lambda lesson, pool: not any(lesson.trained)),
-    ),
-    Rule("cannot_be_rendered", "the base model's chat template cannot render it", _each(_is_unrendered)),
+POOL_RULES: tuple[Rule[SelectionPool, Rejection], ...] = (
     Rule("duplicate", "a newer copy of the same prompt and answer is used", _duplicates),
     Rule("superseded", "a newer answer to the same prompt is used", _superseded),
     Rule("contaminated", "repeats an item of the recipe's suites", _contaminated),
     Rule("over_user_cap", "its person already fills the share that one person may", _over_user_cap),
     Rule("overlaps_train", "kept apart, but its prompts also stand in longer training conversations", _overlaps_train),
 )
+# The names of both kinds and what a person reads of each, in the order in which they are asked.
+RULES: tuple[Rule[Any, Any], ...] = (*LESSON_RULES, *POOL_RULES)
 
 
 # ---- what comes out -----------------------------------------------------------------------------------------
 
 
-def _item(lesson: Lesson, reason: str | None) -> SnapshotItem:
-    candidate = lesson.candidate
-    month = candidate.occurred_at.strftime("%Y-%m")
+def _item(lesson: LessonFacts, reason: str | None, candidates: Sequence[RatedConversation]) -> SnapshotItem:
+    month = lesson.occurred_at.strftime("%Y-%m")
     if reason is not None:
         return SnapshotItem(
-            conversation=candidate.conversation,
-            person=candidate.person,
+            conversation=lesson.name,
+            person=lesson.person,
             outcome="left_out",
             reason=reason,
-            part=candidate.part,
+            part=lesson.part,
             month=month,
         )
-    outcome: Outcome = "used" if candidate.part == "train" else "held_out"
+    path = lesson.path_in(candidates[lesson.place])
     turns = tuple(
         TurnKey(key=message.key, role=message.role, trained=good)
-        for message, good in zip(lesson.path, lesson.trained, strict=True)
+        for message, good in zip(path, lesson.trained, strict=True)
     )
     return SnapshotItem(
-        conversation=candidate.conversation,
-        person=candidate.person,
-        outcome=outcome,
-        reason=candidate.part,
-        part=candidate.part,
-        source="replay" if candidate.seen else "new",
+        conversation=lesson.name,
+        person=lesson.person,
+        outcome="used" if lesson.part == "train" else "held_out",
+        reason=lesson.part,
+        part=lesson.part,
+        source="replay" if lesson.seen else "new",
         month=month,
         tokens=lesson.tokens,
         turns=turns,
         digest=digest_of([turn.model_dump(mode="json") for turn in turns]),
-        written=_written(lesson),
+        written=_written(lesson, path),
     )
 
 
-def _written(lesson: Lesson) -> dict[str, int]:
+def _written(lesson: LessonFacts, path: Sequence[RatedMessage]) -> dict[str, int]:
     """Trained tokens of corrections by their writers, the conversation's own person left out."""
     tokens: Counter[str] = Counter()
-    for message, count, good in zip(lesson.path, lesson.counts, lesson.trained, strict=True):
-        if good and message.corrects is not None and message.corrects.rater != lesson.candidate.person:
+    for message, count, good in zip(path, lesson.counts, lesson.trained, strict=True):
+        if good and message.corrects is not None and message.corrects.rater != lesson.person:
             tokens[message.corrects.rater] += count
     return dict(sorted(tokens.items()))

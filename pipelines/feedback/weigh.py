@@ -10,19 +10,21 @@ in a later round: nothing here is stored. Defences and their order after SCIENCE
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 from pipelines.feedback.caps import AUTO_FROM_PEOPLE, cap_level, cap_share
 from pipelines.feedback.echo import echoes_its_prompt
-from pipelines.feedback.pieces import Feedback, FeedbackKey, fate_order, pieces_of
+from pipelines.feedback.pieces import Fate, Feedback, FeedbackKey, pieces_of
 from pipelines.feedback.remainder import only_with
 from pipelines.feedback.rules import Rule
+from pipelines.feedback.shelf import Lazy, Shelf
 from pipelines.feedback.tree import path_before
 from pipelines.recipe import Select
-from pipelines.records import FeedbackFate, RatedConversation, Record
+from pipelines.records import RatedConversation, Record
 from pipelines.text import fold
 
 # What counts as the crowd: one other person who disagrees is a difference of opinion.
@@ -49,12 +51,15 @@ class WeighedFeedback:
     """What counts. `weights` (above 0, at most 1) has every piece that does, `dropped` every one that does not.
 
     The candidates hold only what counts, but for one thing: where nothing that counts speaks of an answer, a down that
-    was dropped still keeps it from being learnt on satisfaction alone.
+    was dropped still keeps it from being learnt on satisfaction alone. They stand in the order of their names and are
+    read anew whenever one is asked for; `rated` are the places of those with pieces that count.
     """
 
-    candidates: tuple[RatedConversation, ...]
+    candidates: Sequence[RatedConversation]
+    rated: tuple[int, ...]
+    pieces: tuple[Feedback, ...]
     weights: Mapping[FeedbackKey, float]
-    dropped: tuple[FeedbackFate, ...]
+    dropped: tuple[Fate, ...]
     cap: VoteCap
 
 
@@ -66,7 +71,7 @@ class FeedbackPool:
     """
 
     pieces: tuple[Feedback, ...]
-    conversations: tuple[RatedConversation, ...]
+    conversations: Shelf
     select: Select
     now: datetime
     cap: VoteCap | None = None
@@ -86,27 +91,39 @@ class Rejection:
     rater_weights: Mapping[str, float] = field(default_factory=dict)
 
 
-def weigh(candidates: Iterable[RatedConversation], select: Select, now: datetime) -> WeighedFeedback:
+def weigh(
+    candidates: Iterable[RatedConversation], select: Select, now: datetime, folder: Path | None = None
+) -> WeighedFeedback:
     """The feedback that counts in a round at `now`, with a weight each, and the reason against every other piece.
 
-    Messages that come with counts only, without ratings, stay as they are. Order of input does not matter.
+    Messages that come with counts only, without ratings, stay as they are. Order of input does not matter. What is too
+    much for memory lies in `folder` meanwhile (pipelines/feedback/shelf.py).
     """
-    conversations = tuple(sorted(candidates, key=lambda candidate: candidate.conversation))
-    pieces = tuple(piece for candidate in conversations for piece in pieces_of(candidate))
-    pool = FeedbackPool(pieces, conversations, select, now)
-    fates: list[FeedbackFate] = []
+    pieces: list[Feedback] = []
+    conversations = Shelf(_noting_pieces(candidates, pieces), folder)
+    pieces.sort(key=lambda piece: piece.conversation)
+    pool = FeedbackPool(tuple(pieces), conversations, select, now)
+    fates: list[Fate] = []
     for rule in RULES:
         rejection = rule.rejects(pool)
         pool = replace(
             pool, cap=rejection.cap or pool.cap, rater_weights={**pool.rater_weights, **rejection.rater_weights}
         )
-        fates += [one.dropped(rule.name, pool.weight(one)) for one in pool.pieces if one.key in rejection.keys]
+        fates += [Fate(one, "dropped", rule.name, pool.weight(one)) for one in pool.pieces if one.key in rejection.keys]
         pool = replace(pool, pieces=tuple(one for one in pool.pieces if one.key not in rejection.keys))
     assert pool.cap is not None
     weights = {piece.key: pool.weight(piece) for piece in pool.pieces}
-    counting = frozenset(weights)
-    remainder = tuple(only_with(candidate, counting) for candidate in conversations)
-    return WeighedFeedback(remainder, weights, tuple(sorted(fates, key=fate_order)), pool.cap)
+    remainder = Lazy(conversations, lambda candidate: only_with(candidate, weights))
+    rated = conversations.places_of({piece.conversation for piece in pool.pieces})
+    return WeighedFeedback(
+        remainder, tuple(rated), pool.pieces, weights, tuple(sorted(fates, key=lambda fate: fate.order)), pool.cap
+    )
+
+
+def _noting_pieces(candidates: Iterable[RatedConversation], pieces: list[Feedback]) -> Iterator[RatedConversation]:
+    for candidate in candidates:
+        pieces += pieces_of(candidate)
+        yield candidate
 
 
 def vote_cap(amounts: Mapping[str, int], wanted: Literal["auto"] | float) -> VoteCap:
@@ -157,11 +174,13 @@ def _over_daily_cap(pool: FeedbackPool) -> Rejection:
 def _echoes(pool: FeedbackPool) -> Rejection:
     """What speaks for answers that say nothing of their own: up-votes, corrections and comparisons."""
     praised: dict[str, list[FeedbackKey]] = defaultdict(list)
+    homes: set[str] = set()
     for piece in pool.pieces if pool.select.feedback.echo else ():
         if piece.value > 0:
             praised[piece.other if piece.kind == "correction" else piece.message].append(piece.key)
+            homes.add(piece.conversation)
     echoing: set[FeedbackKey] = set()
-    for candidate in pool.conversations:
+    for candidate in pool.conversations.named(homes):
         messages = {message.key.message: message for message in candidate.messages}
         for name in praised.keys() & messages.keys():
             if echoes_its_prompt(messages[name], path_before(messages, messages[name])):
@@ -227,14 +246,14 @@ def _beyond(left: Sequence[Feedback], whose: Literal["app", "rater"], count: int
     return {key for pieces in queue.values() for _, _, key in sorted(pieces)[count:]}
 
 
-def _agreement(left: Sequence[Feedback], candidates: Sequence[RatedConversation], min_overlap: int) -> dict[str, float]:
+def _agreement(left: Sequence[Feedback], conversations: Shelf, min_overlap: int) -> dict[str, float]:
     """The weight of each rater who disagreed with the crowd: (agreed + 1) / (overlapping + 2), Laplace's rule.
 
     The crowd of an item are at least two others, not tied. Agreement never raises a weight, and everybody's vote counts
     the same in the crowd: a scheme that pays for agreement pays sock puppets first.
     """
-    votes: dict[str, Counter[str]] = defaultdict(Counter)
-    items = _items(candidates)
+    votes: dict[bytes | str, Counter[str]] = defaultdict(Counter)
+    items = _items(conversations.named({piece.conversation for piece in left if piece.kind == "vote"}))
     for piece in left:
         if piece.kind == "vote":
             votes[items[piece.message]][piece.rater] += piece.value
@@ -258,9 +277,9 @@ def _agreement(left: Sequence[Feedback], candidates: Sequence[RatedConversation]
     }
 
 
-def _items(candidates: Sequence[RatedConversation]) -> dict[str, str]:
+def _items(candidates: Iterable[RatedConversation]) -> dict[str, bytes]:
     """What was rated, by message: the same answer after the same words is one item, whoever's conversation it is in."""
-    items: dict[str, str] = {}
+    items: dict[str, bytes] = {}
     for candidate in candidates:
         messages = {message.key.message: message for message in candidate.messages}
         for message in candidate.messages:
@@ -269,7 +288,7 @@ def _items(candidates: Sequence[RatedConversation]) -> dict[str, str]:
                 transcript = "\n".join(
                     f"{turn.role}: {fold(turn.said, 'NFKC')}" for turn in turns if turn.role != "system"
                 )
-                items[message.key.message] = hashlib.sha256(transcript.encode("utf-8", "replace")).hexdigest()
+                items[message.key.message] = hashlib.sha256(transcript.encode("utf-8", "replace")).digest()
     return items
 
 

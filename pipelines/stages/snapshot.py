@@ -8,36 +8,29 @@ preferences.jsonl one per pair or labelled answer, feedback.jsonl one per vote, 
     {"conversation": "9f..", "message": "m1", "rater": "1c..", "kind": "vote", "value": 1, "outcome": "dropped", "rule": "echo", ...}
 """
 
-from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import heapq
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
-from pipelines.artifacts import digest_of_records, read_records, write_records
+from pipelines.artifacts import digest_of_records, read_records, writing_records
 from pipelines.context import StageContext
 from pipelines.curate.reasons import Altered
 from pipelines.feedback.cohort import Cohort, influential_cohort
-from pipelines.feedback.method import choose_method, resample_fates, settle_fates
+from pipelines.feedback.method import Method, choose_method, resample_fates, settle_fates, spoken_for
 from pipelines.feedback.pairs import Preferences, build_preferences
 from pipelines.feedback.pieces import fate_order
 from pipelines.feedback.rated_answers import Fits, fits_always
 from pipelines.feedback.select import FindContaminated, Renders, UserCap, renders_always, select
 from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
 from pipelines.recipe import Preference, Select
-from pipelines.records import (
-    Corpus,
-    FeedbackFate,
-    FeedbackOutcome,
-    PreferenceItem,
-    RatedMessage,
-    Record,
-    SnapshotItem,
-    Turn,
-)
+from pipelines.records import Corpus, FeedbackFate, PreferenceItem, Record, SnapshotItem, Turn
 from pipelines.stages.contract import Finished, Keyed
+from pipelines.stages.funnel import AlteredCounts, FateCounts, ItemCounts, PreferenceCounts
 from pipelines.suites.folder import SuiteFolder
 from pipelines.tokenizer import ChatTokenizer
 
@@ -157,13 +150,16 @@ class Selector:
 
 @dataclass(frozen=True)
 class _Taken:
-    """Everything that a snapshot decides."""
+    """Everything that a snapshot decides; its lists are made record by record whenever they are read."""
 
     items: Sequence[SnapshotItem]
     cap: UserCap | None
     weighed: WeighedFeedback
     preferences: Preferences
+    method: Method
+    lost: Sequence[FeedbackFate]
     rejected: Mapping[str, int]
+    altered: Altered
 
 
 def snapshot(
@@ -173,11 +169,7 @@ def snapshot(
 
     `now` is what the age of accounts is counted to; `rule` the recipe's preference section, None where it has none.
     """
-    taken = _take(corpus, config, selector, now, rule)
-    write_records(out / _ITEMS, taken.items)
-    write_records(out / _PREFERENCES, taken.preferences.items)
-    write_records(out / _FATES, taken.preferences.fates)
-    return _funnel(taken)
+    return _put_down(_take(corpus, config, selector, now, rule, out), out)
 
 
 def items_of(taken: Finished[Output]) -> list[SnapshotItem]:
@@ -194,28 +186,30 @@ def preview(
     corpus: Corpus, rules: Select, selector: Selector, *, now: datetime, rule: Preference | None = None
 ) -> SnapshotOutput:
     """The counts that a snapshot taken now would have; writes nothing."""
-    return _funnel(_take(corpus, rules, selector, now, rule))
+    return _put_down(_take(corpus, rules, selector, now, rule, None), None)
 
 
 def as_resampled(taken: SnapshotOutput, folder: Path, answers: Container[str]) -> SnapshotOutput:
     """The snapshot in `folder` with its feedback counted anew, now that fresh answers stand against these bad ones."""
-    fates = resample_fates(list(read_records(folder / taken.fates, FeedbackFate)), answers)
-    counts = {outcome: _by_rule(fates, outcome) for outcome in get_args(FeedbackOutcome)}
-    return taken.model_copy(update={"feedback": taken.feedback.model_copy(update=counts)})
+    counts = FateCounts()
+    deque(counts.watch(resample_fates(read_records(folder / taken.fates, FeedbackFate), answers)), maxlen=0)
+    return taken.model_copy(update={"feedback": taken.feedback.model_copy(update=counts.by_outcome())})
 
 
-def _take(corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule: Preference | None) -> _Taken:
+def _take(
+    corpus: Corpus, rules: Select, selector: Selector, now: datetime, rule: Preference | None, folder: Path | None
+) -> _Taken:
     """Feedback is weighed first: what does not count teaches nothing in SFT either."""
     count, find, renders = selector.count_tokens, selector.find_contaminated, selector.renders
-    weighed = weigh(corpus.candidates(), rules, now)
+    alterations = AlteredCounts()
+    weighed = weigh(alterations.watch(corpus.candidates()), rules, now, folder)
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find, renders=renders)
-    built = build_preferences(
+    preferences = build_preferences(
         weighed, rules, count_tokens=count, find_contaminated=find, renders=renders, fits=selector.fits
     )
-    method = choose_method(built.items, rule).method if rule else "none"
-    fates = (*settle_fates(built.fates, method, items), *corpus.lost())
-    preferences = replace(built, fates=tuple(sorted(fates, key=fate_order)))
-    return _Taken(items, cap, weighed, preferences, corpus.outcomes())
+    method = choose_method(preferences.items, rule).method if rule else "none"
+    altered = alterations.count()
+    return _Taken(items, cap, weighed, preferences, method, corpus.lost(), corpus.outcomes(), altered)
 
 
 def _fits(tokenizer: ChatTokenizer, max_tokens: int, prompt: Sequence[Turn], answer: str) -> bool:
@@ -223,62 +217,52 @@ def _fits(tokenizer: ChatTokenizer, max_tokens: int, prompt: Sequence[Turn], ans
     return tokenizer.count_trained([*prompt, Turn(role="assistant", content=answer, trained=True)], max_tokens) > 0
 
 
-def _funnel(taken: _Taken) -> SnapshotOutput:
-    items = taken.items
-    used = [item for item in items if item.outcome == "used"]
-    parts = Counter(item.part for item in items if item.outcome == "held_out")
-    sources = Counter(item.source for item in used)
-    lists = (items, taken.preferences.items, taken.preferences.fates)
+def _put_down(taken: _Taken, out: Path | None) -> SnapshotOutput:
+    """The funnel's counts, and the lists as files in `out` if there is one; they are gone through once, one by one."""
+    items = ItemCounts(spoken_for=frozenset(filter(None, map(spoken_for, taken.preferences.fates))))
+    preferences, fates = PreferenceCounts(), FateCounts()
+    lists = (
+        _written(out, _ITEMS, items.watch(taken.items)),
+        _written(out, _PREFERENCES, preferences.watch(taken.preferences.items)),
+        _written(out, _FATES, fates.watch(_all_fates(taken, items.learnt))),
+    )
+    digest = digest_of_records(lists)
     return SnapshotOutput(
         items=_ITEMS,
         preferences=_PREFERENCES,
         fates=_FATES,
-        digest=digest_of_records(lists),
-        received=len(items) + sum(taken.rejected.values()),
+        digest=digest,
+        received=len(taken.items) + sum(taken.rejected.values()),
         rejected=dict(taken.rejected),
-        clean=len(items),
-        examples=len(used),
-        new=sources["new"],
-        replay=sources["replay"],
-        dev=parts["dev"],
-        heldout=parts["heldout"],
-        left_out=_counts(item.reason for item in items if item.outcome == "left_out"),
-        tokens={source: sum(i.tokens for i in used if i.source == source) for source in ("new", "replay")},
-        people=len({item.person for item in used}),
+        clean=len(taken.items),
+        examples=items.sources.total(),
+        new=items.sources["new"],
+        replay=items.sources["replay"],
+        dev=items.apart["dev"],
+        heldout=items.apart["heldout"],
+        left_out=dict(sorted(items.left_out.items())),
+        tokens={source: items.tokens[source] for source in ("new", "replay")},
+        people=len(items.people),
         cap=taken.cap,
-        feedback=_summary(taken.weighed, taken.preferences),
-        altered=_altered(message for one in taken.weighed.candidates for message in one.messages),
+        feedback=FeedbackSummary(
+            received=fates.counts.total(),
+            **fates.by_outcome(),
+            pairs=dict(sorted(preferences.pairs.items())),
+            good=preferences.labelled[True],
+            bad=preferences.labelled[False],
+            dev=preferences.parts["dev"],
+            heldout=preferences.parts["heldout"],
+            cap=taken.weighed.cap,
+            cohort=influential_cohort(taken.weighed, taken.preferences.items),
+        ),
+        altered=taken.altered,
     )
 
 
-def _altered(messages: Iterable[RatedMessage]) -> Altered:
-    answers = [message for message in messages if message.role == "assistant"]
-    changed = [message for message in answers if message.surrogates or message.replaced]
-    return Altered(answers=len(answers), changed=len(changed), replaced=sum(message.replaced for message in answers))
+def _written(out: Path | None, name: str, records: Iterable[_Line]) -> Iterable[_Line]:
+    return records if out is None else writing_records(out / name, records)
 
 
-def _summary(weighed: WeighedFeedback, preferences: Preferences) -> FeedbackSummary:
-    train = [item for item in preferences.items if item.part == "train"]
-    parts = Counter(item.part for item in preferences.items)
-    labelled = [item for item in train if item.kind == "labelled"]
-    return FeedbackSummary(
-        received=len(preferences.fates),
-        used=_by_rule(preferences.fates, "used"),
-        held_out=_by_rule(preferences.fates, "held_out"),
-        dropped=_by_rule(preferences.fates, "dropped"),
-        pairs=_counts(item.source for item in train if item.kind == "pair"),
-        good=sum(item.good for item in labelled),
-        bad=sum(not item.good for item in labelled),
-        dev=parts["dev"],
-        heldout=parts["heldout"],
-        cap=weighed.cap,
-        cohort=influential_cohort(weighed, preferences.items),
-    )
-
-
-def _by_rule(fates: Iterable[FeedbackFate], outcome: FeedbackOutcome) -> dict[str, int]:
-    return _counts(fate.rule for fate in fates if fate.outcome == outcome)
-
-
-def _counts(names: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(names).items()))
+def _all_fates(taken: _Taken, learnt: Container[str]) -> Iterator[FeedbackFate]:
+    settled = settle_fates(taken.preferences.fates, taken.method, learnt)
+    return heapq.merge(settled, sorted(taken.lost, key=fate_order), key=fate_order)

@@ -1,5 +1,6 @@
 """Conversations with feedback, as tests of weighing and of preferences need them."""
 
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -169,3 +170,79 @@ def pools(draw: st.DrawFn) -> list[RatedConversation]:
             )
         )
     return pool
+
+
+_LONG = "Please tell our support team in two short sentences what to do about the {} with the number {} before {}"
+_SAID = ("It is Tarn.", "It is Osk.", "A fine day to you", "no", "그것은 타른이에요", "It was </s> Reda.", "Reda")
+_PARTS = ("train", "train", "train", "dev", "heldout")
+
+
+def crowded_pool(seed: int, count: int) -> list[RatedConversation]:
+    """Conversations that meet in every way, long ones among them: near-duplicates, systems' turns, corrected corrections."""
+    rng = random.Random(seed)
+    return [_crowded(rng, f"{seed}-{number:04}") for number in range(count)]
+
+
+def _crowded(rng: random.Random, name: str) -> RatedConversation:
+    day = rng.uniform(0, 60)
+    turns: list[RatedMessage] = []
+    if rng.random() < 0.2:
+        turns.append(message(f"{name}.s", "system", rng.choice(("Be brief.", "Be kind.")), None))
+    asks = []
+    for step in range(rng.choice((1, 1, 1, 2, 3))):
+        asks.append(_question(rng))
+        parent = turns[-1].key.message if turns else None
+        turns.append(message(f"{name}.q{step}", "user", asks[-1], parent))
+        question = turns[-1].key.message
+        for place in range(rng.choice((1, 1, 2, 3))):
+            more = {"replaced": rng.random() < 0.05, "state": rng.choice(("complete",) * 9 + ("unfinished",))}
+            more["surrogates"] = ("Tarn",) if rng.random() < 0.1 else ()
+            turns.append(
+                message(f"{name}.a{step}{place}", "assistant", rng.choice(_SAID), question, _votes(rng, day), **more)
+            )
+        if rng.random() < 0.25:
+            of = turns[-1].key.message
+            for place in range(rng.choice((1, 2))):
+                turns.append(
+                    correction(
+                        f"{name}.c{step}{place}", of, rng.choice(_SAID), question, _rater(rng), day + rng.uniform(1, 9)
+                    )
+                )
+                of = turns[-1].key.message
+    names = [turn.key.message for turn in turns if turn.role == "assistant"]
+    pairs = {tuple(rng.sample([*names, "gone"], 2)) for _ in range(rng.choice((0, 0, 0, 1, 2)))}
+    cluster = "/".join(asks).casefold()
+    return conversation(
+        name,
+        *turns,
+        day=day,
+        person=_rater(rng),
+        app=rng.choice(("a", "a", "b")),
+        consent=rng.choice((True,) * 9 + (None,)),
+        satisfaction=rng.choice((None, 1, 4, 5)),
+        topic=rng.choice(("general", "code")),
+        prompt_cluster=cluster,
+        pair_cluster=f"{cluster}/{rng.choice(_SAID)}",
+        part=_PARTS[sum(map(ord, cluster)) % len(_PARTS)],
+        seen=rng.random() < 0.3,
+        comparisons=tuple(comparison(one, other, _rater(rng), day + 1) for one, other in sorted(pairs)),
+    )
+
+
+def _question(rng: random.Random) -> str:
+    if rng.random() < 0.6:
+        return rng.choice((*PROMPTS, "Where is Vell?", 'Say "Reda"'))
+    thing, when = rng.choice(("ticket", "order", "Ticket")), rng.choice(("Monday", "noon", "Monday, thanks"))
+    return _LONG.format(thing, rng.randrange(4), when)
+
+
+def _votes(rng: random.Random, day: float) -> list[Rating]:
+    raters = {_rater(rng) for _ in range(rng.choice((0, 0, 1, 1, 2, 4)))}
+    return [
+        rating(one, rng.choice((1, 1, -1)), day + rng.uniform(0, 9), since=rng.choice((-100.0, 90.0)))
+        for one in sorted(raters)
+    ]
+
+
+def _rater(rng: random.Random) -> str:
+    return f"r{min(int(rng.expovariate(0.1)), 60)}"

@@ -58,7 +58,7 @@ def asked(text: str) -> list[Turn]:
 def trained_on(*turns: tuple[str, str]) -> int:
     """How many answers are to questions that ask the same wherever they are asked."""
     path = [message(role, role, text, None) for turn in turns for role, text in zip(ROLES, turn, strict=True)]
-    return len(answers_of("c", path, [False, True] * len(turns)))
+    return len(answers_of(path, [False, True] * len(turns)))
 
 
 CASES: dict[str, tuple[Callable[[], object], object, object]] = {

@@ -1,10 +1,11 @@
 """Which preference loss is chosen, and the sentence that says why."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from pipelines.feedback.method import as_labelled, choose_method, settle_fates, topic_shift
+from pipelines.feedback.method import answers_learnt, as_labelled, choose_method, settle_fates, topic_shift
 from pipelines.recipe import Preference
 from pipelines.records import FeedbackFate, MessageKey, SnapshotItem, TurnKey
 from tests.pipelines.feedback_rows import preference_items as items
@@ -59,9 +60,7 @@ def test_a_pair_splits_into_a_good_and_a_bad_answer() -> None:
 
 
 def test_topic_shift_is_total_variation() -> None:
-    good = items(good=3, topic="a") + items(good=1, topic="b")
-
-    assert topic_shift(good, items(bad=4, topic="b")) == 0.75 and topic_shift(good, []) == 0
+    assert topic_shift(Counter(a=3, b=1), Counter(b=4)) == 0.75 and topic_shift(Counter(a=3), Counter()) == 0
 
 
 # ---- fates, once the method is known ------------------------------------------------------------------------
@@ -84,12 +83,12 @@ def fate(message: str, outcome: str, rule: str, value: int = 1, **more: Any) -> 
     )
 
 
-def trained(*messages: str) -> list[SnapshotItem]:
+def record(*messages: str) -> SnapshotItem:
     turns = tuple(
         TurnKey(key=MessageKey(message=name, revision=1), role="assistant", trained=name != "context")
         for name in messages
     )
-    return [SnapshotItem(conversation="c", person="p", outcome="used", reason="train", turns=turns)]
+    return SnapshotItem(conversation="c", person="p", outcome="used", reason="train", turns=turns)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +115,6 @@ def trained(*messages: str) -> list[SnapshotItem]:
 def test_feedback_is_a_rating_just_where_sft_learns_the_answer_that_it_speaks_for(
     given: FeedbackFate, method: Any, outcome: str, rule: str
 ) -> None:
-    settled = settle_fates([given], method, trained("learnt", "context"))[0]
+    (settled,) = settle_fates([given], method, set(answers_learnt(record("learnt", "context"))))
 
     assert (settled.outcome, settled.rule) == (outcome, rule)
