@@ -33,6 +33,7 @@ from pipelines.curate.recognizers.bounded import CASE_FLAGS, PSEUDO_LANGUAGE, bo
 from pipelines.curate.recognizers.card import Card
 from pipelines.curate.recognizers.context import WindowContext
 from pipelines.curate.recognizers.email import OfflineEmail
+from pipelines.curate.recognizers.things import is_a_things
 from pipelines.curate.recognizers.url import url
 from pipelines.curate.secrets import CASE_FLAGS as SECRET_FLAGS
 from pipelines.curate.secrets import may_hold_secret, secrets
@@ -144,6 +145,8 @@ class Detector:
             value = source.text[result.start : result.end]
             if result.entity_type == "URL" and self._is_public(value):
                 continue
+            if result.entity_type == "KR_RRN" and value.isdigit() and is_a_things(source.text, result.start):
+                continue  # 8801234567890 behind `상품번호` is the code of a product
             if result.entity_type == "US_SSN":  # `123 45 6789 0123` is longer than one
                 more = _MORE_DIGITS.match(source.text, result.end)
                 value += more[0] if more else ""

@@ -12,15 +12,22 @@ from typing import Any
 import regex
 from presidio_analyzer import LocalRecognizer, RecognizerResult
 
-from pipelines.curate.recognizers import address_asia, address_english, address_europe
+from pipelines.curate.recognizers import address_asia, address_english, address_europe, address_north
 from pipelines.curate.recognizers.address_form import AddressForm
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, BoundedRegex
 
 _SCORE = 0.7
 _MOST_PARTS = 9
 _REACH = 90  # characters of one part
-_FORMS: tuple[AddressForm, ...] = (*address_asia.FORMS, *address_english.FORMS, *address_europe.FORMS)
-_NUMBERED = regex.compile(r"\d\s?(?:[A-Za-z\p{Lo}]|\d)|\p{L}[\s,.]{0,3}\d")
+_FORMS: tuple[AddressForm, ...] = (
+    *address_asia.FORMS,
+    *address_english.FORMS,
+    *address_europe.FORMS,
+    *address_north.FORMS,
+)
+_NUMBERED = regex.compile(
+    r"\d\s?(?:[A-Za-z\p{Lo}]|\d)|\p{L}[\s,.]{0,3}\d|\b(?:One|Two|Three|Four|Five|Six|Seven|Eight|Nine|Ten|Eleven|Twelve)\s\p{Lu}"
+)
 
 
 def may_hold_address(text: str) -> bool:

@@ -22,22 +22,23 @@ _SPANISH = r"(?:C/|c/|C\.|Calle|calle|Cl\.|Avda?\.?|Avenida|avenida|Av\.|Paseo|p
 _SPANISH_NAME = (
     r"(?:(?:de las|de los|de la|de|del|la|las|los|el|y|i|d['’])\s|(?:\p{Lu}[\p{L}.'’\-]{0,20}|\d{1,2})\s?){1,6}?"
 )
-_SPANISH_UNIT = r",?\s(?:\d{1,2}[o°.]{0,2}\s?-?\s?(?:[A-Z](?!\p{L})|izquierda|izda?\.?|izq\.?|derecha|dcha?\.?|centro|\d{1,2}[a°.]{0,2}|puerta \w{1,2})|\d{1,2}[o°](?!\p{L})|bajo(?:\s[A-Z](?!\p{L}))?|[aá]tico|entresuelo|principal|piso\s\d{1,2}(?:o|°)?(?:\s?[A-Z](?!\p{L}))?|puerta\s\w{1,3}|esc(?:alera|\.)\s\w{1,3}|portal\s\w{1,3}|local\s\w{1,3})"
+_SPANISH_UNIT = r",?\s(?:\d{1,2}o?\sandar|\d{1,2}(?:n|r|t|è|er)\s\d{1,2}a|\d{1,2}[o°.]{0,2}\s?-?\s?(?:[A-Z](?!\p{L})|izquierda|izda?\.?|izq\.?|derecha|dcha?\.?|centro|\d{1,2}[a°.]{0,2}|puerta \w{1,2})|\d{1,2}[o°](?!\p{L})|bajo(?:\s[A-Z](?!\p{L}))?|[aá]tico|entresuelo|principal|piso\s\d{1,2}(?:o|°)?(?:\s?[A-Z](?!\p{L}))?|puerta\s\w{1,3}|esc(?:alera|\.)\s\w{1,3}|portal\s\w{1,3}|local\s\w{1,3})"
 _FRENCH_UNIT = r",?\s(?:(?i:appartement|appt\.?|apt\.?|bâtiment|bât\.?|bat\.?|étage|escalier|esc\.|porte|résidence)\s[A-Z\d]\w{0,4}|\d{1,2}(?:er|e|ème)\sétage)"
-_GERMAN_UNIT = r",?\s(?:\d{1,2}\.\s?(?:OG|UG|Stock|Etage|Obergeschoss)|EG|Erdgeschoss|Hinterhaus|Vorderhaus|Wohnung\s\w{1,4}|App(?:artement|\.)?\s\w{1,4})(?!\p{L})"
+_GERMAN_UNIT = r",?\s(?:\d{1,2}\.\s?(?:OG|UG|Stock|Etage|Obergeschoss)(?:\s(?:links|rechts|mitte|li\.|re\.|Mitte))?|EG(?:\s(?:links|rechts))?|DG|Erdgeschoss|Hinterhaus|Vorderhaus|Wohnung\s\w{1,4}|App(?:artement|\.)?\s\w{1,4})(?!\p{L})"
 _ITALIAN = r"(?:Via|via|Viale|viale|Piazza|piazza|Corso|corso|Largo|Vicolo|Strada|Piazzale|Lungomare|Rua|rua|Travessa|Alameda|Praça|Largo|Estrada|Rodovia)"
 _BRAZIL = (
     rf"\s-\s{_CITY}",
+    rf",\s{_CITY}(?=,\s{_CITY}\s?[-/]\s?[A-Z]{{2}}(?!\p{{L}}))",
     rf",\s{_CITY}(?=\s?[-/]\s?[A-Z]{{2}}(?!\p{{L}}))",
     r"\s?[-/]\s?[A-Z]{2}(?!\p{L})",
     r"(?:,|\s-)?\s(?:CEP:?\s)?\d{5}-\d{3}(?!\d)",
 )
 FORMS = (
-    AddressForm("German", rf"(?<![\p{{L}}\-])(?:(?:\p{{Lu}}[\p{{L}}.]{{1,20}}[ \-]){{0,3}}\p{{Lu}}[\p{{L}}\-]{{1,30}}{_SUFFIX}|(?:\p{{Lu}}[\p{{L}}.]{{1,20}}[ \-]){{1,4}}{_WORD}|Unter den Linden)\s{_HOUSE}", (), (_FIVE, _GERMAN_UNIT, _COUNTRY), hint=r"(?:str\.?|stra(?:ß|ss)e|Str\.|weg|allee|platz|gasse|gässchen|ring|damm|ufer|chaussee|steig|stieg|graben|markt|pfad|promenade|zeile|kamp|wall|twiete|terrasse|anger|Linden|Weg|Allee|Platz|Gasse|Ring|Damm|Ufer|Chaussee|Markt|Steig)\s\d"),
+    AddressForm("German", rf"(?<![\p{{L}}\-])(?:(?:\p{{Lu}}[\p{{L}}.]{{1,20}}[ \-]){{0,3}}\p{{Lu}}[\p{{L}}\-]{{1,30}}{_SUFFIX}|(?:\p{{Lu}}[\p{{L}}.]{{1,20}}[ \-]){{1,4}}{_WORD}|Unter den Linden)\s{_HOUSE}", (rf"(?<![\p{{L}}\d])(?:[A-Z]{{1,2}}-)?\d{{5}}\s{_CITY},\s",), (_FIVE, _GERMAN_UNIT, _COUNTRY), hint=r"(?:str\.?|[Ss]tra(?:ß|ss)e|Str\.|weg|allee|platz|gasse|gässchen|ring|damm|ufer|chaussee|steig|stieg|graben|markt|pfad|promenade|zeile|kamp|wall|twiete|terrasse|anger|Linden|Weg|Allee|Platz|Gasse|Ring|Damm|Ufer|Chaussee|Markt|Steig)\s\d"),
     AddressForm("German, with its town", rf"(?<![\p{{L}}\-])(?:{_PREPOSITION}\s)?(?:\p{{Lu}}[\p{{L}}\-]{{1,30}}\s){{1,3}}{_HOUSE}(?={_COMMA}(?:[DA]-)?\d{{5}}\s\p{{Lu}}\p{{L}}{{2}})", (), (_FIVE, _GERMAN_UNIT, _COUNTRY), hint=r"\d{5}\s\p{Lu}"),
     AddressForm("French", rf"(?<![\w.])\d{{1,4}}(?:\s?(?:bis|ter|quater|[A-D]\b))?(?:\s?[-/]\s?\d{{1,4}})?,?\s{_FRENCH}\s{_FRENCH_NAME}", (), (_FIVE, _FRENCH_UNIT, _COUNTRY), hint=r"\d(?:\s?(?:bis|ter|quater|[A-D]))?,?\s\p{L}{2}"),
     AddressForm("Spanish", rf"(?<![\p{{L}}]){_SPANISH}\s?{_SPANISH_NAME}(?:,\s?|\s)?(?<=[\s,])(?:n[o°.]{{0,2}}\s?|núm\.?\s?)?\d{{1,4}}(?!\d|[.,]\d)(?:\s?(?:bis|[A-C](?!\p{{L}})))?", (), (_FIVE, _SPANISH_UNIT, *_BRAZIL, rf",\s{_CITY}(?=[.,;\n]|$)", _COUNTRY), hint=r"(?i:c/|c\.|calle|cl\.|avd|avenida|av\.|paseo|po\.|plaza|pza|plz|pl\.|carretera|ctra|camino|ronda|traves|glorieta|rambla|carrer|passeig|gran v|urb)"),
-    AddressForm("Italian and Portuguese", rf"(?<![\p{{L}}]){_ITALIAN}\s(?:(?:di|del|della|dei|delle|da|do|dos|das|de|e)\s|\p{{Lu}}[\p{{L}}.'’\-]{{0,20}}\s?){{1,6}}?(?:,\s?|\s)?(?<=[\s,])(?:n\.?\s?)?\d{{1,4}}(?:/[A-Za-z])?(?!\d)", (), (_FIVE, r"(?:,|\s-)\s(?:apto?\.?|andar|interno|int\.|scala|piano)\s\w{1,4}", *_BRAZIL, rf",\s\d{{4}}-\d{{3}}\s{_CITY}", _COUNTRY), hint=r"(?:[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso|Largo|Vicolo|Strada|Piazzale|Lungomare|[Rr]ua|Travessa|Alameda|Praça|Estrada|Rodovia)\s"),
+    AddressForm("Italian and Portuguese", rf"(?<![\p{{L}}]){_ITALIAN}\s(?:(?:di|del|della|dei|delle|da|do|dos|das|de|e)\s|\p{{Lu}}[\p{{L}}.'’\-]{{0,20}}\s?){{1,6}}?(?:,\s?|\s)?(?<=[\s,])(?:n\.?\s?)?\d{{1,4}}(?:/[A-Za-z])?(?!\d)", (), (_FIVE, r"(?:,|\s-)\s(?:(?:apto?\.?|andar|interno|int\.|scala|piano|bloco|sala|casa)\s\w{1,4}|\d{1,2}o?\sandar|\d{1,2}\.?o\.?\s(?:Esq|Dto|Dt|Frente|Direito|Esquerdo)\.?)", *_BRAZIL, rf",\s\d{{4}}-\d{{3}}\s{_CITY}", _COUNTRY), hint=r"(?:[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso|Largo|Vicolo|Strada|Piazzale|Lungomare|[Rr]ua|Travessa|Alameda|Praça|Estrada|Rodovia)\s"),
     AddressForm("Dutch", r"(?<![\p{L}\-])(?:\p{Lu}[\p{L}.]{1,20}\s){0,3}\p{L}{2,25}(?:straat|laan|plein|gracht|kade|dijk|singel|steeg)\s\d{1,4}(?:[ \-]?[a-zA-Z]{1,2}(?![\p{L}]))?", (), (rf"{_COMMA}\d{{4}}\s?[A-Z]{{2}}\s{_CITY}", _COUNTRY), hint=r"(?:straat|laan|plein|gracht|kade|dijk|singel|steeg)\s\d"),
     AddressForm("post box", r"(?<!\p{L})(?:Postfach\s\d{1,3}(?:\s\d{2,3}){0,2}|(?:B\.P\.|BP)\s\d{2,5}(?!\d)|(?i:apartado(?: de correos| postal)?)\s\d{2,6})", (), (_FIVE, _COUNTRY), hint=r"(?i:postfach|b\.?p\.?|apartado)"),
 )  # fmt: skip

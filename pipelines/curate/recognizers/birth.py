@@ -30,7 +30,7 @@ _WRITTEN = (
 )  # fmt: skip
 _DATE = rf"(?:{'|'.join(_WRITTEN)})"
 _LABEL = (
-    r"(?:(?<![a-z])(?:date[ _-]?of[ _-]?birth|birth[ _-]?dates?|birth[ _-]?day|d\.?\s?o\.?\s?b(?:irth)?(?![a-z])|geburts(?:datum|tag)|geb\.?(?:[ -]?dat(?:um|\.)?)?(?=[\s:.]{1,3}\d)|date de naissance|"
+    r"(?:(?<![a-z])(?:date[ _-]?of[ _-]?birth|birth[ _-]?dates?|birth[ _-]?day|d\.?\s?o\.?\s?b(?:irth)?(?![a-z])\.?|geburts(?:datum|tag)|geb\.?(?:[ -]?dat(?:um|\.)?)?(?=[\s:.]{1,3}\d)|date de naissance|"
     r"fecha (?:de )?nac(?:imiento|\.)?|f\.\s?nac\.?|data di nascita|data de nascimento|(?:dt\.?|data) nasc\.?|data urodzenia|data ur\.|geboorte(?:datum|dag)|f[öø]dsels?(?:datum|dato|dag)|födelsedatum|syntymäaika|datum narození|"
     r"anniversaire|cumpleaños|compleanno|aniversário|urodziny|verjaardag)|дата рождения|день рождения|дата народження|doğum tarihi|ημερομηνία γέννησης|생년월일|생일|출생일?자?|생년|生年月日|出生(?:年月)?日?期?|誕生日|生日)"
 )

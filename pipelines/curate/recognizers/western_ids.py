@@ -30,9 +30,14 @@ class Ssn(UsSsnRecognizer):  # type: ignore[misc]
 
 
 def bank_account() -> PatternRecognizer:
-    """Account numbers behind the name of a Korean bank."""
+    """Account numbers behind the name of a Korean bank, or behind a British sort code."""
     bank = rf"(?:(?:{_BANK})(?:은행|뱅크|금고)?\s?)(?:계좌\s?)?(?:번호\s?)?:?\s?"
-    return patterns("NATIONAL_ID", [(rf"{bank}\K\d{{2,6}}-\d{{2,6}}-\d{{2,8}}(?:-\d{{1,4}})?(?!\d)", 0.6)])
+    british = (
+        r"(?<!\d)\d{2}-\d{2}-\d{2}\s?(?:[/,;]|\sa/?c\.?|\sacct\.?|\saccount)\s?(?:no\.?|number)?:?\s?\d{7,8}(?!\d)"
+    )
+    return patterns(
+        "NATIONAL_ID", [(british, 0.6), (rf"{bank}\K\d{{2,6}}-\d{{2,6}}-\d{{2,8}}(?:-\d{{1,4}})?(?!\d)", 0.6)]
+    )
 
 
 class Iban(PatternRecognizer):  # type: ignore[misc]

@@ -119,6 +119,16 @@ FOUND = [
     ("thanks to @annagross", "USERNAME", "@annagross"),
     ("GPS: 52.52098, 13.40460", "COORDINATES", "52.52098, 13.40460"),
     ("40.712880° N, 74.006061° W", "COORDINATES", "40.712880° N, 74.006061° W"),
+    ("mieszkam na ul. Marszałkowska 12/4, 00-590 Warszawa", "ADDRESS", "ul. Marszałkowska 12/4, 00-590 Warszawa"),
+    ("bor på Drottninggatan 67, 111 51 Stockholm", "ADDRESS", "Drottninggatan 67, 111 51 Stockholm"),
+    ("Vinohradská 1511/230, 100 00 Praha 10", "ADDRESS", "Vinohradská 1511/230, 100 00 Praha 10"),
+    ("HQ: One Microsoft Way", "ADDRESS", "One Microsoft Way"),
+    ("Two Embarcadero Center, San Francisco, CA", "ADDRESS", "Two Embarcadero Center, San Francisco, CA"),
+    ("8795 SOUTH STATE STREET\nCHICAGO IL 60605", "ADDRESS", "8795 SOUTH STATE STREET\nCHICAGO IL 60605"),
+    ("at 12 elm street, unit 4, denver, co 80203", "ADDRESS", "12 elm street, unit 4, denver, co 80203"),
+    ("to Rose Cottage, Mill Lane, Ambleside LA22 9EF", "ADDRESS", "Rose Cottage, Mill Lane, Ambleside LA22 9EF"),
+    ("D-80331 München, Leopoldstr. 5", "ADDRESS", "D-80331 München, Leopoldstr. 5"),
+    ("sort code and account 18-35-26 / 39387457", "NATIONAL_ID", "18-35-26 / 39387457"),
     # network, web
     ("portfolio: annagross.dev", "URL", "annagross.dev"),
     ("see castellan.fr", "URL", "castellan.fr"),
@@ -154,6 +164,8 @@ FOUND = [
 ]
 
 NOT_FOUND = [
+    "Ten Commandments Drive me mad, One Direction, 7 Days Drive, 24 Hour Road race",
+    "상품번호 8801234567890",
     "Order ext. 22 cables, x 3, and 1-800-1",
     "Mozart, geboren am 27. Januar 1756",
     "the battle of 1815, on May 4th, 2024",
