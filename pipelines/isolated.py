@@ -46,6 +46,7 @@ _QUIET = {
     "BITSANDBYTES_NOWELCOME": "1",
     "USE_HUB_KERNELS": "0",
     "OMP_WAIT_POLICY": "passive",
+    "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled here, and loading the compiler takes a second and a half
 }
 
 Result = dict[str, Any]

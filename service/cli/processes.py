@@ -23,10 +23,10 @@ from service.engine.state import engine_view
 from service.logs import set_up_logging
 from service.models.origin import make_first_champion
 from service.obstacles import find_obstacles
+from service.proxy.upstream import check_upstream
 from service.settings import Settings, load_settings, make_home
 from service.store import models
 from service.web.listen import open_sockets
-from service.web.proxy import check_upstream
 
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 30.0

@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 from yarl import URL
 
 from pipelines.errors import DataError, InputError, PerennialError
+from service.api_keys import is_loopback
+from service.settings import Settings
 
 Header = tuple[bytes, bytes]
 # of one connection, not of the message (RFC 9110, 7.6.1)
@@ -27,6 +29,7 @@ _NOT_RETURNED = _HOP_BY_HOP | {b"set-cookie", b"date"}
 _OURS = b"x-perennial"
 _OUR_KEY = re.compile(rb"pk_[A-Za-z0-9_-]{43}")
 _CODINGS = frozenset({b"gzip", b"deflate", b"identity"})  # what the recorder can read
+_ANY = ("0.0.0.0", "::")
 
 
 class UpstreamGone(PerennialError):
@@ -137,3 +140,20 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def check_upstream(settings: Settings, host: str, port: int) -> None:
+    """Pass if the settings name no upstream, or one that is not the address that this process listens on.
+
+    Raises:
+        InputError: requests would come back for ever, or the upstream is no address.
+    """
+    if settings.upstream is None:
+        return
+    upstream = urlsplit(parse_upstream(settings.upstream).origin)
+    ours = upstream.hostname == host or (is_loopback(upstream.hostname or "") and (is_loopback(host) or host in _ANY))
+    if ours and upstream.port == port:
+        raise InputError(
+            f"the upstream {settings.upstream[:80]!r} is the address that this listens on, so requests would come back for ever; "
+            "name the model's server, or another --port"
+        )

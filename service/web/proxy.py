@@ -13,15 +13,14 @@ Pure ASGI: requests that pass do not see the framework.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from pipelines.errors import DataError, InputError, PerennialError
-from service.api_keys import is_loopback
+from pipelines.errors import DataError, PerennialError
 from service.proxy.exchange import RECORDED, Who
 from service.proxy.passage import ClientLeft, Passage, Recording
 from service.proxy.recorder import Recorder
@@ -31,7 +30,6 @@ from service.web.auth import KeyWatch, app_of, authenticate_proxied
 from service.web.limits import PROXY_PREFIX
 from service.web.problems import problem, refuse_as_openai
 
-_ANY = ("0.0.0.0", "::")
 _CONSENT = {"true": True, "false": False}
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 # Open WebUI names its user so, where it is told to (ENABLE_FORWARD_USER_INFO_HEADERS)
@@ -49,23 +47,6 @@ async def answer_proxied(scope: Scope, receive: Receive, send: Send) -> None:
         await problem(error.status_code, str(error.detail))(scope, receive, send)
     except ClientLeft:  # nobody is there to be answered
         return
-
-
-def check_upstream(settings: Settings, host: str, port: int) -> None:
-    """Pass if the settings name no upstream, or one that is not the address that this process listens on.
-
-    Raises:
-        InputError: requests would come back for ever, or the upstream is no address.
-    """
-    if settings.upstream is None:
-        return
-    upstream = urlsplit(parse_upstream(settings.upstream).origin)
-    ours = upstream.hostname == host or (is_loopback(upstream.hostname or "") and (is_loopback(host) or host in _ANY))
-    if ours and upstream.port == port:
-        raise InputError(
-            f"the upstream {settings.upstream[:80]!r} is the address that this listens on, so requests would come back for ever; "
-            "name the model's server, or another --port"
-        )
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from pipelines.errors import PerennialError
 from service.api_keys import check_listen, has_keys
 from service.logs import set_up_logging
 from service.private_files import make_private
+from service.proxy.upstream import check_upstream
 from service.rounds.schedule import running_schedules
 from service.settings import Settings, make_home
 from service.store.session import migrate, open_store
@@ -24,7 +25,6 @@ from service.web.app import create_app
 from service.web.connections import Limits, protocol_with
 from service.web.listen import open_sockets
 from service.web.peers import Peers
-from service.web.proxy import check_upstream
 
 try:
     import uvloop

@@ -100,7 +100,7 @@ class _Server:
             )
         answer = self._ask(*_request(one))
         if answer.status_code < 300:
-            return ("created" if answer.status_code == 201 else "unchanged"), None
+            return _changed(self._url, answer), None
         if answer.status_code in (*_OF_A_ROW, 404, 409):
             return "invalid", _detail(answer)
         raise InputError(f"{self._url} refused the import: {_detail(answer)}")
@@ -128,8 +128,20 @@ def _stored(url: str, answer: httpx.Response, count: int) -> Stored:
     except (ValueError, KeyError, TypeError, AttributeError):
         stored = ()
     if len(stored) != count:
-        raise InputError(f"{url} is no server of Perennial: it answered something else; is the address right?")
+        raise _no_server_of_ours(url)
     return stored
+
+
+def _changed(url: str, answer: httpx.Response) -> Result:
+    """What became of a piece of feedback that was taken: a PUT has one status for both. Raises as `_stored` does."""
+    try:
+        return "created" if answer.json()["changed"] else "unchanged"
+    except (ValueError, KeyError, TypeError):
+        raise _no_server_of_ours(url) from None
+
+
+def _no_server_of_ours(url: str) -> InputError:
+    return InputError(f"{url} is no server of Perennial: it answered something else; is the address right?")
 
 
 def _detail(answer: httpx.Response) -> str:

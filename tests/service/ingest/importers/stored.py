@@ -17,7 +17,7 @@ from sqlmodel import Session, select
 from service.ingest.body import decode
 from service.ingest.importers.counts import Counts
 from service.ingest.importers.items import Options
-from service.ingest.importers.post import direct_post
+from service.ingest.importers.post import direct_post, http_post
 from service.ingest.importers.reading import find_work
 from service.ingest.importers.ready import Terms
 from service.ingest.importers.run import import_work, scratch_folder
@@ -41,15 +41,16 @@ def imported(
     score: tuple[str, ...] = (),
     up: tuple[str, ...] = (),
     answers: bool = True,
+    url: str | None = None,
 ) -> Counts:
-    """The counts of an import of this path, straight into the database."""
+    """The counts of an import of this path, straight into the database or through a server at `url`."""
     formats = FORMATS if format is None else (find_format(format),)
     home = path.parent / ".home"
     home.mkdir(exist_ok=True)
     options = Options(app="default", user=user, thumbs=read_thumbs(score, up, ()))
     terms = Terms(consent=True, learns_answers=answers)
     work = find_work(path, formats, scratch_folder(home))
-    with direct_post(store, vault) as post:
+    with direct_post(store, vault) if url is None else http_post(url) as post:
         return import_work(path, work, post, home, options, terms)[0]
 
 
