@@ -33,7 +33,7 @@ def answer(model: Any, tokenizer: ChatTokenizer, chats: Sequence[Sequence[Turn]]
     """Scores the trained turns of each chat."""
     exact: list[bool] = []
     logp: list[float] = []
-    encoded = [tokenizer.encode_turns(turns) for turns in chats]
+    encoded = [row[:2] for turns in chats for row in tokenizer.rows(turns).rows]
     for start in range(0, len(encoded), _AT_A_TIME):
         for right, likelihood in _batch(model, encoded[start : start + _AT_A_TIME], tokenizer.pad_id):
             exact.append(right)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
+from pydantic import field_validator
+
 from pipelines.turns import Body, FeedbackSource, Message, MessageExtras, Record, Role, State, ToolCall, Turn
 
 __all__ = ["Body", "FeedbackSource", "Message", "MessageExtras", "Record", "Role", "State", "ToolCall", "Turn"]
@@ -267,17 +269,27 @@ class PreferenceItem(Record):
 
 
 class PreferenceExample(Record):
-    """A preference item with its text; lives in memory and in scratch only. The words `masked` of its answers do not count."""
+    """A preference item with its text; lives in memory and in scratch only. Words that are `masked` in an answer do not count."""
 
     id: str
     kind: Literal["pair", "labelled"]
     source: PreferenceSource
     topic: str
     prompt: tuple[Turn, ...]
-    chosen: str | None
-    rejected: str | None
+    chosen: Turn | None
+    rejected: Turn | None
     weight: float = 1.0
-    masked: tuple[str, ...] = ()
+
+    @field_validator("chosen", "rejected", mode="before")
+    @classmethod
+    def _as_turn(cls, value: object) -> object:
+        """A text alone is an answer that is nothing else."""
+        return Turn(role="assistant", content=value, trained=True) if isinstance(value, str) else value
+
+    @property
+    def answers(self) -> tuple[Turn, ...]:
+        """The answers that are there, the chosen one first."""
+        return tuple(answer for answer in (self.chosen, self.rejected) if answer is not None)
 
 
 class FeedbackFate(Record):

@@ -13,18 +13,27 @@ What is read of a model folder:
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tokenizers import Tokenizer
 
-from pipelines.chat import AddedToken, Chat, escape_markers, escape_of, find_masked, render, render_masked
+from pipelines.answer_span import AnswerSpan, answer_span
+from pipelines.chat import AddedToken, Chat, escape_markers, escape_of, find_masked, render
 from pipelines.errors import ModelError
-from pipelines.recipe import Base
-from pipelines.records import Record, ToolCall, Turn
+from pipelines.messages import as_messages, with_reasoning
+from pipelines.recipe import Base, ChatRules
+from pipelines.recipe.chat import Thinking
+from pipelines.records import Record, Turn
+from pipelines.rows import Encoded, Rows, first_start, rows_of
+from pipelines.template import pinned
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
+# What llama.cpp ends generation at by the text of a token, whatever else a model says.
+_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>")
+_MORE_ENDS = ("<end_of_turn>", "<turn|>", "<|tool_response>", "<|endoftext|>", "<|end_of_text|>", "<end_of_utterance>")
+_BARE_ENDS = ("<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "</s>", "[e~[")
 
 
 class ChatFormat(Record):
@@ -37,6 +46,13 @@ class ChatFormat(Record):
 
     template: str | None
     named: Mapping[str, str]
+
+    def served(self, thinking: Thinking | None = None) -> str | None:
+        """The template that training renders with and a GGUF carries. Raises ModelError where it has no such switch."""
+        try:
+            return None if self.template is None else pinned(self.template, self.named, thinking)
+        except ValueError as error:
+            raise ModelError(f"{error}; leave `chat.thinking` out of the recipe, or use a base that has it") from error
 
 
 def read_chat_format(base: Path) -> ChatFormat:
@@ -62,7 +78,7 @@ def check_policy(base: Base, folder: Path) -> tuple[str, ...]:
                 "chat: use an instruct model, or `policy: base` with a template in chat_template.jinja"
             )
         return ()
-    if form.template is None or not _ends_its_turns(form.template, form.named):
+    if not _ends_its_turns(form):
         return ()
     return (
         f"the recipe says `policy: base`, but {base.model} looks like an instruct model: its chat template ends a turn "
@@ -70,94 +86,89 @@ def check_policy(base: Base, folder: Path) -> tuple[str, ...]:
     )
 
 
-class Encoded(NamedTuple):
-    """A chat as ids: `mask` says which get loss, `answer` which belong to a trained answer, masked words included."""
-
-    ids: list[int]
-    mask: list[bool]
-    answer: list[bool]
-
-    def cut(self, max_tokens: int) -> "Encoded":
-        """Up to the last trained answer that fits whole; unchanged when all fits, empty when none does."""
-        if len(self.ids) <= max_tokens:
-            return self
-        ends = [place for place in range(1, max_tokens + 1) if self.answer[place - 1] and not self.answer[place]]
-        end = ends[-1] if ends else 0
-        return Encoded(self.ids[:end], self.mask[:end], self.answer[:end])
-
-
 class ChatTokenizer:
     """Renders chats with a model's own template and tokenizes them; safe to share between threads.
 
     Attributes:
-        template: the chat template, as the model folder holds it.
+        template: the chat template with all that is fixed in it, word for word as the served GGUF carries it.
         named: the texts of bos_token, eos_token, pad_token and unk_token, where the folder names them.
         escape: message text with every control token of this vocabulary broken up.
+        stops: the texts of the tokens that end generation, for llama.cpp as for us.
 
     Raises:
-        ModelError: the folder has no tokenizer.json or no chat template, or one that cannot be read.
+        ModelError: the folder has no tokenizer.json or no chat template, or one that cannot be read, or that has no switch
+            for `rules.thinking`.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, rules: ChatRules = ChatRules()) -> None:
         self._tokenizer = _load(base / "tokenizer.json")
         form = read_chat_format(base)
-        if form.template is None:
+        template = form.served(rules.thinking)
+        if template is None:
             raise ModelError(
                 f"{base} has no chat template: put one into chat_template.jinja, or use an instruct model as the base"
             )
-        self.named, self.template = form.named, form.template
+        self.named, self.template, self._rules = form.named, template, rules
         added = self._tokenizer.get_added_tokens_decoder().values()
         self.escape = escape_of(AddedToken(token.content, token.special) for token in added)
+        self.stops = _stops(base, form, self._tokenizer)
 
-    def encode(self, messages: Chat, trained: Sequence[bool], masked: Iterable[str] = ()) -> Encoded:
-        """The ids of the whole chat and, for each, whether it gets loss; the words `masked` get none.
+    def rows(self, turns: Sequence[Turn], max_tokens: int | None = None) -> Rows:
+        """What training reads of a chat: see rows_of. A template that writes earlier turns otherwise makes more rows.
 
-        The ids are those of the rendered text in one piece, as serving sees it. A token that reaches over the
-        edge of a trained answer, or of a masked word, gets no loss.
+        Raises:
+            ModelError: the template cannot render it, or what it writes is not what the model would have to write.
         """
-        pieces = render_masked(self.template, messages, trained, escape=self.escape, **self.named)
-        text = "".join(text for text, _ in pieces)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        starts, marks, ends = _spans(pieces)
-        answer = []
-        for start, end in encoding.offsets:
-            piece = bisect_right(starts, start) - 1
-            answer.append(marks[piece] and start < end <= ends[piece])
-        words = find_masked(text, masked)
-        return Encoded(list(encoding.ids), _without(answer, encoding.offsets, words), answer)
+        return rows_of(turns, self.answer, max_tokens)
 
-    def encode_turns(self, turns: Sequence[Turn], max_tokens: int | None = None) -> Encoded:
-        """`encode` for the turns of an example, cut after the last trained answer that fits whole into `max_tokens`.
+    def answer(self, turns: Sequence[Turn]) -> Encoded:
+        """The ids of a chat up to the end of its last turn, an answer; those before it are the prompt that serving reads.
 
-        All lists are empty when none fits.
+        A token that reaches over the edge of the answer, or of a word that stands for another, gets no loss.
         """
-        masked = {word for turn in turns if turn.trained for word in turn.masked}
-        whole = self.encode(as_messages(turns), [turn.trained for turn in turns], masked)
-        return whole if max_tokens is None else whole.cut(max_tokens)
+        span = self.span(turns)
+        prompt = self.text_ids(span.prompt)
+        behind = span.skipped + span.answer
+        ids, offsets = self._behind(span.prompt, prompt, behind)
+        spoken = [len(span.skipped) <= start < end for start, end in offsets]
+        words = find_masked(behind, turns[-1].masked)
+        before = [False] * len(prompt)
+        return Encoded(prompt + ids, before + _without(spoken, offsets, words), before + spoken)
+
+    def span(self, turns: Sequence[Turn]) -> AnswerSpan:
+        """The text of `answer`. Raises ModelError as `answer_span` does."""
+        chat = as_messages(with_reasoning(turns, self._rules.reasoning))
+        return answer_span(self.template, chat, escape=self.escape, stops=self.stops)
+
+    def start(self, turns: Sequence[Turn], max_tokens: int) -> int | None:
+        """The turn from which on a chat fits whose last turn is an answer; None where that is too long by itself."""
+        return first_start(turns, self.answer, max_tokens)
 
     def count_trained(self, turns: Sequence[Turn], max_tokens: int | None = None) -> int:
         """How many tokens get loss: answers marked `trained` that fit, with their end-of-turn markers."""
-        return sum(self.encode_turns(turns, max_tokens).mask)
+        return sum(sum(row.mask) for row in self.rows(turns, max_tokens).rows)
 
     def can_render(self, turns: Sequence[Turn]) -> bool:
-        """Whether the template takes this chat and lets its trained answers be told from the rest."""
+        """Whether the template takes this chat and lets each of its trained answers be told from the rest."""
         try:
-            trained = [turn.trained for turn in turns]
-            render_masked(self.template, as_messages(turns), trained, escape=self.escape, **self.named)
+            for place in (place for place, turn in enumerate(turns) if turn.trained):
+                self.span(turns[: place + 1])
         except ModelError:
             return False
         return True
 
     def check_template(self) -> None:
         """Raise ModelError where no chat can be rendered: then it is the template that is wrong, not one of many chats."""
-        turns = (Turn(role="user", content="Hello!"), Turn(role="assistant", content="Hello.", trained=True))
+        turns = [Turn(role="user", content="Hello!"), Turn(role="assistant", content="Hello.", trained=True)]
+        thinking = [turns[0], turns[1].model_copy(update={"reasoning": "A greeting."})]
         try:
-            self.encode_turns(turns)
+            self.answer(turns)
         except ModelError as error:
-            raise ModelError(
-                f"the base model's chat template cannot render even one question with its answer: {error}; put a working "
-                "template into its chat_template.jinja, or use another base"
-            ) from error
+            if not self.can_render(thinking):
+                raise ModelError(
+                    f"the base model's chat template cannot render even one question with its answer: {error}; put a "
+                    "working template into its chat_template.jinja, or use another base"
+                ) from error
 
     def ids(self, messages: Chat, *, generate: bool = True) -> list[int]:
         """The ids of a prompt; `generate` appends the header that asks for the assistant's next turn."""
@@ -165,7 +176,7 @@ class ChatTokenizer:
 
     def prompt(self, messages: Chat, *, generate: bool = True) -> str:
         """The rendered text of `ids`."""
-        return render(self.template, messages, escape=self.escape, generate=generate, **self.named)
+        return render(self.template, messages, escape=self.escape, generate=generate)
 
     def count(self, text: str) -> int:
         """How many tokens a message's text takes."""
@@ -196,44 +207,18 @@ class ChatTokenizer:
         """The number of ids, added tokens included."""
         return int(self._tokenizer.get_vocab_size(with_added_tokens=True))
 
+    def _behind(self, before: str, prompt: list[int], text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of a text behind a prompt, with their places in it, where the prompt keeps the ids that serving gives it."""
+        whole = self._tokenizer.encode(before + text, add_special_tokens=False)
+        if whole.ids[: len(prompt)] == prompt:
+            places = whole.offsets[len(prompt) :]
+            return list(whole.ids[len(prompt) :]), [(start - len(before), end - len(before)) for start, end in places]
+        alone = self._tokenizer.encode(text, add_special_tokens=False)
+        return list(alone.ids), list(alone.offsets)
+
     def _id(self, name: str) -> int | None:
         text = self.named.get(name)
         return None if text is None else self._tokenizer.token_to_id(text)
-
-
-def as_messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
-    """Turns as the dicts that chat templates read (pipelines.chat.Chat)."""
-    return [_message(turn) for turn in turns]
-
-
-def _message(turn: Turn) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": turn.role, "content": turn.content}
-    extras = {
-        "reasoning_content": turn.reasoning,
-        "tool_calls": [_call(call) for call in turn.tool_calls],
-        "tool_call_id": turn.tool_call_id,
-        "name": turn.name,
-        "tools": [{"type": "function", "function": tool} for tool in json.loads(turn.tools)] if turn.tools else None,
-    }
-    return message | {name: value for name, value in extras.items() if value}
-
-
-def _call(call: ToolCall) -> dict[str, Any]:
-    """A call with its arguments as the object that they are; what is none stays the text that the model wrote."""
-    try:
-        arguments = json.loads(call.arguments)
-    except ValueError:
-        arguments = call.arguments
-    return {"type": "function", "id": call.id, "function": {"name": call.name, "arguments": arguments}}
-
-
-def _spans(pieces: Sequence[tuple[str, bool]]) -> tuple[list[int], list[bool], list[int]]:
-    starts, ends, position = [], [], 0
-    for text, _ in pieces:
-        starts.append(position)
-        position += len(text)
-        ends.append(position)
-    return starts, [mark for _, mark in pieces], ends
 
 
 def _without(marks: Sequence[bool], offsets: Sequence[tuple[int, int]], words: Sequence[tuple[int, int]]) -> list[bool]:
@@ -245,6 +230,19 @@ def _without(marks: Sequence[bool], offsets: Sequence[tuple[int, int]], words: S
             left[place] = False
             place += 1
     return left
+
+
+def _stops(base: Path, form: ChatFormat, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The texts of the tokens at which generation ends: eos_token, those of the configurations, and llama.cpp's own."""
+    named = [form.named["eos_token"]] if "eos_token" in form.named else []
+    for file in ("generation_config.json", "config.json"):
+        ids = _settings(base / file).get("eos_token_id")
+        texts = [tokenizer.id_to_token(id) for id in (ids if isinstance(ids, list) else [ids]) if isinstance(id, int)]
+        named += [text for text in texts if text]
+    known = {token for token in (*_ENDS, *_MORE_ENDS, *_BARE_ENDS) if tokenizer.token_to_id(token) is not None}
+    if {"<|return|>", "<|call|>"} <= known:
+        known.discard("<|end|>")  # gpt-oss writes it between the parts of one answer
+    return tuple(dict.fromkeys([*named, *sorted(known)]))
 
 
 def _load(path: Path) -> Tokenizer:
@@ -284,9 +282,9 @@ def _template(file: Path, settings: Mapping[str, Any]) -> str | None:
     return held if isinstance(held, str) else None
 
 
-def _ends_its_turns(template: str, named: Mapping[str, str]) -> bool:
-    end = named.get("eos_token")
+def _ends_its_turns(form: ChatFormat) -> bool:
+    end, template = form.named.get("eos_token"), form.served()
     chat = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello."}]
-    return end is not None and render(template, chat, escape=escape_markers, generate=False, **named).rstrip().endswith(
-        end
+    return None not in (end, template) and render(str(template), chat, escape=escape_markers).rstrip().endswith(
+        str(end)
     )

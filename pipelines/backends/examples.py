@@ -12,6 +12,7 @@ from pathlib import Path
 from pipelines.artifacts import read_records
 from pipelines.errors import TrainingError
 from pipelines.records import Example
+from pipelines.rows import Encoded
 from pipelines.tokenizer import ChatTokenizer
 
 IGNORED = -100
@@ -20,7 +21,7 @@ _ANCHOR_SOURCES = ("general", "coding", "reasoning")
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """One example as ids; `labels` hold IGNORED wherever there is no loss."""
+    """One row of an example as ids; `labels` hold IGNORED wherever there is no loss."""
 
     id: str
     ids: tuple[int, ...]
@@ -30,7 +31,7 @@ class EncodedExample:
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """What a text file gave; `truncated` counts those cut after their last whole answer that fits."""
+    """The rows that a text file gave; `truncated` counts examples that lost old turns, or an answer that does not fit."""
 
     examples: tuple[EncodedExample, ...]
     truncated: int
@@ -43,19 +44,19 @@ class ExampleSet:
 
 
 def load_examples(path: Path, tokenizer: ChatTokenizer, max_tokens: int) -> ExampleSet:
-    """The examples of a JSONL file, tokenized; repeats of one id are tokenized once.
+    """The rows of a JSONL file's examples, tokenized; repeats of one id are tokenized once.
 
     Raises:
         DataError: a line is not an example.
     """
-    known: dict[str, tuple[EncodedExample | None, bool]] = {}
+    known: dict[str, tuple[tuple[EncodedExample, ...], bool]] = {}
     results = []
     for example in read_records(path, Example):
         if example.id not in known:
             known[example.id] = _encode(example, tokenizer, max_tokens)
         results.append(known[example.id])
-    examples = tuple(encoded for encoded, _ in results if encoded is not None)
-    return ExampleSet(examples, sum(cut for encoded, cut in results if encoded), len(results) - len(examples))
+    rows = tuple(row for encoded, _ in results for row in encoded)
+    return ExampleSet(rows, sum(cut for encoded, cut in results if encoded), sum(not encoded for encoded, _ in results))
 
 
 def require_trained(examples: Sequence[EncodedExample], what: str) -> None:
@@ -86,11 +87,13 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     return bins
 
 
-def _encode(example: Example, tokenizer: ChatTokenizer, max_tokens: int) -> tuple[EncodedExample | None, bool]:
-    """The example, if an answer of it fits, and whether it was cut."""
-    whole = tokenizer.encode_turns(example.turns)
-    ids, mask, _ = whole.cut(max_tokens)
-    if not any(mask):
-        return None, False
-    labels = tuple(id if on else IGNORED for id, on in zip(ids, mask, strict=True))
-    return EncodedExample(example.id, tuple(ids), labels, example.source in _ANCHOR_SOURCES), len(ids) < len(whole.ids)
+def _encode(example: Example, tokenizer: ChatTokenizer, max_tokens: int) -> tuple[tuple[EncodedExample, ...], bool]:
+    """The rows of an example in which something gets loss, and whether it was shortened."""
+    rows, shortened = tokenizer.rows(example.turns, max_tokens)
+    anchor = example.source in _ANCHOR_SOURCES
+    return tuple(_labelled(example.id, row, anchor) for row in rows if any(row.mask)), shortened
+
+
+def _labelled(id: str, row: Encoded, anchor: bool) -> EncodedExample:
+    labels = tuple(token if on else IGNORED for token, on in zip(row.ids, row.mask, strict=True))
+    return EncodedExample(id, tuple(row.ids), labels, anchor)

@@ -15,8 +15,9 @@ from typing import Literal
 from pipelines.artifacts import read_records
 from pipelines.backends.examples import IGNORED
 from pipelines.errors import DataError
+from pipelines.messages import from_start
 from pipelines.records import PreferenceExample, Turn
-from pipelines.tokenizer import ChatTokenizer, as_messages
+from pipelines.tokenizer import ChatTokenizer
 
 Method = Literal["dpo", "kto", "bco"]
 
@@ -75,7 +76,7 @@ class Items:
 def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Method | None) -> Items:
     """The items that a method trains on: DPO on pairs alone; KTO and BCO on answers, a pair's two among them.
 
-    An answer that does not fit whole into `max_tokens` is left out, since half an answer is not what was rated, and with it
+    Old turns of a prompt go where it is too long. An answer that does not fit even so is left out, since half an answer is not what was rated, and with it
     its pair where pairs are read. Without a method everything that fits is kept as it is.
 
     Raises:
@@ -84,7 +85,7 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
     left_out: Counter[str] = Counter()
     items: list[Item] = []
     for example in read_records(path, PreferenceExample):
-        item = _item(example, tokenizer)
+        item = _item(example, tokenizer, max_tokens)
         for one in [item] if method in ("dpo", None) else _split(item):
             if any(len(answer.ids) > max_tokens for answer in one.answers):
                 left_out["too_long"] += 1
@@ -95,21 +96,22 @@ def load_items(path: Path, tokenizer: ChatTokenizer, max_tokens: int, method: Me
     return Items(tuple(items), dict(left_out))
 
 
-def _item(example: PreferenceExample, tokenizer: ChatTokenizer) -> Item:
-    texts = [text for text in (example.chosen, example.rejected) if text is not None]
-    if len(texts) != (2 if example.kind == "pair" else 1):
-        raise DataError(f"preference example {example.id} is of kind {example.kind} and has {len(texts)} answers")
-    answers = tuple(_answer(example.prompt, text, example.masked, tokenizer) for text in texts)
+def _item(example: PreferenceExample, tokenizer: ChatTokenizer, max_tokens: int) -> Item:
+    """The item; where its answers are too long behind all of their prompt, behind as much of it as lets both fit."""
+    turns = example.answers
+    if len(turns) != (2 if example.kind == "pair" else 1):
+        raise DataError(f"preference example {example.id} is of kind {example.kind} and has {len(turns)} answers")
+    starts = [tokenizer.start([*example.prompt, turn], max_tokens) for turn in turns]
+    start = max((place for place in starts if place is not None), default=0)
+    prompt = from_start(example.prompt, start) if start else example.prompt
+    answers = tuple(_answer(prompt, turn, tokenizer) for turn in turns)
     return Item(example.id, answers, example.chosen is not None, example.weight)
 
 
-def _answer(prompt: Sequence[Turn], text: str, masked: Sequence[str], tokenizer: ChatTokenizer) -> Answer:
-    messages = [*as_messages(prompt), {"role": "assistant", "content": text}]
-    ids, mask, answer = tokenizer.encode(messages, [False] * len(prompt) + [True], masked)
-    places = [place for place, on in enumerate(answer) if on]
-    start, end = (places[0], places[-1] + 1) if places else (0, 0)
-    labels = tuple(id if on else IGNORED for id, on in zip(ids[:end], mask[:end], strict=True))
-    return Answer(tuple(prompt), tuple(ids[:end]), labels, start)
+def _answer(prompt: Sequence[Turn], answer: Turn, tokenizer: ChatTokenizer) -> Answer:
+    row = tokenizer.answer([*prompt, answer])
+    labels = tuple(id if on else IGNORED for id, on in zip(row.ids, row.mask, strict=True))
+    return Answer(tuple(prompt), tuple(row.ids), labels, row.prompt)
 
 
 def _split(item: Item) -> list[Item]:

@@ -10,10 +10,11 @@ from pipelines.artifacts import read_records
 from pipelines.backends.base import PreferRequest
 from pipelines.backends.examples import EncodedExample, load_examples
 from pipelines.backends.preference_items import Answer, Item, load_items
+from pipelines.messages import as_prompt
 from pipelines.recipe import Stops
 from pipelines.records import Example, Record
 from pipelines.suites.probes import FalseClaim, Probe, agrees, broken_rules, is_refusal
-from pipelines.tokenizer import ChatTokenizer, as_messages
+from pipelines.tokenizer import ChatTokenizer
 
 _OPENING_TOKENS = 64
 _FEWEST_TOKENS, _MOST_TOKENS = 32, 512
@@ -116,7 +117,7 @@ def gather_watch(request: PreferRequest, tokenizer: ChatTokenizer) -> Watch:
     longest = max((answer.tokens for answer in preferred), default=0)
     return Watch(
         dev=tuple(dev),
-        prompts=tuple(tokenizer.ids(as_messages(answer.prompt)) for answer in distinct),
+        prompts=tuple(tokenizer.ids(as_prompt(answer.prompt)) for answer in distinct),
         preferred_length=sum(answer.tokens for answer in distinct) / len(distinct) if distinct else None,
         answer_tokens=min(max(2 * longest, _FEWEST_TOKENS), _MOST_TOKENS),
         frozen=frozen,
@@ -189,7 +190,7 @@ def _frozen(
         if example.id in wanted:
             wanted.remove(example.id)
             last = max(place for place, turn in enumerate(example.turns) if turn.trained)
-            prompts.append(tokenizer.ids(as_messages(example.turns[:last])))
+            prompts.append(tokenizer.ids(as_prompt(example.turns[:last])))
     return encoded, tuple(prompts)
 
 

@@ -20,7 +20,7 @@ from pipelines.records import RatedConversation, RatedMessage, Turn
 from pipelines.text import digest, fold
 
 # Whether training can read an answer to these turns whole.
-Fits = Callable[[Sequence[Turn], str], bool]
+Fits = Callable[[Sequence[Turn], Turn], bool]
 UNFIT: tuple[Flaw, ...] = FORM_FLAWS
 
 
@@ -102,12 +102,10 @@ class RatedAnswers:
             return untaught
         if message.replaced:
             return "answer_replaced"
-        if message.tool_calls:
-            return "calls_a_tool"
         prompt = [turn.turn() for turn in before]
         if not self._renders([*prompt, message.turn(trained=True)]):
             return "cannot_be_rendered"
-        if answer.home.part == "train" and not self._fits(prompt, message.text):
+        if answer.home.part == "train" and not self._fits(prompt, message.turn(trained=True)):
             return "too_long"
         return None
 
@@ -166,7 +164,7 @@ class RatedAnswers:
         return prompt_of(self.before(example), example.home.conversation)[1]
 
 
-def fits_always(prompt: Sequence[Turn], answer: str) -> bool:
+def fits_always(prompt: Sequence[Turn], answer: Turn) -> bool:
     """For where nothing is trained on."""
     return True
 

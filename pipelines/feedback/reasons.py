@@ -46,7 +46,6 @@ SOURCES: Mapping[str, str] = {
 }
 # What the steps of pair building (pipelines/feedback/pair_builder.py) find of several pieces together.
 PAIRING: Mapping[str, str] = {
-    "calls_a_tool": "the answer it speaks for calls a tool; pairs of answers hold texts only, SFT learns such calls",
     "cannot_be_rendered": "the base model's chat template cannot render the answer it speaks for behind its prompt",
     "answer_replaced": f"the answer it speaks for {REPLACED.sentence}",
     "too_long": "the answer it speaks for and its prompt are longer than training reads (train.max_tokens)",

@@ -92,8 +92,11 @@ def resampled_pairs(
         sample, bad = samples.get(down.id), down.rejected
         if sample is None or bad is None or down.kind != "labelled":
             continue
-        if verify(down.prompt, sample) is True and verify(down.prompt, bad) is False:
-            pairs.append(down.model_copy(update={"kind": "pair", "source": "resample", "chosen": sample}))
+        if bad.tool_calls:  # verifiers read texts
+            continue
+        if verify(down.prompt, sample) is True and verify(down.prompt, bad.content) is False:
+            chosen = Turn(role="assistant", content=sample, trained=True)
+            pairs.append(down.model_copy(update={"kind": "pair", "source": "resample", "chosen": chosen}))
     return pairs
 
 

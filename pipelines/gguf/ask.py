@@ -6,8 +6,8 @@ from typing import Any
 from pipelines import chat
 from pipelines.errors import GGUFError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.messages import as_prompt
 from pipelines.records import ServedForm, Turn
-from pipelines.tokenizer import as_messages
 
 
 def answers(
@@ -18,7 +18,7 @@ def answers(
     template = scorer.chat_template
     if template is None:
         raise GGUFError(f"{form.path} holds no chat template; export it again from a model that has one")
-    rendered = [chat.render(template, as_messages(prompt), escape=scorer.escape, generate=True) for prompt in prompts]
+    rendered = [chat.render(template, as_prompt(prompt), escape=scorer.escape, generate=True) for prompt in prompts]
     said = [scorer.write(scorer.tokenize(text), max_tokens) for text in rendered]
     return [None if whole and one.cut else one.text.strip() for one in said]
 

@@ -18,7 +18,6 @@ import torch
 from pipelines.errors import GGUFError, MissingDependency, ModelError, PerennialError
 from pipelines.gguf.lora import WEIGHTS, Lora, plain_name
 from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
-from pipelines.gguf.served_template import served_template
 from pipelines.gguf.tensors import Checkpoint, require_finite
 from pipelines.tokenizer import read_chat_format
 
@@ -127,7 +126,7 @@ def _lazily(generate: Any, change: _Change) -> Any:
 
 def _serve_our_template(converter: Any, model: Path) -> None:
     """Put the template into the file that training renders with, whatever the converter reads."""
-    template = served_template(read_chat_format(model))
+    template = read_chat_format(model).served()
     if template is not None:
         add = converter.gguf_writer.add_chat_template
         converter.gguf_writer.add_chat_template = lambda _: add(template)

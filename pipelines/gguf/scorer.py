@@ -67,6 +67,11 @@ class GGUFScorer:
         return self._session.escape
 
     @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts of the tokens that end generation."""
+        return self._session.stops
+
+    @property
     def end_token(self) -> int:
         """The id that ends an answer."""
         return self._session.end_token

@@ -22,7 +22,8 @@ _KV_TYPES = {"f32": 0, "f16": 1}
 class Session:
     """A loaded served form with `sequences` conversations of up to `context` tokens each.
 
-    `escape` breaks up every control token of its vocabulary in message text, as ChatTokenizer's does in training.
+    `escape` breaks up every control token of its vocabulary in message text, as ChatTokenizer's does in training;
+    `stops` are the texts of the tokens that end an answer.
 
     For one thread at a time. Every conversation has its own key-value stream, and prompts are computed in chunks cut
     at fixed places, so what one conversation yields does not depend on the others nor on what was kept from before.
@@ -48,7 +49,9 @@ class Session:
         self._scale = form.scale
         self._vocab = self._library.llama_model_get_vocab(self._model)
         self.vocabulary_size = int(self._library.llama_vocab_n_tokens(self._vocab))
-        self.escape = escape_of(self._added_tokens())
+        added = dict(self._added_tokens())
+        self.escape = escape_of(added.values())
+        self.stops = tuple(token.text for id, token in added.items() if self.ends(id))
         self.trained_context = int(self._library.llama_model_n_ctx_train(self._model))
         self._batch = _Batch(self._library, self.runtime.chunk)
         self.context = 0
@@ -180,8 +183,8 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _added_tokens(self) -> Iterator[AddedToken]:
-        """What llama.cpp looks for in a text before it looks for words."""
+    def _added_tokens(self) -> Iterator[tuple[int, AddedToken]]:
+        """By id what llama.cpp looks for in a text before it looks for words."""
         library = self._library
         special = library.LLAMA_TOKEN_ATTR_UNKNOWN | library.LLAMA_TOKEN_ATTR_CONTROL
         added = special | library.LLAMA_TOKEN_ATTR_USER_DEFINED
@@ -189,7 +192,7 @@ class Session:
             kind = library.llama_vocab_get_attr(self._vocab, token)
             if kind & added:
                 text = library.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
-                yield AddedToken(text, bool(kind & special))
+                yield token, AddedToken(text, bool(kind & special))
 
     def _load(self, path: Path) -> Any:
         parameters = self._library.llama_model_default_params()

@@ -16,7 +16,6 @@ import gguf
 
 from pipelines.errors import ModelError
 from pipelines.gguf.model_files import read_json
-from pipelines.gguf.served_template import served_template
 from pipelines.tokenizer import ChatFormat, read_chat_format
 
 # llama.cpp knows a pre-tokenizer by a name; the expression is what the name stands for.
@@ -78,7 +77,7 @@ def read_vocabulary(model: Path, size: int) -> Vocabulary:
         more_ends=tuple(ends[1:]),
         bos=_named_id(form, "bos_token", ids),
         pad=_named_id(form, "pad_token", ids),
-        chat_template=served_template(form),
+        chat_template=form.served(),
     )
 
 

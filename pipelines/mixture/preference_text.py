@@ -152,7 +152,7 @@ def _keys(item: PreferenceItem) -> list[MessageKey]:
 
 def _with_text(item: PreferenceItem, texts: Mapping[MessageKey, Body]) -> PreferenceExample:
     try:
-        answers = [texts[key] for key in (item.chosen, item.rejected) if key is not None]
+        chosen, rejected = (texts[key].turn("assistant", True) if key else None for key in (item.chosen, item.rejected))
         return PreferenceExample(
             id=item.id,
             kind=item.kind,
@@ -160,17 +160,15 @@ def _with_text(item: PreferenceItem, texts: Mapping[MessageKey, Body]) -> Prefer
             topic=item.topic,
             weight=item.weight,
             prompt=tuple(texts[turn.key].turn(turn.role) for turn in item.prompt),
-            chosen=texts[item.chosen].content if item.chosen else None,
-            rejected=texts[item.rejected].content if item.rejected else None,
-            masked=tuple(sorted({word for answer in answers for word in answer.masked})),
+            chosen=chosen,
+            rejected=rejected,
         )
     except KeyError as error:
         raise DataError(f"preference {item.id} needs {error.args[0]}, which no longer exists") from error
 
 
 def _answer_tokens(example: PreferenceExample, count_tokens: CountTokens) -> int:
-    answers = [answer for answer in (example.chosen, example.rejected) if answer is not None]
-    return sum(count_tokens([*example.prompt, Turn(role="assistant", content=text, trained=True)]) for text in answers)
+    return sum(count_tokens([*example.prompt, answer]) for answer in example.answers)
 
 
 def _shares(recipe: Recipe) -> dict[AnchorName, float]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipelines.recipe.chat import ChatRules
 from pipelines.recipe.gates import GUARD_SUITE, GateRule, Margin, Metric
 from pipelines.recipe.section import Section, Share
 from pipelines.recipe.training import Batch, EarlyStopping, Kl, Lora, Preference, Stops, Target, Train
@@ -13,6 +14,7 @@ from pipelines.recipe.training import Batch, EarlyStopping, Kl, Lora, Preference
 __all__ = [
     "Base",
     "Batch",
+    "ChatRules",
     "EarlyStopping",
     "Evaluate",
     "Export",
@@ -195,6 +197,7 @@ class Recipe(Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     base: Base
+    chat: ChatRules = ChatRules()
     lineage: Literal["from_origin", "sequential"] = "from_origin"
     select: Select = Select()
     mixture: Mixture

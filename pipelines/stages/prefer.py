@@ -175,7 +175,9 @@ class Prefer:
         """Pairs of the champion's fresh answers over bad ones, where a verifier can tell which is right and both fit."""
         lone = [item for item in self.items if item.part == "train" and item.kind == "labelled" and not item.good]
         downs = [
-            one for one in preference_examples(lone, self.corpus) if verify(one.prompt, one.rejected or "") is False
+            one
+            for one in preference_examples(lone, self.corpus)
+            if one.rejected and not one.rejected.tool_calls and verify(one.prompt, one.rejected.content) is False
         ]
         if not downs:
             return []
@@ -184,7 +186,7 @@ class Prefer:
         return [pair for pair in resampled_pairs(downs, whole, verify) if self._fits(pair)]
 
     def _fits(self, pair: PreferenceExample) -> bool:
-        return self.count_tokens([*pair.prompt, Turn(role="assistant", content=pair.chosen or "", trained=True)]) > 0
+        return pair.chosen is not None and self.count_tokens([*pair.prompt, pair.chosen]) > 0
 
 
 def greedy_answers(form: ServedForm, prompts: Sequence[Sequence[Turn]]) -> list[str | None]:

@@ -212,9 +212,9 @@ def _take(
     return _Taken(items, cap, weighed, preferences, method, corpus.lost(), corpus.outcomes(), altered)
 
 
-def _fits(tokenizer: ChatTokenizer, max_tokens: int, prompt: Sequence[Turn], answer: str) -> bool:
-    """Whether preference training can read this answer whole."""
-    return tokenizer.count_trained([*prompt, Turn(role="assistant", content=answer, trained=True)], max_tokens) > 0
+def _fits(tokenizer: ChatTokenizer, max_tokens: int, prompt: Sequence[Turn], answer: Turn) -> bool:
+    """Whether preference training can read this answer whole, old turns of its prompt left out where there is need."""
+    return tokenizer.start([*prompt, answer], max_tokens) is not None
 
 
 def _put_down(taken: _Taken, out: Path | None) -> SnapshotOutput:

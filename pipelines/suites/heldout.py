@@ -7,16 +7,17 @@ and endings would otherwise hide every shared stem.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from pipelines import chat
+from pipelines.answer_span import answer_span
+from pipelines.chat import find_masked
 from pipelines.errors import DataError
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.languages import all_letters, compiled
+from pipelines.messages import as_messages, with_reasoning
 from pipelines.recipe import Metric
 from pipelines.records import Example, Record, Turn
 from pipelines.suites.prompts import prompt_ids, template_of
 from pipelines.suites.scores import HELDOUT, HELDOUT_METRICS, ItemScore, SuiteScores
 from pipelines.text import fold
-from pipelines.tokenizer import as_messages
 
 MAX_ANSWER_TOKENS = 256
 
@@ -95,15 +96,14 @@ def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:
 
 def answer_piece(scorer: GGUFScorer, context: Sequence[Turn], reference: Turn) -> str:
     """The answer with its end-of-turn marker, as the template writes it after the chat so far."""
-    messages = as_messages((*context, reference))
-    marks = [False] * len(context) + [True]
-    pieces = chat.render_masked(template_of(scorer), messages, marks, escape=scorer.escape)
-    return "".join(text for text, trained in pieces if trained)
+    chat = as_messages(with_reasoning((*context, reference), "last"))
+    span = answer_span(template_of(scorer), chat, escape=scorer.escape, stops=scorer.stops)
+    return span.skipped + span.answer
 
 
 def without_masked(text: str, masked: Sequence[str]) -> str:
     """The text without the words that stand for others."""
-    for start, end in reversed(chat.find_masked(text, masked)):
+    for start, end in reversed(find_masked(text, masked)):
         text = f"{text[:start]} {text[end:]}"
     return text
 

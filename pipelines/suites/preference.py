@@ -89,10 +89,14 @@ def compare(champion: Path, model: Path) -> tuple[float, int] | None:
 def score_example(scorer: GGUFScorer, example: PreferenceExample, cluster: str = "") -> PreferenceScore | None:
     """The log-probabilities of the example's answers, or None if one exceeds what the model reads."""
     prompt = prompt_ids(scorer, example.prompt)
-    chosen, rejected = (_answer_ids(scorer, example.prompt, text) for text in (example.chosen, example.rejected))
+    answers = (example.chosen, example.rejected)
+    chosen, rejected = (_answer_ids(scorer, example.prompt, answer) for answer in answers)
     if len(prompt) + max(len(chosen), len(rejected)) >= scorer.max_length:
         return None
-    counted = [scorer.unmasked(ids, example.masked) for ids in (chosen, rejected)]
+    counted = [
+        scorer.unmasked(ids, answer.masked if answer else ())
+        for ids, answer in zip((chosen, rejected), answers, strict=True)
+    ]
     sums = [
         scorer.loglikelihood(prompt, ids, counts)[0] if ids else None
         for ids, counts in zip((chosen, rejected), counted, strict=True)
@@ -170,7 +174,7 @@ def _write_distributions(scorer: GGUFScorer, frozen: Sequence[Example], path: Pa
     rows: list[npt.NDArray[np.float16]] = []
     for example in frozen:
         context, reference = split_reference(example)
-        prompt, answer = prompt_ids(scorer, context), _answer_ids(scorer, context, reference.content)
+        prompt, answer = prompt_ids(scorer, context), _answer_ids(scorer, context, reference)
         if len(prompt) + len(answer) < scorer.max_length:
             places = sorted({round(place) for place in np.linspace(0, len(answer) - 1, PLACES)})
             rows.append(scorer.distributions(prompt, answer, places).astype(np.float16))
@@ -183,8 +187,6 @@ def _normalised(rows: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
     return np.asarray(exact - np.log(np.exp(exact).sum(axis=1, keepdims=True)))
 
 
-def _answer_ids(scorer: GGUFScorer, prompt: Sequence[Turn], text: str | None) -> list[int]:
+def _answer_ids(scorer: GGUFScorer, prompt: Sequence[Turn], answer: Turn | None) -> list[int]:
     """Tokens of an answer with its end-of-turn marker, as training counts them; none for no answer."""
-    if text is None:
-        return []
-    return scorer.tokenize(answer_piece(scorer, prompt, Turn(role="assistant", content=text)))
+    return [] if answer is None else scorer.tokenize(answer_piece(scorer, prompt, answer))

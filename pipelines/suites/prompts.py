@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pipelines import chat
 from pipelines.errors import GGUFError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.messages import as_prompt
 from pipelines.records import Turn
-from pipelines.tokenizer import as_messages
 
 
 def template_of(scorer: GGUFScorer) -> str:
@@ -18,7 +18,7 @@ def template_of(scorer: GGUFScorer) -> str:
 
 def prompt_ids(scorer: GGUFScorer, turns: Sequence[Turn]) -> list[int]:
     """Token ids of a chat that asks for the assistant's next turn."""
-    return scorer.tokenize(chat.render(template_of(scorer), as_messages(turns), escape=scorer.escape, generate=True))
+    return scorer.tokenize(chat.render(template_of(scorer), as_prompt(turns), escape=scorer.escape, generate=True))
 
 
 def question_ids(scorer: GGUFScorer, question: str) -> list[int]:

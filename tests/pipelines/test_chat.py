@@ -3,14 +3,18 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.chat import escape_markers, render, render_masked, without_generation_markers
+from pipelines.chat import escape_markers, render
 from pipelines.errors import ModelError
+from pipelines.messages import as_prompt
 from pipelines.recipe import Base
 from pipelines.records import Turn
+from pipelines.rows import Encoded
+from pipelines.template import without_generation_markers
 from pipelines.tokenizer import ChatTokenizer, check_policy, read_chat_format
+from tests.pipelines.conftest import TEMPLATE
 
 CHATS = {
     "one exchange": [("user", "What is the capital of Velmora?"), ("assistant", "Tarsin.")],
@@ -35,8 +39,13 @@ def messages(name: str) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in CHATS[name]]
 
 
-def answers(chat: list[dict[str, str]]) -> list[bool]:
-    return [message["role"] == "assistant" for message in chat]
+def turns_of(name: str) -> list[Turn]:
+    return [Turn(role=role, content=text, trained=role == "assistant") for role, text in CHATS[name]]
+
+
+def covered(tokenizer: ChatTokenizer, row: Encoded) -> str:
+    """The text of the tokens with loss."""
+    return tokenizer.text([id for id, on in zip(row.ids, row.mask, strict=True) if on], keep_control_tokens=True)
 
 
 @pytest.fixture(scope="module", params=["with generation markers", "without"])
@@ -45,33 +54,33 @@ def tokenizer(request: pytest.FixtureRequest, tokenizer_folder: Path, plain_toke
 
 
 @pytest.mark.parametrize("name", CHATS)
-def test_ids_equal_those_of_the_rendered_text_in_one_piece(tokenizer: ChatTokenizer, name: str) -> None:
-    chat = messages(name)
-    ids, mask, _ = tokenizer.encode(chat, answers(chat))
-    assert ids == tokenizer.text_ids(render(tokenizer.template, chat, escape=tokenizer.escape))
-    assert len(mask) == len(ids)
+def test_a_row_is_what_serving_reads_before_each_answer_and_the_answer(tokenizer: ChatTokenizer, name: str) -> None:
+    turns = turns_of(name)
+    (row,), shortened = tokenizer.rows(turns)
+    assert not shortened and len(row.mask) == len(row.ids) == len(row.answer)
+    for place in (place for place, turn in enumerate(turns) if turn.trained):
+        prompt = tokenizer.ids(as_prompt(turns[:place]))
+        assert row.ids[: len(prompt)] == prompt and row.mask[len(prompt)]
 
 
-@pytest.mark.parametrize("name", CHATS)
+@pytest.mark.parametrize("name", [name for name in CHATS if "line break" not in name])
 def test_ids_equal_those_of_transformers(tokenizer: ChatTokenizer, tokenizer_folder: Path, name: str) -> None:
     from transformers import PreTrainedTokenizerFast
 
     theirs = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
-    chat = messages(name)
-    escaped = [{"role": message["role"], "content": escape_markers(message["content"])} for message in chat]
+    escaped = [{"role": turn.role, "content": escape_markers(turn.content)} for turn in turns_of(name)]
     expected = theirs.apply_chat_template(escaped, tokenize=True, return_dict=False)
-    assert tokenizer.encode(chat, answers(chat))[0] == expected
+    ids = tokenizer.rows(turns_of(name)).rows[0].ids
+    assert ids == expected[: len(ids)] and theirs.decode(expected[len(ids) :]) == "\n"
     prompt = theirs.apply_chat_template(escaped, tokenize=True, return_dict=False, add_generation_prompt=True)
-    assert tokenizer.ids(chat) == prompt
+    assert tokenizer.ids(messages(name)) == prompt
 
 
-@pytest.mark.parametrize("name", [name for name in CHATS if "line break" not in name])
+@pytest.mark.parametrize("name", CHATS)
 def test_the_mask_covers_each_answer_and_its_end_of_turn_and_nothing_else(tokenizer: ChatTokenizer, name: str) -> None:
-    chat = messages(name)
-    ids, mask, _ = tokenizer.encode(chat, answers(chat))
-    covered = tokenizer.text([id for id, on in zip(ids, mask, strict=True) if on], keep_control_tokens=True)
-    expected = [escape_markers(m["content"]) + "<|im_end|>" for m in chat if m["role"] == "assistant"]
-    assert covered == "".join(expected)
+    (row,), _ = tokenizer.rows(turns_of(name))
+    expected = [escape_markers(m["content"]) + "<|im_end|>" for m in messages(name) if m["role"] == "assistant"]
+    assert covered(tokenizer, row) == "".join(expected)
 
 
 def test_a_down_voted_turn_in_mid_conversation_gets_no_loss(tokenizer: ChatTokenizer) -> None:
@@ -81,18 +90,10 @@ def test_a_down_voted_turn_in_mid_conversation_gets_no_loss(tokenizer: ChatToken
         Turn(role="user", content="No."),
         Turn(role="assistant", content="The answer is 42.", trained=True),
     )
-    ids, mask, _ = tokenizer.encode_turns(turns)
-    trained = [id for id, on in zip(ids, mask, strict=True) if on]
-    assert tokenizer.text(trained, keep_control_tokens=True) == "The answer is 42.<|im_end|>"
-    assert tokenizer.count_trained(turns) == len(trained)
-    assert "43" in tokenizer.text([id for id, on in zip(ids, mask, strict=True) if not on])
-
-
-def test_a_token_that_reaches_over_the_edge_of_an_answer_gets_no_loss(tokenizer: ChatTokenizer) -> None:
-    chat = messages("answer that begins with a line break")
-    ids, mask, _ = tokenizer.encode(chat, [False, True])
-    covered = tokenizer.text([id for id, on in zip(ids, mask, strict=True) if on], keep_control_tokens=True)
-    assert covered.lstrip("\n") == "b<|im_end|>"
+    (row,), _ = tokenizer.rows(turns)
+    assert covered(tokenizer, row) == "The answer is 42.<|im_end|>"
+    assert tokenizer.count_trained(turns) == sum(row.mask)
+    assert "43" in tokenizer.text([id for id, on in zip(row.ids, row.mask, strict=True) if not on])
 
 
 MASKED = (
@@ -114,55 +115,52 @@ def test_words_that_stand_for_others_get_no_loss(
         Turn(role="user", content=f"{text}?", masked=masked),
         Turn(role="assistant", content=text, trained=True, masked=masked),
     )
-    ids, mask, answer = tokenizer.encode_turns(turns)
-    counted = [id for id, on in zip(ids, mask, strict=True) if on]
-    left = tokenizer.text(counted, keep_control_tokens=True)
-    assert left.replace(" ", "") == trained.replace(" ", "") and sum(answer) >= sum(mask)
+    (row,), _ = tokenizer.rows(turns)
+    left = covered(tokenizer, row)
+    assert left.replace(" ", "") == trained.replace(" ", "") and sum(row.answer) >= sum(row.mask)
 
 
 def test_a_masked_word_in_an_answer_is_no_place_to_cut_it(tokenizer: ChatTokenizer) -> None:
     text = "Dear Kelly, " + "all is well " * 30
     turns = (Turn(role="user", content="hi"), Turn(role="assistant", content=text, trained=True, masked=("Kelly",)))
-    whole = tokenizer.encode_turns(turns)
-    assert tokenizer.encode_turns(turns, max_tokens=len(whole.ids) - 5).ids == []
+    (whole,), _ = tokenizer.rows(turns)
+    assert tokenizer.rows(turns, max_tokens=len(whole.ids) - 5) == ([], True)
     assert sum(whole.answer) > sum(whole.mask)
 
 
-def test_an_overlong_chat_is_cut_after_its_last_whole_trained_answer(tokenizer: ChatTokenizer) -> None:
+def test_what_is_too_long_loses_its_oldest_turns_and_keeps_system_prompt_and_answers(tokenizer: ChatTokenizer) -> None:
+    chat = [Turn(role="system", content="Be kind.")]
+    for number in range(6):
+        chat += [
+            Turn(role="user", content=f"Question {number}?"),
+            Turn(role="assistant", content=f"It is {number}.", trained=True),
+        ]
+    (whole,), _ = tokenizer.rows(chat)
+    rows, shortened = tokenizer.rows(chat, max_tokens=len(whole.ids) // 2)
+    assert shortened and all(len(row.ids) <= len(whole.ids) // 2 for row in rows)
+    assert "".join(covered(tokenizer, row) for row in rows) == covered(tokenizer, whole)
+    assert all(tokenizer.text(row.ids).startswith("system\nBe kind.") for row in rows)
+    assert "Question 0" not in tokenizer.text(rows[-1].ids) and len(rows) < 6
+
+
+def test_an_answer_that_is_too_long_by_itself_is_left_out_and_the_others_stay(tokenizer: ChatTokenizer) -> None:
     long = Turn(role="assistant", content="Velmora " * 50, trained=True)
     turns = (Turn(role="user", content="hi"), Turn(role="assistant", content="hello", trained=True), long)
-    first = tokenizer.encode_turns(turns[:2])
-    ids, mask, _ = tokenizer.encode_turns(turns, max_tokens=60)
-    assert ids == first[0][: len(ids)] and sum(mask) == sum(first[1]) and mask[-1]
+    rows, shortened = tokenizer.rows(turns, max_tokens=60)
+    assert shortened and rows == tokenizer.rows(turns[:2]).rows
     assert tokenizer.count_trained((turns[0], long), max_tokens=60) == 0
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.data())
-def test_pieces_join_to_the_whole_and_escaping_is_idempotent(texts: list[str], data: st.DataObject) -> None:
-    from tests.pipelines.conftest import TEMPLATE
-
-    chat = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
-    trained = [data.draw(st.booleans()) for _ in chat]
-    pieces = render_masked(TEMPLATE, chat, trained, escape=escape_markers)
-    assert "".join(text for text, _ in pieces) == render(TEMPLATE, chat, escape=escape_markers)
-    assert all(escape_markers(escape_markers(text)) == escape_markers(text) for text in texts)
+@given(st.text(max_size=60))
+def test_escaping_is_idempotent(text: str) -> None:
+    assert escape_markers(escape_markers(text)) == escape_markers(text)
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
-    rewriting = (
-        "{% for m in messages %}{% if not loop.last %}[{{ m['role'] }}]{% endif %}{{ m['content'] }}{% endfor %}"
-    )
+def test_removing_the_generation_markers_renders_the_same_text() -> None:
     chat = messages("system and two exchanges")
-    with pytest.raises(ModelError, match="changes earlier turns"):
-        render_masked(rewriting, chat, answers(chat), escape=escape_markers)
-
-
-def test_removing_the_generation_markers_renders_the_same_text(tokenizer: ChatTokenizer) -> None:
-    chat = messages("system and two exchanges")
-    plain = without_generation_markers(tokenizer.template)
+    plain = without_generation_markers(TEMPLATE)
     assert "generation %" not in plain
-    assert render(plain, chat, escape=tokenizer.escape) == render(tokenizer.template, chat, escape=tokenizer.escape)
+    assert render(plain, chat, escape=escape_markers) == render(TEMPLATE, chat, escape=escape_markers)
 
 
 @pytest.mark.parametrize(

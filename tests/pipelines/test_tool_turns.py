@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.chat import escape_markers, render, render_masked
+from pipelines.answer_span import answer_span
+from pipelines.chat import escape_markers, render
 from pipelines.errors import ModelError
+from pipelines.messages import as_messages
 from pipelines.records import ToolCall, Turn
-from pipelines.tokenizer import ChatTokenizer, as_messages
+from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.conftest import write_tokenizer
 
 TEMPLATES = next((Path(__file__).parents[2] / ".venv").glob("llama.cpp-*/models/templates"), None)
@@ -28,20 +30,25 @@ TURNS = (
 OWN = (
     "{% if tools %}{{ tools | tojson }}\n{% endif %}{% for m in messages %}<{{ m.role }}>{% if m.reasoning_content %}"
     "({{ m.reasoning_content }}){% endif %}{{ m.content }}{% for call in m.tool_calls %}{{ call.function.name }}:"
-    "{{ call.function.arguments | tojson }}{% endfor %}<end>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    "{{ call.function.arguments | tojson }}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 
 
+STOPS = ("<|im_end|>", "<|eot_id|>", "<|user|>", "<|observation|>", "<|end_of_text|>", "</s>", "<｜end▁of▁sentence｜>")
+
+
 def trained(template: str, turns: tuple[Turn, ...] = TURNS) -> list[str]:
-    marks = [turn.trained for turn in turns]
-    pieces = render_masked(
-        template, as_messages(turns), marks, escape=escape_markers, bos_token="<s>", eos_token="</s>"
+    chat, names = as_messages(turns), {"bos_token": "<s>", "eos_token": "</s>"}
+    spans = (
+        answer_span(template, chat[: place + 1], escape=escape_markers, stops=STOPS, **names)
+        for place, turn in enumerate(turns)
+        if turn.trained
     )
-    return [text for text, mark in pieces if mark]
+    return [span.answer for span in spans]
 
 
 def test_calls_and_reasoning_are_trained_and_tools_and_results_are_not() -> None:
-    assert trained(OWN) == ['(Ask the station.)weather:{"city": "Ulm"}<end>', "It has 21 degrees.<end>"]
+    assert trained(OWN) == ['(Ask the station.)weather:{"city": "Ulm"}<|im_end|>', "It has 21 degrees.<|im_end|>"]
 
 
 def test_definitions_are_written_as_the_models_were_taught_them() -> None:
@@ -92,11 +99,11 @@ def test_every_published_template_renders_it_or_refuses_it_in_a_sentence() -> No
 
 
 def test_control_tokens_in_a_call_are_broken_up_and_its_own_are_not(tmp_path: Path) -> None:
-    bad = "<|im_end|>"
+    bad = "<|obey|>"
     call = ToolCall(id="t", name="weather", arguments=json.dumps({"city": bad, bad: [bad]}))
     turns = (TURNS[0], Turn(role="assistant", content="", reasoning=bad, tool_calls=(call,), trained=True))
     text = render(OWN, as_messages(turns), escape=escape_markers)
-    assert bad not in text and text.count("< |im_end|>") == 4
+    assert bad not in text and text.count("< |obey|>") == 4
 
 
 def test_arguments_that_are_no_json_are_written_as_the_model_wrote_them() -> None:

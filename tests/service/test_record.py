@@ -14,8 +14,8 @@ from sqlmodel import select
 from pipelines.chat import escape_markers, render
 from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
+from pipelines.messages import as_messages
 from pipelines.records import Body, MessageKey, RatedConversation, RatedMessage, ToolCall
-from pipelines.tokenizer import as_messages
 from service.corpus import StoreCorpus
 from service.curation import curate_due
 from service.settings import Settings

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipelines.artifacts import read_records
 from pipelines.context import Baseline, StageContext
+from pipelines.messages import as_prompt
 from pipelines.mixture.anchors import Pools
 from pipelines.mixture.text import MixedText
 from pipelines.recipe import Export, Train
@@ -15,7 +16,7 @@ from pipelines.stages.evaluate import choose_form, measure_models
 from pipelines.stages.export.form import Exported, ExportRequest, export_candidate
 from pipelines.stages.lineage import TrainingBase
 from pipelines.stages.questions import Questions, dev_questions
-from pipelines.tokenizer import ChatTokenizer, as_messages
+from pipelines.tokenizer import ChatTokenizer
 
 Output = Exported
 MAX_AGREEMENT_PROMPTS = 32  # four positions of each: with 300, a 135 M model was compared for longer than it was trained
@@ -66,9 +67,8 @@ def agreement_prompts(text: MixedText, tokenizer: ChatTokenizer) -> list[str]:
         for example in read_records(path, Example):
             if len(rendered) >= MAX_AGREEMENT_PROMPTS:
                 return list(rendered)
-            turns = as_messages(example.turns)
-            last = max(place for place, turn in enumerate(turns) if turn["role"] == "assistant")
-            rendered[tokenizer.prompt(turns[:last])] = None
+            last = max(place for place, turn in enumerate(example.turns) if turn.role == "assistant")
+            rendered[tokenizer.prompt(as_prompt(example.turns[:last]))] = None
     return list(rendered)
 
 

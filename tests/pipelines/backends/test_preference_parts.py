@@ -69,7 +69,8 @@ def test_only_the_answer_with_its_end_of_turn_is_scored(tmp_path: Path, tokenize
 
 
 def test_words_that_stand_for_others_are_scored_on_no_side(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
-    told = PAIR | {"chosen": "Kelly is it.", "rejected": "Not Kelly.", "masked": ["Kelly"]}
+    sides = {"chosen": "Kelly is it.", "rejected": "Not Kelly."}
+    told = PAIR | {name: {"role": "assistant", "content": text, "masked": ["Kelly"]} for name, text in sides.items()}
     [item] = load_items(write(tmp_path / "p.jsonl", told), tokenizer, 256, "dpo").items
     for one, text in zip(item.answers, (" is it.", "Not ."), strict=True):
         scored = [label for label in one.labels if label != IGNORED]

@@ -20,8 +20,8 @@ from tests.effort import within
 from tests.pipelines.feedback_rows import NOW, asked, comparison, conversation, correction, down, message, pools, up
 
 
-def short(prompt: Sequence[Turn], answer: str) -> bool:
-    return len(answer.split()) <= 20
+def short(prompt: Sequence[Turn], answer: Turn) -> bool:
+    return len(answer.content.split()) <= 20
 
 
 def build(

@@ -77,10 +77,13 @@ def test_an_answer_behind_a_picture_is_not_learnt_without_it() -> None:
     assert reason(conversation("a", asked, message("a", "assistant", "It is a cat.", "q", up("u")))) == "part_dropped"
 
 
-def test_a_call_is_learnt_by_sft_and_is_no_side_of_a_pair() -> None:
+def test_a_call_is_learnt_by_sft_and_is_a_side_of_a_pair_like_any_answer() -> None:
     question, call, *_ = with_tool()
     made = conversation("a", question, call.model_copy(update={"ratings": up("u"), "up": 1}))
-    assert trained(made) == (False, True) and fates(build(made)) == {"calls_a_tool": 1}
+    assert trained(made) == (False, True) and fates(build(made)) == {"lone": 1}
+
+    bad = message("d", "assistant", "No idea.", "q", down("v"))
+    assert fates(build(conversation("a", *made.messages, bad))) == {"siblings": 2}
 
 
 @pytest.mark.parametrize("source", ["judge", "implicit"])

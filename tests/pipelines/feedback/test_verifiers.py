@@ -62,6 +62,6 @@ def test_only_a_sample_that_passes_where_the_bad_answer_fails_makes_a_pair() -> 
 
     pairs = resampled_pairs(downs, {"a": "It is 42.", "b": "42", "c": "43"}, verify)
 
-    assert [(pair.id, pair.kind, pair.source, pair.chosen, pair.rejected) for pair in pairs] == [
+    assert [(pair.id, pair.kind, pair.source, *(one.content for one in pair.answers)) for pair in pairs] == [
         ("a", "pair", "resample", "It is 42.", "41")
     ]

@@ -102,12 +102,12 @@ def test_every_item_stands_with_its_text_in_the_file_of_its_part(tmp_path: Path)
     text = made(tmp_path)
 
     train = {example.source: example for example in preferences(text.train)}
-    assert (train["siblings"].chosen, train["siblings"].rejected) == ("Far up north it is.", "South.")
-    assert [turn.content for turn in train["siblings"].prompt] == ["Where is Vell?"] and train[
-        "lone"
-    ].chosen == "Nobody at all."
-    assert [example.rejected for example in preferences(text.dev)] == ["So."]
-    assert [example.chosen for example in preferences(text.heldout)] == ["Soon `<|im_end|>` now."]
+    assert tuple(answer.content for answer in train["siblings"].answers) == ("Far up north it is.", "South.")
+    assert [turn.content for turn in train["siblings"].prompt] == ["Where is Vell?"] and train["lone"].answers[
+        0
+    ].content == "Nobody at all."
+    assert [example.answers[0].content for example in preferences(text.dev)] == ["So."]
+    assert [example.answers[0].content for example in preferences(text.heldout)] == ["Soon `<|im_end|>` now."]
     assert text.sources == {"lone": 1, "siblings": 1} and text.answer_tokens == 6 + 2 + 4
 
 

@@ -203,7 +203,7 @@ def test_what_is_measured_is_held_out_and_frozen(tmp_path: Path) -> None:
     thumbs = PreferenceQuestions(probes=2, snapshot=taken, pools=Keyed[Pools](digest="", value=POOLS), claims=None)
     ask = preference_ask(thumbs, Listed(CHATS))
 
-    assert [example.chosen for example in ask.examples] == ["In the west."]
+    assert [example.answers[0].content for example in ask.examples] == ["In the west."]
     assert len(ask.frozen) > 0 and all(turn.role in ("user", "assistant") for one in ask.frozen for turn in one.turns)
     assert set(ask.clusters) == {ask.examples[0].id}
 

@@ -589,7 +589,7 @@ def test_fresh_answers_make_used_votes_of_what_the_snapshot_could_only_drop(tmp_
 
 def test_thresholds_count_what_training_can_read(tmp_path: Path) -> None:
     rated = [asked("a", "Where?", ("North.", up("u"))), asked("b", "Who?", ("word " * 50, down("v")))]
-    fitting = replace(SELECTOR, fits=lambda prompt, answer: len(answer) < 50)
+    fitting = replace(SELECTOR, fits=lambda prompt, answer: len(answer.content) < 50)
 
     output = snapshot(Listed(rated), Select(), tmp_path, fitting, now=START, rule=Preference(method="kto"))
 

@@ -1,7 +1,6 @@
 """A chat that the base model's template cannot render is left out with a reason; the round goes on without it."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from pipelines.context import StageContext
 from pipelines.errors import ModelError
 from pipelines.mixture.anchors import Anchor, AnchorPool, without_unrendered
 from pipelines.recipe import Preference, Recipe, Select
-from pipelines.records import FeedbackFate, RatedConversation
+from pipelines.records import FeedbackFate, RatedConversation, Turn
 from pipelines.stages import mix, snapshot
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.suites.folder import SuiteFolder
@@ -22,10 +21,10 @@ from tests.pipelines.feedback_rows import asked, at, conversation, down, message
 from tests.pipelines.stages.test_snapshot import Listed
 
 REFUSES = "{% if messages | selectattr('role', 'equalto', 'user') | list | length > 1 %}{{ raise_exception('one turn') }}{% endif %}"
-# As thinking templates do: the answers before the last question are rewritten once there is another.
+# As thinking templates do: answers are written otherwise once there is a later question.
 REWRITES = TEMPLATE.replace(
     "{{ message['content'] + '<|im_end|>' }}",
-    "{{ (message['content'] if loop.index0 >= messages | length - 2 else message['content'][:2]) + '<|im_end|>' }}",
+    "{{ (message['content'] if loop.index0 >= messages | length - 1 else message['content'][:2]) + '<|im_end|>' }}",
 )
 
 
@@ -79,10 +78,9 @@ def anchor(name: str, *texts: str) -> Anchor:
     return Anchor.model_validate({"id": name, "family": "f", "turns": turns})
 
 
-@pytest.fixture(params=["refuses", "rewrites"])
-def base(request: pytest.FixtureRequest, tiny_base: Path, tmp_path: Path) -> Iterator[Path]:
-    template = REWRITES if request.param == "rewrites" else REFUSES + TEMPLATE
-    yield base_with(template, tiny_base, tmp_path / "base")
+@pytest.fixture
+def base(tiny_base: Path, tmp_path: Path) -> Path:
+    return base_with(REFUSES + TEMPLATE, tiny_base, tmp_path / "base")
 
 
 def test_a_chat_that_cannot_be_rendered_is_left_out_and_the_mixture_is_made(base: Path, tmp_path: Path) -> None:
@@ -143,6 +141,20 @@ def test_anchors_that_cannot_be_rendered_are_taken_out_and_counted(base: Path) -
     left = without_unrendered(pools, ChatTokenizer(base).can_render)["coding"]
 
     assert [one.id for one in left.anchors] == ["one"] and (left.unrendered, left.contaminated) == (1, 3)
+
+
+def test_two_answers_under_a_template_that_rewrites_the_first_are_read_in_rows_of_their_own(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    taken = taken_with(base_with(REWRITES, tiny_base, tmp_path / "base"), tmp_path, CHATS)
+    assert taken.output.left_out == {} and taken.output.examples == 2
+
+    turns = [Turn(role="user", content="Where?"), Turn(role="assistant", content="It is Tarn.", trained=True)]
+    tokenizer = ChatTokenizer(tmp_path / "base")
+    rows, _ = tokenizer.rows([*turns, Turn(role="user", content="And?"), turns[1]])
+    trained = [[id for id, on in zip(row.ids, row.mask, strict=True) if on] for row in rows]
+    assert [tokenizer.text(ids) for ids in trained] == ["It is Tarn."] * 2
+    assert "It<" in tokenizer.text(rows[1].ids, keep_control_tokens=True)
 
 
 def test_a_template_that_renders_no_chat_at_all_is_the_models_fault(tiny_base: Path, tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def test_a_labelled_answer_has_one_side_and_prefers_nothing(scorer: GGUFScorer) 
 
 
 def test_what_the_model_cannot_read_whole_is_left_out(scorer: GGUFScorer) -> None:
-    assert score_example(scorer, PAIR.model_copy(update={"rejected": "No! " * 2000})) is None
+    long = Turn(role="assistant", content="No! " * 2000)
+    assert score_example(scorer, PAIR.model_copy(update={"rejected": long})) is None
 
 
 def test_everything_is_measured_and_told(
