@@ -26,7 +26,9 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
 
     # Who is asked: every conversation gets a place or a reason.
     method, longest = deciding(recipe.preference), recipe.train.max_tokens
-    asking = snapshot.Input(select=recipe.select, method=method, max_tokens=longest, base=base, suites=sources.tasks)
+    asking = snapshot.Input(
+        select=recipe.select, chat=recipe.chat, method=method, max_tokens=longest, base=base, suites=sources.tasks
+    )
     taken = run(snapshot, asking)
     if shortage := taken.output.shortage(context.min_new, recipe.min_examples):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.output.sizes)
@@ -35,7 +37,13 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     questions = Questions(evaluate=recipe.evaluate, suites=sources.suites, snapshot=taken)
     floors = tuple(rule for rule in recipe.gates if rule.floor is not None)
     asked = questions if floors else None
-    holding = origin.Input(base=sources.base_folder, quantize=recipe.export.quantize, floors=floors, questions=asked)
+    holding = origin.Input(
+        base=sources.base_folder,
+        quantize=recipe.export.quantize,
+        thinking=recipe.chat.thinking,
+        floors=floors,
+        questions=asked,
+    )
     beginning = run(origin, holding).output
     champion = context.champion or beginning
     first, rival = keyed_model(beginning), keyed_model(champion)
@@ -44,7 +52,9 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     mixture = run(mix, mix.Input(recipe=recipe, snapshot=taken, pools=pools, base=base))
 
     # Learning.
-    learning = train.Input(mixture=mixture, pools=pools, base=grown, base_name=recipe.base.model, train=recipe.train)
+    learning = train.Input(
+        mixture=mixture, pools=pools, base=grown, base_name=recipe.base.model, chat=recipe.chat, train=recipe.train
+    )
     trained = run(train, learning)
 
     # Learning from thumbs, against the result so far; left out, with the reason, where there are too few.
@@ -63,6 +73,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     # The exact bytes that would be served; dev items choose the adapter's scale.
     exporting = export.Input(
         export=recipe.export,
+        chat=recipe.chat,
         training=recipe.train,
         base=grown,
         trained=trained,

@@ -15,6 +15,7 @@ from typing import Any
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 from jinja2.ext import Extension
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -35,25 +36,29 @@ def fill(template: str, variables: Mapping[str, Any], today: datetime = TRAINING
     return _compiled(template).render(strftime_now=today.strftime, documents=None, **variables)
 
 
-def pinned(template: str, named: Mapping[str, str], thinking: str | None = None) -> str:
-    """The template with everything fixed that its readers would have to pass: what training renders with and a GGUF carries.
+def pinned(template: str, named: Mapping[str, str]) -> str:
+    """The template with all fixed that its readers would have to pass: what training renders with and a GGUF carries.
 
-    Token names such as `eos_token` that it uses, the thinking switch ("on", "off", "low", "medium", "high"; None leaves
-    the template's own default), and no generation markers, which llama.cpp does not know.
+    That is token names such as `eos_token` that it uses, and no generation markers, which llama.cpp does not know.
+    """
+    used = {name: text for name, text in named.items() if re.search(rf"\b{name}\b", template)}
+    return _set(used, without_generation_markers(template))
+
+
+def switched(template: str, thinking: str | None) -> str:
+    """The template with its thinking switch at "on", "off", "low", "medium" or "high"; None leaves its own default.
 
     Raises:
         ValueError: a switch that the template does not read.
     """
-    switch: dict[str, object] = {
-        name: value for name, value in _SWITCHES.get(thinking or "", {}).items() if _uses(template, name)
-    }
-    if thinking is not None and not switch:
+    if thinking is None:
+        return template
+    asked = jinja2.meta.find_undeclared_variables(_environment().parse(template))
+    switch = {name: value for name, value in _SWITCHES[thinking].items() if name in asked}
+    if not switch:
         names = " or ".join(_SWITCHES[thinking])
         raise ValueError(f"the chat template has no switch for `thinking: {thinking}`: it reads no {names}")
-    used: dict[str, object] = {name: text for name, text in named.items() if _uses(template, name)}
-    lines = "".join(f"{{%- set {name} = {json.dumps(value)} -%}}" for name, value in {**used, **switch}.items())
-    kept = "{{ '' }}" if lines and template[:1].isspace() else ""  # the last line would eat the white space
-    return lines + kept + without_generation_markers(template)
+    return _set(switch, template)
 
 
 def without_generation_markers(template: str) -> str:
@@ -62,8 +67,11 @@ def without_generation_markers(template: str) -> str:
     return re.sub(r"\{%(-?)\s*endgeneration\s*(-?)%\}", r"{%\1 endif \2%}", opened)
 
 
-def _uses(template: str, name: str) -> bool:
-    return re.search(rf"\b{name}\b", template) is not None
+def _set(values: Mapping[str, object], template: str) -> str:
+    """The template with these variables set at its begin."""
+    lines = "".join(f"{{%- set {name} = {json.dumps(value)} -%}}" for name, value in values.items())
+    kept = "{{ '' }}" if lines and template[:1].isspace() else ""  # the last line would eat the white space
+    return lines + kept + template
 
 
 class _Generation(Extension):

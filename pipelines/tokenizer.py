@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateSyntaxError
 from tokenizers import Tokenizer
 
 from pipelines.answer_span import AnswerSpan, answer_span
@@ -25,15 +26,23 @@ from pipelines.errors import ModelError
 from pipelines.messages import as_messages, with_reasoning
 from pipelines.recipe import Base, ChatRules
 from pipelines.recipe.chat import Thinking
-from pipelines.records import Record, Turn
+from pipelines.records import Record, ToolCall, Turn
 from pipelines.rows import Encoded, Rows, first_start, rows_of
-from pipelines.template import pinned
+from pipelines.template import pinned, switched
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 # What llama.cpp ends generation at by the text of a token, whatever else a model says.
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>")
 _MORE_ENDS = ("<end_of_turn>", "<turn|>", "<|tool_response>", "<|endoftext|>", "<|end_of_text|>", "<end_of_utterance>")
 _BARE_ENDS = ("<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<eos>", "</s>", "[e~[")
+
+
+# What a template is tried with.
+_PLAIN = [Turn(role="user", content="Hello!"), Turn(role="assistant", content="Hello.", trained=True)]
+_TOOLS = '[{"name": "weather", "description": "Tells it.", "parameters": {"type": "object", "properties": {}}}]'
+_CALLED = ToolCall(id="call00001", name="weather", arguments='{"city": "Ulm"}')
+_CALL = Turn(role="assistant", content="", tool_calls=(_CALLED,), trained=True)
+_RESULT = Turn(role="tool", content="21", tool_call_id=_CALLED.id, name=_CALLED.name)
 
 
 class ChatFormat(Record):
@@ -49,9 +58,14 @@ class ChatFormat(Record):
 
     def served(self, thinking: Thinking | None = None) -> str | None:
         """The template that training renders with and a GGUF carries. Raises ModelError where it has no such switch."""
+        switched = self.switched(thinking)
+        return None if switched is None else pinned(switched, self.named)
+
+    def switched(self, thinking: Thinking | None) -> str | None:
+        """The template with its thinking switch set. Raises ModelError where it has none, or is no template at all."""
         try:
-            return None if self.template is None else pinned(self.template, self.named, thinking)
-        except ValueError as error:
+            return None if self.template is None else switched(self.template, thinking)
+        except (ValueError, TemplateSyntaxError) as error:
             raise ModelError(f"{error}; leave `chat.thinking` out of the recipe, or use a base that has it") from error
 
 
@@ -159,16 +173,25 @@ class ChatTokenizer:
 
     def check_template(self) -> None:
         """Raise ModelError where no chat can be rendered: then it is the template that is wrong, not one of many chats."""
-        turns = [Turn(role="user", content="Hello!"), Turn(role="assistant", content="Hello.", trained=True)]
-        thinking = [turns[0], turns[1].model_copy(update={"reasoning": "A greeting."})]
+        thinking = [_PLAIN[0], _PLAIN[1].model_copy(update={"reasoning": "A greeting."})]
         try:
-            self.answer(turns)
+            self.answer(_PLAIN)
         except ModelError as error:
             if not self.can_render(thinking):
                 raise ModelError(
                     f"the base model's chat template cannot render even one question with its answer: {error}; put a "
                     "working template into its chat_template.jinja, or use another base"
                 ) from error
+
+    def limits(self) -> tuple[str, ...]:
+        """What kinds of chats the template cannot show to the model, in a sentence each: they will be left out."""
+        kinds = {
+            "a system prompt": [Turn(role="system", content="Be kind."), *_PLAIN],
+            "several questions": [*_PLAIN, *_PLAIN],
+            "calls of tools": [_PLAIN[0].model_copy(update={"tools": _TOOLS}), _CALL, _RESULT, _PLAIN[1]],
+        }
+        unseen = " and ".join(kind for kind, turns in kinds.items() if not self.can_render(turns))
+        return (f"the base model's chat template takes no chats with {unseen}: they are left out",) if unseen else ()
 
     def ids(self, messages: Chat, *, generate: bool = True) -> list[int]:
         """The ids of a prompt; `generate` appends the header that asks for the assistant's next turn."""

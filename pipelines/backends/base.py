@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from pipelines.errors import TrainingError
-from pipelines.recipe import Preference, Train
+from pipelines.recipe import ChatRules, Preference, Train
 from pipelines.records import Record
 from pipelines.suites.probes import Probe
 
@@ -45,12 +45,14 @@ class TrainRequest(Record):
     Attributes:
         base: local folder of the weights to train on top of.
         base_name: what the adapter says it was trained on: the recipe's `base.model`.
+        chat: how the model is shown a chat.
         train_file, dev_file: JSONL of `Example`s; without a dev file there is no early stopping.
         threads: CPU threads; None takes all cores, at most 16.
     """
 
     base: Path
     base_name: str
+    chat: ChatRules = ChatRules()
     train: Train
     train_file: Path
     dev_file: Path | None = None
@@ -104,6 +106,7 @@ class PreferRequest(Record):
 
     base: Path
     base_name: str
+    chat: ChatRules = ChatRules()
     train: Train
     preference: Preference
     method: Literal["dpo", "kto", "bco"]

@@ -15,6 +15,7 @@ from pipelines.backends.fetch import BaseFolder, Pin, asked_revision, fetch_base
 from pipelines.context import Baseline
 from pipelines.errors import ModelError
 from pipelines.recipe import Base, Export, Quantization
+from pipelines.recipe.chat import Thinking
 from pipelines.stages.export.form import Exported, ExportRequest, run_export
 
 _ORIGIN = "-origin-"
@@ -35,18 +36,21 @@ def find_base(base: Base, project: Path, models: Path) -> BaseFolder:
     return fetch_base(base, project, pin_of(base, models) if base.hub else None)
 
 
-def prepare_origin(base: BaseFolder, quantize: Quantization, models: Path) -> Baseline:
-    """The untouched base as a served form in `models`, exported now if it was not before.
+def prepare_origin(
+    base: BaseFolder, quantize: Quantization, models: Path, thinking: Thinking | None = None
+) -> Baseline:
+    """The untouched base as a served form in `models`, exported now if it was not before; `thinking` fixes its switch.
 
     Raises:
         ModelError, GGUFError, ArtifactError: the base cannot be exported, or what was exported has been changed.
     """
     pin = {"pin": base.pin.model_dump()} if base.pin else {}
-    read = digest_of({"base": base_digest(base.folder), "quantize": quantize, **pin})
+    switch = {"thinking": thinking} if thinking else {}
+    read = digest_of({"base": base_digest(base.folder), "quantize": quantize, **switch, **pin})
     folder = models / f"{base.name}{_ORIGIN}{read[:8]}"
     manifest = read_manifest(folder)
     if manifest is None:
-        manifest = _export_origin(base, quantize, folder, read)
+        manifest = _export_origin(base, Export(quantize=quantize), thinking, folder, read)
     verify_files(folder, manifest.files)
     origin = _Origin.model_validate(manifest.output)
     return Baseline(id=folder.name, form=origin.form_in(folder), commit=origin.pin.commit if origin.pin else None)
@@ -69,7 +73,7 @@ def pin_of(base: Base, models: Path) -> Pin | None:
     return None
 
 
-def _export_origin(base: BaseFolder, quantize: Quantization, folder: Path, read: str) -> Manifest:
+def _export_origin(base: BaseFolder, settings: Export, thinking: Thinking | None, folder: Path, read: str) -> Manifest:
     """Export beside the final place and rename; of two rounds that race, the second keeps the first one's files."""
     started = time.monotonic()
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
@@ -77,7 +81,7 @@ def _export_origin(base: BaseFolder, quantize: Quantization, folder: Path, read:
     temporary.mkdir(parents=True)
     try:
         output = run_export(
-            ExportRequest(base=base.folder, adapter=None, out=temporary, settings=Export(quantize=quantize))
+            ExportRequest(base=base.folder, adapter=None, out=temporary, settings=settings, thinking=thinking)
         )
         manifest = Manifest(
             stage="origin",

@@ -82,7 +82,7 @@ class Input(Record):
 def run(input: Input, out: Path, context: StageContext) -> Output:
     """The mixture as ids in `out` and as text in scratch. Raises as `mix` does."""
     recipe, items = input.recipe, snapshot.items_of(input.snapshot)
-    count = partial(ChatTokenizer(input.base.value).count_trained, max_tokens=recipe.train.max_tokens)
+    count = partial(ChatTokenizer(input.base.value, recipe.chat).count_trained, max_tokens=recipe.train.max_tokens)
     pools, seed = input.pools.value, recipe.train.seed
     return mix(items, pools, recipe, count, out, seed, corpus=context.corpus, scratch=context.scratch)
 

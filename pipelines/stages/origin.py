@@ -6,6 +6,7 @@ from pipelines.backends.fetch import BaseFolder
 from pipelines.context import Baseline, StageContext
 from pipelines.gate.decide import check_floors
 from pipelines.recipe import GateRule, Quantization
+from pipelines.recipe.chat import Thinking
 from pipelines.records import Record
 from pipelines.stages.baseline import prepare_origin
 from pipelines.stages.contract import Keyed
@@ -20,6 +21,7 @@ class Input(Record):
 
     base: Keyed[BaseFolder]
     quantize: Quantization
+    thinking: Thinking | None = None
     floors: tuple[GateRule, ...]
     questions: Questions | None
 
@@ -31,7 +33,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         RecipeError: it measures below a floor, so no candidate could be judged by it.
         ModelError, GGUFError, ArtifactError: the base cannot be exported, or what was exported has been changed.
     """
-    origin = prepare_origin(input.base.value, input.quantize, context.models)
+    origin = prepare_origin(input.base.value, input.quantize, context.models, input.thinking)
     if input.questions is not None:
         suites = tuple(dict.fromkeys(rule.suite for rule in input.floors))
         questions = gate_questions(input.questions, context.corpus).model_copy(update={"suites": suites})

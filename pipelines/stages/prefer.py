@@ -82,7 +82,9 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         items=snapshot.preferences_of(input.snapshot),
         corpus=context.corpus,
         pools=input.pools.value,
-        count_tokens=partial(ChatTokenizer(input.base.base.value).count_trained, max_tokens=recipe.train.max_tokens),
+        count_tokens=partial(
+            ChatTokenizer(input.base.base.value, recipe.chat).count_trained, max_tokens=recipe.train.max_tokens
+        ),
         scratch=context.scratch,
         claims=input.claims.value if input.claims else None,
         sample=partial(greedy_answers, input.sampled.value.form),
@@ -130,6 +132,7 @@ class Prefer:
         request = PreferRequest(
             base=base(),
             base_name=self.recipe.base.model,
+            chat=self.recipe.chat,
             train=self.recipe.train,
             preference=self.rule,
             method=choice.method,

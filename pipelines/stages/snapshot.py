@@ -27,7 +27,7 @@ from pipelines.feedback.pieces import fate_order
 from pipelines.feedback.rated_answers import Fits, fits_always
 from pipelines.feedback.select import FindContaminated, Renders, UserCap, renders_always, select
 from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
-from pipelines.recipe import Preference, Select
+from pipelines.recipe import ChatRules, Preference, Select
 from pipelines.records import Corpus, FeedbackFate, PreferenceItem, Record, SnapshotItem, Turn
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.stages.funnel import AlteredCounts, FateCounts, ItemCounts, PreferenceCounts
@@ -110,11 +110,13 @@ class Input(Record):
 
     Attributes:
         method: what of the recipe's preference section chooses the loss (feedback.method.deciding), None without one.
+        chat: how the model is shown a chat.
         max_tokens: what preference training can read whole.
         base: whose tokenizer counts; suites: whose items must not be learnt.
     """
 
     select: Select
+    chat: ChatRules = ChatRules()
     method: Preference | None
     max_tokens: int
     base: Keyed[Path]
@@ -127,7 +129,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
     Raises:
         ModelError, SuiteError: the base model or a suite is missing or malformed.
     """
-    tokenizer = ChatTokenizer(input.base.value)
+    tokenizer = ChatTokenizer(input.base.value, input.chat)
     tokenizer.check_template()
     selector = Selector(
         count_tokens=tokenizer.count,

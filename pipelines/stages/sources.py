@@ -71,7 +71,7 @@ class Sources:
         """The anchor pools without what repeats an item of the suites, or what the base's template cannot render."""
         loaded = load_pools(self.context.project / "data" / "general")
         loaded = without_contaminated(loaded, self.tasks.value.contamination.check_pool)
-        pools = without_unrendered(loaded, ChatTokenizer(self.base.value).can_render)
+        pools = without_unrendered(loaded, ChatTokenizer(self.base.value, self.recipe.chat).can_render)
         return Keyed[Pools](
             digest=digest_of({name: pool.model_dump(mode="json") for name, pool in pools.items()}), value=pools
         )

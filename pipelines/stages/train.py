@@ -12,7 +12,7 @@ from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.launch import train
 from pipelines.context import StageContext
 from pipelines.mixture.anchors import Pools
-from pipelines.recipe import Train
+from pipelines.recipe import ChatRules, Train
 from pipelines.records import Record
 from pipelines.stages import mix
 from pipelines.stages.contract import Finished, Keyed
@@ -28,6 +28,7 @@ class Input(Record):
     pools: Keyed[Pools]
     base: TrainingBase
     base_name: str
+    chat: ChatRules = ChatRules()
     train: Train
 
 
@@ -37,6 +38,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
     request = TrainRequest(
         base=input.base.folder(context),
         base_name=input.base_name,
+        chat=input.chat,
         train=input.train,
         train_file=text.train,
         dev_file=text.dev if input.mixture.output.dev_tokens else None,

@@ -68,7 +68,7 @@ def install_origin(settings: Settings, store: Store, recipe: Recipe, by: str) ->
         ModelError, GGUFError: the base cannot be exported.
     """
     base = find_base(recipe.base, settings.project, settings.models)
-    origin = prepare_origin(base, recipe.export.quantize, settings.models)
+    origin = prepare_origin(base, recipe.export.quantize, settings.models, recipe.chat.thinking)
     with store.begin() as session:
         models.add_model(session, settings.home, origin.id, origin.form, kind="origin", recipe_name=recipe.name)
         first = models.champion_id(session) is None

@@ -27,9 +27,12 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
     """The forecast with what selection would take now; contamination is not checked, so it may be a little high.
 
     Without the base model's folder tokens are estimated at three characters each.
+
+    Raises:
+        ModelError: no chat can be learnt under the base model's template.
     """
     base = _base(settings, recipe)
-    tokenizer = ChatTokenizer(base) if base else None
+    tokenizer = _tokenizer(base, recipe)
     count = _counter(tokenizer)
     with store.read() as session:
         phase = recipe.phase(rounds.promoted_rounds(session, recipe.name))
@@ -54,7 +57,8 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         f"the round would be skipped now: {taken.examples} examples, and the recipe asks for {phase.min_examples}; "
         "everything above is for that number"
     )
-    warnings = (*([short] if missing > 0 else []), *refused, *plan.warnings)
+    limits = tokenizer.limits() if tokenizer else ()
+    warnings = (*([short] if missing > 0 else []), *refused, *limits, *plan.warnings)
     return plan.model_copy(
         update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}, "altered": taken.altered}
     )
@@ -63,13 +67,22 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
 def preview_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) -> SnapshotOutput:
     """What selection of the recipe's first phase would take of everything that is stored, as new data."""
     base = _base(settings, recipe)
-    return _take(StoreCorpus(store, vault), recipe.phase(0), ChatTokenizer(base) if base else None)
+    return _take(StoreCorpus(store, vault), recipe.phase(0), _tokenizer(base, recipe))
 
 
 def _base(settings: Settings, recipe: Recipe) -> Path | None:
     """The base model's folder, if it is here."""
     folder = settings.project / recipe.base.model
     return folder if (folder / "config.json").is_file() else None
+
+
+def _tokenizer(base: Path | None, recipe: Recipe) -> ChatTokenizer | None:
+    """The base model's tokenizer, if it is here. Raises ModelError where its template cannot be trained with."""
+    if base is None:
+        return None
+    tokenizer = ChatTokenizer(base, recipe.chat)
+    tokenizer.check_template()
+    return tokenizer
 
 
 def _take(corpus: StoreCorpus, phase: Recipe, tokenizer: ChatTokenizer | None) -> SnapshotOutput:

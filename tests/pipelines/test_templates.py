@@ -18,7 +18,7 @@ from pipelines.chat import escape_markers, render
 from pipelines.errors import ModelError
 from pipelines.messages import as_messages
 from pipelines.records import ToolCall, Turn
-from pipelines.template import pinned
+from pipelines.template import pinned, switched
 
 ARCHIVE = next((Path(__file__).parents[2] / ".venv").glob("llama.cpp-*/models/templates"), None)
 NAMES = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
@@ -199,14 +199,14 @@ EMPTY_THOUGHTS = {
 @pytest.mark.parametrize(("key", "expected"), EMPTY_THOUGHTS.items(), ids=[f"{a}-{b}" for a, b in EMPTY_THOUGHTS])
 def test_an_empty_thought_gets_no_loss(key: tuple[str, str | None], expected: tuple[str, str]) -> None:
     name, thinking = key
-    (span,) = spans(pinned(templates()[name], NAMES, thinking), CHATS["plain"])
+    (span,) = spans(switched(templates()[name], thinking), CHATS["plain"])
     assert span.prompt.endswith(expected[0]) and span.skipped == expected[1]
     assert span.answer.startswith("Hello, you.")
 
 
 def test_reasoning_is_learnt_where_the_model_thinks_and_left_out_where_it_does_not() -> None:
     for thinking, thought in (("on", "A wish.\n</think>\n\nHello.<|im_end|>"), ("off", "Hello.<|im_end|>")):
-        first, _ = spans(pinned(templates()["Qwen3.5-4B"], NAMES, thinking), CHATS["reasoning"])
+        first, _ = spans(switched(templates()["Qwen3.5-4B"], thinking), CHATS["reasoning"])
         assert (first.skipped, first.answer) == ("", thought)
 
 
@@ -218,7 +218,7 @@ def test_a_pinned_template_needs_no_variables_and_says_so_where_it_has_no_such_s
             templates()[name], chat, escape=escape_markers, **NAMES
         )
     with pytest.raises(ValueError, match="has no switch for `thinking: off`: it reads no enable_thinking or thinking"):
-        pinned(templates()["meta-llama-Llama-3.1-8B-Instruct"], NAMES, "off")
+        switched(templates()["meta-llama-Llama-3.1-8B-Instruct"], "off")
 
 
 def test_a_template_that_begins_with_white_space_keeps_it_when_pinned() -> None:

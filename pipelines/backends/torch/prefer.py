@@ -83,7 +83,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
             "`method: lora` or qlora, or `preference: {method: none}`"
         )
     machine(request.train.backend).require(request.train)
-    tokenizer = ChatTokenizer(request.base)
+    tokenizer = ChatTokenizer(request.base, request.chat)
     plan = _plan(request, tokenizer)
     watch = gather_watch(request, tokenizer)
     torch.set_num_threads(plan.choices.threads)

@@ -44,7 +44,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     if recipe.kl.weight and recipe.method == "full":
         raise RecipeError("train.kl needs an adapter to switch off; use `method: lora` or qlora, or `kl: {weight: 0}`")
     machine(request.train.backend).require(request.train)
-    tokenizer = ChatTokenizer(request.base)
+    tokenizer = ChatTokenizer(request.base, request.chat)
     data = load_examples(request.train_file, tokenizer, recipe.max_tokens)
     dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else ExampleSet((), 0, 0)
     choices = choose(recipe, count_parameters(request.base), request.threads)

@@ -6,13 +6,14 @@ The body of an export, for its child process: it needs torch.
 """
 
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import GGUFError
+from pipelines.errors import GGUFError, ModelError
 from pipelines.gguf.adapter import convert_adapter
 from pipelines.gguf.check import check_adapter, smoke_test
 from pipelines.gguf.convert import TrainedOn, convert
@@ -22,6 +23,7 @@ from pipelines.isolated import run_in_child
 from pipelines.records import Record, ServedForm
 from pipelines.stages.export.change import count_modules, measure_change
 from pipelines.stages.export.form import Agreement, Exported, ExportRequest
+from pipelines.tokenizer import read_chat_format
 
 _AGREEMENT_SECONDS = 4 * 3600.0
 _MEMORY_SHARE = 0.7
@@ -146,7 +148,8 @@ def _quantized(request: ExportRequest, adapter: Path | None, name: str, merge_on
     """The quantized file; the float file between is removed."""
     out = request.out / name
     between = out.with_suffix(".float.gguf")
-    convert_as = partial(convert, request.base, between, adapter=adapter, scale=request.scale, trained_on=merge_onto)
+    base = _with_switch(request)
+    convert_as = partial(convert, base, between, adapter=adapter, scale=request.scale, trained_on=merge_onto)
     try:
         try:
             convert_as(ftype="f16")
@@ -155,6 +158,25 @@ def _quantized(request: ExportRequest, adapter: Path | None, name: str, merge_on
         return quantize(between, out, request.settings.quantize, threads=usable_cores())
     finally:
         between.unlink(missing_ok=True)
+        if base != request.base:
+            shutil.rmtree(base)
+
+
+def _with_switch(request: ExportRequest) -> Path:
+    """The base, or links to its files beside a template whose thinking switch is fixed: converters read it from there."""
+    if request.thinking is None:
+        return request.base
+    template = read_chat_format(request.base).switched(request.thinking)
+    if template is None:
+        raise ModelError(f"{request.base} has no chat template, so it has no switch for `chat.thinking`")
+    view = request.out / "switched"
+    shutil.rmtree(view, ignore_errors=True)
+    view.mkdir()
+    for file in request.base.iterdir():
+        if file.name != "chat_template.jinja":
+            (view / file.name).symlink_to(file.resolve())
+    (view / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return view
 
 
 def _exported(

@@ -8,7 +8,7 @@ from pipelines.context import Baseline, StageContext
 from pipelines.messages import as_prompt
 from pipelines.mixture.anchors import Pools
 from pipelines.mixture.text import MixedText
-from pipelines.recipe import Export, Train
+from pipelines.recipe import ChatRules, Export, Train
 from pipelines.records import Example, Record, ServedForm
 from pipelines.stages import mix, prefer, train
 from pipelines.stages.contract import Finished, Keyed
@@ -26,6 +26,7 @@ class Input(Record):
     """What is exported and how.
 
     Attributes:
+        chat: says whether the served model thinks.
         training: says which modules the adapter must have.
         preferred: whose adapter is taken where the preference stage trained, else that of `trained`.
         mixture, pools: whose prompts tell how well the export agrees with what was trained.
@@ -33,6 +34,7 @@ class Input(Record):
     """
 
     export: Export
+    chat: ChatRules = ChatRules()
     training: Train
     base: TrainingBase
     trained: Finished[train.Output]
@@ -52,10 +54,11 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         adapter=None if whole else weights,
         out=out,
         settings=input.export,
+        thinking=input.chat.thinking,
         trained_on=input.trained.output.trained_on,
         target=input.training.lora.target,
         origin=Path(input.origin.value.form.path),
-        prompts=tuple(agreement_prompts(text, ChatTokenizer(input.base.base.value))),
+        prompts=tuple(agreement_prompts(text, ChatTokenizer(input.base.base.value, input.chat))),
     )
     return export_candidate(request, lambda forms: _best_on_dev(input, forms, out, context))
 

@@ -15,6 +15,7 @@ from typing import Literal
 from pipelines.gate.change import Change
 from pipelines.isolated import run_in_child
 from pipelines.recipe import Export, Target
+from pipelines.recipe.chat import Thinking
 from pipelines.records import Record, ServedForm
 
 _SECONDS = 24 * 3600.0
@@ -24,6 +25,7 @@ class ExportRequest(Record):
     """One export of `base` with `adapter` (None: the base alone) at `scale`, into the folder `out`.
 
     Attributes:
+        thinking: where the template's switch is fixed in the served file.
         trained_on: the weights the adapter was trained on; from NF4 it may have to be merged onto them.
         target: the modules that the recipe has trained; an adapter without all of them is refused.
         origin: the origin's served file, to tell what changed; None where that is not asked.
@@ -34,6 +36,7 @@ class ExportRequest(Record):
     adapter: Path | None
     out: Path
     settings: Export
+    thinking: Thinking | None = None
     scale: float = 1.0
     trained_on: Literal["full", "nf4"] = "full"
     target: Target = "all-linear"
