@@ -13,8 +13,7 @@ another person's conversation is sealed under the key of its writer and then und
 
 import hmac
 import os
-from collections.abc import Callable
-from hashlib import blake2b
+from collections.abc import Callable, Iterable, Sequence
 from secrets import token_bytes
 from typing import Literal
 
@@ -26,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, update
 
 from pipelines.errors import ArtifactError, InputError
+from service.keyed_hashes import Hasher, keyed_hash, keyed_hashes, new_hasher
 from service.master_key import KEY_BYTES, next_key, read_master_key, source_of, use_next_key
 from service.randomness import random_bytes
 from service.settings import Settings
@@ -47,12 +47,21 @@ class PersonKey:
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self._aes = AESGCM(raw)
-        self._hasher: blake2b | None = None
+        self._hasher: Hasher | None = None
 
     def seal(self, plain: bytes, aad: str) -> bytes:
         """The sealed bytes; a new random nonce each time, so equal texts do not look equal."""
         nonce = random_bytes(_NONCE_BYTES)
         return nonce + self._aes.encrypt(nonce, plain, aad.encode())
+
+    def seal_all(self, plains: Sequence[bytes], aads: Iterable[str]) -> list[bytes]:
+        """`seal` of each, which together cost less."""
+        nonces = random_bytes(_NONCE_BYTES * len(plains))
+        encrypt, starts = self._aes.encrypt, range(0, len(nonces), _NONCE_BYTES)
+        return [
+            (nonce := nonces[start : start + _NONCE_BYTES]) + encrypt(nonce, plain, aad.encode())
+            for start, plain, aad in zip(starts, plains, aads, strict=True)
+        ]
 
     def unseal(self, sealed: bytes, aad: str) -> bytes:
         """The plain bytes.
@@ -70,8 +79,8 @@ class PersonKey:
     def digest(self, *parts: str) -> str:
         """A 128-bit keyed digest (hex) that cannot be tested against guesses once the person's key is gone."""
         if self._hasher is None:
-            self._hasher = _hasher(hmac.digest(self.raw, b"perennial digest", "sha256"))
-        return _keyed_hash(self._hasher, parts)
+            self._hasher = new_hasher(hmac.digest(self.raw, b"perennial digest", "sha256"))
+        return keyed_hash(self._hasher, parts)
 
 
 class JointKey:
@@ -107,7 +116,7 @@ class Vault:
         if len(master_key) != KEY_BYTES:
             raise InputError(f"the master key has {len(master_key)} bytes and must have {KEY_BYTES}")
         self._derived: dict[str, bytes] = {}
-        self._hashers: dict[str, blake2b] = {}
+        self._hashers: dict[str, Hasher] = {}
         self._root = root or master_key
         self._wrap = AESGCM(_derive(master_key, "wrap"))
 
@@ -165,6 +174,10 @@ class Vault:
         """How a message is known to votes: message ids are unique within an app."""
         return self._hash("message", app_id, message_id)
 
+    def message_hashes(self, app_id: str, message_ids: Iterable[str]) -> list[str]:
+        """`message_hash` of each, which together cost less."""
+        return keyed_hashes(self._hasher_of("message"), app_id, message_ids)
+
     @property
     def cluster_key(self) -> bytes:
         """Keys the hashes of near-duplicate detection."""
@@ -202,9 +215,12 @@ class Vault:
             return False
 
     def _hash(self, purpose: str, *parts: str) -> str:
+        return keyed_hash(self._hasher_of(purpose), parts)
+
+    def _hasher_of(self, purpose: str) -> Hasher:
         if purpose not in self._hashers:
-            self._hashers[purpose] = _hasher(self.key_for(purpose))
-        return _keyed_hash(self._hashers[purpose], parts)
+            self._hashers[purpose] = new_hasher(self.key_for(purpose))
+        return self._hashers[purpose]
 
 
 def open_vault(settings: Settings, store: Store) -> Vault:
@@ -316,18 +332,3 @@ class PersonKeys:
 def _derive(key: bytes, purpose: str) -> bytes:
     info = f"perennial/{purpose}".encode()
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
-
-
-def _hasher(key: bytes) -> blake2b:
-    """A hash that has taken in its key and nothing else yet: to copy it costs a third of making it."""
-    return blake2b(digest_size=16, key=key)
-
-
-def _keyed_hash(keyed: blake2b, parts: tuple[str, ...]) -> str:
-    """128 bits (hex) of keyed BLAKE2b, a MAC like HMAC and faster, over the parts with their lengths.
-
-    The lengths make ("ab", "c") and ("a", "bc") differ.
-    """
-    hasher = keyed.copy()
-    hasher.update("".join([f"{len(part)}:{part}" for part in parts]).encode())
-    return hasher.hexdigest()

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from pipelines.errors import InputError
 from pipelines.recipe_file import load_recipe
 from pipelines.records import RatedMessage
@@ -106,7 +108,11 @@ def rehearse(home: Home, seen: Rehearsal, terms: Terms) -> None:
 
 def _consented(one: ReadyConversation) -> ReadyConversation:
     """As if consent were given where nothing is said of it."""
-    return one if one.incoming.consent is not None else one._replace(incoming=replace(one.incoming, consent=True))
+    return (
+        one
+        if one.incoming.consent is not None
+        else one._replace(incoming=msgspec.structs.replace(one.incoming, consent=True))
+    )
 
 
 @contextmanager

@@ -15,15 +15,17 @@ from sqlmodel import Session
 
 from pipelines.errors import ArtifactError, DataError
 from service.ingest.body import is_same
-from service.ingest.feedback import KEY_LOST, apply_comparisons, apply_corrections, open_people
+from service.ingest.feedback import KEY_LOST, apply_comparisons, apply_corrections, open_known
 from service.ingest.meta import with_stored
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome
 from service.ingest.rows import Work, whole_digest, work_on
 from service.ingest.votes import Votes
 from service.store import conversations, corrections, people
+from service.store.bulk import Rows, insert_together
 from service.store.conversations import StoredConversation, StoredMessage
-from service.store.tables import new_id
-from service.store.votes import VoteKey, record_satisfaction
+from service.store.standing import Standing, look_up
+from service.store.tables import Conversation, Message, new_id
+from service.store.votes import StandingVote, VoteKey, first_satisfactions, record_satisfaction
 from service.vault import PersonKey, Vault, meta_place
 
 
@@ -56,11 +58,16 @@ class _Wave:
     now: datetime
     conversations: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    people: list[Rows] = field(default_factory=list)
+    known_people: dict[tuple[str, str], PersonKey | None] = field(default_factory=dict)
+    standing_votes: dict[VoteKey, StandingVote] = field(default_factory=dict)
     votes: dict[VoteKey, NewVote] = field(default_factory=dict)
+    first_satisfactions: dict[str, int] = field(default_factory=dict)
     satisfactions: dict[str, int] = field(default_factory=dict)
     corrections: list[NewCorrection] = field(default_factory=list)
     comparisons: list[NewComparison] = field(default_factory=list)
     consents: list[tuple[str, bool]] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)  # message ids that stored conversations have
     taken: set[str] = field(default_factory=set)
 
     def apply(self, wave: Sequence[Work]) -> list[Outcome]:
@@ -68,11 +75,13 @@ class _Wave:
         keys: dict[str, tuple[str, PersonKey]] = {}
         for app in sorted({work.app for work in wave}):
             here = [work for work in wave if work.app == app]
-            known |= conversations.stored_by_hash(self.session, app, [work.hmac for work in here])
-            keys |= self._person_keys(app, here, known)
+            standing = self._look_up(app, here)
+            known |= standing.conversations
+            keys |= self._person_keys(app, here, standing)
         people.send_keys(self.session)
-        new = [hmac for work in wave if work.hmac not in known for hmac in work.messages]
-        self.taken |= conversations.taken_hashes(self.session, new)
+        self.taken.update(
+            hmac for work in wave if work.hmac not in known for hmac in work.messages if hmac in self.used
+        )
         outcomes = []
         for work in wave:
             if work.hmac in known:
@@ -84,12 +93,27 @@ class _Wave:
         self._write()
         return outcomes
 
-    def _person_keys(
-        self, app: str, wave: Sequence[Work], known: dict[str, StoredConversation]
-    ) -> dict[str, tuple[str, PersonKey]]:
+    def _look_up(self, app: str, wave: Sequence[Work]) -> Standing:
+        standing = look_up(
+            self.session,
+            app,
+            [work.hmac for work in wave],
+            sorted({work.person_hmac for work in wave}),
+            [hmac for work in wave for hmac in work.messages],
+            [key.message_hmac for work in wave for key in work.votes],
+        )
+        self.used |= standing.taken
+        self.standing_votes |= standing.votes
+        return standing
+
+    def _person_keys(self, app: str, wave: Sequence[Work], standing: Standing) -> dict[str, tuple[str, PersonKey]]:
         """Id and open key of everybody who is known or sends something new, by keyed hash."""
-        new = {work.person_hmac for work in wave if work.hmac not in known}
-        return open_people(self.session, self.vault, app, {work.person_hmac for work in wave}, new)
+        new = {work.person_hmac for work in wave if work.hmac not in standing.conversations}
+        keys, added = open_known(self.session, self.vault, standing.people, new)
+        self.people.append(people.introduce(self.session, app, added))
+        self.known_people |= {(app, hmac): None for hmac in standing.people}
+        self.known_people |= {(app, hmac): key for hmac, (_, key) in keys.items()}
+        return keys
 
     def _create(self, work: Work, person_id: str, key: PersonKey) -> Outcome:
         refusal = work.refuse_unknown_parent(()) or self._refuse_taken(work, range(len(work.messages)))
@@ -99,7 +123,9 @@ class _Wave:
         whole = whole_digest(key, work.messages, digests)
         self.conversations.append(work.conversation_row(id, person_id, key, whole, self.now))
         self.messages += work.message_rows(id, key, range(len(work.messages)), digests, {})
-        self._note_feedback(work, id)
+        self._note_feedback(work)
+        if work.given.satisfaction is not None:
+            self.first_satisfactions[id] = work.given.satisfaction
         return work.outcome("created")
 
     def _update(self, work: Work, row: StoredConversation, person: tuple[str, PersonKey] | None) -> Outcome:
@@ -118,7 +144,9 @@ class _Wave:
         if outcome.status == 200:
             if work.given.consent is not None and work.given.consent != row.consent:
                 self.consents.append((row.id, work.given.consent))
-            self._note_feedback(work, row.id)
+            self._note_feedback(work)
+            if work.given.satisfaction is not None:
+                self.satisfactions[row.id] = work.given.satisfaction
         return outcome
 
     def _is_owner(self, work: Work, row: StoredConversation) -> bool:
@@ -169,13 +197,14 @@ class _Wave:
         if work.given.is_list and new[0] == 0:
             sentence = "the list does not start with the stored messages; send all of them, or name parents"
             return work.outcome("conflict", sentence)
-        self.taken |= conversations.taken_hashes(self.session, [work.messages[index] for index in new])
+        self.taken.update(work.messages[index] for index in new if work.messages[index] in self.used)
         return work.refuse_unknown_parent(known) or self._refuse_taken(work, new)
 
     def _refuse_corrections(self, work: Work, row: StoredConversation) -> Outcome | None:
         """The refusal of corrections that come after the raw text went; those that are stored already are welcome."""
         if not work.given.corrections or not row.raw_deleted:
             return None
+        self._introduce()  # who corrects may be one of them
         tried = apply_corrections(self.session, self.vault, work.given.corrections, self.now)
         refused = next((outcome for outcome in tried if outcome.status >= 400), None)
         return None if refused is None else work.outcome(refused.result, refused.detail)
@@ -195,22 +224,34 @@ class _Wave:
             return f"message {name!r} is a correction, which its answer has already; leave it out of the messages"
         return f"message id {name!r} is used in another conversation; make message ids unique within the app, or leave them out"
 
-    def _note_feedback(self, work: Work, conversation_id: str) -> None:
-        if work.given.votes:
-            self.votes |= work.votes(self.vault)
+    def _introduce(self) -> None:
+        """Stores the people who are new, before anything else of them."""
+        insert_together(self.session.connection(), self.people)
+        self.people = []
+
+    def _note_feedback(self, work: Work) -> None:
+        self.votes |= work.votes
         self.corrections += work.given.corrections
         self.comparisons += work.given.comparisons
-        if work.given.satisfaction is not None:
-            self.satisfactions[conversation_id] = work.given.satisfaction
 
     def _write(self) -> None:
-        conversations.add_conversations(self.session, self.conversations, self.messages)
+        inserts: list[Rows] = [
+            *self.people,
+            (Conversation, self.conversations),
+            (Message, self.messages),
+            *self._votes(),
+        ]
+        inserts.append(first_satisfactions(self.first_satisfactions))
+        inserts.append(record_satisfaction(self.session, self.satisfactions))
+        insert_together(self.session.connection(), inserts)
         conversations.set_consent(self.session, self.consents)
-        if self.votes:
-            Votes(self.session, self.vault, self.votes).record()
         if self.corrections:
             apply_corrections(self.session, self.vault, self.corrections, self.now)
         if self.comparisons:
             apply_comparisons(self.session, self.vault, self.comparisons)
-        if self.satisfactions:
-            record_satisfaction(self.session, self.satisfactions)
+
+    def _votes(self) -> list[Rows]:
+        votes = Votes(self.session, self.vault, self.standing_votes, self.known_people)
+        for key, vote in self.votes.items():
+            votes.take(key, vote)
+        return votes.write()

@@ -35,17 +35,23 @@ def open_people(
 
     Whoever is known and has lost their key is missing.
     """
-    known = people.people_by_hash(session, app, sorted(hashes))
-    keys = {
-        hmac: (id, vault.open_person_key(id, wrapped)) for hmac, (id, wrapped) in known.items() if wrapped is not None
-    }
+    keys, added = open_known(session, vault, people.ids_by_hash(session, app, sorted(hashes)), new)
+    people.add_people(session, app, added)
+    return keys
+
+
+def open_known(
+    session: Session, vault: Vault, known: Mapping[str, str], new: Collection[str]
+) -> tuple[dict[str, tuple[str, PersonKey]], dict[str, tuple[str, bytes]]]:
+    """As `open_people` where the ids of those who are known are at hand; and who is to be added, with their wrapped keys."""
+    wrapped = people.wrapped_keys(session, list(known.values()))
+    keys = {hmac: (id, vault.open_person_key(id, wrapped[id])) for hmac, id in known.items() if id in wrapped}
     added = {}
     for hmac in sorted(set(new) - set(known)):
         id = new_id()
-        key, wrapped = vault.new_person_key(id)
-        keys[hmac], added[hmac] = (id, key), (id, wrapped)
-    people.add_people(session, app, added)
-    return keys
+        key, sealed = vault.new_person_key(id)
+        keys[hmac], added[hmac] = (id, key), (id, sealed)
+    return keys, added
 
 
 def add_raters(session: Session, vault: Vault, raters: Iterable[tuple[str, str]]) -> None:

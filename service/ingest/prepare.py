@@ -1,7 +1,6 @@
 """What ingest stores: a checked conversation, vote, correction or comparison, whether it came over HTTP, from a file or from our own chat."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -67,8 +66,7 @@ class AnswerOf(NamedTuple):
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewVote:
+class NewVote(msgspec.Struct, frozen=True):
     """A vote as it shall stand: 1 up, -1 down, 0 retracted. `at` is when it was given, where the sender says so.
 
     With `answer` it is on the only answer of that model in that stored conversation, whatever `message` says.
@@ -85,8 +83,7 @@ class NewVote:
     answer: AnswerOf | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewCorrection:
+class NewCorrection(msgspec.Struct, frozen=True):
     """What a person writes in place of an answer; None takes back what they wrote before."""
 
     app: str
@@ -97,8 +94,7 @@ class NewCorrection:
     source: FeedbackSource = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class NewComparison:
+class NewComparison(msgspec.Struct, frozen=True):
     """One answer preferred to another; taken back where `stands` is false."""
 
     app: str
@@ -110,8 +106,7 @@ class NewComparison:
     source: FeedbackSource = "person"
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """A conversation to store. `is_list`: the messages were sent without parents, so they start at the first one.
 
     `prompt` are how many of the first messages a comparison brought as its prompt: a stored conversation must have them.
@@ -136,8 +131,7 @@ class Incoming:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of one thing; `detail` is a sentence where it was refused. A stored correction's `id` is its own.
 
     `pending` are the messages that a comparison names and that are not stored yet.

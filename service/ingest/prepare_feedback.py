@@ -1,9 +1,10 @@
 """What ingest stores of feedback that comes by itself: a vote, a correction, a comparison with its prompt and answers."""
 
-from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
+
+from msgspec.structs import replace
 
 from pipelines.errors import DataError
 from service.ingest.prepare import Incoming, NewCorrection, NewVote, in_utc, prepare

@@ -1,20 +1,20 @@
 """One conversation on its way into the database: its keyed hashes, its digests, its rows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from service.ingest.body import encode, message_digest, with_keyed_parts
 from service.ingest.prepare import Incoming, NewMessage, NewVote, Outcome, Result
-from service.store.tables import new_id
+from service.store.tables import new_ids
 from service.store.votes import VoteKey
 from service.vault import PersonKey, Vault, meta_place, raw_place
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A conversation with its app's id and the keyed hashes of its own, its user's and its messages' ids."""
+class Work(msgspec.Struct, frozen=True):
+    """A conversation with its app's id and the keyed hashes of its own, its user's and its messages' ids; its votes."""
 
     app: str
     given: Incoming
@@ -22,6 +22,7 @@ class Work:
     person_hmac: str
     messages: list[str]
     parents: list[str | None]
+    votes: dict[VoteKey, NewVote]
 
     def digests(self, key: PersonKey) -> list[str]:
         """A keyed digest of each message: what must not change once it is stored."""
@@ -43,10 +44,6 @@ class Work:
     def outcome(self, result: Result, detail: str | None = None) -> Outcome:
         """The answer to the sender."""
         return Outcome(self.given.id, result, detail)
-
-    def votes(self, vault: Vault) -> dict[VoteKey, NewVote]:
-        """The votes in it, by their key."""
-        return {vote_key(vault, self.app, vote): vote for vote in self.given.votes}
 
     def conversation_row(self, id: str, person_id: str, key: PersonKey, digest: str, now: datetime) -> dict[str, Any]:
         """The row of the table of conversations, its text sealed."""
@@ -75,31 +72,31 @@ class Work:
         first_position: int = 0,
     ) -> list[dict[str, Any]]:
         """Rows of the messages at these indices; `stored` are the row ids of earlier messages by keyed hash."""
-        ids = dict(stored)
-        rows = []
-        for position, index in enumerate(indices, first_position):
-            message, row_id = self.given.messages[index], new_id()
-            ids[self.messages[index]] = row_id
-            parent = self.parents[index]
-            plain, structured = _plain(message, key)
-            rows.append(
-                {
-                    "id": row_id,
-                    "conversation_id": id,
-                    "client_hmac": self.messages[index],
-                    "parent_id": None if parent is None else ids[parent],
-                    "position": position,
-                    "role": message.role,
-                    "served_by": message.served_by,
-                    "state": message.state,
-                    "model": message.model,
-                    "occurred_at": message.at,
-                    "digest": digests[index],
-                    "structured": structured,
-                    "sealed": key.seal(plain, raw_place(row_id)),
-                }
-            )
-        return rows
+        row_ids = new_ids(len(indices))
+        hmacs = [self.messages[index] for index in indices]
+        ids = {**stored, **dict(zip(hmacs, row_ids, strict=True))}
+        parents = [self.parents[index] for index in indices]
+        messages = [self.given.messages[index] for index in indices]
+        plains = [_plain(message, key) for message in messages]
+        sealed = key.seal_all([plain for plain, _ in plains], map(raw_place, row_ids))
+        return [
+            {
+                "id": row_ids[at],
+                "conversation_id": id,
+                "client_hmac": hmacs[at],
+                "parent_id": None if (parent := parents[at]) is None else ids[parent],
+                "position": first_position + at,
+                "role": message.role,
+                "served_by": message.served_by,
+                "state": message.state,
+                "model": message.model,
+                "occurred_at": message.at,
+                "digest": digests[indices[at]],
+                "structured": plains[at][1],
+                "sealed": sealed[at],
+            }
+            for at, message in enumerate(messages)
+        ]
 
 
 def _plain(message: NewMessage, key: PersonKey) -> tuple[bytes, bool]:
@@ -109,17 +106,24 @@ def _plain(message: NewMessage, key: PersonKey) -> tuple[bytes, bool]:
 
 def work_on(vault: Vault, app: str, given: Incoming) -> Work:
     """The conversation with everything hashed once."""
-    by_name = {message.id: vault.message_hash(app, message.id) for message in given.messages}
+    names = [message.id for message in given.messages]
+    by_name = dict(zip(names, vault.message_hashes(app, names), strict=True))
     parents = [
         None if m.parent is None else by_name.get(m.parent) or vault.message_hash(app, m.parent) for m in given.messages
     ]
+    person = vault.person_hash(app, given.user)
+    votes = {}
+    for vote in given.votes:  # as `vote_key`, nothing hashed twice
+        message = by_name.get(vote.message) or vault.message_hash(app, vote.message)
+        votes[VoteKey(app, message, person if vote.rater == given.user else vault.person_hash(app, vote.rater))] = vote
     return Work(
         app=app,
         given=given,
         hmac=vault.conversation_hash(app, given.id),
-        person_hmac=vault.person_hash(app, given.user),
+        person_hmac=person,
         messages=list(by_name.values()),
         parents=parents,
+        votes=votes,
     )
 
 

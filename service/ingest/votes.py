@@ -5,7 +5,6 @@ those that stand; a judge's or an implicit vote never takes the place of what th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from sqlmodel import Session
 
@@ -13,10 +12,13 @@ from service.ingest.feedback import add_raters, open_people
 from service.ingest.prepare import NewVote, Outcome
 from service.ingest.rows import vote_key
 from service.store import people
+from service.store.bulk import Rows, insert_together
 from service.store.conversations import answers_of_model
 from service.store.tables import new_id
 from service.store.votes import StandingVote, VoteKey, message_roles, record_votes, standing_votes
 from service.vault import PersonKey, Vault, comment_place
+
+_NOBODY: Mapping[tuple[str, str], PersonKey | None] = {}
 
 
 def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> list[Outcome]:
@@ -24,9 +26,8 @@ def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> lis
     apps = people.app_ids(session, {vote.app for vote in given})
     keys = [_key(session, vault, apps[vote.app], vote) for vote in given]
     roles = message_roles(session, sorted({key.message_hmac for key in keys if isinstance(key, VoteKey)}))
-    known = zip(keys, given, strict=True)
-    asked = {key: vote for key, vote in known if isinstance(key, VoteKey) and _is_answer(roles, key)}
-    votes = Votes(session, vault, asked)
+    asked = [key for key in keys if isinstance(key, VoteKey) and _is_answer(roles, key)]
+    votes = Votes(session, vault, standing_votes(session, asked))
     outcomes = []
     for vote, key in zip(given, keys, strict=True):
         if isinstance(key, Outcome):
@@ -36,7 +37,7 @@ def apply_votes(session: Session, vault: Vault, given: Sequence[NewVote]) -> lis
             outcomes.append(Outcome(vote.message, "invalid", sentence))
         else:
             outcomes.append(Outcome(vote.message, "created" if votes.take(key, vote) else "unchanged"))
-    votes.write()
+    insert_together(session.connection(), votes.write())
     return outcomes
 
 
@@ -63,18 +64,18 @@ def _is_answer(roles: Mapping[str, str], key: VoteKey) -> bool:
 class Votes:
     """Votes on the messages of these keys, taken one after the other and then written."""
 
-    def __init__(self, session: Session, vault: Vault, asked: Mapping[VoteKey, NewVote]) -> None:
-        self._session, self._vault, self._asked = session, vault, asked
-        self._standing = standing_votes(session, list(asked))
-        self._known = frozenset(self._standing)
+    def __init__(
+        self,
+        session: Session,
+        vault: Vault,
+        standing: Mapping[VoteKey, StandingVote],
+        people: Mapping[tuple[str, str], PersonKey | None] = _NOBODY,
+    ) -> None:
+        """`standing` are those that stand on these messages; `people` who is a person already, with their open keys."""
+        self._session, self._vault = session, vault
+        self._standing, self._known = dict(standing), frozenset(standing)
         self._changed: dict[VoteKey, StandingVote] = {}
-        self._keys: dict[tuple[str, str], PersonKey] = {}
-
-    def record(self) -> None:
-        """Takes and writes all of them."""
-        for key, vote in self._asked.items():
-            self.take(key, vote)
-        self.write()
+        self._keys = dict(people)
 
     def take(self, key: VoteKey, vote: NewVote) -> bool:
         """Whether the vote changes what stands."""
@@ -85,11 +86,13 @@ class Votes:
         self._standing[key] = self._changed[key] = after
         return True
 
-    def write(self) -> None:
-        """Stores what changed."""
-        if self._changed:
-            add_raters(self._session, self._vault, {(key.app_id, key.rater_hmac) for key in self._changed})
-            record_votes(self._session, self._changed, self._known)
+    def write(self) -> list[Rows]:
+        """Stores what changed; what is to be inserted for that is returned."""
+        if not self._changed:
+            return []
+        raters = {(key.app_id, key.rater_hmac) for key in self._changed} - self._keys.keys()
+        add_raters(self._session, self._vault, raters)
+        return record_votes(self._session, self._changed, self._known)
 
     def _after(self, key: VoteKey, stands: StandingVote | None, vote: NewVote) -> StandingVote | None:
         """What stands after a vote; None if that is what stood before."""
@@ -103,8 +106,7 @@ class Votes:
             return StandingVote(id, vote.value, vote.reason if vote.value else None, vote.source, vote.at, comment)
         if vote.value == 0:
             return None
-        return replace(
-            stands,
+        return stands._replace(
             reason=vote.reason or stands.reason,
             source=vote.source,
             at=vote.at or stands.at,
@@ -133,5 +135,5 @@ class Votes:
         if who not in self._keys:
             rater = {key.rater_hmac}
             opened = open_people(self._session, self._vault, key.app_id, rater, rater)
-            self._keys |= {(key.app_id, hmac): person for hmac, (_, person) in opened.items()}
-        return self._keys.get(who)
+            self._keys[who] = opened[key.rater_hmac][1] if opened else None
+        return self._keys[who]

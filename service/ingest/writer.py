@@ -24,6 +24,7 @@ from service.ingest.feedback import apply_comparisons, apply_corrections
 from service.ingest.prepare import Incoming, NewComparison, NewCorrection, NewVote, Outcome, Result
 from service.ingest.votes import apply_votes
 from service.store import health
+from service.store.bulk import sent_together
 from service.store.clock import database_time
 from service.store.session import Store, is_unavailable
 from service.vault import Vault
@@ -228,8 +229,10 @@ class Writer:
 
     def _try(self, group: Sequence[_Job]) -> list[list[Outcome]]:
         with self._store.begin() as session:
-            self._store.lock(session, "ingest")
-            return apply_jobs(session, self._vault, group, database_time(session))
+            with sent_together(session.connection()):
+                self._store.lock(session, "ingest")
+                at = database_time(session)
+            return apply_jobs(session, self._vault, group, at)
 
 
 def apply_jobs(session: Session, vault: Vault, group: Sequence[_Job], at: datetime) -> list[list[Outcome]]:

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Dialect, LargeBinary, Table
+from sqlalchemy import Boolean, Dialect, LargeBinary, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +17,7 @@ from sqlmodel import SQLModel
 from service.store.arrays import pack_array, pack_texts
 
 Converter = Callable[[Any], Any]
+Rows = tuple[type[SQLModel], Sequence[Mapping[str, Any]]]  # of one table, to be inserted
 
 
 def insert_ignoring_conflicts(connection: Connection, table: type[SQLModel], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -57,6 +58,8 @@ def _picker(columns: tuple[str, ...]) -> Callable[[Mapping[str, Any]], tuple[Any
 
 def _converted(change: Converter, values: Sequence[Any]) -> list[Any]:
     """The values as the driver takes them, one that comes again converted once: the rows of a group share their times."""
+    if values.count(values[0]) == len(values):
+        return [change(values[0])] * len(values)
     known: dict[int, Any] = {}
     for value in values:
         if id(value) not in known:
@@ -64,14 +67,21 @@ def _converted(change: Converter, values: Sequence[Any]) -> list[Any]:
     return [known[id(value)] for value in values]
 
 
-def insert_together(
-    connection: Connection, inserts: Iterable[tuple[type[SQLModel], Sequence[Mapping[str, Any]]]]
-) -> None:
+def insert_together(connection: Connection, inserts: Iterable[Rows]) -> None:
     """Inserts like `insert_ignoring_conflicts` into several tables, in this order; PostgreSQL is waited for once."""
-    together = nullcontext() if connection.dialect.name == "sqlite" else _driver_of(connection).pipeline()
-    with _as_sqlalchemy(connection), together:
+    with sent_together(connection):
         for table, rows in inserts:
             insert_ignoring_conflicts(connection, table, rows)
+
+
+@contextmanager
+def sent_together(connection: Connection) -> Iterator[None]:
+    """Sends PostgreSQL every statement of the block before it waits for an answer."""
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    with _as_sqlalchemy(connection), _driver_of(connection).pipeline():
+        yield
 
 
 def fetch_where_in(connection: Connection, sql: str, values: Sequence[str], *before: Any) -> list[tuple[Any, ...]]:
@@ -79,17 +89,36 @@ def fetch_where_in(connection: Connection, sql: str, values: Sequence[str], *bef
 
     One parameter however many values, so the statement is the same each time.
     """
-    if not values:
-        return []
+    return fetch_together(connection, [Question(sql, values, before)])[0]
+
+
+class Question(NamedTuple):
+    """What `fetch_where_in` is asked."""
+
+    sql: str
+    values: Sequence[str]
+    before: tuple[Any, ...] = ()
+
+
+def fetch_together(connection: Connection, questions: Sequence[Question]) -> list[list[tuple[Any, ...]]]:
+    """The rows of each question, as `fetch_where_in`; PostgreSQL is waited for once."""
+    asked = [one for one in questions if one.values]
+    with ExitStack() as stack:
+        cursors = [stack.enter_context(cursor_of(connection)) for _ in asked]
+        if len(asked) > 1:
+            stack.enter_context(sent_together(connection))
+        for cursor, one in zip(cursors, asked, strict=True):
+            cursor.execute(*_statement(connection, one))
+        rows = iter([list(cursor.fetchall()) for cursor in cursors])
+    return [next(rows) if one.values else [] for one in questions]
+
+
+def _statement(connection: Connection, asked: Question) -> tuple[str, tuple[Any, ...]]:
     if connection.dialect.name == "sqlite":
-        text = sql.format(in_values="IN (SELECT value FROM json_each(?))", mark="?")
-        parameters: tuple[Any, ...] = (*before, json.dumps(list(values)))
-    else:
-        text = sql.format(in_values="= ANY(%s)", mark="%s")
-        parameters = (*before, pack_texts(values, _encoding(connection)))
-    with cursor_of(connection) as cursor:
-        cursor.execute(text, parameters)
-        return list(cursor.fetchall())
+        text = asked.sql.format(in_values="IN (SELECT value FROM json_each(?))", mark="?")
+        return text, (*asked.before, json.dumps(list(asked.values)))
+    text = asked.sql.format(in_values="= ANY(%s)", mark="%s")
+    return text, (*asked.before, pack_texts(asked.values, _encoding(connection)))
 
 
 @contextmanager
@@ -139,8 +168,8 @@ def _converters(dialect: Dialect, model: type[SQLModel], columns: tuple[str, ...
 
 
 def _converter(dialect: Dialect, kind: TypeEngine[Any]) -> Converter | None:
-    if isinstance(kind, LargeBinary):
-        return None  # the driver takes bytes as they are
+    if isinstance(kind, LargeBinary | Boolean):
+        return None  # the driver takes bytes, true and false as they are
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import exists, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
-from service.store.bulk import fetch_where_in, insert_ignoring_conflicts, insert_together
+from service.store.bulk import insert_ignoring_conflicts
 from service.store.tables import Conversation, Correction, Message, Quarantine, Rejection, Satisfaction, SnapshotItem
 
 
@@ -44,15 +44,19 @@ class Opening:
     received_at: datetime
 
 
-def stored_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, StoredConversation]:
-    """Those conversations of an app that exist, by the keyed hash of the client's id."""
-    sql = (
-        "SELECT client_hmac, id, person_id, digest, revision, state, consent, raw_deleted_at "
-        'FROM "conversation" WHERE app_id = {mark} AND client_hmac {in_values}'
-    )
+# asked in standing.py: the conversations of an app by the keyed hash of its id, and which message ids are used already
+STORED = (
+    "SELECT client_hmac, id, person_id, digest, revision, state, consent, raw_deleted_at "
+    'FROM "conversation" WHERE app_id = {mark} AND client_hmac {in_values}'
+)
+TAKEN = 'SELECT client_hmac FROM "message" WHERE client_hmac {in_values}'
+
+
+def stored_of(rows: Iterable[Sequence[Any]]) -> dict[str, StoredConversation]:
+    """What `STORED` found, by keyed hash."""
     return {
         row[0]: StoredConversation(row[1], row[2], row[3], row[4], row[5], _boolean(row[6]), row[7] is not None)
-        for row in fetch_where_in(session.connection(), sql, hashes, app)
+        for row in rows
     }
 
 
@@ -93,19 +97,6 @@ def next_position(session: Session, conversation_id: str) -> int:
     """The position that the next message of a conversation gets."""
     query = select(func.max(Message.position)).where(Message.conversation_id == conversation_id)
     return (session.exec(query).one() or 0) + 1
-
-
-def taken_hashes(session: Session, hashes: Sequence[str]) -> set[str]:
-    """Which of these keyed message ids exist in any conversation."""
-    sql = 'SELECT client_hmac FROM "message" WHERE client_hmac {in_values}'
-    return {row[0] for row in fetch_where_in(session.connection(), sql, hashes)}
-
-
-def add_conversations(
-    session: Session, rows: Sequence[Mapping[str, Any]], messages: Sequence[Mapping[str, Any]]
-) -> None:
-    """Stores conversations and messages, parents before children; those that exist are left as they are."""
-    insert_together(session.connection(), ((Conversation, rows), (Message, messages)))
 
 
 def add_messages(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import or_, union_all
 from sqlmodel import Session, col, func, select
 
-from service.store.bulk import fetch_where_in, insert_ignoring_conflicts
+from service.store.bulk import Rows, fetch_where_in, insert_ignoring_conflicts, insert_together
 from service.store.keystore import KeyStore, NewKeys
 from service.store.tables import (
     App,
@@ -21,6 +21,9 @@ from service.store.tables import (
     new_id,
     now,
 )
+
+# the people of an app by the keyed hash of its id
+IDS = 'SELECT hmac, id FROM "person" WHERE app_id = {mark} AND hmac {in_values}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,14 @@ def app_id(session: Session, name: str) -> str | None:
 
 def people_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, tuple[str, bytes | None]]:
     """The id and wrapped key of each person of an app who is known, by keyed hash; None for one whose key is lost."""
-    sql = 'SELECT hmac, id FROM "person" WHERE app_id = {mark} AND hmac {in_values}'
-    ids = {row[0]: row[1] for row in fetch_where_in(session.connection(), sql, hashes, app)}
+    ids = ids_by_hash(session, app, hashes)
     wrapped = wrapped_keys(session, list(ids.values()))
     return {hmac: (id, wrapped.get(id)) for hmac, id in ids.items()}
+
+
+def ids_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, str]:
+    """The id of each person of an app who is known, by keyed hash."""
+    return {row[0]: row[1] for row in fetch_where_in(session.connection(), IDS, hashes, app)}
 
 
 def known_hashes(session: Session, app: str, hashes: Sequence[str]) -> set[str]:
@@ -63,9 +70,14 @@ def known_hashes(session: Session, app: str, hashes: Sequence[str]) -> set[str]:
 
 def add_people(session: Session, app: str, people: Mapping[str, tuple[str, bytes]]) -> None:
     """Stores new people: keyed hash -> (id, wrapped key)."""
-    rows = [{"id": id, "app_id": app, "hmac": hmac, "created_at": now()} for hmac, (id, _) in people.items()]
-    insert_ignoring_conflicts(session.connection(), Person, rows)
+    insert_together(session.connection(), [introduce(session, app, people)])
+
+
+def introduce(session: Session, app: str, people: Mapping[str, tuple[str, bytes]]) -> Rows:
+    """As `add_people`, but the rows of the people are returned, to be inserted together with others; the keys are noted."""
+    at = now()
     add_keys(session, dict(people.values()))
+    return Person, [{"id": id, "app_id": app, "hmac": hmac, "created_at": at} for hmac, (id, _) in people.items()]
 
 
 def add_keys(session: Session, keys: Mapping[str, bytes]) -> None:

@@ -1,20 +1,24 @@
 """Queries about votes and satisfaction. A vote is kept by the keyed hash of its message, which may come later."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 
-from service.store.bulk import fetch_where_in, insert_ignoring_conflicts, insert_together
-from service.store.tables import Message, Satisfaction, Vote, VoteEvent, new_id, now
+from service.store.bulk import Rows, fetch_where_in
+from service.store.tables import Message, Satisfaction, Vote, VoteEvent, new_ids, now
+
+# the votes that stand on messages of an app, retracted ones included
+STANDING = (
+    'SELECT message_hmac, rater_hmac, id, value, reason, source, at, sealed_comment FROM "vote" '
+    "WHERE app_id = {mark} AND message_hmac {in_values}"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class VoteKey:
+class VoteKey(NamedTuple):
     """Whose vote on which message of which app, ids hashed."""
 
     app_id: str
@@ -22,8 +26,7 @@ class VoteKey:
     rater_hmac: str
 
 
-@dataclass(frozen=True, slots=True)
-class StandingVote:
+class StandingVote(NamedTuple):
     """A vote as it stands: 1 up, -1 down, 0 retracted. `at` is when it was given, where its sender said so."""
 
     id: str
@@ -34,32 +37,40 @@ class StandingVote:
     sealed_comment: bytes | None = None
 
 
-def record_votes(session: Session, changed: Mapping[VoteKey, StandingVote], known: Collection[VoteKey]) -> None:
-    """Makes these votes stand, each of which leaves an event; `known` are those that have a row."""
-    at = now()
+def record_votes(session: Session, changed: Mapping[VoteKey, StandingVote], known: Collection[VoteKey]) -> list[Rows]:
+    """Makes these votes stand, each of which leaves an event; `known` are those that have a row.
+
+    What is to be inserted for that is returned.
+    """
+    at, ids = now(), new_ids(len(changed))
     added = [{**_columns(key), **_row(vote), "updated_at": at} for key, vote in changed.items() if key not in known]
     for key, vote in changed.items():
         if key in known:
             session.execute(update(Vote).filter_by(id=vote.id).values(**_row(vote), updated_at=at))
-    events = [{"id": new_id(), **_columns(key), "value": vote.value, "at": at} for key, vote in changed.items()]
-    insert_together(session.connection(), ((Vote, added), (VoteEvent, events)))
+    events = [
+        {"id": id, **_columns(key), "value": vote.value, "at": at}
+        for id, (key, vote) in zip(ids, changed.items(), strict=True)
+    ]
+    return [(Vote, added), (VoteEvent, events)]
 
 
 def standing_votes(session: Session, keys: Sequence[VoteKey]) -> dict[VoteKey, StandingVote]:
     """Every vote that stands on the messages of these keys, retracted ones (0) included."""
     found: dict[VoteKey, StandingVote] = {}
-    sql = (
-        'SELECT message_hmac, rater_hmac, id, value, reason, source, at, sealed_comment FROM "vote" '
-        "WHERE app_id = {mark} AND message_hmac {in_values}"
-    )
     for app in {key.app_id for key in keys}:
         messages = sorted({key.message_hmac for key in keys if key.app_id == app})
-        for message, rater, id, value, reason, source, at, sealed in fetch_where_in(
-            session.connection(), sql, messages, app
-        ):
-            comment = None if sealed is None else bytes(sealed)
-            found[VoteKey(app, message, rater)] = StandingVote(id, value, reason, source, _time(at), comment)
+        found |= standing_of(app, fetch_where_in(session.connection(), STANDING, messages, app))
     return found
+
+
+def standing_of(app: str, rows: Iterable[Sequence[Any]]) -> dict[VoteKey, StandingVote]:
+    """What `STANDING` found."""
+    return {
+        VoteKey(app, message, rater): StandingVote(
+            id, value, reason, source, _time(at), None if comment is None else bytes(comment)
+        )
+        for message, rater, id, value, reason, source, at, comment in rows
+    }
 
 
 def _row(vote: StandingVote) -> dict[str, Any]:
@@ -87,19 +98,22 @@ def message_roles(session: Session, hashes: Sequence[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in fetch_where_in(session.connection(), sql, hashes)}
 
 
-def record_satisfaction(session: Session, values: Mapping[str, int]) -> None:
-    """Makes these satisfactions (1 to 5) stand, by conversation id."""
+def record_satisfaction(session: Session, values: Mapping[str, int]) -> Rows:
+    """Makes these satisfactions (1 to 5) stand, by conversation id. What is to be inserted for that is returned."""
     sql = 'SELECT conversation_id, value FROM "satisfaction" WHERE conversation_id {in_values}'
     rows = fetch_where_in(session.connection(), sql, list(values))
     standing = {row[0]: row[1] for row in rows}
     at = now()
-    added = [
-        {"conversation_id": id, "value": value, "updated_at": at} for id, value in values.items() if id not in standing
-    ]
-    insert_ignoring_conflicts(session.connection(), Satisfaction, added)
     for id, value in values.items():
         if standing.get(id, value) != value:
             session.execute(update(Satisfaction).filter_by(conversation_id=id).values(value=value, updated_at=at))
+    return first_satisfactions({id: value for id, value in values.items() if id not in standing})
+
+
+def first_satisfactions(values: Mapping[str, int]) -> Rows:
+    """What is to be inserted where none stands yet."""
+    at = now()
+    return Satisfaction, [{"conversation_id": id, "value": value, "updated_at": at} for id, value in values.items()]
 
 
 def count_votes(session: Session, app: str, conversation_id: str) -> Counter[tuple[str, int]]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pipelines.errors import ArtifactError, InputError
 from service.settings import Settings
 from service.store.session import Store
-from service.vault import Vault, open_vault
+from service.store.tables import new_id, new_ids
+from service.vault import PersonKey, Vault, open_vault
 
 VAULT = Vault(b"k" * 32)
 
@@ -51,6 +52,18 @@ def test_hashes_depend_on_purpose_app_and_master() -> None:
     found |= {VAULT.person_hash("b", "x"), VAULT.person_hash("a", "y"), Vault(b"x" * 32).person_hash("a", "x")}
     found |= {VAULT.person_hash("ax", ""), VAULT.person_hash("", "ax")}
     assert len(found) == 8
+
+
+def test_many_at_once_are_as_one_by_one() -> None:
+    vault, key = VAULT, PersonKey(bytes(32))
+    names = ["m-1", "", "안녕", "m-1"]
+    assert vault.message_hashes("app", names) == [vault.message_hash("app", name) for name in names]
+    places = [f"message:{number}" for number in range(3)]
+    sealed = key.seal_all([b"one", b"", b"one"], places)
+    assert [key.unseal(one, place) for one, place in zip(sealed, places, strict=True)] == [b"one", b"", b"one"]
+    assert len({one[:12] for one in sealed}) == 3
+    ids = new_ids(1_000)
+    assert len(set(ids)) == 1_000 and {len(id) for id in ids} == {len(new_id())}
 
 
 def test_parts_are_permanent_and_of_the_sizes_that_were_promised() -> None:

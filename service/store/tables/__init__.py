@@ -7,7 +7,7 @@ user text. Ids are 32 hex digits that sort by the time they were made, unless a 
 from sqlmodel import SQLModel
 
 from service.store.tables.audit import Audit, ErasureReceipt
-from service.store.tables.base import new_id, now
+from service.store.tables.base import new_id, new_ids, now
 from service.store.tables.conversations import Conversation, Message
 from service.store.tables.curation import (
     Band,
@@ -75,5 +75,6 @@ __all__ = [
     "WorkerSeen",
     "WriteProbe",
     "new_id",
+    "new_ids",
     "now",
 ]

@@ -24,6 +24,12 @@ def new_id() -> str:
     return f"{time_ns() // 1_000_000:012x}{random_bytes(10).hex()}"
 
 
+def new_ids(count: int) -> list[str]:
+    """As many ids as `new_id` gives, which together cost less."""
+    begin, digits = f"{time_ns() // 1_000_000:012x}", random_bytes(10 * count).hex()
+    return [begin + digits[at : at + 20] for at in range(0, 20 * count, 20)]
+
+
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)

@@ -6,10 +6,10 @@ A vote and a comparison may come before their messages are known.
 """
 
 import asyncio
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from msgspec.structs import replace
 
 from pipelines.errors import Conflict, DataError, NotFound
 from service.api_keys import Caller
