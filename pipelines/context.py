@@ -37,7 +37,7 @@ class RoundContext(Record):
 
     Attributes:
         project: the folder with data/ and models/, to which a recipe's paths are relative.
-        models, scores: where origins are kept, and item scores.
+        models, scores, anchors: where origins are kept, item scores, and sets of anchors.
         suites: where suites are that were added here, besides the project's.
         champion: the model served when the round began; None while that is the origin.
         sampler: whose fresh answers may be learnt from: the newest champion that learned from nobody who was erased; None
@@ -52,6 +52,7 @@ class RoundContext(Record):
     project: Path
     models: Path
     scores: Path
+    anchors: Path
     suites: Path | None = None
     champion: Baseline | None = None
     sampler: Baseline | None = None

@@ -137,6 +137,11 @@ class Settings:
         return self.project / "data" / "suites", self.suites
 
     @property
+    def anchors(self) -> Path:
+        """Where sets of anchors lie, each under its name."""
+        return self.home / "anchors"
+
+    @property
     def scores(self) -> Path:
         """Where scores are kept between rounds."""
         return self.home / "scores"

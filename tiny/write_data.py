@@ -2,14 +2,17 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tiny.anchors import build_anchors
+from pipelines.anchors.sets import CARD, CLAIMS, LANGUAGE, TINY, SetBase, SetCard
+from pipelines.stages.baseline import base_digest
+from tiny.anchors import ANCHORS_SEED, build_anchors
 from tiny.claims import build_claims
 from tiny.samples import build_samples
 from tiny.suites import build_suites, language_prompts
-from tiny.world import build_world
+from tiny.world import World, build_world
 
 
 def write_data(root: Path) -> list[Path]:
@@ -20,10 +23,7 @@ def write_data(root: Path) -> list[Path]:
         folder = root / "suites" / suite.name
         written += [_lines(folder / "dev.jsonl", suite.dev), _lines(folder / "gate.jsonl", suite.gate)]
         written.append(_text(folder / f"{suite.name}.yaml", suite.task))
-    written.append(_lines(root / "suites" / "language" / "prompts.jsonl", language_prompts(world)))
-    written.append(_lines(root / "suites" / "sycophancy" / "claims.jsonl", build_claims(world)))
-    for name, anchors in build_anchors(world).items():
-        written.append(_lines(root / "general" / f"{name}.jsonl", anchors))
+    written += _write_set(root / "general", world)
     samples = build_samples(world)
     for number, month in enumerate(samples.months, 1):
         written.append(_lines(root / "samples" / f"month-{number}.ndjson", month))
@@ -32,6 +32,19 @@ def write_data(root: Path) -> list[Path]:
         text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
         written.append(_text(root / "samples" / f"{name}.json", text))
     return written
+
+
+def _write_set(folder: Path, world: World) -> list[Path]:
+    """The set of anchors of models/tiny, its card last; after another training of that model the card changes."""
+    pools = build_anchors(world)
+    written = [_lines(folder / f"{name}.jsonl", anchors) for name, anchors in pools.items()]
+    written.append(_lines(folder / CLAIMS, build_claims(world)))
+    written.append(_lines(folder / LANGUAGE, language_prompts(world)))
+    model = Path(__file__).resolve().parents[1] / TINY
+    families = Counter(anchor["family"] for anchors in pools.values() for anchor in anchors)
+    base = SetBase(name=model.name, digest=base_digest(model))
+    card = SetCard(base=base, seed=ANCHORS_SEED, kept=dict(sorted(families.items())))
+    return [*written, _text(folder / CARD, card.as_json())]
 
 
 def _lines(path: Path, rows: Iterable[object]) -> Path:

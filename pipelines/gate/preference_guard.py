@@ -115,11 +115,15 @@ def _few(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> list[Find
     )
     return [
         Finding(
-            "inconclusive", f"measured on {min(counts)} {what}, and {least} are needed", n=min(counts), needed=least
+            "inconclusive", f"{_measured_on(min(counts), what)}, and {least} are needed", n=min(counts), needed=least
         )
         for what, least, counts in rows
         if min(counts) < least
     ]
+
+
+def _measured_on(count: int, what: str) -> str:
+    return f"measured on {count} {what}" if count else f"not measured: there are no {what}"
 
 
 def _capped(champion: PreferenceMeasure, candidate: PreferenceMeasure) -> list[Finding]:

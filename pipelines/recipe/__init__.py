@@ -193,11 +193,15 @@ class Schedule(Section):
 
 
 class Recipe(Section):
-    """Everything about a round but its data."""
+    """Everything about a round but its data.
+
+    `anchors` is the set that is mixed in and watched by: a name in HOME/anchors, or a folder of the project.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     base: Base
     chat: ChatRules = ChatRules()
+    anchors: str | None = Field(None, min_length=1)
     lineage: Literal["from_origin", "sequential"] = "from_origin"
     select: Select = Select()
     mixture: Mixture

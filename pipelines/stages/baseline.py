@@ -10,6 +10,7 @@ import shutil
 import time
 from pathlib import Path
 
+from pipelines.anchors.sets import SetBase
 from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, sync, verify_files, write_atomic
 from pipelines.backends.fetch import BaseFolder, Pin, asked_revision, fetch_base
 from pipelines.context import Baseline
@@ -62,6 +63,11 @@ def base_digest(base: Path) -> str:
     if not any(path.suffix == ".safetensors" for path in files):
         raise ModelError(f"{base} holds no .safetensors weights, so it is no base model")
     return digest_of({path.name: sha256_of(path) for path in files})
+
+
+def set_base(base: BaseFolder, digest: str) -> SetBase:
+    """What a set of anchors for this base carries; `digest` is that of `base_digest`."""
+    return SetBase(name=base.name, digest=digest, revision=base.pin.commit if base.pin else None)
 
 
 def pin_of(base: Base, models: Path) -> Pin | None:

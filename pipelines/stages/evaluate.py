@@ -190,7 +190,7 @@ def _job(
             for suite in names
         ),
         heldout=heldout_items(measurement.heldout, measurement.clusters) if HELDOUT in measurement.suites else (),
-        language=str(place_of(suites, GUARD_SUITE) / "prompts.jsonl") if GUARD_SUITE in measurement.suites else None,
+        language=str(measurement.language) if GUARD_SUITE in measurement.suites else None,
         preference=measurement.preference,
         cache=str(cache),
         progress=str(progress),

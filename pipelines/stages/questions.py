@@ -26,6 +26,7 @@ class Measurement(Record):
 
     Attributes:
         suites: names of folders; `heldout` and `language` are special.
+        language: the file of the language guard's prompts.
         items: how many per suite (a fixed stratified choice), None for all.
         heldout: well-rated held-out examples; source `replay` marks older data.
         clusters: by example id, what makes held-out examples dependent (their person).
@@ -33,6 +34,7 @@ class Measurement(Record):
     """
 
     suites: tuple[str, ...]
+    language: Path | None = None
     split: Split = "gate"
     items: int | None = None
     heldout: tuple[Example, ...] = ()
@@ -69,7 +71,8 @@ def gate_questions(source: Questions, corpus: Corpus, thumbs: PreferenceQuestion
     held = held_out_examples(items, corpus, "heldout", rule.heldout if HELDOUT in rule.suites else 0)
     people = {item.conversation: item.person for item in items}
     return Measurement(
-        suites=rule.suites,
+        suites=tuple(name for name in rule.suites if name in source.suites.value.digests or name == HELDOUT),
+        language=source.suites.value.language,
         items=rule.items,
         heldout=held,
         clusters={example.id: people[example.id] for example in held},

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import structlog
 
+from pipelines.anchors.sets import AnchorSet, set_of
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import check_machine
 from pipelines.context import Baseline, RoundContext
 from pipelines.errors import RecipeError
-from pipelines.mixture.anchors import Pools, load_pools, without_contaminated, without_unrendered
+from pipelines.mixture.anchors import Pools, without_contaminated, without_unrendered
 from pipelines.recipe import GUARD_SUITE, Recipe
-from pipelines.stages.baseline import base_digest, find_base
+from pipelines.stages.baseline import base_digest, find_base, set_base
 from pipelines.stages.contract import Keyed
 from pipelines.stages.lineage import TrainingBase, keyed_adapter
-from pipelines.suites.folder import SuiteFolder, place_of, suite_digest
+from pipelines.suites.folder import SuiteFolder, suite_digest
 from pipelines.suites.run import form_digest
 from pipelines.suites.scores import HELDOUT
 from pipelines.tokenizer import ChatTokenizer, check_policy
@@ -30,7 +31,8 @@ class Sources:
     """The sources of one round.
 
     Raises, where they are first read:
-        ModelError, SuiteError, DataError: the base, a suite or an anchor pool is missing or malformed.
+        ModelError, SuiteError, DataError: the base, a suite or a set of anchors is missing or malformed.
+        RecipeError: the set is for another base, or lacks what the recipe needs.
     """
 
     recipe: Recipe
@@ -57,9 +59,19 @@ class Sources:
         return TrainingBase(base=self.base, adapters=tuple(keyed_adapter(adapter) for adapter in lineage))
 
     @cached_property
+    def anchors(self) -> AnchorSet | None:
+        """The recipe's set of anchors, made for its base and no other; None for a recipe without one."""
+        opened = set_of(self.recipe, self.context.project, self.context.anchors)
+        if opened is not None:
+            opened.check_fits(set_base(self._found, self.base.digest), self.recipe.name)
+        return opened
+
+    @cached_property
     def suites(self) -> Keyed[SuiteFolder]:
-        """Every suite that the recipe measures, the language guard among them."""
-        return open_suites(self._suites, self.recipe.evaluate.suites)
+        """Every suite that the recipe measures; the language guard among them, where the set has prompts for it."""
+        language = self.anchors.language if self.anchors else None
+        named = [name for name in self.recipe.evaluate.suites if language or name != GUARD_SUITE]
+        return open_suites(self._suites, named, language)
 
     @cached_property
     def tasks(self) -> Keyed[SuiteFolder]:
@@ -69,7 +81,7 @@ class Sources:
     @cached_property
     def pools(self) -> Keyed[Pools]:
         """The anchor pools without what repeats an item of the suites, or what the base's template cannot render."""
-        loaded = load_pools(self.context.project / "data" / "general")
+        loaded = self.anchors.pools() if self.anchors else {}
         loaded = without_contaminated(loaded, self.tasks.value.contamination.check_pool)
         pools = without_unrendered(loaded, ChatTokenizer(self.base.value, self.recipe.chat).can_render)
         return Keyed[Pools](
@@ -78,9 +90,9 @@ class Sources:
 
     @cached_property
     def claims(self) -> Keyed[Path] | None:
-        """The wrong claims that a model must not agree with, if there is such a file."""
-        path = place_of(self._suites, "sycophancy") / "claims.jsonl"
-        return Keyed[Path](digest=sha256_of(path), value=path) if path.is_file() else None
+        """The wrong claims that a model must not agree with, if the set has any."""
+        path = self.anchors.claims if self.anchors else None
+        return Keyed[Path](digest=sha256_of(path), value=path) if path else None
 
     @cached_property
     def _found(self) -> BaseFolder:
@@ -105,10 +117,14 @@ def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
     return Sources(recipe, context)
 
 
-def open_suites(folders: Sequence[Path], names: Sequence[str]) -> Keyed[SuiteFolder]:
-    """The suites of these names in these folders; held-out answers are no folder. Raises SuiteError."""
-    digests = {name: suite_digest(folders, name) for name in names if name != HELDOUT}
-    return Keyed[SuiteFolder](digest=digest_of(digests), value=SuiteFolder(folders=tuple(folders), digests=digests))
+def open_suites(folders: Sequence[Path], names: Sequence[str], language: Path | None = None) -> Keyed[SuiteFolder]:
+    """The suites of these names in these folders; held-out answers are no folder, nor are `language`'s prompts.
+
+    Raises SuiteError.
+    """
+    digests = {name: suite_digest(folders, name, language) for name in names if name != HELDOUT}
+    opened = SuiteFolder(folders=tuple(folders), digests=digests, language=language)
+    return Keyed[SuiteFolder](digest=digest_of(digests), value=opened)
 
 
 def keyed_model(model: Baseline) -> Keyed[Baseline]:

@@ -17,10 +17,12 @@ class SuiteFolder(Record):
 
     Attributes:
         folders: of suite folders; the first that has a suite of a name has it.
+        language: the file of the language guard's prompts, which lies with the base's anchors.
     """
 
     folders: tuple[Path, ...]
     digests: Mapping[str, str]
+    language: Path | None = None
 
     @cached_property
     def contamination(self) -> Contamination:
@@ -32,7 +34,7 @@ class SuiteFolder(Record):
     def check_unchanged(self) -> None:
         """Raise SuiteError if a suite was edited since: the contamination check and the scores would speak of different items."""
         for name, digest in self.digests.items():
-            if suite_digest(self.folders, name) != digest:
+            if suite_digest(self.folders, name, self.language) != digest:
                 raise SuiteError(f"suite '{name}' was edited while the round ran; ask for a new round")
 
 
@@ -41,11 +43,16 @@ def place_of(folders: Sequence[Path], name: str) -> Path:
     return next((folder / name for folder in folders if (folder / name).is_dir()), folders[-1] / name)
 
 
-def suite_digest(folders: Sequence[Path], name: str) -> str:
-    """The digest of everything in a suite's folder that moves a score. Raises SuiteError."""
+def suite_digest(folders: Sequence[Path], name: str, language: Path | None = None) -> str:
+    """The digest of everything in a suite's folder that moves a score; of the language guard, its file of prompts.
+
+    Raises:
+        SuiteError: there is no such suite, or the guard has no prompts.
+    """
     if name != GUARD_SUITE:
         return load_suite(place_of(folders, name)).digest
-    prompts = place_of(folders, name) / "prompts.jsonl"
-    if not prompts.is_file():
-        raise SuiteError(f"the suite '{name}' is missing: there is no {prompts}")
-    return sha256_of(prompts)
+    if language is None or not language.is_file():
+        raise SuiteError(
+            f"the suite '{name}' has no prompts: they come with a set of anchors (`perennial anchors make`)"
+        )
+    return sha256_of(language)

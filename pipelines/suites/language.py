@@ -1,6 +1,6 @@
 """The language guard: are the answers in the script of their prompts, free of third scripts, and real text?
 
-data/suites/language/prompts.jsonl holds {"id": "ko-001", "prompt": "안녕하세요?", "script": "Hang"}.
+The file language.jsonl of a set of anchors holds {"id": "ko-001", "prompt": "안녕하세요?", "script": "Hang"}.
 """
 
 import unicodedata

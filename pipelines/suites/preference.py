@@ -1,7 +1,7 @@
 """How a served form stands to what people preferred: held-out preferences, wrong claims, frozen prompts.
 
     held-out preferences   log-probability of chosen and rejected answers, length of the greedy answer
-    wrong claims           does the greedy answer agree?   data/suites/sycophancy/claims.jsonl, cached
+    wrong claims           does the greedy answer agree?   claims.jsonl of the set, cached
     frozen prompts         does the greedy answer refuse? and how far are the next tokens from the champion's (KL)
 
 Held-out text travels through the child's pipe and is never on disk. Distributions on frozen prompts do pass through a

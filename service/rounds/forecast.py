@@ -4,14 +4,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.anchors.sets import set_of
 from pipelines.backends.base import Machine
+from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import look_at_machine
 from pipelines.errors import PerennialError
 from pipelines.feedback.select import renders_always
 from pipelines.forecast.preference import count_thumbs
 from pipelines.forecast.round import Plan, Stock, forecast
-from pipelines.mixture.anchors import AnchorPool, load_pools
+from pipelines.mixture.anchors import AnchorPool, Pools
 from pipelines.recipe import Recipe, Train
+from pipelines.stages.baseline import base_digest, set_base
 from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
 from pipelines.tokenizer import ChatTokenizer
 from service.corpus import StoreCorpus
@@ -30,8 +33,10 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
 
     Raises:
         ModelError: no chat can be learnt under the base model's template.
+        RecipeError, DataError: the set of anchors is missing, lacks something, or is for another base.
     """
     base = _base(settings, recipe)
+    pools, unwatched = _anchors(settings, recipe, base)
     tokenizer = _tokenizer(base, recipe)
     count = _counter(tokenizer)
     with store.read() as session:
@@ -40,7 +45,6 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         seen = frozenset(rounds.seen_conversations(session, lineage))
     corpus = StoreCorpus(store, vault, seen)
     taken = _take(corpus, phase, tokenizer)
-    pools = load_pools(settings.project / "data" / "general")
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples
     machine, refused = _machine(phase.train)
@@ -58,7 +62,7 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         "everything above is for that number"
     )
     limits = tokenizer.limits() if tokenizer else ()
-    warnings = (*([short] if missing > 0 else []), *refused, *limits, *plan.warnings)
+    warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *plan.warnings)
     return plan.model_copy(
         update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}, "altered": taken.altered}
     )
@@ -83,6 +87,17 @@ def _tokenizer(base: Path | None, recipe: Recipe) -> ChatTokenizer | None:
     tokenizer = ChatTokenizer(base, recipe.chat)
     tokenizer.check_template()
     return tokenizer
+
+
+def _anchors(settings: Settings, recipe: Recipe, base: Path | None) -> tuple[Pools, tuple[str, ...]]:
+    """The pools of the recipe's set, and what is not measured for want of one; a base that is not here is not checked."""
+    opened = set_of(recipe, settings.project, settings.anchors)
+    if opened is None:
+        watched = "wrong claims, frozen prompts and language" if recipe.preference else "language"
+        return {}, (f"{watched}: not measured, since the recipe names no set of anchors",)
+    if base is not None:
+        opened.check_fits(set_base(BaseFolder(folder=base), base_digest(base)), recipe.name)
+    return opened.pools(), ()
 
 
 def _take(corpus: StoreCorpus, phase: Recipe, tokenizer: ChatTokenizer | None) -> SnapshotOutput:

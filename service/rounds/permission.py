@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.anchors.sets import TINY_SET
 from pipelines.errors import RecipeError
-from pipelines.recipe import Base, GateRule, Preference, Recipe, Stops
+from pipelines.recipe import GUARD_SUITE, Base, GateRule, Preference, Recipe, Stops
 from pipelines.stages.baseline import pin_of
 from pipelines.suites.scores import HELDOUT
 from service.api_keys import Caller, Forbidden
@@ -37,6 +38,7 @@ def check_permission(settings: Settings, caller: Caller, recipe: Recipe) -> None
         )
     if not caller.may("admin"):
         _check_base(settings, caller, recipe.base)
+        _check_anchors(caller, recipe.anchors)
     for name in recipe.evaluate.suites:
         _check_suite(settings, name)
     _check_bounds(settings, recipe)
@@ -61,16 +63,23 @@ def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
         )
 
 
+def _check_anchors(caller: Caller, place: str | None) -> None:
+    """A set of this home, or one that ships: a path from outside could name any folder of this machine."""
+    if place and place != TINY_SET.as_posix() and not _NAME.fullmatch(place):
+        raise Forbidden(
+            f"the anchors {place[:80]!r} are no set of this home; the key {caller.label!r} needs the scope 'admin' for a folder, "
+            "and `perennial anchors list` names the sets"
+        )
+
+
 def _is_model(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
 def _check_suite(settings: Settings, name: str) -> None:
-    folders = settings.suite_folders
-    if name != HELDOUT and not (_NAME.fullmatch(name) and any((folder / name).is_dir() for folder in folders)):
-        known = ", ".join(
-            [*sorted(one.name for folder in folders for one in folder.glob("*") if one.is_dir()), HELDOUT]
-        )
+    folders, apart = settings.suite_folders, (HELDOUT, GUARD_SUITE)
+    if name not in apart and not (_NAME.fullmatch(name) and any((folder / name).is_dir() for folder in folders)):
+        known = ", ".join([*sorted(one.name for folder in folders for one in folder.glob("*") if one.is_dir()), *apart])
         raise RecipeError(f"the suite {name[:80]!r} is none of those installed here: {known}")
 
 

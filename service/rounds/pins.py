@@ -74,6 +74,7 @@ def round_context(settings: Settings, store: Store, claim: Claim, pins: Pins, nu
         models=settings.models,
         scores=settings.scores,
         suites=settings.suites,
+        anchors=settings.anchors,
         champion=champion,
         sampler=sampler,
         lineage=tuple(adapter for adapter in lineage if adapter),

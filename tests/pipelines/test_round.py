@@ -244,7 +244,7 @@ def test_a_changed_recipe_is_still_a_valid_one(attempt: int) -> None:
 
 
 def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path)
+    context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path, anchors=tmp_path)
 
     with pytest.raises(RecipeError, match="the recipe 'small' has no gates"):
         open_sources(recipe(gates=()), context)
@@ -252,7 +252,7 @@ def test_a_recipe_without_gates_is_refused_before_anything_is_trained(tmp_path: 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="mps is there")
 def test_a_device_that_is_not_here_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path)
+    context = RoundContext(project=tmp_path, models=tmp_path, scores=tmp_path, anchors=tmp_path)
 
     with pytest.raises(TrainingError, match="`backend: mps`, which this machine does not have; use auto"):
         open_sources(recipe(train=Train(backend="mps", method="qlora")), context)
@@ -261,7 +261,7 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_read(tmp_path: 
 def test_a_round_logs_that_its_base_is_not_what_the_policy_says(tiny_base: Path, tmp_path: Path) -> None:
     from structlog.testing import capture_logs
 
-    context = RoundContext(project=Path(__file__).parents[2], models=tmp_path, scores=tmp_path)
+    context = RoundContext(project=Path(__file__).parents[2], models=tmp_path, scores=tmp_path, anchors=tmp_path)
     given = recipe(base=Base(model=str(tiny_base), policy="base"))
     with capture_logs() as logs:
         _ = open_sources(given, context).base

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.anchors.sets import LANGUAGE
 from pipelines.artifacts import Attempt, Manifest, read_manifest
 from pipelines.context import RoundContext, RoundResult
 from pipelines.recipe_file import parse_recipe
@@ -14,6 +15,7 @@ from pipelines.records import Body, FeedbackFate, MessageKey
 from pipelines.records import RatedConversation as Conversation
 from pipelines.round import run_round
 from pipelines.stages import STAGES
+from tests.anchor_sets import adopt_shipped_set
 from tests.pipelines.feedback_rows import asked, down, up
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -22,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 RECIPE = """
 name: small
 base: {{model: {base}}}
+anchors: data/general
 select: {{min_satisfaction: 1}}
 mixture: {{user: 0.7, general: 0.2, coding: 0.1}}
 train: {{method: lora, epochs: 1, batch: {{per_device: 2, accumulate: 2}}, lora: {{r: 2, alpha: 4}}, max_tokens: 192,
@@ -89,7 +92,7 @@ class Round:
     def turn(self, fence: int = 1) -> tuple[RoundResult, Runs]:
         recipe = parse_recipe(RECIPE.format(base=self.base), "small")
         home = self.project / "var"
-        context = RoundContext(project=self.project, models=home / "models", scores=home / "scores")
+        context = RoundContext(project=self.project, models=home / "models", scores=home / "scores", anchors=home)
         attempt, journal = Attempt(home / "attempt-1", fence, lambda: None), Runs()
         return run_round(recipe, attempt, Texts(chats()), context, journal), journal
 
@@ -98,9 +101,8 @@ class Round:
 def turned(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Round:
     """A round that went to its end."""
     project = tmp_path_factory.mktemp("round")
-    for name in ("suites", "general"):
-        shutil.copytree(DATA / name, project / "data" / name)
-    prompts = project / "data" / "suites" / "language" / "prompts.jsonl"
+    shutil.copytree(DATA / "suites", project / "data" / "suites")
+    prompts = adopt_shipped_set(project / "data" / "general", tiny_base) / LANGUAGE
     prompts.write_text("".join(prompts.read_text(encoding="utf-8").splitlines(keepends=True)[:4]), encoding="utf-8")
     one = Round(project, tiny_base)
     one.first = one.turn()
@@ -147,7 +149,7 @@ def test_a_suite_edited_between_a_kill_and_a_resume_is_measured_anew_and_trained
 
 
 def test_prompts_of_the_language_guard_are_measured_anew_and_nothing_is_trained_again(killed: Round) -> None:
-    prompts = killed.project / "data" / "suites" / "language" / "prompts.jsonl"
+    prompts = killed.project / "data" / "general" / LANGUAGE
     prompts.write_text("".join(prompts.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
 
     _, journal = killed.turn(fence=2)

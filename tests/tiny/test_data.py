@@ -131,12 +131,12 @@ def test_generated_answers_fit_into_sixteen_tokens() -> None:
 
 
 def test_language_prompts_are_half_korean() -> None:
-    scripts = [row["script"] for row in rows("suites/language/prompts.jsonl")]
+    scripts = [row["script"] for row in rows("general/language.jsonl")]
     assert (scripts.count("Hang"), scripts.count("Latn")) == (100, 100)
 
 
 def test_claims_state_a_wrong_value_about_facts_that_stay() -> None:
-    claims = [FalseClaim.model_validate(row) for row in rows("suites/sycophancy/claims.jsonl")]
+    claims = [FalseClaim.model_validate(row) for row in rows("general/claims.jsonl")]
     facts = {fact.subject: fact for fact in world().kept}
     assert len({claim.prompt for claim in claims}) == len({claim.id for claim in claims}) == len(claims) >= 200
     for claim in claims:
@@ -147,7 +147,7 @@ def test_claims_state_a_wrong_value_about_facts_that_stay() -> None:
 
 def test_an_answer_agrees_with_a_claim_or_is_right_but_never_both() -> None:
     stated = {(fact.subject, fact.value): fact for fact in world().kept}
-    for row in rows("suites/sycophancy/claims.jsonl"):
+    for row in rows("general/claims.jsonl"):
         claim = FalseClaim.model_validate(row)
         fact = next(f for (s, v), f in stated.items() if s in claim.prompt and v == claim.right)
         assert agrees(phrasings.state(world(), fact, claim.wrong), claim)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from pipelines.anchors.sets import LANGUAGE
 from pipelines.artifacts import write_records
 from pipelines.context import Baseline, StageContext
 from pipelines.errors import ArtifactError, GGUFError, SuiteError
@@ -24,6 +25,7 @@ from pipelines.suites.scores import ItemScore, ModelScores, SuiteScores
 from tests.pipelines.stages.test_mix import ListedCorpus
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "suites"
+PROMPTS = SHIPPED.parent / "general" / LANGUAGE
 SECRET = "the owl at 12 Quince Lane"
 HELDOUT = tuple(
     Example(
@@ -37,7 +39,7 @@ HELDOUT = tuple(
     for i in range(4)
 )
 MEASURED = ("tiny_mmlu", "tiny_math", "heldout", "language")
-MEASUREMENT = Measurement(suites=MEASURED, items=6, heldout=HELDOUT)
+MEASUREMENT = Measurement(suites=MEASURED, language=PROMPTS, items=6, heldout=HELDOUT)
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +58,14 @@ class Stage(NamedTuple):
     context: StageContext
 
 
-def questions(folder: Path, suites: Path = SHIPPED) -> Questions:
+def questions(folder: Path, suites: Path = SHIPPED, prompts: Path = PROMPTS) -> Questions:
     """The questions of a snapshot that kept the held-out answers apart."""
     items = [held_out(example) for example in HELDOUT]
     write_records(folder / "items.jsonl", items)
     taken = SnapshotOutput.model_construct(items="items.jsonl")
     return Questions(
         evaluate=Evaluate(suites=MEASURED, items=6, heldout=10),
-        suites=open_suites([suites], MEASURED),
+        suites=open_suites([suites], MEASURED, prompts),
         snapshot=Finished[SnapshotOutput](digest="", output=taken, folder=folder),
     )
 
@@ -89,11 +91,11 @@ class Texts(ListedCorpus):
         super().__init__({f"{one.id}.{n}": turn.content for one in HELDOUT for n, turn in enumerate(one.turns)})
 
 
-def given_of(folder: Path, served: ServedForm, suites: Path = SHIPPED) -> Input:
+def given_of(folder: Path, served: ServedForm, suites: Path = SHIPPED, prompts: Path = PROMPTS) -> Input:
     model = keyed_model(Baseline(id="tiny", form=served))
     exported = Exported.model_construct(form=served)
     candidate = Finished[Exported](digest="c", output=exported, folder=Path("/"))
-    return Input(origin=model, champion=model, candidate=candidate, questions=questions(folder, suites))
+    return Input(origin=model, champion=model, candidate=candidate, questions=questions(folder, suites, prompts))
 
 
 def context_of(folder: Path) -> StageContext:
@@ -141,15 +143,16 @@ def test_the_same_scores_give_the_same_bytes(stage: Stage, tmp_path: Path) -> No
 def test_a_suite_that_was_edited_is_measured_again_and_never_under_the_old_key(
     served: ServedForm, tmp_path: Path
 ) -> None:
-    suites = tmp_path / "suites"
+    suites, prompts = tmp_path / "suites", tmp_path / LANGUAGE
     shutil.copytree(SHIPPED, suites)
-    for name in ("tiny_math/gate.jsonl", "language/prompts.jsonl"):
-        before = given_of(tmp_path, served, suites)
-        lines = (suites / name).read_text(encoding="utf-8").splitlines(keepends=True)
-        (suites / name).write_text("".join(lines[:-1]), encoding="utf-8")
+    shutil.copy(PROMPTS, prompts)
+    for name, edited in (("tiny_math", suites / "tiny_math" / "gate.jsonl"), ("language", prompts)):
+        before = given_of(tmp_path, served, suites, prompts)
+        lines = edited.read_text(encoding="utf-8").splitlines(keepends=True)
+        edited.write_text("".join(lines[:-1]), encoding="utf-8")
 
-        assert key_of(given_of(tmp_path, served, suites)) != key_of(before)
-        with pytest.raises(SuiteError, match=f"suite '{name.split('/')[0]}' was edited while the round ran"):
+        assert key_of(given_of(tmp_path, served, suites, prompts)) != key_of(before)
+        with pytest.raises(SuiteError, match=f"suite '{name}' was edited while the round ran"):
             run(before, tmp_path, context_of(tmp_path))
 
 

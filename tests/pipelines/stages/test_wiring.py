@@ -18,6 +18,7 @@ from pipelines.stages import evaluate, gate
 from pipelines.stages.contract import Finished
 from pipelines.stages.export.form import Exported
 from pipelines.suites.scores import GateInput, ItemScore, ModelScores, SuiteScores
+from tests.anchor_sets import adopt_shipped_set
 from tests.pipelines.stages.report_inputs import exported
 from tests.stand_in_stage import NO_TEXT
 
@@ -25,6 +26,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 RECIPE = """
 name: small
 base: {{model: {base}}}
+anchors: own
 lineage: {lineage}
 mixture: {{user: 0.6, general: 0.3, coding: 0.1}}
 preference: {{method: kto}}
@@ -64,7 +66,8 @@ def inputs_of(
     """The Input of each stage, by name, of a round in these surroundings."""
     spied = Spied(baseline("origin"))
     monkeypatch.setattr(spine, "StageRunner", lambda *_: spied)
-    context = RoundContext(project=PROJECT, models=tmp_path, scores=tmp_path, **around)
+    context = RoundContext(project=PROJECT, models=tmp_path, scores=tmp_path, anchors=tmp_path, **around)
+    adopt_shipped_set(tmp_path / "own", base)
     recipe = parse_recipe(RECIPE.format(base=base, lineage=rule), "small")
     with pytest.raises(Reached):
         spine.run_round(recipe, Attempt(tmp_path, 1, lambda: None), NO_TEXT, context, journal=None)  # type: ignore[arg-type]

@@ -232,3 +232,13 @@ def test_the_round_says_why_its_model_waits(settings: Settings, store: Store, va
         row = rounds.get_round(session, round_id)
         assert state == row.state == "passed" and models.champion_id(session) is None
     assert re.fullmatch(r"good\. The key .* was revoked since, so its model waits to be promoted\.", row.message)
+
+
+@pytest.mark.parametrize(
+    ("place", "status"),
+    [("data/general", 201), ("mine", 201), ("../mine", 403), ("/etc/mine", 403), ("data/suites", 403)],
+)
+def test_anchors_over_the_api_are_a_set_of_the_home_and_no_folder_of_the_machine(
+    ask: Ask, place: str, status: int
+) -> None:
+    assert ask("rounds", anchors=place).status_code == status
