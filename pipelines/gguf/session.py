@@ -3,7 +3,7 @@
 import ctypes
 import unicodedata
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,13 +158,28 @@ class Session:
         if start + count > self.context:
             raise InputError(f"{start + count} tokens are too many: {self.context} are reserved for a conversation")
         self._batch.fill(tokens, start, sequence, wanted)
-        code = self._library.llama_decode(self._context, self._batch.struct)
-        if code != 0:
-            raise GGUFError(f"llama.cpp stopped with code {code}: {last_words() or 'no reason given'}")
+        self._decode()
         self._lengths[sequence] = start + count
         logits = self._library.llama_get_logits(self._context)
         values: Row = np.ctypeslib.as_array(logits, shape=(wanted, self.vocabulary_size)).copy()
         return values
+
+    def feed_each(self, tokens: Mapping[int, int]) -> dict[int, Row]:
+        """Continue several conversations by one token each in one go; the logits after it, by conversation.
+
+        Quicker than one after the other, as the weights are read once; logits differ in their last digits with who else
+        is in it, so what must repeat keeps the same company.
+        """
+        for sequence in tokens:
+            if self._lengths[sequence] >= self.context:
+                raise InputError(f"a conversation is full: {self.context} tokens are reserved for it")
+        self._batch.fill_each(tokens, self._lengths)
+        self._decode()
+        logits = self._library.llama_get_logits(self._context)
+        values: Row = np.ctypeslib.as_array(logits, shape=(len(tokens), self.vocabulary_size)).copy()
+        for sequence in tokens:
+            self._lengths[sequence] += 1
+        return {sequence: values[place] for place, sequence in enumerate(tokens)}
 
     def rewind(self, length: int, sequence: int = 0) -> None:
         """Forget a conversation's tokens from `length` on."""
@@ -182,6 +197,11 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _decode(self) -> None:
+        code = self._library.llama_decode(self._context, self._batch.struct)
+        if code != 0:
+            raise GGUFError(f"llama.cpp stopped with code {code}: {last_words() or 'no reason given'}")
 
     def _added_tokens(self) -> Iterator[tuple[int, AddedToken]]:
         """By id what llama.cpp looks for in a text before it looks for words."""
@@ -279,4 +299,13 @@ class _Batch:
         self._sequences[:count] = sequence
         self._wanted[:count] = 0
         self._wanted[count - rows : count] = 1
+        self.struct.n_tokens = count
+
+    def fill_each(self, tokens: Mapping[int, int], lengths: Sequence[int]) -> None:
+        """One token for each of several sequences, all of which yield logits."""
+        count = len(tokens)
+        self._tokens[:count] = list(tokens.values())
+        self._positions[:count] = [lengths[sequence] for sequence in tokens]
+        self._sequences[:count] = list(tokens)
+        self._wanted[:count] = 1
         self.struct.n_tokens = count

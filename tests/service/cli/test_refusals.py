@@ -26,6 +26,7 @@ WORDS = {
     "schedule add": [FILE],
     "schedule remove": ["tiny"],
     "plan": [FILE],
+    "anchors make": ["models/tiny"],
     "import": [FILE],
     "forget": ["--yes"],
     "why": ["m"],

@@ -1,0 +1,1 @@
+"""Sets of anchors of this home: made by a base itself, or brought."""
