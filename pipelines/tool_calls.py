@@ -130,9 +130,10 @@ def _value(text: str, type: str | None) -> Any:
 
 
 def _named(value: Any) -> Call:
-    if not isinstance(value, dict):
+    arguments = value.get("arguments", value.get("parameters")) if isinstance(value, dict) else None
+    if not isinstance(arguments, dict):
         raise ValueError("no call")
-    return str(value.get("name", "")), value.get("arguments", value.get("parameters"))
+    return str(value.get("name", "")), arguments
 
 
 def _objects(text: str, between: str) -> Iterator[Any]:
