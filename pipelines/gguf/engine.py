@@ -7,11 +7,14 @@ is checked, loaded and warmed beside the old one, then takes its place; the old 
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,10 +28,12 @@ from starlette.routing import Route
 from pipelines.chat import Escape, render
 from pipelines.errors import Busy, InputError, ModelError, PerennialError
 from pipelines.gguf.check import check_adapter, verify_form
-from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, LoadRequest, Start, Status, Text
+from pipelines.gguf.protocol import Calls, ChatRequest, End, Event, Failure, LoadRequest, Start, Status, Text
 from pipelines.gguf.session import Session
 from pipelines.gguf.speaker import Speaker
+from pipelines.messages import as_prompt
 from pipelines.records import Record, ServedForm
+from pipelines.tool_calls import CallFormat, CallReader, call_format
 
 _DEFAULT_CONTEXT = 4096
 _DEFAULT_SEQUENCES = 4
@@ -100,23 +105,41 @@ class Engine:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
         speaker = self._ready()
-        messages = [message.model_dump() for message in request.messages]
-        if self._template is None or self._escape is None:
-            raise InputError(f"model {speaker.model} has no chat template; it cannot chat")
-        try:
-            prompt = render(self._template, messages, escape=self._escape, generate=True)
-        except ModelError as error:
-            raise InputError(str(error)) from error
-        chat = speaker.submit(prompt, request, emit)
+        prompt, form = self._prompt(request, speaker.model)
+        tools = json.loads(request.messages[0].tools) if form else []
+        reader = CallReader(form, tools) if form else None
+        chat = speaker.submit(prompt, request, emit, marks=form.marks if form else ())
         try:
             yield Start(model=speaker.model, sha256=speaker.sha256, prompt_tokens=len(chat.tokens))
             while True:
                 event = await events.get()
-                yield event
+                for one in (event,) if reader is None else _with_calls(event, reader):
+                    yield one
                 if isinstance(event, End | Failure):
                     return
         finally:
             chat.cancel()
+
+    def _prompt(self, request: ChatRequest, model: str) -> tuple[str, CallFormat | None]:
+        """The chat under the served template, and how that writes calls, where tools may be called.
+
+        Raises:
+            InputError: there is no template, or it refuses the chat or its tools.
+        """
+        if self._template is None or self._escape is None:
+            raise InputError(f"model {model} has no chat template; it cannot chat")
+        write = partial(render, self._template, escape=self._escape, generate=True, today=datetime.now())
+        messages, tools = as_prompt(request.messages), request.messages[0].tools
+        try:
+            prompt = write(messages)
+            if not tools:
+                return prompt, None
+            bare = write([{key: value for key, value in one.items() if key != "tools"} for one in messages])
+        except ModelError as error:
+            raise InputError(str(error)) from error
+        if bare == prompt:
+            raise InputError(f"the chat template of model {model} takes no `tools`; leave them out")
+        return prompt, call_format(self._template)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in a plain text under the served model's vocabulary."""
@@ -155,6 +178,21 @@ class Engine:
         if old is not None:
             self._old.append(old)
             old.retire()
+
+
+def _with_calls(event: Event, reader: CallReader) -> Iterator[Event]:
+    """The event with calls taken out of its text, which follow at the end."""
+    if isinstance(event, Text):
+        if said := reader.push(event.text):
+            yield Text(text=said)
+        return
+    if isinstance(event, End):
+        rest, calls = reader.end()
+        if rest:
+            yield Text(text=rest)
+        if calls:
+            yield Calls(calls=calls)
+    yield event
 
 
 def build_app(engine: Engine) -> Starlette:

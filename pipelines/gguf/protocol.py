@@ -2,7 +2,7 @@
 
     GET  /status                          -> Status
     POST /load    LoadRequest             -> Status      (after the swap; the old form answers until then)
-    POST /chat    ChatRequest             -> one Event per line: start, text..., end; or error after a start
+    POST /chat    ChatRequest             -> one Event per line: start, text..., calls if any, end; or error after a start
     POST /tokens  {"text": "..."}         -> {"tokens": 12}
 
     {"event":"start","model":"m3","sha256":"ab..","prompt_tokens":26}
@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipelines.errors import Refused
-from pipelines.records import Record, Role, ServedForm
+from pipelines.records import Record, ServedForm, ToolCall, Turn
 
 # A unix socket's path has 108 bytes on Linux and 104 on macOS, its final zero included.
 _LONGEST_SOCKET_PATH = 100
@@ -32,17 +32,10 @@ _LONGEST_SOCKET_PATH = 100
 Reason = Literal["stop", "length", "cancelled"]
 
 
-class ChatMessage(Record):
-    """One message of a chat."""
-
-    role: Role
-    content: str
-
-
 class ChatRequest(Record):
-    """One chat to continue. Without `max_tokens` the answer may fill the context; `temperature` 0 is greedy."""
+    """One chat to continue; its first turn has the tools that may be called. Without `max_tokens` the answer may fill the context; `temperature` 0 is greedy."""
 
-    messages: Annotated[tuple[ChatMessage, ...], Field(min_length=1)]
+    messages: Annotated[tuple[Turn, ...], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
@@ -87,6 +80,13 @@ class Text(Record):
     text: str
 
 
+class Calls(Record):
+    """The tools that the model calls, behind all of its text."""
+
+    event: Literal["calls"] = "calls"
+    calls: tuple[ToolCall, ...]
+
+
 class End(Record):
     """The last line of an answer: why it ended and how many tokens it took."""
 
@@ -103,7 +103,7 @@ class Failure(Record):
     message: str
 
 
-Event = Annotated[Start | Text | End | Failure, Field(discriminator="event")]
+Event = Annotated[Start | Text | Calls | End | Failure, Field(discriminator="event")]
 
 
 def socket_path(home: Path) -> Path:

@@ -52,6 +52,7 @@ class Session:
         added = dict(self._added_tokens())
         self.escape = escape_of(added.values())
         self.stops = tuple(token.text for id, token in added.items() if self.ends(id))
+        self._ids = {token.text: id for id, token in added.items()}
         self.trained_context = int(self._library.llama_model_n_ctx_train(self._model))
         self._batch = _Batch(self._library, self.runtime.chunk)
         self.context = 0
@@ -97,6 +98,10 @@ class Session:
             buffer = ctypes.create_string_buffer(-size)
             size = self._library.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         return buffer.raw[: max(size, 0)]
+
+    def marks(self, texts: Sequence[str]) -> dict[int, bytes]:
+        """By id the tokens of the vocabulary that are one of these texts, control tokens among them."""
+        return {self._ids[text]: text.encode() for text in texts if text in self._ids}
 
     def grow(self, context: int) -> None:
         """Make room for `context` tokens per conversation, forgetting them all if there was less.

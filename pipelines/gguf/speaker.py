@@ -3,7 +3,7 @@
 import codecs
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +54,7 @@ class Chat:
     emit: Emit
     generator: np.random.Generator
     filter: StopFilter
+    marks: Mapping[int, bytes]
     sequence: int = -1
     begun: bool = False
     row: Row | None = None
@@ -83,8 +84,10 @@ class Speaker:
         self._thread = threading.Thread(target=self._run, name=f"speaker-{model}", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt: str, request: ChatRequest, emit: Emit) -> Chat:
+    def submit(self, prompt: str, request: ChatRequest, emit: Emit, marks: Sequence[str] = ()) -> Chat:
         """Queue a rendered prompt; `emit` is called from our thread with each event of the answer.
+
+        Tokens whose text is one of `marks` are shown, though they be control tokens.
 
         Raises:
             InputError: the prompt does not fit the context.
@@ -96,7 +99,7 @@ class Speaker:
             if sum(not chat.cancelled.is_set() for chat in self._waiting) >= _MOST_WAITING:
                 raise Busy(f"{_MOST_WAITING} chats are waiting already; try again later")
             tokens, limit = self._fit(prompt, request.max_tokens)
-            chat = Chat(request, tokens, limit, emit, generator, StopFilter(request.stop))
+            chat = Chat(request, tokens, limit, emit, generator, StopFilter(request.stop), self._session.marks(marks))
             self._waiting.append(chat)
             self._changed.notify()
         return chat
@@ -199,7 +202,7 @@ class Speaker:
         if session.ends(token):
             return "stop"
         chat.written += 1
-        self._show(chat, chat.filter.push(chat.decoder.decode(session.piece(token))))
+        self._show(chat, chat.filter.push(chat.decoder.decode(chat.marks.get(token) or session.piece(token))))
         if chat.filter.stopped:
             return "stop"
         if chat.written >= chat.limit:

@@ -7,19 +7,21 @@ What this server does not act on is refused by name instead of being ignored.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import InputError
+from pipelines.records import ToolCall, Turn
+from service.chat.tools import MAX_CALLS, MAX_TOOLS, Called, Tool, as_openai, tools_text
 
 MAX_MESSAGES = 400
 MAX_CHARACTERS = 200_000
 MAX_PARTS = 100
 _MAX_VALUES = 50_000
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class TextPart(BaseModel):
@@ -36,24 +38,45 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, Field(max_length=MAX_CHARACTERS)] | Annotated[list[TextPart], Field(max_length=MAX_PARTS)]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: (
+        Annotated[str, Field(max_length=MAX_CHARACTERS)] | Annotated[list[TextPart], Field(max_length=MAX_PARTS)] | None
+    ) = None
     name: str | None = None
+    tool_call_id: Annotated[str, Field(max_length=256)] | None = None
+    reasoning_content: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
     refusal: None = None
     annotations: list[Any] | None = Field(None, max_length=0)
     audio: None = None
     function_call: None = None
-    tool_calls: list[Any] | None = Field(None, max_length=0)
+    tool_calls: list[Called] | None = Field(None, max_length=MAX_CALLS)
 
     @property
     def text(self) -> str:
-        """The content as one text."""
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        """The content as one text; "" for none."""
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or ())
 
     @property
-    def plain_role(self) -> Literal["system", "user", "assistant"]:
+    def plain_role(self) -> Literal["system", "user", "assistant", "tool"]:
         """The role as templates know it: a developer is a system."""
         return "system" if self.role == "developer" else self.role
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tools that it calls."""
+        return tuple(called.call for called in self.tool_calls or ())
+
+    def turn(self, tools: str = "") -> Turn:
+        """The message as templates read it; the first one brings the tools."""
+        return Turn(
+            role=self.plain_role,
+            content=self.text,
+            reasoning=self.reasoning_content or "",
+            tool_calls=self.calls,
+            tool_call_id=self.tool_call_id,
+            name=self.name if self.role == "tool" else None,
+            tools=tools,
+        )
 
 
 class StreamOptions(BaseModel):
@@ -98,7 +121,8 @@ class ChatRequest(BaseModel):
     logprobs: Literal[False] | None = None
     response_format: TextFormat | None = None
     modalities: list[Literal["text"]] | None = None
-    tools: Annotated[list[Any], Field(max_length=0)] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["auto", "none"] | None = None
     parallel_tool_calls: bool | None = None
     service_tier: Literal["auto", "default"] | None = None
     safety_identifier: str | None = None
@@ -119,9 +143,15 @@ class ChatRequest(BaseModel):
         """Whether a stream ends with the token counts."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def chat(self) -> list[dict[str, str]]:
-        """The messages as dicts of role and content."""
-        return [{"role": message.plain_role, "content": message.text} for message in self.messages]
+    @property
+    def callable_tools(self) -> list[Tool]:
+        """The tools that the model may call."""
+        return [] if self.tool_choice == "none" else self.tools or []
+
+    def turns(self) -> list[Turn]:
+        """The messages as templates read them."""
+        first, *rest = self.messages
+        return [first.turn(tools_text(self.callable_tools)), *(message.turn() for message in rest)]
 
 
 def parse_request(body: bytes) -> ChatRequest:
@@ -145,15 +175,35 @@ def parse_request(body: bytes) -> ChatRequest:
         request = ChatRequest.model_validate(raw)
     except ValidationError as error:
         raise InputError(_sentence(raw, error)) from error
-    if request.messages[-1].role != "user":
-        raise InputError("the last of `messages` must have the role 'user': it is what the model answers")
-    if any("\0" in message.text for message in request.messages):
+    if request.messages[-1].role not in ("user", "tool"):
+        raise InputError("the last of `messages` must have the role 'user' or 'tool': it is what the model answers")
+    for place, message in enumerate(request.messages):
+        if problem := _mismatch(message):
+            raise InputError(f"`messages.{place}`: {problem}")
+    if any("\0" in text for message in request.messages for text in _texts(message.turn())):
         raise InputError("a message holds the character NUL, which cannot be stored")
     if any(
         "\0" in text for text in (request.user or "", *(request.metadata or {}), *(request.metadata or {}).values())
     ):
         raise InputError("`user` or `metadata` holds the character NUL, which cannot be stored")
     return request
+
+
+def _mismatch(message: ChatMessage) -> str | None:
+    """What a message says that does not go with its role."""
+    if message.role == "tool" and not message.tool_call_id:
+        return "a message of the role 'tool' needs `tool_call_id`: the id of the call that it answers"
+    if message.role != "assistant" and message.tool_calls:
+        return "only a message of the role 'assistant' has `tool_calls`"
+    if message.content is None and not message.tool_calls:
+        return "`content` is missing; only an answer with `tool_calls` may leave it out"
+    return None
+
+
+def _texts(turn: Turn) -> Iterator[str]:
+    yield from (turn.content, turn.reasoning, turn.tool_call_id or "", turn.name or "")
+    for call in turn.tool_calls:
+        yield from (call.id, call.name, call.arguments)
 
 
 def _values(raw: object) -> Iterator[object]:
@@ -173,7 +223,9 @@ def _sentence(raw: object, error: ValidationError) -> str:
         return f"this server does not act on `{place}`; leave it out"
     if place == "n":
         return "`n` must be 1: one reply for each request"
-    if place in {"tools", "logprobs", "frequency_penalty", "presence_penalty"}:
+    if place == "tool_choice":
+        return "`tool_choice` must be 'auto' or 'none': no model here can be made to call a tool"
+    if place in {"logprobs", "frequency_penalty", "presence_penalty"}:
         return f"this server does not act on `{place}`; leave it out"
     return f"`{place}`: {problem['msg'].lower()}" if isinstance(raw, dict) else "the request must be a JSON object"
 
@@ -205,10 +257,18 @@ def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 
 
 def completion(
-    reply_id: str, created: int, model: str, text: str, finish: str, usage: dict[str, int]
+    reply_id: str,
+    created: int,
+    model: str,
+    text: str,
+    finish: str,
+    usage: dict[str, int],
+    calls: Sequence[ToolCall] = (),
 ) -> dict[str, Any]:
     """A whole reply."""
-    message = {"role": "assistant", "content": text, "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
+    if calls:
+        message["tool_calls"] = as_openai(calls)
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
     head = {"id": reply_id, "object": "chat.completion", "created": created, "model": model}
     return {**head, "choices": [choice], "usage": usage}
@@ -218,7 +278,7 @@ def chunk(
     reply_id: str,
     created: int,
     model: str,
-    delta: dict[str, str] | None,
+    delta: dict[str, Any] | None,
     finish: str | None = None,
     usage: dict[str, int] | None = None,
 ) -> bytes:

@@ -81,7 +81,7 @@ def place(
     now: datetime,
     fresh_id: str | None = None,
 ) -> Placement:
-    """Find or open the conversation of a chat that ends with a user's turn; reads only. `fresh_id` is a new one's."""
+    """Find or open the conversation of a chat that ends with a user's turn or a tool's; reads only. `fresh_id` is a new one's."""
     with store.read() as session:
         person = _person(session, vault, app, user)
         if person is not None:

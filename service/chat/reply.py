@@ -5,7 +5,7 @@ incomplete message; a whole reply is stored before its end is told.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +13,14 @@ from pathlib import Path
 import structlog
 
 from pipelines.errors import Busy, Conflict, PerennialError
-from pipelines.gguf.protocol import ChatRequest, End, Failure, Start, Text
+from pipelines.gguf.protocol import Calls, ChatRequest, End, Failure, Start, Text
+from pipelines.records import ToolCall
 from service.chat.place import Placement
+from service.chat.tools import stored_calls
 from service.engine.client import EngineGone, chat_with_engine
 from service.ingest import Incoming, NewMessage, State, Writer, describe
+from service.ingest.body import Body
+from service.ingest.wire import ToolIn
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -39,16 +43,18 @@ class Record:
     metadata: dict[str, str]
     placement: Placement
     at: datetime
+    tools: tuple[ToolIn, ...] = ()
 
     async def open(self) -> None:
         """Store the request's new turns. Raises Conflict or Busy if they cannot be stored."""
         await self._submit(self.placement.new)
 
-    async def close(self, text: str, served_by: str, complete: bool) -> None:
+    async def close(self, text: str, calls: Sequence[ToolCall], served_by: str, complete: bool) -> None:
         """Store the reply."""
         placement = self.placement
         state: State = "complete" if complete else "unfinished"
-        reply = NewMessage(placement.reply_id, "assistant", text, placement.parent, served_by, state)
+        body = Body(text, tool_calls=stored_calls(calls)) if calls else None
+        reply = NewMessage(placement.reply_id, "assistant", text, placement.parent, served_by, state, body)
         await self._submit((reply,))
 
     async def _submit(self, messages: tuple[NewMessage, ...]) -> None:
@@ -60,7 +66,7 @@ class Record:
             messages=messages,
             is_list=False,
             occurred_at=self.at,
-            meta=describe(name, metadata=self.metadata or None, answers=self.placement.answers),
+            meta=describe(name, metadata=self.metadata or None, tools=self.tools, answers=self.placement.answers),
             consent=self.consent,
         )
         # shielded: a cancelled future would make the writer's thread fail when it answers
@@ -71,12 +77,13 @@ class Record:
 
 @dataclass
 class Reply:
-    """An answer under way. `begin` starts it, `texts` gives its pieces, `end` is set once it is whole and stored."""
+    """An answer under way. `begin` starts it, `texts` gives its pieces, then `calls` are all there; `end` is set once it is whole and stored."""
 
     home: Path
     request: ChatRequest
     record: Record | None
     text: str = ""
+    calls: tuple[ToolCall, ...] = ()
     end: End | None = None
     _pieces: "asyncio.Queue[str | PerennialError | None]" = field(default_factory=asyncio.Queue)
     _task: "asyncio.Task[None] | None" = None
@@ -137,6 +144,8 @@ class Reply:
                 if isinstance(event, Text):
                     self.text += event.text
                     self._pieces.put_nowait(event.text)
+                elif isinstance(event, Calls):
+                    self.calls = event.calls
                 elif isinstance(event, Failure):
                     raise EngineGone(event.message)
                 elif isinstance(event, End):
@@ -149,10 +158,12 @@ class Reply:
         if self.end is None:
             emit = _log.info if isinstance(cut, ClientLeft) else _log.warning
             emit("reply_cut_off", model=start.model, characters=len(self.text), why=type(cut).__name__)
-        if self.record is None or not self.text.strip():  # curation would reject the whole conversation for it
+        if self.record is None or not (
+            self.text.strip() or self.calls
+        ):  # curation would reject the whole conversation for it
             return cut
         try:
-            await self.record.close(self.text, start.model, complete=self.end is not None)
+            await self.record.close(self.text, self.calls, start.model, complete=self.end is not None)
         except (Conflict, Busy) as error:
             _log.error("reply_not_stored", model=start.model, why=type(error).__name__)
             return cut or error

@@ -19,7 +19,7 @@ from pipelines.stages.questions import Questions, dev_questions
 from pipelines.tokenizer import ChatTokenizer
 
 Output = Exported
-MAX_AGREEMENT_PROMPTS = 32  # four positions of each: with 300, a 135 M model was compared for longer than it was trained
+MAX_AGREEMENT_PROMPTS = 32  # four positions of each: with 300, comparing a 135 M model took longer than its training
 
 
 class Input(Record):

@@ -14,19 +14,23 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
+from pipelines import records
 from pipelines.errors import Busy, InputError, NotFound, PerennialError
 from pipelines.gguf import protocol
 from service.chat import openai
 from service.chat.openai import ChatRequest
 from service.chat.place import Turn, fresh_reply_id, place
 from service.chat.reply import Record, Reply
+from service.chat.tools import as_openai, stored_calls, stored_tools
 from service.engine.state import engine_view
+from service.ingest.body import Body
 from service.ingest.stream import parse_aside
 from service.obstacles import answering
 from service.settings import Settings
@@ -64,7 +68,8 @@ async def complete(
         placed = await run_in_threadpool(
             place, store, vault, app, _user(body), _turns(body), _ours(body, "conversation_id"), at
         )
-        record = Record(writer, app, _user(body), _consent(body, request), _rest(body), placed, at)
+        tools = stored_tools(body.tools or [])
+        record = Record(writer, app, _user(body), _consent(body, request), _rest(body), placed, at, tools)
     reply = Reply(settings.home, _for_engine(body), record)
     try:
         start = await reply.begin()
@@ -127,7 +132,8 @@ class _Answer:
             with suppress(asyncio.CancelledError):
                 await watch
         finish, usage = self._end()
-        body = openai.completion(self._id, self._created, self._start.model, text, finish, usage)
+        calls = self._reply.calls
+        body = openai.completion(self._id, self._created, self._start.model, text, finish, usage, calls)
         return JSONResponse(body, headers=self._headers)
 
     async def _events(self) -> AsyncIterator[bytes]:
@@ -141,6 +147,8 @@ class _Answer:
         finally:
             self._reply.cancel()
         finish, usage = self._end()
+        if self._reply.calls:
+            yield self._chunk({"tool_calls": as_openai(self._reply.calls, indexed=True)})
         yield self._chunk({}, finish)
         if self._body.with_usage:
             yield openai.chunk(self._id, self._created, self._start.model, None, usage=usage)
@@ -151,18 +159,19 @@ class _Answer:
             await asyncio.sleep(_WATCH_SECONDS)
         self._reply.cancel()
 
-    def _chunk(self, delta: dict[str, str], finish: str | None = None) -> bytes:
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
         return openai.chunk(self._id, self._created, self._start.model, delta, finish)
 
     def _end(self) -> tuple[str, dict[str, int]]:
         end = self._reply.end
         assert end is not None
-        return end.reason, openai.usage_of(self._start.prompt_tokens, end.completion_tokens)
+        finish = "tool_calls" if self._reply.calls else end.reason
+        return finish, openai.usage_of(self._start.prompt_tokens, end.completion_tokens)
 
 
 def _for_engine(body: ChatRequest) -> protocol.ChatRequest:
     return protocol.ChatRequest(
-        messages=tuple(protocol.ChatMessage.model_validate(turn) for turn in body.chat()),
+        messages=tuple(body.turns()),
         max_tokens=body.token_limit,
         temperature=DEFAULT_TEMPERATURE if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
@@ -172,7 +181,14 @@ def _for_engine(body: ChatRequest) -> protocol.ChatRequest:
 
 
 def _turns(body: ChatRequest) -> list[Turn]:
-    return [Turn(message.plain_role, message.text) for message in body.messages]
+    return [Turn(turn.role, turn.content, _stored(turn)) for turn in body.turns()]
+
+
+def _stored(turn: records.Turn) -> Body | None:
+    """All that a turn says, where that is more than its text."""
+    calls = stored_calls(turn.tool_calls)
+    whole = Body(turn.content, turn.reasoning, calls, turn.tool_call_id, turn.name)
+    return None if whole.is_plain else whole
 
 
 def _user(body: ChatRequest) -> str:

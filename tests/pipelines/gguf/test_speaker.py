@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from pipelines.errors import Busy, InputError
-from pipelines.gguf.protocol import ChatMessage, ChatRequest, End, Event, Failure, Start, Text, socket_path
+from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, Start, Text, socket_path
 from pipelines.gguf.sampling import sample
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.gguf.session import Session
 from pipelines.gguf.speaker import Chat, Speaker, StopFilter
+from pipelines.records import Turn
 from tests.pipelines.gguf.conftest import merged_form
 
 PROMPT = "<|im_start|>user\nHello 안녕<|im_end|>\n<|im_start|>assistant\n"
@@ -88,7 +89,7 @@ Inbox = queue.Queue[Start | Text | End | Failure]
 
 def ask(speaker: Speaker, prompt: str = PROMPT, **settings: object) -> Inbox:
     inbox: Inbox = queue.Queue()
-    messages = (ChatMessage(role="user", content="-"),)
+    messages = (Turn(role="user", content="-"),)
     speaker.submit(prompt, ChatRequest.model_validate({"messages": messages, **settings}), inbox.put)
     return inbox
 
@@ -134,7 +135,7 @@ def test_a_short_chat_does_not_wait_for_a_long_one(speaker: Speaker) -> None:
         return emit
 
     for name, tokens in (("long", 500), ("short", 3)):
-        messages = (ChatMessage(role="user", content="-"),)
+        messages = (Turn(role="user", content="-"),)
         speaker.submit(PROMPT, ChatRequest(messages=messages, max_tokens=tokens), note(name))
     both.set()
     assert [ended.get(timeout=60) for _ in range(2)] == ["short", "long"]
@@ -148,7 +149,7 @@ def test_a_cancelled_chat_ends_early(speaker: Speaker) -> None:
         known.wait(60)
         chats[0].cancel()
 
-    chats.append(speaker.submit(PROMPT, ChatRequest(messages=(ChatMessage(role="user", content="-"),)), emit))
+    chats.append(speaker.submit(PROMPT, ChatRequest(messages=(Turn(role="user", content="-"),)), emit))
     known.set()
     assert answer(inbox)[1].reason == "cancelled"
 
@@ -174,7 +175,7 @@ def test_a_retired_speaker_finishes_its_chats_and_takes_no_more(speaker: Speaker
 
 
 def test_too_many_waiting_chats_are_turned_away(speaker: Speaker) -> None:
-    request, chats = ChatRequest(messages=(ChatMessage(role="user", content="-"),)), []
+    request, chats = ChatRequest(messages=(Turn(role="user", content="-"),)), []
     with pytest.raises(Busy, match="64 chats are waiting"):
         for _ in range(200):
             chats.append(speaker.submit(PROMPT, request, lambda event: None))
