@@ -18,8 +18,8 @@ from functools import cache
 
 from pipelines import languages
 from pipelines.curate.detect import Span
+from pipelines.curate.heard import Heard, HeardTurn
 from pipelines.curate.public_names import parts_of
-from pipelines.curate.surrogate import canonical
 from pipelines.languages.language import Naming
 from pipelines.records import Message
 
@@ -65,100 +65,85 @@ _ASKED_FOR = {
 _ASKED_FOR_ID = r"\b(?:number|id|code|iban|card|account|key|token|password|licen[cs]e)s?\b|번호|코드|비밀번호|키"
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """A message with its text and what is replaced in it."""
-
-    role: str
-    text: str
-    spans: Sequence[Span]
-
-    def line_of(self, span: Span) -> tuple[str, str]:
-        """What stands before and behind a span in its line."""
-        before = self.text[: span.start].rpartition("\n")[2]
-        return before, self.text[span.end :].partition("\n")[0]
-
-
 def replaced_answers(
-    messages: Sequence[Message], texts: Mapping[str, str], found: Mapping[str, Sequence[Span]]
+    messages: Sequence[Message],
+    texts: Mapping[str, str],
+    found: Mapping[str, Sequence[Span]],
+    own: Mapping[str, Sequence[Span]],
 ) -> frozenset[str]:
-    """The ids of answers that say something else than was said, once what was found in the texts is replaced."""
-    turns = {message.id: _Turn(message.role, texts[message.id], found[message.id]) for message in messages}
-    if not any(turn.spans for turn in turns.values()):
+    """The ids of answers that say something else than was said, once what was found in the texts is replaced.
+
+    `own` are the names of those who speak, as `own_names` finds them.
+    """
+    if not any(found[message.id] for message in messages):
         return frozenset()
-    parents = {message.id: message.parent for message in messages}
-    named = {name: _names_of_speakers([turn]) for name, turn in turns.items()}
-    replaced: set[str] = set()
+    children: dict[str | None, list[str]] = {}
     for message in messages:
-        if message.role == "assistant":
-            path = list(_ancestors(message.parent, parents))
-            before = [turns[name] for name in path]
-            speakers = frozenset[str]().union(*(named[name] for name in path))
-            earlier = any(name in replaced for name in path)
-            if _is_replaced(turns[message.id], before, speakers, earlier):
-                replaced.add(message.id)
+        children.setdefault(message.parent, []).append(message.id)
+    roles = {message.id: message.role for message in messages}
+    heard, replaced = Heard(), set()
+    for name in _in_depth(children):
+        if name is None:
+            heard.leave()
+            continue
+        names = _names_given(roles[name], found[name], own.get(name, ()))
+        turn = HeardTurn(roles[name], texts[name], found[name], names)
+        is_replaced = turn.role == "assistant" and _is_replaced(turn, heard)
+        if is_replaced:
+            replaced.add(name)
+        heard.enter(turn, is_replaced)
     return frozenset(replaced)
 
 
-def names_of_speakers(
+def own_names(
     messages: Sequence[Message], texts: Mapping[str, str], found: Mapping[str, Sequence[Span]]
-) -> frozenset[str]:
-    """The parts, case folded, of the names that the users of a conversation give themselves."""
-    turns = [_Turn(one.role, texts[one.id], found[one.id]) for one in messages if one.role == "user"]
-    return _names_of_speakers(turns)
+) -> dict[str, list[Span]]:
+    """By id of a user's message, the names that its writer gives for their own."""
+    turns = {one.id: HeardTurn(one.role, texts[one.id], found[one.id]) for one in messages if one.role == "user"}
+    return {
+        name: [
+            span for span in turn.spans if span.entity == "PERSON" and (_introduces(turn, span) or _signs(turn, span))
+        ]
+        for name, turn in turns.items()
+    }
 
 
-def _ancestors(parent: str | None, parents: Mapping[str, str | None]) -> Iterator[str]:
-    """From the root down to `parent`."""
-    chain: list[str] = []
-    while parent is not None:
-        chain.append(parent)
-        parent = parents[parent]
-    return reversed(chain)
+def _in_depth(children: Mapping[str | None, Sequence[str]]) -> Iterator[str | None]:
+    """The names of a tree from its roots, each followed by what is below it, and then by None."""
+    rest: list[str | None] = [*reversed(children.get(None, ()))]
+    while rest:
+        name = rest.pop()
+        yield name
+        if name is not None:
+            rest += [None, *reversed(children.get(name, ()))]
 
 
-def _is_replaced(answer: _Turn, before: Sequence[_Turn], speakers: frozenset[str], earlier: bool) -> bool:
-    """`earlier`: an answer before it is replaced."""
-    question = next((turn for turn in reversed(before) if turn.role == "user"), _Turn("user", "", ()))
-    if _is_asked_about(question, _of_others(question.spans, speakers)):
+def _names_given(role: str, spans: Sequence[Span], own: Sequence[Span]) -> frozenset[str]:
+    """The parts of the names by which speakers go: those that users give themselves, and that the system gives anybody."""
+    chosen = spans if role == "system" else set(spans).intersection(own)
+    return frozenset[str]().union(*(parts_of(span.value) for span in chosen if span.entity == "PERSON"))
+
+
+def _is_replaced(answer: HeardTurn, heard: Heard) -> bool:
+    question, earlier = heard.question, heard.has_replaced
+    if _is_asked_about(question, heard.of_others(question.spans)):
         return True
-    if _asks_on(question.text, earlier) and (earlier or _speaks_of_others(before, speakers)):
+    if _asks_on(question.text, earlier) and (earlier or heard.speaks_of_others()):
         return True
-    return _states(answer, before, question, speakers)
-
-
-def _speaks_of_others(before: Sequence[_Turn], speakers: frozenset[str]) -> bool:
-    """Whether a user named a person who is none of those who speak."""
-    spans = (span for turn in before if turn.role == "user" for span in turn.spans)
-    return any(span.entity == "PERSON" and not parts_of(span.value) & speakers for span in spans)
-
-
-def _of_others(spans: Sequence[Span], speakers: frozenset[str]) -> list[Span]:
-    return [span for span in spans if span.entity != "PERSON" or not parts_of(span.value) & speakers]
+    return _states(answer, heard)
 
 
 # ---- whom a turn speaks of ----------------------------------------------------------------------------------
 
 
-def _names_of_speakers(turns: Sequence[_Turn]) -> frozenset[str]:
-    """The parts of the names that users give themselves, and that the system's turn gives to anybody."""
-    names: set[str] = set()
-    for turn in turns:
-        for span in turn.spans:
-            own = turn.role == "user" and (_introduces(turn, span) or _signs(turn, span))
-            if span.entity == "PERSON" and (own or turn.role == "system"):
-                names |= parts_of(span.value)
-    return frozenset(names)
-
-
-def _introduces(turn: _Turn, span: Span) -> bool:
+def _introduces(turn: HeardTurn, span: Span) -> bool:
     before, behind = turn.line_of(span)
     if _pattern(r"(?:%s)\W*(?:(?:mr|mrs|ms|dr|prof|herr|frau)\.?\s)?$", "introduces").search(before[-60:]):
         return True
     return _pattern(r"^\W?(?:%s)", "introduces_after").search(behind[:40]) is not None
 
 
-def _is_address(turn: _Turn, span: Span) -> bool:
+def _is_address(turn: HeardTurn, span: Span) -> bool:
     """Whether a person is only greeted or signs here: nothing is said of them."""
     if span.entity != "PERSON":
         return False
@@ -169,7 +154,7 @@ def _is_address(turn: _Turn, span: Span) -> bool:
     return bool(greets or honoured) or _signs(turn, span)
 
 
-def _signs(turn: _Turn, span: Span) -> bool:
+def _signs(turn: HeardTurn, span: Span) -> bool:
     """Whether a name stands at the end of a text as a signature does: alone in its line, behind a closing."""
     before, behind = turn.line_of(span)
     if _pattern(r"^(?:%s)\W*$", "closes_after").search(behind[:20]):
@@ -211,7 +196,7 @@ def _wants(sentence: str) -> _Wants:
     )
 
 
-def _is_asked_about(turn: _Turn, spans: Sequence[Span]) -> bool:
+def _is_asked_about(turn: HeardTurn, spans: Sequence[Span]) -> bool:
     """Whether a question is about something of what is replaced here, rather than naming it on the way.
 
     Every sentence is read once, however many spans are in it.
@@ -265,37 +250,24 @@ def _asks_on(question: str, earlier: bool) -> bool:
 # ---- what an answer states ----------------------------------------------------------------------------------
 
 
-def _states(answer: _Turn, before: Sequence[_Turn], question: _Turn, speakers: frozenset[str]) -> bool:
+def _states(answer: HeardTurn, heard: Heard) -> bool:
     """Whether the answer names a person whom nobody named to it, a number or link that was asked for, or little else."""
-    stated = [span for span in _of_others(answer.spans, speakers) if not _is_address(answer, span)]
+    question = heard.question
+    stated = [span for span in heard.of_others(answer.spans) if not _is_address(answer, span)]
     if not stated:
         return False
     persons = [span for span in stated if span.entity == "PERSON"]
     invents = _pattern("%s", "invents").search(question.text) is not None
     if persons and not invents and _pattern("%s", "asks_who").search(question.text):
         return True
-    new = _unheard(stated, before)
+    new = heard.unheard(stated)
     if not invents and any(span.entity == "PERSON" for span in new):
         return True
     asked = (_ASKED_FOR.get(span.entity, _ASKED_FOR_ID) for span in new if span.entity != "PERSON")
     return _is_all_of(answer, new) or any(re.search(words, question.text, re.IGNORECASE) for words in asked)
 
 
-def _unheard(stated: Sequence[Span], before: Sequence[_Turn]) -> list[Span]:
-    """Those that no user, system or tool spoke of before."""
-    heard = [span for turn in before if turn.role != "assistant" for span in turn.spans]
-    people = frozenset[str]().union(*(parts_of(span.value) for span in heard if span.entity == "PERSON"))
-    values = {canonical(span.entity, span.value) for span in heard}
-    return [
-        span
-        for span in stated
-        if not (
-            parts_of(span.value) & people if span.entity == "PERSON" else canonical(span.entity, span.value) in values
-        )
-    ]
-
-
-def _is_all_of(answer: _Turn, spans: Sequence[Span]) -> bool:
+def _is_all_of(answer: HeardTurn, spans: Sequence[Span]) -> bool:
     """Whether hardly anything is left of the answer without these: they are the answer."""
     if not spans:
         return False
@@ -314,7 +286,7 @@ def _sentences(text: str) -> Iterator[str]:
     return (match[0] for match in _SENTENCE.finditer(text) if match[0].strip())
 
 
-def _sentence_edges(turn: _Turn) -> tuple[list[int], list[int]]:
+def _sentence_edges(turn: HeardTurn) -> tuple[list[int], list[int]]:
     """Where the sentences of a turn begin and end; dots inside what is replaced end nothing."""
     plain, done = [], 0
     for span in turn.spans:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipelines.chat import escape_markers
 from pipelines.curate import cluster, form, language, quality, strings
-from pipelines.curate.altered import names_of_speakers, replaced_answers
+from pipelines.curate.altered import own_names, replaced_answers
 from pipelines.curate.config import OVER_BUDGET, CurationConfig
 from pipelines.curate.custom import open_custom
 from pipelines.curate.detect import Detector, Span, merge
@@ -103,7 +103,7 @@ class Curator:
             for message in conversation.messages
             if work.found_in(message.id)
         ]
-        work.replaced = replaced_answers(conversation.messages, work.texts, work.found)
+        work.replaced = replaced_answers(conversation.messages, work.texts, work.found, work.own)
         self._replace(work, secret)
         left = self._left_over(work)
         if left:
@@ -169,7 +169,8 @@ class Curator:
 
     def _spare(self, work: Work, key: bytes) -> None:
         """Takes what is nobody and public names out of the findings, and notes the full names of others that the users wrote."""
-        own = names_of_speakers(work.conversation.messages, work.texts, work.found)
+        work.own = own_names(work.conversation.messages, work.texts, work.found)
+        own = frozenset[str]().union(*(parts_of(span.value) for spans in work.own.values() for span in spans))
         work.found = without_things(work.texts, work.found, own)
         wrote = [message.id for message in work.conversation.messages if message.role == "user"]
         values = {span.value for name in wrote for span in work.found[name] if span.entity == "PERSON"}

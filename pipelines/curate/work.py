@@ -38,6 +38,7 @@ class Work:
     kinds: dict[str, strings.Text] = field(default_factory=dict)
     parts: dict[str, list[str]] = field(default_factory=dict)
     found: dict[str, list[Span]] = field(default_factory=dict)
+    own: dict[str, list[Span]] = field(default_factory=dict)
     clean: dict[str, str] = field(default_factory=dict)
     surrogates: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     replaced: frozenset[str] = frozenset()

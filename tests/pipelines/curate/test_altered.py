@@ -1,10 +1,13 @@
 """Which answers teach nothing because of what was replaced: `{...}` is a person, `<...>` a number, address or link."""
 
 import re
+from collections import Counter
+from typing import Any
 
 import pytest
 
-from pipelines.curate.altered import replaced_answers
+from pipelines.curate import heard
+from pipelines.curate.altered import own_names, replaced_answers
 from pipelines.curate.detect import Span
 from pipelines.records import Message
 
@@ -126,4 +129,39 @@ def test_an_answer_that_no_longer_says_what_was_said_teaches_nothing(said: tuple
         texts[name], found[name] = marked(text)
         role = "assistant" if place % 2 else "user"
         messages.append(Message(id=name, role=role, content=texts[name], parent=str(place - 1) if place else None))
-    assert (str(len(said) - 1) in replaced_answers(messages, texts, found)) is replaced
+    assert (
+        str(len(said) - 1) in replaced_answers(messages, texts, found, own_names(messages, texts, found))
+    ) is replaced
+
+
+def chat_of(turns: int) -> tuple[list[Message], dict[str, str], dict[str, list[Span]]]:
+    """A chat in which every turn names somebody else and gives another address."""
+    messages, texts, found = [], {}, {}
+    for place in range(turns):
+        name, letters = str(place), f"{chr(97 + place % 26)}{chr(97 + place // 26)}"
+        texts[name], found[name] = marked(
+            f"I met {{Bob {letters}son}}. Write to <{letters}@example.org> about the order."
+        )
+        role = "assistant" if place % 2 else "user"
+        messages.append(Message(id=name, role=role, content=texts[name], parent=str(place - 1) if place else None))
+    return messages, texts, found
+
+
+def test_a_chat_of_four_times_as_many_turns_costs_four_times_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By how often a name or a value is taken apart: each answer once looked at everything that was said before it."""
+    taken = Counter[int]()
+
+    def count(turns: int) -> int:
+        for function in (heard.parts_of, heard.canonical):
+
+            def counted(*values: str, function: Any = function) -> Any:
+                taken[turns] += 1
+                return function(*values)
+
+            monkeypatch.setattr(heard, function.__name__, counted)
+        messages, texts, found = chat_of(turns)
+        replaced_answers(messages, texts, found, {})
+        monkeypatch.undo()
+        return taken[turns]
+
+    assert 0 < count(160) <= 4.2 * count(40)
