@@ -155,7 +155,7 @@ def run(seconds: float = SECONDS) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="perennial-bench-") as home:
         folder = Path(home)
         folder.chmod(0o755)  # PostgreSQL runs as another user when this runs as root
-        for name, opened in (("sqlite", nullcontext(Database({}))), ("postgresql", _postgresql(folder / "postgresql"))):
+        for name, opened in (("sqlite", nullcontext(Database({}))), ("postgresql", postgresql(folder / "postgresql"))):
             with opened as database:
                 found[name] = _compare(folder / name, database, seconds)
     return found
@@ -184,7 +184,7 @@ def _by_turns(servers: Mapping[str, Server], database: Database, shape: Shape, s
 
 
 @contextmanager
-def _postgresql(folder: Path) -> Iterator[Database]:
+def postgresql(folder: Path) -> Iterator[Database]:
     """A PostgreSQL server with one database for each of the two."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells that XDG_RUNTIME_DIR is not set
