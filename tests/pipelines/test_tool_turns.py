@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.answer_span import answer_span
+from pipelines.backends.examples import IGNORED
+from pipelines.backends.preference_items import load_items
 from pipelines.chat import escape_markers, render
 from pipelines.errors import ModelError
-from pipelines.messages import as_messages
-from pipelines.records import ToolCall, Turn
+from pipelines.messages import as_messages, with_reasoning
+from pipelines.recipe.chat import Reasoning
+from pipelines.records import PreferenceExample, ToolCall, Turn
 from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.conftest import write_tokenizer
 
@@ -117,3 +120,33 @@ def test_tokens_of_a_call_get_loss_but_on_words_that_stand_for_others(tmp_path: 
     plain = tokenizer.count_trained(TURNS)
     masked = tokenizer.count_trained((TURNS[0], TURNS[1].model_copy(update={"masked": ("Ulm",)}), *TURNS[2:]))
     assert 0 < masked < plain
+
+
+def test_a_call_is_a_side_of_a_pair_and_both_sides_read_the_same_prompt(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path, OWN)
+    tokenizer, file = ChatTokenizer(tmp_path), tmp_path / "pairs.jsonl"
+    bad = Turn(role="assistant", content="No idea.", trained=True)
+    pair = PreferenceExample(
+        id="p", kind="pair", source="siblings", topic="t", prompt=TURNS[:1], chosen=TURNS[1], rejected=bad
+    )
+    file.write_text(pair.model_dump_json())
+
+    (item,) = load_items(file, tokenizer, 512, "dpo").items
+
+    said = [tokenizer.text([label for label in answer.labels if label != IGNORED]) for answer in item.answers]
+    assert said == ['(Ask the station.)weather:{"city": "Ulm"}', "No idea."]
+    assert item.answers[0].prompt_ids == item.answers[1].prompt_ids
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown"), [("keep", ["A", "B"]), ("last", ["", "B"]), ("drop", ["", ""])], ids=["keep", "last", "drop"]
+)
+def test_the_recipe_says_what_reasoning_an_answer_is_shown(rule: Reasoning, shown: list[str]) -> None:
+    ask = Turn(role="user", content="Why?")
+    turns = [
+        ask,
+        Turn(role="assistant", content="a", reasoning="A"),
+        ask,
+        Turn(role="assistant", content="b", reasoning="B"),
+    ]
+    assert [turn.reasoning for turn in with_reasoning(turns, rule) if turn.role == "assistant"] == shown
