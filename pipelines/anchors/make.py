@@ -97,7 +97,7 @@ def write_set(work: Work, request: MakeRequest) -> SetCard:
         seed=request.seed,
         settings=settings,
         kept=dict(sorted(Counter(one.family for one in anchors).items())),
-        rejected=dict(sorted(work.rejected.items())),
+        rejected=dict(sorted((work.rejected + Counter(spare=work.spare)).items())),
         made=datetime.now(UTC).replace(microsecond=0),
     )
     write_atomic(request.folder / CARD, card.as_json())

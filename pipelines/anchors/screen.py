@@ -36,6 +36,7 @@ REASONS: Mapping[str, str] = {
     "code": "it holds no Python that compiles",
     "tests": "its Python does not do what was asked, run in the sandbox",
     "near_duplicate": "another one says the same",
+    "spare": "it is good, and there are as many of its family as were asked for",
 }
 _MIN_PROMPT, _MIN_ANSWER = 8, 12  # characters
 _TARGET, _OF_ANSWERS, _THIRD = 0.9, 0.8, 0.01  # of letters; an answer may quote more than a prompt

@@ -78,6 +78,11 @@ class Work:
         """How many anchors there are, of those that are wanted."""
         return sum(min(len(kept), self.wanted[family]) for family, kept in self.kept.items())
 
+    @property
+    def spare(self) -> int:
+        """How many good ones there are beyond what is wanted: a family is written several at once."""
+        return sum(map(len, self.kept.values())) - self.done
+
     def next_family(self) -> str | None:
         """The family that lacks the largest part of what is wanted of it; None when nothing is left to do."""
         open_ = [family for family in self.wanted if self._lacks(family) > 0 and not self.is_given_up(family)]

@@ -1,6 +1,7 @@
-"""Commands about sets of anchors: anchors make|list."""
+"""Commands about sets of anchors: anchors make|import|list."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,6 +49,26 @@ def make(
             show=lambda done, total, note: view.update("anchors", done, total, note),
         )
     _show(made)
+
+
+@_anchors.command("import")
+def bring(
+    path: Annotated[Path, typer.Argument(help="a file or folder of any format that `perennial import` reads")],
+    base: Annotated[str, typer.Argument(help="the base that they are for, as in `make`")],
+    name: Annotated[str | None, typer.Option(help="what to call the set; else its recipe's or its base's name")] = None,
+) -> None:
+    """Make a set of chats that you have, anonymized as all chats are; nothing of them is stored elsewhere."""
+    from service.cli.anchor_import import import_set
+
+    settings = open_home().settings
+    brought = import_set(settings, path, named_base(settings, base, name))
+    card = brought.card
+    console.print(
+        f"{sum(card.kept.values())} anchors for {card.base}: {_counts(card.kept)}", markup=False, soft_wrap=True
+    )
+    if card.rejected:
+        console.print(f"  left out: {_counts(card.rejected)}", markup=False, soft_wrap=True)
+    console.print(f"name it in a recipe: `anchors: {brought.name}`", markup=False)
 
 
 @_anchors.command("list")

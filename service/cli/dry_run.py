@@ -96,7 +96,7 @@ def rehearse(home: Home, seen: Rehearsal, terms: Terms) -> None:
     """
     if not seen.sample:
         return
-    with _own_home(home.settings) as (settings, store, vault):
+    with own_home(home.settings) as (settings, store, vault):
         with direct_post(store, vault) as post:
             post([_consented(one) for one in seen.sample])()
             if seen.feedback:
@@ -116,7 +116,7 @@ def _consented(one: ReadyConversation) -> ReadyConversation:
 
 
 @contextmanager
-def _own_home(settings: Settings) -> Iterator[tuple[Settings, Store, Vault]]:
+def own_home(settings: Settings) -> Iterator[tuple[Settings, Store, Vault]]:
     """An empty database with keys of its own, for as long as the block lasts."""
     folder = scratch_folder(settings.home) / f"dry-run-{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)

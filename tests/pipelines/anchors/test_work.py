@@ -64,6 +64,7 @@ def test_everything_written_is_an_anchor_left_over_or_counted_with_its_reason(tm
 
     assert sum(work.tries.values()) == sum(map(len, work.kept.values())) + sum(work.rejected.values())
     assert len(work.anchors()) == work.done == 40
+    assert sum(work.tries.values()) == work.done + work.spare + sum(work.rejected.values())
 
 
 def test_a_family_that_gives_nothing_is_given_up_and_the_others_are_not(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ WORDS = {
     "schedule remove": ["tiny"],
     "plan": [FILE],
     "anchors make": ["models/tiny"],
+    "anchors import": [FILE, "models/tiny"],
     "import": [FILE],
     "forget": ["--yes"],
     "why": ["m"],
