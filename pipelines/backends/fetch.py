@@ -14,7 +14,7 @@ from pipelines.records import Record
 
 # For the fetching child alone: every other process stays offline, and so does this one.
 _ONLINE = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "LICENSE*"]
+_WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "tokenizer.model", "LICENSE*", "README.md"]
 _MAIN = "main"
 
 
@@ -79,6 +79,7 @@ def fetch_here(arguments: dict[str, Any]) -> dict[str, Any]:
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import (
+            GatedRepoError,
             HfHubHTTPError,
             HFValidationError,
             LocalEntryNotFoundError,
@@ -95,6 +96,11 @@ def fetch_here(arguments: dict[str, Any]) -> dict[str, Any]:
     except RevisionNotFoundError as error:
         raise ModelError(
             f"the hub's model '{model}' has no revision '{revision}'; set `base.revision` to one of its branches, tags or commits"
+        ) from error
+    except GatedRepoError as error:
+        raise ModelError(
+            f"the hub gives the model '{model}' only to those who accepted its terms: accept them on its page, put a token of your "
+            "account into HF_TOKEN, and try again; or download it elsewhere and name the folder"
         ) from error
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         first = str(error).strip().splitlines()[0]

@@ -57,7 +57,7 @@ def measure(request: Request) -> Result:
     ids = [tokenizer.encode(text, add_special_tokens=False).ids[-_LONGEST:] for text in request.prompts]
     if not all(ids):
         raise ModelError("an empty prompt cannot be compared")
-    model = _load(base, request.trained_on)
+    model = load_model(base, request.trained_on)
     if request.adapter is None:
         trained = list(_log_probabilities(model, ids))
         return _compare(trained, trained, request.merge_onto[0])
@@ -77,7 +77,8 @@ def measure_in_this_process(arguments: dict[str, Any]) -> dict[str, Any]:
     return measure(Request.model_validate(arguments)).model_dump(mode="json")
 
 
-def _load(base: Path, weights: TrainedOn) -> Any:
+def load_model(base: Path, weights: TrainedOn) -> Any:
+    """A folder's model in transformers, in float32 while it is small, its matrices through NF4 and back where asked."""
     from transformers import AutoModelForCausalLM
 
     size = sum(file.stat().st_size for file in base.glob("*.safetensors"))

@@ -20,7 +20,7 @@ from pipelines.recipe.chat import Thinking
 from pipelines.stages.export.form import Exported, ExportRequest, run_export
 
 _ORIGIN = "-origin-"
-_MODEL_FILES = ("*.safetensors", "*.json", "*.jinja")
+_MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
 
 
 class _Origin(Exported):

@@ -1,4 +1,4 @@
-"""Commands about models: models, why, promote, rollback, gc."""
+"""Commands about models: models, models promote, why, promote, rollback, gc."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -15,18 +15,24 @@ from service.models.contributions import Contribution, Influence
 from service.models.gc import collect
 from service.store.models import champion_id, list_models
 
+_models = typer.Typer()
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    app.command()(models)
+    app.add_typer(_models, name="models")
     app.command()(why)
     app.command()(promote)
+    _models.command()(promote)
     app.command()(rollback)
     app.command()(gc)
 
 
-def models() -> None:
+@_models.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
     """Every model, newest first; the champion is marked."""
+    if context.invoked_subcommand is not None:
+        return
     with open_home().store.read() as session:
         champion, entries = champion_id(session), list_models(session)
     table = Table("", whole("model"), "kind", "verdict", "made at", "size")

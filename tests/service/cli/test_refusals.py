@@ -32,6 +32,10 @@ WORDS = {
     "forget": ["--yes"],
     "why": ["m"],
     "promote": ["m"],
+    "models promote": ["m"],
+    "base add": ["a-folder"],
+    "base show": ["b"],
+    "base remove": ["b"],
     "privacy check": ["a text"],
     "privacy score": [FILE],
     "proxy": ["--upstream", "http://127.0.0.1:9/v1"],
@@ -54,7 +58,9 @@ def commands(group: object, *before: str) -> Iterator[str]:
             yield " ".join((*before, name))
 
 
-COMMANDS = sorted(set(commands(typer.main.get_command(app))) - {"demo"})  # the demo makes a home of its own
+# the demo makes a home of its own; suites are folders, without a database
+ELSEWHERE = {"demo", "suites add", "suites list", "suites show", "suites remove"}
+COMMANDS = sorted({*commands(typer.main.get_command(app)), "models"} - ELSEWHERE)
 
 
 Hurt = Callable[[Settings, pytest.MonkeyPatch], AbstractContextManager[object]]
