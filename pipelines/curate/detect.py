@@ -5,6 +5,7 @@ microseconds. Each text is read as it is, normalised, and with disguises undone;
 """
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,52 +35,63 @@ from pipelines.curate.recognizers.card import Card
 from pipelines.curate.recognizers.context import WindowContext
 from pipelines.curate.recognizers.email import OfflineEmail
 from pipelines.curate.recognizers.things import is_a_things
-from pipelines.curate.recognizers.url import url
+from pipelines.curate.recognizers.url import may_hold_url, url
 from pipelines.curate.secrets import CASE_FLAGS as SECRET_FLAGS
 from pipelines.curate.secrets import may_hold_secret, secrets
 
 THRESHOLD = 0.4
 _MORE_DIGITS = regex.compile(r"(?:[ -]\d{2,6}(?!\d))?", regex.ASCII)
 _RANK = {entity: rank for rank, entity in enumerate(PRIORITY)}
-_Trigger = tuple[Callable[[str], object], str]
+# What a text must hold for an entity to be possible at all: so many digits, and a shape. A test holds them against every row.
+_Trigger = tuple[int, Callable[[str], object], str]
 
 
-def _shapes(*rows: tuple[str, str]) -> tuple[_Trigger, ...]:
-    return tuple((regex.compile(pattern, regex.ASCII).search, entity) for entity, pattern in rows)
+def _shapes(*rows: tuple[int, str, str]) -> tuple[_Trigger, ...]:
+    return tuple((digits, regex.compile(pattern, regex.ASCII).search, entity) for digits, entity, pattern in rows)
 
 
-# What a text must hold for an entity to be possible at all; a test holds these against every labelled row.
 _TRIGGERS: tuple[_Trigger, ...] = (
+    (0, lambda text: "@" in text, "EMAIL_ADDRESS"),
+    (0, may_hold_url, "URL"),
     *_shapes(
-        ("EMAIL_ADDRESS", "@"),
-        ("URL", r"://|[A-Za-z0-9]\.[A-Za-z]{2}"),
-        ("CREDIT_CARD", r"(?:\d[ .\-_/,:|*~=()\[\]\t\n]{0,3}){13}"),
+        (13, "CREDIT_CARD", r"(?:\d[ .\-_/,:|*~=()\[\]\t\n]{0,3}){13}"),
         (
+            7,
             "KR_RRN",
             r"\d{6}[\s\-~_/.,:*|=(]{0,7}\d|[뒤뒷][^\d\n]{0,10}7?[^\d\n]{0,10}\d{7}|\d[-./ ]\d\d\s?[-./ ]\s?\d{7}",
         ),
-        ("KR_BRN", r"\d{3}-?\d{2}-?\d{5}"),
-        ("KR_DRIVER_LICENSE", r"\d{2}[- ]?\d{2}[- ]?\d{6}[- ]?\d{2}"),
-        ("US_SSN", r"\d{3}[- .]?\d{2}[- .]?\d{4}"),
+        (10, "KR_BRN", r"\d{3}-?\d{2}-?\d{5}"),
+        (12, "KR_DRIVER_LICENSE", r"\d{2}[- ]?\d{2}[- ]?\d{6}[- ]?\d{2}"),
+        (9, "US_SSN", r"\d{3}[- .]?\d{2}[- .]?\d{4}"),
     ),
-    (phone.may_hold_number, "PHONE_NUMBER"),
-    (address.may_hold_address, "ADDRESS"),
+    (1, phone.may_hold_number, "PHONE_NUMBER"),
+    (0, address.may_hold_address, "ADDRESS"),
+    (2, coordinates.may_hold, "COORDINATES"),
 )
 # The same for the text in lower case: much faster than patterns that ignore case.
 _LOWER_TRIGGERS: tuple[_Trigger, ...] = (
     *_shapes(
-        ("KR_PASSPORT", r"[msrod]\d{3}[a-z\d]\d{4}"),
-        ("IBAN_CODE", r"[a-z]{2}\d{2}[ .-]?[a-z0-9]{4}"),
-        ("IP_ADDRESS", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9a-f]{0,4}:"),
-        ("MAC_ADDRESS", r"\bmac\b|[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
+        (7, "KR_PASSPORT", r"[msrod]\d{3}[a-z\d]\d{4}"),
+        (4, "IBAN_CODE", r"(?<![a-z])[a-z]{2}\d{2}[ .-]?[a-z0-9]{4}"),
+        (1, "IP_ADDRESS", r"\d\.\d{1,3}\.\d{1,3}\.\d|:[0-9a-f]{0,4}:"),
+        (0, "MAC_ADDRESS", r"\bmac\b|[0-9a-f]{2}[:-][0-9a-f]{2}[:-]|[0-9a-f]{4}\.[0-9a-f]{4}\."),
     ),
-    *_shapes(
-        ("NATIONAL_ID", r"(?:\d[^\d\n]{0,6}){4}\d|[a-z]{5}\d{4}[a-z]|[*x●]{2}-\d{4}"),
-        ("VEHICLE_PLATE", national_ids.PLATE_HINT),
-    ),
-    *_shapes(("BIRTH_DATE", birth.HINT), ("USERNAME", handle.HINT), ("COORDINATES", coordinates.HINT)),
-    (may_hold_secret, "SECRET"),
+    (2, birth.may_hold_birth, "BIRTH_DATE"),
+    (0, handle.may_hold_handle, "USERNAME"),
+    (1, national_ids.may_hold_plate, "VEHICLE_PLATE"),
+    (0, may_hold_secret, "SECRET"),
 )
+_DIGIT = re.compile(r"[0-9]")
+
+
+def _possible(text: str) -> list[str]:
+    """The entities that a normalised text may hold."""
+    lower, digits = text.lower(), len(_DIGIT.findall(text))
+    entities = [entity for least, may_hold, entity in _TRIGGERS if digits >= least and may_hold(text)]
+    entities += [entity for least, may_hold, entity in _LOWER_TRIGGERS if digits >= least and may_hold(lower)]
+    if digits >= 3 and (world_ids.may_hold_checked_id(text, digits) or national_ids.may_hold_cued(text, lower)):
+        entities.append("NATIONAL_ID")
+    return entities
 
 
 @dataclass(frozen=True)
@@ -135,9 +147,7 @@ class Detector:
         return merge(found, text)
 
     def _read(self, source: Normalised) -> list[Span]:
-        lower = source.text.lower()
-        entities = [entity for may_hold, entity in _TRIGGERS if may_hold(source.text)]
-        entities += [entity for may_hold, entity in _LOWER_TRIGGERS if may_hold(lower)]
+        entities = _possible(source.text)
         if not entities:
             return []
         spans = []
@@ -216,8 +226,6 @@ def _pattern_recognizers(timeout_seconds: float) -> list[PatternRecognizer]:
         *(bound(recognizer, timeout_seconds) for recognizer in simple),
         *(bound(recognizer, timeout_seconds, overlapped=True) for recognizer in validated),
         bound(western_ids.Iban(), timeout_seconds, CASE_FLAGS, overlapped=True),
-        *(bound(recognizer, timeout_seconds, CASE_FLAGS) for recognizer in national_ids.checksummed()),
-        bound(national_ids.CheckedIds(), timeout_seconds, CASE_FLAGS),
         bound(national_ids.plates(), timeout_seconds, CASE_FLAGS),
         bound(secrets(), timeout_seconds, SECRET_FLAGS),
     ]

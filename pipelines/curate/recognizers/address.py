@@ -48,6 +48,7 @@ class Address(LocalRecognizer):  # type: ignore[misc]
             )
             for form in _FORMS
         ]
+        self._latin = self._forms[len(address_asia.FORMS) :]
         super().__init__(supported_entities=["ADDRESS"], name="Address", supported_language=PSEUDO_LANGUAGE)
 
     def load(self) -> None:
@@ -57,7 +58,7 @@ class Address(LocalRecognizer):  # type: ignore[misc]
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
         """The spans of addresses, each with all its parts."""
         results = []
-        for hint, core, before, behind in self._forms:
+        for hint, core, before, behind in self._latin if text.isascii() else self._forms:
             if hint.search(text) is None:
                 continue
             done = -1

@@ -42,10 +42,16 @@ _SAID = (
     r"(?:\bi\s?(?:was|am|['’]m)\sborn(?:\sin\s\p{L}{2,20})?(?:\son)?(?:\sthe)?|(?:^|[,;(]\s?)born(?:\son|:)?(?:\sthe)?|\bgeb(?:oren)?\.?(?:\sam)?|\bné(?:e|\(e\))?\s(?:à\s\p{L}{2,20}\s)?le|\bnacid[oa]\s(?:en\s\p{L}{2,20}\s)?el(?:\sdía)?|"
     r"\bnat[oa]\s(?:a\s\p{L}{2,20}(?:\s\([a-z]{2}\))?\s)?il|\bnascid[oa]\s(?:em|a|no dia)|\b(?:urodzon[yaeą]|ur\.)(?:\sdnia)?|\bgeboren\s(?:op|te\s\p{L}{2,20}\sop)|\bfödd(?:\sden)?|\bfødt(?:\sden)?|\bnarozen[áý]?(?:\sdne)?|родил(?:ся|ась)|доғум)"
 )  # fmt: skip
-HINT = (
-    r"b(?:irth|orn)|d\.?\s?o\.?\s?b|geb|naiss|\bné|nac|nat[oa]\s|nasc|urodz|\bur\.|f[öø]d|syntym|naro[zd]|рожд|народж|родил|doğum|γέννησ|생[년일]|출생|\d[월일년]?\s?생|生|誕|"
-    r"anniv|cumple|complea|anivers|verjaar"
-)  # what every text with such a date holds, in lower case
+# One of these is in every text, in lower case, that holds such a date.
+_HINTS = (
+    *("birth", "born", "dob", "d.o.b", "d. o. b", "d o b", "do.b", "geb", "naiss", "né", "nac", "nat", "nasc", "urod", "ur.", "föd", "fød", "fod", "syntym", "naro", "рожд", "народж", "родил", "doğum"),
+    *("γέννησ", "생", "誕", "生", "anniv", "cumple", "complea", "anivers", "verjaar"),
+)  # fmt: skip
+
+
+def may_hold_birth(lower: str) -> bool:
+    """Whether a text in lower case is worth searching for dates of birth."""
+    return any(hint in lower for hint in _HINTS)
 
 
 def birth_date() -> PatternRecognizer:

@@ -3,6 +3,8 @@
 GPS: 52.52098, 13.40460   위치는 37.566508, 126.978042   48°51'24"N 2°21'03"E   40.712880° N, 74.006061° W   geo:37.786971,-122.399677
 """
 
+import re
+
 from presidio_analyzer import PatternRecognizer
 
 from pipelines.curate.recognizers.bounded import patterns
@@ -14,7 +16,12 @@ _WORD = (
     r"coordinate|posizione|위치|좌표|위도|집은|座標|緯度|位置|坐标)"
 )
 _DEGREES = r"\d{1,3}(?:\.\d{1,8})?\s?[°o]\s?(?:\d{1,2}(?:\.\d{1,6})?\s?['’′]\s?(?:\d{1,2}(?:\.\d{1,4})?\s?(?:[\"”″]|''|’’))?)?\s?"
-HINT = r"\d\.\d{4}|\d\s?[°o]\s?\d{0,2}[\d.]*\s?['’′]?[\d.\"”″']*\s?[ns]"
+_HINT = re.compile(r"\d\.\d{4}|\d\s?[°o]\s?\d{0,2}[\d.]*\s?['’′]?[\d.\"”″']*\s?[nsNS]|[nsNS]\s?\d{1,3}[\d.]*\s?[°o]")
+
+
+def may_hold(text: str) -> bool:
+    """Whether a text is worth searching for coordinates."""
+    return _HINT.search(text) is not None
 
 
 def coordinates() -> PatternRecognizer:

@@ -5,6 +5,7 @@
 Links are words of a short list, so that a cue and a number far from it never meet. A value ends with its kind's length.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +44,11 @@ _BEHIND = regex.compile(
 
 @dataclass(frozen=True)
 class Family:
-    """What stands behind one kind of cue: `least` to `most` letters and digits, at least `digits` of them digits, at most `letters` letters."""
+    """What stands behind one kind of cue: `least` to `most` letters and digits, at least `digits` of them digits, at most `letters` letters.
+
+    `hints`, or `short` for what is in half of all words too: one of them is in every text, in lower case, that holds a cue;
+    looked for first, for that is far faster.
+    """
 
     entity: str
     cues: str
@@ -51,6 +56,14 @@ class Family:
     most: int
     digits: int
     letters: int = 16
+    hints: tuple[str, ...] = ()
+    short: re.Pattern[str] | None = None
+
+    def may_stand_in(self, lower: str) -> bool:
+        """Whether a text in lower case may hold one of the cues."""
+        if not self.hints or any(hint in lower for hint in self.hints):
+            return True
+        return self.short is not None and self.short.search(lower) is not None
 
 
 class Cued(LocalRecognizer):  # type: ignore[misc]
@@ -73,9 +86,9 @@ class Cued(LocalRecognizer):  # type: ignore[misc]
 
     def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
         """The spans of values that stand right behind or right before a cue."""
-        results = []
+        results, lower = [], text.lower()
         for family, cues in self._families:
-            if family.entity in entities:
+            if family.entity in entities and family.may_stand_in(lower):
                 for cue in cues.finditer(text):
                     results += [self._result(family, *span) for span in _beside(text, cue.start(), cue.end(), family)]
         return results

@@ -5,6 +5,8 @@
 `@` before a word is also a decorator, a scope, a rule of a style sheet: `@property`, `@types/node`, `@media (`, `@param name`.
 """
 
+import re
+
 from presidio_analyzer import Pattern, PatternRecognizer
 
 from pipelines.curate.joined_names import is_joined_name
@@ -50,7 +52,22 @@ _CODE = frozenset(
         "angular",
     ]
 )
-HINT = r"@[a-z0-9]|insta|twit|tele|tiktok|snap|discord|thread|mastod|bluesky|bsky|wechat|kakao|skype|venmo|twitch|steam|reddit|gamer|\bline id|user ?name|인스타|트위|텔레|디코|카톡|카카오|틱톡|라인|페북|스레드|インスタ|ツイ|ライン|ディス|微信|微博|抖音|小红书|qq"
+_HINTS = (
+    *("@", "insta", "twit", "twtr", "discord", "mastod", "bluesky", "bsky", "wechat", "weixin", "kakao", "skype", "venmo", "paypal", "reddit", "gamer", "handle", "screen name"),
+    *("linkedin", "github", "gitlab", "pinterest", "soundcloud", "xbox", "facebook", "messenger", "whatsapp", "onlyfans", "benutzer", "usuario", "아이디", "닉네임", "인스타", "트위", "텔레", "디스코", "카톡", "카카오"),
+    *("틱톡", "라인", "페북", "페이스북", "스레드", "유튜브", "스팀", "インスタ", "ツイ", "ライン", "ディスコ", "微信", "微博", "抖音", "小红书", "用户名"),
+)  # fmt: skip
+_SHORT = re.compile(
+    r"\b(?:ig|line|psn|fb|vk|qq|snap(?:chat)?|signal|cash ?app|tik ?tok|steam|tele(?:gram)?|threads|u/\w|user ?_?-?name)|ユ[ー-]ザ"
+)
+_NAME_SHAPED = re.compile(r"(?:@|(?<![a-z\d])u/)[a-z\d]|(?<![^\s\"'`:=(])(?:[a-z][a-z0-9._-]*[\d_]|\d[0-9._-]*[a-z_])")
+
+
+def may_hold_handle(lower: str) -> bool:
+    """Whether a text in lower case is worth searching for names of accounts."""
+    if _NAME_SHAPED.search(lower) is None:
+        return False
+    return any(hint in lower for hint in _HINTS) or _SHORT.search(lower) is not None
 
 
 class Handle(PatternRecognizer):  # type: ignore[misc]

@@ -7,34 +7,16 @@ python-stdnum knows the checks. A number of eleven digits with one check digit i
 counts beside its word only.
 """
 
-from collections.abc import Callable
+import re
 
-from presidio_analyzer import Pattern, PatternRecognizer
-from stdnum.br import cpf
-from stdnum.es import dni, nie
-from stdnum.fr import nir
-from stdnum.it import codicefiscale
+from presidio_analyzer import PatternRecognizer
 
-from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE, patterns
+from pipelines.curate.recognizers.bounded import patterns
 from pipelines.curate.recognizers.cued import Cued, Family
+from pipelines.curate.recognizers.western_ids import may_hold_account
 
 _FREE, _END = r"(?<![A-Za-z0-9])(?<!\d[.\-])", r"(?![A-Za-z0-9])(?![.\-]\d)"
 _MONTH = r"(?:0[1-9]|1[0-2]|[2-9]\d)"
-# Name, shape (case counts), and the check of its digits.
-_CHECKED: tuple[tuple[str, str, Callable[[str], bool] | None], ...] = (
-    ("codice fiscale", r"[A-Z]{6} ?\d{2}[A-EHLMPRST]\d{2} ?[A-Z]\d{3}[A-Z]", codicefiscale.is_valid),
-    ("NIE", r"[XYZ][- ]?\d{7}[- ]?[A-Z]", nie.is_valid),
-    ("DNI", r"\d{2}\.?\d{3}\.?\d{3}[- ]?[A-HJ-NP-TV-Z]", dni.is_valid),
-    ("NIR", rf"[12][ .]?\d{{2}}[ .]?{_MONTH}[ .]?\d[\dAB][ .]?\d{{3}}[ .]?\d{{3}}[ .]?\d{{2}}", nir.is_valid),
-    ("CPF", r"\d{3}\.\d{3}\.\d{3}-\d{2}", cpf.is_valid),
-    ("DVLA driver number", r"[A-Z9]{5}[ -]?\d[0156]\d[0-3]\d\d[ -]?[A-Z9]{2}[A-Z0-9][A-Z]{2}(?: ?\d{2})?", None),
-    ("National Insurance number", r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-TW-Z][A-CEGHJ-NP-TW-Z](?:[ -]?\d{2}){3}[ -]?[A-D]", None),
-    ("PAN, India", r"[A-Z]{3}P[A-Z]\d{4}[A-Z]", None),
-    ("pension insurance number, Germany", r"\d{2} \d{6} [A-Z] \d{3}", None),
-    ("driving licence, Korea", r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)(?:남부|북부)?\s?\d{2}[- ]\d{6}[- ]\d{2}", None),
-    ("individual taxpayer number, US", r"9\d{2}-(?:5\d|6[0-5]|7\d|8[0-8]|9[0-24-9])-\d{4}", None),
-)  # fmt: skip
-
 _PASSPORT = r"(?:passports?|passeport|pasaporte|passaporte|passaporto|reisep[aä]ss(?:e|es)?|pass(?=-?\s?(?:nr|nummer))|travel document|паспорт|パスポート|旅券|护照|護照|여권)"
 _LICENCE = (
     r"(?:driver'?s?'?[ _-]?licen[cs]e|driving[ _-]?licen[cs]e|licen[cs]e[ _-]?(?=no|num|nr|#|id)|driver[ _-]?(?=number|no\b)|\bDL(?=\s?(?:#|no|num|:|n°|is\b|was\b))|f[uü]hrerschein|fahrerlaubnis|permis(?: de conduire)?|"
@@ -65,55 +47,197 @@ _PLATE_CUE = (
 _PLATE_LINKED = r"(?:[\s:：=#|,\-–\"'「(]{0,3}(?:number|no|nr|n°|nº|is|was|reads?|with|the|reg|plate|registration|ist|lautet|est|es|la|le|el|de|は|が|는|은|이|가)(?![a-z])\.?){0,4}[\s:：=#|,\-–\"'「(]{0,3}"
 _PLATE_SHAPE = r"(?-i:(?:[A-ZÄÖÜ]{1,3}[ -][A-Z]{1,2}[ -]?\d{1,4}[EH]?|[A-Z]{2}\d{2}[ -]?[A-Z]{3}|[A-Z]{1,3}[ -]?\d{2,4}[ -]?[A-Z]{0,2}|\d{1,4}[ -]?[A-Z]{2,3}(?:[ -]?\d{1,3})?|\d[A-Z]{3}\d{3}))"
 # In every plate, in lower case: a shape that is one alone, or the word for a plate or a car.
-PLATE_HINT = (
-    r"\d\s?[\uac00-\ud7a3]\s?\d{4}|\d\s?[\u3041-\u3093]\s?\d|[a-z]{2}-\d{3}-[a-z]{2}|[a-z]{2}\d\d [a-z]{3}|plate|\breg|vehicle|\b(?:car|van|truck|suv|motorbike|taxi|tag)\b|kennzeichen|auto|fahrzeug|pkw|plaque|immatric|v.hicule|voiture|matr.cula|placa|coche|targa"
-    r"|[\u8eca\u8f66]|\u30ca\u30f3\u30d0|\ucc28|\ubc88\ud638\ud310"
+_PLATE_SHAPED = re.compile(
+    r"\d\s?[\uac00-\ud7a3]\s?\d{4}|\d\s?[\u3041-\u3093]\s?\d|[a-z]{2}-\d{3}-[a-z]{2}|[a-z]{2}\d\d [a-z]{3}"
+)
+_PLATE_HINTS = (
+    "plate",
+    "reg",
+    "vehicle",
+    "car",
+    "van",
+    "truck",
+    "suv",
+    "motorbike",
+    "taxi",
+    "tag",
+    "kennzeichen",
+    "auto",
+    "fahrzeug",
+    "pkw",
+    "plaque",
+    "immatric",
+    "voiture",
+    "hicul",
+    "matr",
+    "placa",
+    "coche",
+    "targa",
+    "車",
+    "车",
+    "ナンバ",
+    "차",
+    "번호판",
+)
+
+
+def may_hold_plate(lower: str) -> bool:
+    """Whether a text in lower case is worth searching for vehicle plates."""
+    return any(hint in lower for hint in _PLATE_HINTS) or _PLATE_SHAPED.search(lower) is not None
+
+
+_VALUE = re.compile(r"\d(?:[ \-./]?[\dA-Z]){4}|[A-Za-z]{2,6}\d{3}|[A-Za-z]\d{5}|\d[a-z\d]{5}")
+
+
+def may_hold_cued(text: str, lower: str) -> bool:
+    """Whether a text, and the same in lower case, may hold a number with its word beside it, or with a bank's name."""
+    if _VALUE.search(text) is None:
+        return False
+    return any(family.may_stand_in(lower) for family in FAMILIES) or may_hold_account(lower)
+
+
+_PASSPORT_HINTS = ("pass", "pasaporte", "travel", "паспорт", "パスポ", "旅券", "护照", "護照", "여권")
+_LICENCE_HINTS = (
+    "licen",
+    "driver",
+    "driving",
+    "dl",
+    "führer",
+    "fuhrer",
+    "fahrer",
+    "permis",
+    "carn",
+    "patente",
+    "運転",
+    "免許",
+    "驾",
+    "면허",
+)
+_PERSON_HINTS = (
+    *(
+        "aadh",
+        "uidai",
+        "pesel",
+        "curp",
+        "siret",
+        "siren",
+        "nric",
+        "hkid",
+        "cuit",
+        "cuil",
+        "jmbg",
+        "cnic",
+        "person",
+        "d.n.i",
+        "n.i.",
+        "c.f.",
+        "my number",
+        "mynumber",
+        "individual",
+        "citizen",
+        "resident",
+        "national",
+        "fødsel",
+    ),
+    *(
+        "fodsel",
+        "henkil",
+        "rodné",
+        "rodne",
+        "kimlik",
+        "dula",
+        "osobist",
+        "numer",
+        "bilhete",
+        "cidad",
+        "burger",
+        "rijks",
+        "registre",
+        "t.v.a",
+        "alien",
+        "green card",
+        "social",
+        "umsatz",
+        "sozial",
+        "employer",
+        "insurance",
+        "tax",
+    ),
+    *(
+        "steuer",
+        "versicher",
+        "ausweis",
+        "curit",
+        "fiscal",
+        "carte",
+        "documento",
+        "seguridad",
+        "tarjeta",
+        "codice",
+        "partita",
+        "identi",
+        "id card",
+        "medic",
+        "policy",
+        "member",
+        "patient",
+        "身份",
+        "身分",
+        "社会",
+        "社保",
+    ),
+    *(
+        "マイナ",
+        "個人",
+        "保険",
+        "健康",
+        "年金",
+        "在留",
+        "주민",
+        "외국인",
+        "사업자",
+        "법인",
+        "건강",
+        "보험",
+        "군번",
+        "사번",
+        "학번",
+    ),
+)
+_SHORT = re.compile(
+    r"(?<![a-z])(?:p\.?\s?iva|n\.? ?i\.? ?no|ust-?id|(?:ssn|itin|nino|utr|nhs|insee|cpf|bsn|mrn|tfn|cnpj|vat|uid|idnr|hetu|nie|nif|cif|dni|ein|nir|pan|sin|tin|rg|nss|cni|rfc|ni|svnr|rvnr|ahv|avs|npi|nip|niss|cpr(?:nr)?|cnp|oib|egn|tckn|rut|run|nit|ppsn?|nik|tva|mbi)(?![a-z]))"
+)
+_ACCOUNT_HINTS = (
+    "account",
+    "acct",
+    "a/c",
+    "routing",
+    "aba",
+    "sort code",
+    "konto",
+    "bankleit",
+    "blz",
+    "compte",
+    "rib",
+    "cuenta",
+    "口座",
+    "账号",
+    "帐号",
+    "银行",
+    "계좌",
+    "통장",
 )
 FAMILIES = (
-    Family("NATIONAL_ID", _PASSPORT, 7, 10, 4),
-    Family("NATIONAL_ID", _LICENCE, 7, 18, 3),
-    Family("NATIONAL_ID", _TAX_AND_PERSON, 6, 18, 5),
-    Family("NATIONAL_ID", _ACCOUNT, 6, 24, 6),
-)
+    Family("NATIONAL_ID", _PASSPORT, 7, 10, 4, hints=_PASSPORT_HINTS),
+    Family("NATIONAL_ID", _LICENCE, 7, 18, 3, hints=_LICENCE_HINTS, short=re.compile(r"\bdl\b")),
+    Family("NATIONAL_ID", _TAX_AND_PERSON, 6, 18, 5, hints=_PERSON_HINTS, short=_SHORT),
+    Family("NATIONAL_ID", _ACCOUNT, 6, 24, 6, hints=_ACCOUNT_HINTS, short=re.compile(r"\b(?:aba|blz|rib)\b")),
+)  # fmt: skip
 
 
 def cued_ids(timeout_seconds: float) -> Cued:
     """Passports, licences, identity, tax, insurance and account numbers of any country beside their word."""
     return Cued("CuedIds", FAMILIES, timeout_seconds)
-
-
-class CheckedIds(PatternRecognizer):  # type: ignore[misc]
-    """Identifiers that need no word beside them: a rare shape, most with check digits."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            supported_entity="NATIONAL_ID",
-            name="CheckedIds",
-            supported_language=PSEUDO_LANGUAGE,
-            patterns=[Pattern(name, f"{_FREE}{shape}{_END}", 0.6) for name, shape, check in _CHECKED if check is None],
-        )
-
-
-class ChecksummedId(PatternRecognizer):  # type: ignore[misc]
-    """One kind of identifier whose check digits must be right."""
-
-    def __init__(self, name: str, shape: str, is_valid: Callable[[str], bool]) -> None:
-        self._is_valid = is_valid
-        super().__init__(
-            supported_entity="NATIONAL_ID",
-            name=name,
-            supported_language=PSEUDO_LANGUAGE,
-            patterns=[Pattern(name, f"{_FREE}{shape}{_END}", 0.6)],
-        )
-
-    def validate_result(self, pattern_text: str) -> bool | None:
-        """Whether the check digits are right."""
-        return self._is_valid(pattern_text.upper())
-
-
-def checksummed() -> list[ChecksummedId]:
-    """A recognizer for each kind of number that its check digits identify."""
-    return [ChecksummedId(name, shape, check) for name, shape, check in _CHECKED if check is not None]
 
 
 def plates() -> PatternRecognizer:

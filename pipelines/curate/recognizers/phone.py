@@ -6,6 +6,7 @@ Shapes need no assigned number: what people make up looks the same. Stock Presid
 and takes plain integers for German numbers.
 """
 
+import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -134,8 +135,27 @@ _ODD = (
     (r"(?<![\w.])(?:내선(?:번호)?|内線|分机|durchwahl)\s?:?\s?\d{2,6}(?!\d)", 0.6),
     (r"(?-i:(?<![\w.])(?:\+?1[ .\-])?\(?8(?:00|33|44|55|66|77|88)\)?[ .\-](?=[A-Z\d \-]{0,8}[A-Z]{2})[A-Z\d]{1,7}(?:[ \-][A-Z\d]{2,8})?(?![\w]))", 0.6),
 )  # fmt: skip
-_ODD_HINT = regex.compile(
-    r"(?i:\b(?:ext|xtn|dw|durchwahl|nebenstelle|app|poste|anexo|int|ramal|wew|toestel|ankn)[a-zó]{0,8}\.?\s?[:#\-]?\s?\d|내선|内線|分机)|\d[ ,;]{0,3}x\s?\d|\b8\d\d\)?[ .\-][A-Z\d]{0,3}[A-Z]"
+_ODD_HINT = re.compile(r"\d[ ,;)]{0,3}x\s?\d|\b8\d\d\)?[ .\-][A-Z\d]{0,3}[A-Z]")
+_ODD_WORDS = (
+    "ext",
+    "xtn",
+    "dw",
+    "durchwahl",
+    "nebenst",
+    "app",
+    "poste",
+    "anexo",
+    "int",
+    "ramal",
+    "wew",
+    "toestel",
+    "ankn",
+    "내선",
+    "内線",
+    "分机",
+)
+_ODD_NUMBER = re.compile(
+    r"(?:\b(?:ext|xtn|dw|durchwahl|nebenstelle|app|poste|anexo|int|ramal|wew|toestel|ankn)[a-zó]{0,9}\.?|내선(?:번호)?|内線|分机)\s?[:#\-]?\s?\d"
 )
 _SEVEN_DIGITS = regex.compile(r"(?:\d[ ().\-/_~,:*|=\]\n]{0,5}){7}", regex.ASCII)
 # The odd marks stand only between the digits of long numbers: 1,234,567 is none.
@@ -144,7 +164,10 @@ _UNBROKEN = regex.compile(r"(?:\d[ ().\-/]{0,5}){6}|(?:\d[ ().\-/_~,:*|=\]\n]{0,
 
 def may_hold_number(text: str) -> bool:
     """Whether a text is worth searching for telephone numbers."""
-    return _ODD_HINT.search(text) is not None or _has_digits(text)
+    if _has_digits(text) or _ODD_HINT.search(text) is not None:
+        return True
+    lower = text.lower()
+    return any(word in lower for word in _ODD_WORDS) and _ODD_NUMBER.search(lower) is not None
 
 
 def _has_digits(text: str) -> bool:

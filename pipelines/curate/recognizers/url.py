@@ -7,8 +7,11 @@ labels must not be that of a firm that everybody writes (`amazon.com`), nor of a
 hyphen or digit an ending that is a word too (`in`, `me`, `it`) counts only if the word is a person's name: `annagross.me`.
 """
 
+import re
+
 from presidio_analyzer import Pattern, PatternRecognizer
 
+from pipelines.curate.gazetteer import gazetteer
 from pipelines.curate.joined_names import is_joined_name
 from pipelines.curate.recognizers.bounded import PSEUDO_LANGUAGE
 from pipelines.curate.words import words
@@ -19,7 +22,7 @@ _START = r"(?<![\w.@/\\-])(?<![\u0080-\u024f])"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SURE = r"(?:com|net|org|info|biz|edu|gov|online|shop|blog|site|website)"
 _GENERAL = frozenset(_SURE[3:-1].split("|"))
-_COUNTRY = r"(?:kr|jp|cn|tw|de|fr|es|it|pt|nl|be|ch|at|uk|ie|eu|us|ca|au|nz|in|br|mx|ar|pl|cz|se|no|dk|fi|ru|ua|tr|sg|hk|vn|za)"
+_COUNTRY = r"(?:kr|jp|cn|tw|de|fr|es|it|pt|nl|be|ch|at|uk|ie|eu|us|ca|au|nz|in|br|mx|ar|pl|cz|se|no|dk|fi|ru|ua|tr|sg|hk|vn|za|ee|lt|lv|hr|hu|ro|bg|gr|il|id|my|th|ph|cl|pe|rs|sk|si|is|lu)"
 _NEW = r"(?:io|ai|app|dev|me|co|tv|gg|ly|xyz|page|studio|design|tech|link|cc|to|be|sh|so)"
 # Endings that are no words of a language in which a blank may be forgotten.
 _NO_WORD = frozenset(
@@ -65,6 +68,14 @@ _SECOND = r"(?:co|or|ac|go|ne|re|pe|com|org|net|gov|edu|ltd|me)"
 _END = r"(?![a-z0-9@_-])(?!\.[a-z0-9])"
 
 
+_HINT = re.compile(rf"://|www\.|t\.me/|\.(?:{_SURE}|{_COUNTRY}|{_NEW})(?![a-z0-9_-])|\.[a-z]{{2,12}}/", re.I | re.ASCII)
+
+
+def may_hold_url(text: str) -> bool:
+    """Whether a text is worth searching for web addresses."""
+    return _HINT.search(text) is not None
+
+
 class Url(PatternRecognizer):  # type: ignore[misc]
     """Addresses of up to 2,048 characters; closing punctuation stays outside."""
 
@@ -100,7 +111,7 @@ class Url(PatternRecognizer):  # type: ignore[misc]
 
 def _is_own(name: str, ending: str) -> bool:
     """Whether one word and a country's or a new ending are an address: the word is a person's name, or none of a dictionary."""
-    if is_joined_name(name):
+    if is_joined_name(name) or (len(name) > 4 and name.lower() in gazetteer().given):
         return True
     return name.islower() and ending in _NO_WORD and name not in words("common_words") and name not in words("places")
 

@@ -29,6 +29,14 @@ class Ssn(UsSsnRecognizer):  # type: ignore[misc]
         return len(separators) > 1
 
 
+_ACCOUNT = re.compile(r"[가-힣][^\d\n]{0,12}\d{2,6}-\d{2,6}-\d{2}|\d\d-\d\d-\d\d[^\d\n]{1,12}\d{7}")
+
+
+def may_hold_account(text: str) -> bool:
+    """Whether a text is worth searching for account numbers."""
+    return _ACCOUNT.search(text) is not None
+
+
 def bank_account() -> PatternRecognizer:
     """Account numbers behind the name of a Korean bank, or behind a British sort code."""
     bank = rf"(?:(?:{_BANK})(?:은행|뱅크|금고)?\s?)(?:계좌\s?)?(?:번호\s?)?:?\s?"

@@ -7,19 +7,24 @@ python-stdnum does the arithmetic where it knows the number. What has one check 
 (`national_ids.FAMILIES`): here a date, two checks, or a rare shape must speak for it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from presidio_analyzer import LocalRecognizer, RecognizerResult
 from stdnum.ar import cuit
 from stdnum.be import nn
+from stdnum.br import cpf
 from stdnum.ch import ssn
 from stdnum.cl import rut
 from stdnum.cn import ric
 from stdnum.cz import rc
+from stdnum.es import dni, nie
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu
+from stdnum.fr import nir
 from stdnum.ie import pps
+from stdnum.it import codicefiscale
 from stdnum.mx import curp, rfc
 from stdnum.my import nric
 from stdnum.no import fodselsnummer
@@ -53,8 +58,14 @@ def _is_chinas(number: str) -> bool:
     return str(ric.calc_check_digit(number.upper())) == number[-1].upper()
 
 
+_NIR_MONTH = r"(?:0[1-9]|1[0-2]|[2-9]\d)"
 # The shape, and what its digits must do. Case counts.
 _NUMBERS: tuple[tuple[str, Callable[[str], object] | None], ...] = (
+    (r"[A-Z]{6} ?\d{2}[A-EHLMPRST]\d{2} ?[A-Z]\d{3}[A-Z]", codicefiscale.validate),
+    (r"[XYZ][- ]?\d{7}[- ]?[A-Z]", nie.validate),
+    (r"\d{2}\.?\d{3}\.?\d{3}[- ]?[A-HJ-NP-TV-Z]", dni.validate),
+    (rf"[12][ .]?\d{{2}}[ .]?{_NIR_MONTH}[ .]?\d[\dAB][ .]?\d{{3}}[ .]?\d{{3}}[ .]?\d{{2}}", nir.validate),
+    (r"\d{3}\.\d{3}\.\d{3}-\d{2}", cpf.validate),
     (rf"(?:19|20)?\d{{2}}{_MONTH}{_DAY}[-+]\d{{4}}", personnummer.validate),
     (rf"{_DAY}{_MONTH}\d{{2}}[-+A-FU-Y]\d{{3}}[0-9A-FHJ-NPR-Y]", hetu.validate),
     (rf"\d{{2}}\.{_MONTH}\.{_DAY}-\d{{3}}[. ]\d{{2}}", nn.validate),
@@ -70,11 +81,29 @@ _NUMBERS: tuple[tuple[str, Callable[[str], object] | None], ...] = (
     (r"[STFGM]\d{7}[A-Z]", _is_singapores),
     (r"[A-Z][12]\d{8}", _is_taiwans),
     (r"[1-8]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])[0-3]\d{4}[\dXx]", _is_chinas),
+    (r"[A-Z9]{5}[ -]?\d[0156]\d[0-3]\d\d[ -]?[A-Z9]{2}[A-Z0-9][A-Z]{2}(?: ?\d{2})?", None),  # driver number, DVLA
+    (r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-TW-Z][A-CEGHJ-NP-TW-Z](?:[ -]?\d{2}){3}[ -]?[A-D]", None),  # National Insurance
+    (r"[A-Z]{3}P[A-Z]\d{4}[A-Z]", None),  # PAN, India
+    (r"\d{2} \d{6} [A-Z] \d{3}", None),  # pension insurance, Germany
+    (
+        r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)(?:남부|북부)?\s?\d{2}[- ]\d{6}[- ]\d{2}",
+        None,
+    ),  # driving licence, Korea
+    (r"9\d{2}-(?:5\d|6[0-5]|7\d|8[0-8]|9[0-24-9])-\d{4}", None),  # individual taxpayer, US
     (r"[A-Z]{1,2}\d{6}\([\dA]\)", None),  # Hong Kong
     (r"[1-7]\d{4}-\d{7}-\d", None),  # Pakistan
     (r"[1-8]-\d{4}-\d{5}-\d{2}-\d", None),  # Thailand
     (r"(?:\*{3}|[Xx]{3}|●{3})-(?:\*{2}|[Xx]{2}|●{2})-\d{4}", None),  # a masked SSN
 )
+
+# In every one of them: seven places with digits that blanks, dots or hyphens may part, or one of the rare shapes.
+_HINT = re.compile(r"\d(?:[ .\-/+]?[A-Z\d]){6}|[A-Z]{2}[ -]?\d\d[ -]?\d\d|[A-Z]\d{6}|\d \d{6}")
+_FEW_DIGITS = re.compile(r"[A-Z]{5}\d{4}[A-Z]|[*Xx●]-\d{4}")
+
+
+def may_hold_checked_id(text: str, digits: int) -> bool:
+    """Whether a text with so many digits is worth searching for numbers that need no word beside them."""
+    return (digits >= 6 and _HINT.search(text) is not None) or _FEW_DIGITS.search(text) is not None
 
 
 class WorldIds(LocalRecognizer):  # type: ignore[misc]
@@ -92,6 +121,8 @@ class WorldIds(LocalRecognizer):  # type: ignore[misc]
 
     def analyze(self, text: str, entities: Sequence[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
         """The spans of numbers whose checks are right."""
+        if not may_hold_checked_id(text, len(text)):
+            return []
         return [
             self._result(*match.span())
             for pattern, check in self._numbers
