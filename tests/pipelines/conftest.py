@@ -1,8 +1,11 @@
 """A random-weight Qwen2 with a small tokenizer of its own: right files and shapes, nothing learned, a second to make."""
 
+import importlib
 import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +110,33 @@ def make_base(tmp_path_factory: pytest.TempPathFactory) -> MakeBase:
 def tiny_base(make_base: MakeBase) -> Path:
     """The random Qwen2 that training tests share; nobody writes to it."""
     return make_base()
+
+
+@contextmanager
+def training_here() -> Iterator[None]:
+    """Trains in this process: of a child's ten seconds most go into importing what this one has imported already.
+
+    What only a process of its own shows is tried in tests/pipelines/backends/test_launch_*.py.
+    """
+
+    def run_here(
+        function: str, arguments: dict[str, Any], *, still_ours: Callable[[], None] = lambda: None, **_: object
+    ) -> dict[str, Any]:
+        still_ours()
+        module, name = function.split(":")
+        with warnings.catch_warnings(action="ignore"):  # a child's are lines in its log
+            answer = getattr(importlib.import_module(module), name)(json.loads(json.dumps(arguments)))
+        told: dict[str, Any] = json.loads(json.dumps(answer))
+        return told
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.backends.launch.run_in_child", run_here)
+        patch.setattr("pipelines.backends.child._leave_bitsandbytes_out", lambda train: None)
+        yield
+
+
+@pytest.fixture
+def same_process() -> Iterator[None]:
+    """Trains in this process while the test runs."""
+    with training_here():
+        yield

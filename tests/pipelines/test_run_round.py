@@ -16,6 +16,7 @@ from pipelines.records import RatedConversation as Conversation
 from pipelines.round import run_round
 from pipelines.stages import STAGES
 from tests.anchor_sets import adopt_shipped_set
+from tests.pipelines.conftest import training_here
 from tests.pipelines.feedback_rows import asked, down, up
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -97,8 +98,15 @@ class Round:
         return run_round(recipe, attempt, Texts(chats()), context, journal), journal
 
 
+@pytest.fixture(scope="module", autouse=True)
+def trains_here() -> Iterator[None]:
+    """A round whose stages train in children of their own is the demo's (tests/acceptance)."""
+    with training_here():
+        yield
+
+
 @pytest.fixture(scope="module")
-def turned(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Round:
+def turned(trains_here: None, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Round:
     """A round that went to its end."""
     project = tmp_path_factory.mktemp("round")
     shutil.copytree(DATA / "suites", project / "data" / "suites")

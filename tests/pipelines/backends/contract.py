@@ -195,6 +195,7 @@ def test_a_killed_run_goes_on_to_the_very_weights_of_one_that_was_not(
     assert_same_weights(tmp_path, whole.out, device)
 
 
+@pytest.mark.usefixtures("same_process")
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(
     device: BackendName, whole: Run, make_base: MakeBase, tmp_path: Path
 ) -> None:
@@ -215,6 +216,7 @@ def write_nan(path: Path, name: str) -> None:
         file.write(struct.pack("<H", 0x7FC0))
 
 
+@pytest.mark.usefixtures("same_process")
 @pytest.mark.parametrize(
     ("field", "content", "kind", "sentence"),
     [
@@ -262,6 +264,7 @@ def run_preference(whole: Run, method: str, folder: Path) -> PreferOutput:
     return prefer(request, folder / "out")
 
 
+@pytest.mark.usefixtures("same_process")
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_held_out_pairs_move_towards_what_people_prefer(whole: Run, tmp_path: Path, method: str) -> None:
     output = run_preference(whole, method, tmp_path)
@@ -283,6 +286,7 @@ def test_held_out_pairs_move_towards_what_people_prefer(whole: Run, tmp_path: Pa
     assert {path.name for path in out.iterdir()} == names
 
 
+@pytest.mark.usefixtures("same_process")
 def test_preferences_without_an_adapter_to_begin_with_are_refused(whole: Run, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(whole.out / "adapter", other / "adapter")

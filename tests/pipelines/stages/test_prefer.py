@@ -21,6 +21,8 @@ from tests.pipelines.backends.preferring import write_adapter
 from tests.pipelines.feedback_rows import asked, down, up
 from tests.pipelines.mixture.test_prefer_data import POOLS, Listed, chosen_items, count, recipe
 
+pytestmark = pytest.mark.usefixtures("same_process")
+
 CHATS = [
     *(
         asked(
