@@ -3,6 +3,7 @@
 from pipelines.artifacts import Attempt
 from pipelines.context import Journal, RoundContext, RoundResult, StageContext
 from pipelines.feedback.method import deciding
+from pipelines.gate.outlook import check_gates
 from pipelines.recipe import Recipe
 from pipelines.records import Corpus
 from pipelines.stages import evaluate, gate, mix, origin, prefer, snapshot, train
@@ -32,6 +33,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     taken = run(snapshot, asking)
     if shortage := taken.output.shortage(context.min_new, recipe.min_examples):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.output.sizes)
+    check_gates(recipe, sources.suites.value.sizes, heldout=taken.output.heldout)
 
     # What the candidate will be held against; an origin below a gate's floor stops the round here.
     questions = Questions(evaluate=recipe.evaluate, suites=sources.suites, snapshot=taken)

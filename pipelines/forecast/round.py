@@ -14,6 +14,7 @@ from pipelines.curate.reasons import Altered
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from pipelines.forecast.model_size import Shape, shape_of
 from pipelines.forecast.preference import PreferencePlan, Thumbs, plan_preference, preference_warnings
+from pipelines.gate.outlook import GateOutlook, outlook_lines
 from pipelines.mixture.anchors import AnchorName
 from pipelines.recipe import Recipe
 from pipelines.records import Record
@@ -70,6 +71,7 @@ class Plan(Record):
     preference: PreferencePlan | None = None
     left_out: Mapping[str, int] = {}
     altered: Altered = Altered()
+    gates: tuple[GateOutlook, ...] = ()
 
     def lines(self) -> list[str]:
         """The forecast as a person reads it."""
@@ -90,6 +92,7 @@ class Plan(Record):
                 f"disk      about {_bytes(self.disk_bytes)} while it runs",
             ]
         lines += [self.preference.line()] if self.preference else []
+        lines += outlook_lines(self.gates)
         if self.left_out:
             lines.append(f"left out  {sum(self.left_out.values())} conversations cannot train now:")
         for reason, count in sorted(self.left_out.items(), key=lambda pair: -pair[1]):

@@ -13,14 +13,14 @@ from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import check_machine
 from pipelines.context import Baseline, RoundContext
 from pipelines.errors import RecipeError
+from pipelines.gate.outlook import check_gates
 from pipelines.mixture.anchors import Pools, without_contaminated, without_unrendered
 from pipelines.recipe import GUARD_SUITE, Recipe
 from pipelines.stages.baseline import base_digest, find_base, set_base
 from pipelines.stages.contract import Keyed
 from pipelines.stages.lineage import TrainingBase, keyed_adapter
-from pipelines.suites.folder import SuiteFolder, suite_digest
+from pipelines.suites.folder import SuiteFolder, open_folders
 from pipelines.suites.run import form_digest
-from pipelines.suites.scores import HELDOUT
 from pipelines.tokenizer import ChatTokenizer, check_policy
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -105,26 +105,25 @@ class Sources:
 
 
 def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
-    """The sources of a round of this recipe; nothing is read yet.
+    """The sources of a round of this recipe; of them only the suites are read yet.
 
     Raises, since it must not be found out after hours of work:
-        RecipeError: the recipe has no gates.
+        RecipeError: the recipe has no gates, or one that no candidate can pass.
+        SuiteError, MissingDependency: a suite is missing or malformed, or cannot be scored here.
         TrainingError, MissingDependency: its settings cannot train here.
     """
     if not recipe.gates:
         raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
     check_machine(recipe.train)
-    return Sources(recipe, context)
+    sources = Sources(recipe, context)
+    check_gates(recipe, sources.suites.value.sizes)
+    return sources
 
 
 def open_suites(folders: Sequence[Path], names: Sequence[str], language: Path | None = None) -> Keyed[SuiteFolder]:
-    """The suites of these names in these folders; held-out answers are no folder, nor are `language`'s prompts.
-
-    Raises SuiteError.
-    """
-    digests = {name: suite_digest(folders, name, language) for name in names if name != HELDOUT}
-    opened = SuiteFolder(folders=tuple(folders), digests=digests, language=language)
-    return Keyed[SuiteFolder](digest=digest_of(digests), value=opened)
+    """The suites of these names in these folders, as `open_folders` reads them; it raises."""
+    opened = open_folders(folders, names, language)
+    return Keyed[SuiteFolder](digest=digest_of(dict(opened.digests)), value=opened)
 
 
 def keyed_model(model: Baseline) -> Keyed[Baseline]:

@@ -10,6 +10,8 @@ from pipelines.recipe import GUARD_SUITE
 from pipelines.records import Record
 from pipelines.suites.contamination import Contamination, suite_items
 from pipelines.suites.load import load_suite
+from pipelines.suites.scores import HELDOUT
+from pipelines.suites.tools import check_tools
 
 
 class SuiteFolder(Record):
@@ -18,11 +20,13 @@ class SuiteFolder(Record):
     Attributes:
         folders: of suite folders; the first that has a suite of a name has it.
         language: the file of the language guard's prompts, which lies with the base's anchors.
+        sizes: gate items by suite; the language guard has none.
     """
 
     folders: tuple[Path, ...]
     digests: Mapping[str, str]
     language: Path | None = None
+    sizes: Mapping[str, int] = {}
 
     @cached_property
     def contamination(self) -> Contamination:
@@ -36,6 +40,25 @@ class SuiteFolder(Record):
         for name, digest in self.digests.items():
             if suite_digest(self.folders, name, self.language) != digest:
                 raise SuiteError(f"suite '{name}' was edited while the round ran; ask for a new round")
+
+
+def open_folders(folders: Sequence[Path], names: Sequence[str], language: Path | None = None) -> SuiteFolder:
+    """The suites of these names, each read and with what its scorer needs; held-out answers are no folder.
+
+    The language guard has its prompts in the file `language`.
+
+    Raises:
+        SuiteError: one is missing, empty or malformed. MissingDependency: this machine cannot score one.
+    """
+    digests, sizes = {}, {}
+    for name in names:
+        if name == GUARD_SUITE:
+            digests[name] = suite_digest(folders, name, language)
+        elif name != HELDOUT:
+            suite = load_suite(place_of(folders, name))
+            check_tools(suite)
+            digests[name], sizes[name] = suite.digest, len(suite.items["gate"])
+    return SuiteFolder(folders=tuple(folders), digests=digests, sizes=sizes, language=language)
 
 
 def place_of(folders: Sequence[Path], name: str) -> Path:

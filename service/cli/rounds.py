@@ -13,6 +13,7 @@ from service.cli.home import console, open_home, print_table, show_obstacles, wh
 from service.obstacles import find_obstacles
 from service.rounds import requests, schedule
 from service.rounds.follow import follow_round
+from service.rounds.permission import check_suites
 
 _round = typer.Typer(help="Ask for a round, and see what it does.", no_args_is_help=True)
 _schedule = typer.Typer(help="Recipes that ask for rounds by themselves.", no_args_is_help=True)
@@ -33,7 +34,7 @@ def run(
 ) -> None:
     """Ask for a round; a worker (`perennial worker` or `perennial up`) carries it out."""
     home = open_home()
-    load_recipe(recipe)
+    check_suites(home.settings, load_recipe(recipe))
     round_id = requests.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
     if round_id is None:
         raise NotFound("the round was not recorded; ask again")
@@ -87,7 +88,7 @@ def cancel(round_id: Annotated[int, typer.Argument(help="the round's number")]) 
 def add(recipe: Annotated[Path, typer.Argument(help="a recipe with a `schedule`")]) -> None:
     """Ask for a round of this recipe whenever its cron says so (UTC)."""
     home = open_home()
-    load_recipe(recipe)
+    check_suites(home.settings, load_recipe(recipe))
     name = schedule.add_schedule(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
     console.print(f"schedule {name} is kept")
 

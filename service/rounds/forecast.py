@@ -12,10 +12,12 @@ from pipelines.errors import PerennialError
 from pipelines.feedback.select import renders_always
 from pipelines.forecast.preference import count_thumbs
 from pipelines.forecast.round import Plan, Stock, forecast
+from pipelines.gate.outlook import GateOutlook, gate_outlooks
 from pipelines.mixture.anchors import AnchorPool, Pools
-from pipelines.recipe import Recipe, Train
+from pipelines.recipe import GUARD_SUITE, Recipe, Train
 from pipelines.stages.baseline import base_digest, set_base
 from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
+from pipelines.suites.folder import open_folders
 from pipelines.tokenizer import ChatTokenizer
 from service.corpus import StoreCorpus
 from service.settings import Settings
@@ -62,9 +64,11 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         "everything above is for that number"
     )
     limits = tokenizer.limits() if tokenizer else ()
-    warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *plan.warnings)
+    gates, unusable = _gates(settings, phase, None if missing > 0 else taken.heldout)
+    warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *unusable, *plan.warnings)
+    left_out = {**taken.rejected, **taken.left_out}
     return plan.model_copy(
-        update={"warnings": warnings, "left_out": {**taken.rejected, **taken.left_out}, "altered": taken.altered}
+        update={"warnings": warnings, "left_out": left_out, "altered": taken.altered, "gates": gates}
     )
 
 
@@ -130,6 +134,18 @@ def _pool_stock(pool: AnchorPool, count: Callable[[str], int]) -> Stock:
     train, _ = pool.split()
     answers = [turn.content for anchor in train for turn in anchor.turns if turn.role == "assistant"]
     return Stock(examples=len(train), tokens=sum(count(answer) + 1 for answer in answers))
+
+
+def _gates(settings: Settings, recipe: Recipe, heldout: int | None) -> tuple[tuple[GateOutlook, ...], tuple[str, ...]]:
+    """What is to be expected of each gate, or why the round would be refused for its suites."""
+    try:
+        suites = open_folders(settings.suite_folders, [name for name in recipe.evaluate.suites if name != GUARD_SUITE])
+    except PerennialError as error:
+        return (), (f"the round would be refused: {error}",)
+    outlooks = gate_outlooks(recipe, suites.sizes, heldout)
+    never = [outlook.suite for outlook in outlooks if outlook.never]
+    refused = f"the round would be refused: no candidate can pass its gate on {' and '.join(never)}"
+    return outlooks, (refused,) if never else ()
 
 
 def _machine(train: Train) -> tuple[Machine | None, tuple[str, ...]]:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from pipelines.anchors.sets import TINY_SET
 from pipelines.errors import RecipeError
+from pipelines.gate.outlook import check_gates
 from pipelines.recipe import GUARD_SUITE, Base, GateRule, Preference, Recipe, Stops
 from pipelines.stages.baseline import pin_of
+from pipelines.suites.folder import open_folders
 from pipelines.suites.scores import HELDOUT
 from service.api_keys import Caller, Forbidden
 from service.settings import Settings
@@ -29,7 +31,8 @@ def check_permission(settings: Settings, caller: Caller, recipe: Recipe) -> None
 
     Raises:
         Forbidden: the key lacks the right to what the recipe asks for.
-        RecipeError: a base or suite that is not installed here, or a figure beyond the bounds of the settings.
+        RecipeError: a base or suite that is not installed here, a gate that nothing can pass, or a figure beyond the
+            bounds of the settings.
     """
     if recipe.promote == "automatic" and not caller.may("models"):
         raise Forbidden(
@@ -41,7 +44,18 @@ def check_permission(settings: Settings, caller: Caller, recipe: Recipe) -> None
         _check_anchors(caller, recipe.anchors)
     for name in recipe.evaluate.suites:
         _check_suite(settings, name)
+    check_suites(settings, recipe)
     _check_bounds(settings, recipe)
+
+
+def check_suites(settings: Settings, recipe: Recipe) -> None:
+    """Passes if the recipe's suites are here and none of its gates is one that no candidate can pass.
+
+    Raises:
+        SuiteError, RecipeError, MissingDependency: the sentence says which and why.
+    """
+    named = [name for name in recipe.evaluate.suites if name != GUARD_SUITE]  # its prompts come with the anchors
+    check_gates(recipe, open_folders(settings.suite_folders, named).sizes)
 
 
 def _check_base(settings: Settings, caller: Caller, base: Base) -> None:

@@ -31,8 +31,8 @@ mixture: {{user: 0.7, general: 0.2, coding: 0.1}}
 train: {{method: lora, epochs: 1, batch: {{per_device: 2, accumulate: 2}}, lora: {{r: 2, alpha: 4}}, max_tokens: 192,
         precision: float32, early_stopping: null, backend: cpu}}
 preference: {{method: kto, epochs: 1, batch: {{per_device: 4, accumulate: 1}}, anchors: 0.2, probes: 2, learning_rate: 1.0e-5}}
-evaluate: {{suites: [tiny_math, heldout, language], items: 4, heldout: 4, dev_items: 4}}
-gates: [{{suite: tiny_math, margin: {{champion: 3.0, origin: 3.0}}, floor: 0.0}}]
+evaluate: {{suites: [tiny_kmmlu, heldout, language], items: 200, heldout: 4, dev_items: 4}}
+gates: [{{suite: tiny_kmmlu, margin: {{champion: 3.0, origin: 3.0}}, floor: 0.0}}]
 export: {{quantize: F16, scales: [0.5, 1.0], max_kld: 1}}
 """
 
@@ -144,7 +144,7 @@ def test_a_round_runs_every_stage_in_order_and_finds_them_all_again(turned: Roun
 def test_a_suite_edited_between_a_kill_and_a_resume_is_measured_anew_and_trained_on_nowhere(killed: Round) -> None:
     pool = killed.project / "data" / "general" / "general.jsonl"
     anchor = json.loads(pool.read_text(encoding="utf-8").splitlines()[0])
-    gate = killed.project / "data" / "suites" / "tiny_math" / "gate.jsonl"
+    gate = killed.project / "data" / "suites" / "tiny_kmmlu" / "gate.jsonl"
     lines = gate.read_text(encoding="utf-8").splitlines()
     pasted = json.loads(lines[0]) | {"prompt": anchor["turns"][0]["content"]}
     gate.write_text("\n".join([json.dumps(pasted), *lines[1:]]) + "\n", encoding="utf-8")

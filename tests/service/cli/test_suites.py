@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.errors import InputError, NotFound, Refused
+from pipelines.errors import InputError, NotFound, RecipeError, Refused, SuiteError
 from service.cli import app
 
+PROJECT = Path(__file__).resolve().parents[3]
 Perennial = Callable[..., Result]
 
 
@@ -64,3 +65,19 @@ def test_what_cannot_be_done_ends_in_a_sentence(
 ) -> None:
     error = perennial("suites", *words).exception
     assert isinstance(error, kind) and sentence in str(error)
+
+
+def test_a_round_whose_suite_is_missing_or_too_small_is_refused_before_it_is_asked_for(
+    perennial: Perennial, checks: Path, tmp_path: Path
+) -> None:
+    shipped = (PROJECT / "data" / "recipes" / "tiny.yaml").read_text()
+    recipe = tmp_path / "shop.yaml"
+    recipe.write_text(shipped.replace("tiny_math", "shop"))
+    error = perennial("round", "run", "--recipe", str(recipe)).exception
+    assert isinstance(error, SuiteError) and "suite 'shop' is missing" in str(error)
+    perennial("suites", "add", str(checks))
+    error = perennial("round", "run", "--recipe", str(recipe)).exception
+    assert isinstance(
+        error, RecipeError
+    ) and "shop: never: a margin of 3.0 needs at least 200 items, and there are 18" in str(error)
+    assert perennial("round", "list").output.count("\n") == 1

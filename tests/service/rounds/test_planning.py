@@ -27,6 +27,7 @@ def test_a_plan_counts_what_selection_would_take(settings: Settings, store: Stor
 
     assert plan.examples["user"] == len(train) and plan.tokens["user"] > 0
     assert plan.steps > 0 and any("general" in line for line in plan.lines())
+    assert any("tiny_math: an unchanged model passes a margin of 3.0 in" in line for line in plan.lines())
 
 
 def test_a_model_that_is_not_here_is_planned_by_estimate(settings: Settings, store: Store, vault: Vault) -> None:

@@ -33,8 +33,8 @@ base: {model: models/tiny}
 mixture: {user: 0.9, general: 0.1}
 min_examples: 5
 train: {method: lora, epochs: 1, batch: {accumulate: 2}, lora: {r: 2, alpha: 4}, max_tokens: 256, early_stopping: null}
-evaluate: {suites: [tiny_math], items: 6, heldout: 0}
-gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
+evaluate: {suites: [tiny_kmmlu], items: 200, heldout: 0}
+gates: [{suite: tiny_kmmlu, margin: {champion: 3.0, origin: 3.0}}]
 """
 SKIPPED = RECIPE.replace("min_examples: 5", "min_examples: 1000")
 
