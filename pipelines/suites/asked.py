@@ -60,7 +60,7 @@ class AskedModel:
         return self.scorer.generate(ids, limit, stop) if limit > 0 else ""
 
     def _prompt(self, item: Item) -> str:
-        asked = [{"role": "user", "content": item.question}]
+        asked = [*(item.fields.get("before") or ()), {"role": "user", "content": item.question}]
         prefill = str(item.fields.get("prefill") or "")
         return (
             self.render([*asked, {"role": "assistant", "content": prefill}], generate=False)

@@ -20,7 +20,7 @@ from pipelines.suites.write import SuiteText
 
 OWN_SCORERS = tuple(name for name in get_args(Scorer) if name not in ("golden", "instructions"))
 DEV_SHARE = 0.1
-_GREEDY = {"max_gen_toks": 512, "do_sample": False, "temperature": 0.0}
+_GREEDY = {"do_sample": False, "temperature": 0.0}
 # Case, spaces around and a full stop at the end decide nothing.
 _READS_ALIKE = {"ignore_case": True, "regexes_to_ignore": [r"^\s+|\s+$", r"[.。!]+$"]}
 
@@ -35,15 +35,19 @@ def read_own(name: str, path: Path, scorer: str | None = None) -> SuiteText:
         DataError: a line is no check; the sentence names it.
         InputError: there is no such scorer for checks of one's own.
     """
-    rows = _rows(path)
-    chosen = scorer or _scorer_of(next(iter(rows.values())))
+    rows = [_check(row, place) for place, row in read_rows(path)]
+    if len(rows) < 2:
+        raise DataError(f"{path} holds {len(rows)} checks; a suite needs at least one to choose by and one to gate on")
+    chosen = scorer or _scorer_of(rows[0][1])
     if chosen not in OWN_SCORERS:
         raise InputError(f"no scorer is called {chosen[:40]!r}; known are {', '.join(OWN_SCORERS)}")
-    items = [_item(name, row, cast(Scorer, chosen), f"{path}, line {number}") for number, row in rows.items()]
+    items = [_item(name, row, cast(Scorer, chosen), place) for place, row in rows]
     return own_suite(name, cast(Scorer, chosen), items, {"source": "checks of its own", "licence": "its owner's"})
 
 
-def own_suite(name: str, scorer: Scorer, items: Sequence[Item], about: Mapping[str, Any]) -> SuiteText:
+def own_suite(
+    name: str, scorer: Scorer, items: Sequence[Item], about: Mapping[str, Any], max_tokens: int = 512
+) -> SuiteText:
     """The suite of these items, divided where they do not say it themselves."""
     unplaced = tuple(item for item in items if item.fields.get("part") not in ("dev", "gate"))
     by_hash = {item.id for item in choose_of(unplaced, max(1, round(DEV_SHARE * len(unplaced))))} if unplaced else set()
@@ -55,34 +59,37 @@ def own_suite(name: str, scorer: Scorer, items: Sequence[Item], about: Mapping[s
     task: dict[str, Any] = {"scorer": scorer, "metric": metric}
     task["metadata"] = {"version": version, "scorer": scorer, **about}
     if scorer not in ("letter", "likelihood"):
-        task["generation_kwargs"] = {"until": [], **_GREEDY}
+        task["generation_kwargs"] = {"until": [], "max_gen_toks": max_tokens, **_GREEDY}
     if scorer == "exact":
         task["metric_list"] = [{"metric": metric, "aggregation": "mean", "higher_is_better": True, **_READS_ALIKE}]
     return SuiteText(name, task, dev, gate, {})
 
 
-def _rows(path: Path) -> dict[int, dict[str, Any]]:
-    """The rows by the number of their line."""
+def read_rows(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """The objects of a JSONL file, each with its place for sentences. Raises DataError."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error.reason}") from error
-    rows = {number: _row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()}
-    if len(rows) < 2:
-        raise DataError(f"{path} holds {len(rows)} checks; a suite needs at least one to choose by and one to gate on")
-    return rows
+    return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _row(line: str, place: str) -> dict[str, Any]:
+def _row(line: str, place: str) -> tuple[str, Mapping[str, Any]]:
     try:
         row = json.loads(line)
     except ValueError as error:
         raise DataError(f"{place} is not JSON: {error}") from error
-    if not isinstance(row, dict) or not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
+    if not isinstance(row, dict):
+        raise DataError(f"{place} is no JSON object")
+    return place, row
+
+
+def _check(row: Mapping[str, Any], place: str) -> tuple[str, Mapping[str, Any]]:
+    if not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
         raise DataError(f'{place} is no check: write e.g. {{"prompt": "What is 2 + 2?", "answer": "4"}}')
-    return row
+    return place, row
 
 
 def _scorer_of(row: Mapping[str, Any]) -> str:

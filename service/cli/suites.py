@@ -1,6 +1,7 @@
-"""`perennial suites add|list|show|remove`: what models are measured on."""
+"""`perennial suites add|record|list|show|remove`: what models are measured on."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,9 @@ from pipelines.suites.own import read_own
 from pipelines.suites.tools import check_tools
 from pipelines.suites.write import SuiteText, check_name, write_suite
 from service.cli.home import console, print_table, whole
+from service.cli.user_ids import refuse_typed_key
+from service.golden import Host, golden_suite, read_prompts, record_answers, summary
+from service.progress import open_progress
 from service.settings import Settings, load_settings, make_home
 
 _suites = typer.Typer(help="What models are measured on: benchmarks, and checks of your own.", no_args_is_help=True)
@@ -95,6 +99,33 @@ def remove(name: Annotated[str, typer.Argument(help="the suite's name")]) -> Non
         raise Refused(f"the suite '{name}' ships with the project and stays; only suites that were added are removed")
     shutil.rmtree(folder)
     console.print(f"{name} is removed")
+
+
+@_suites.command()
+def record(
+    name: Annotated[str, typer.Argument(help="what to call the suite")],
+    ask: Annotated[str, typer.Option(help="the base of the host's API, as https://api.example.com/v1")],
+    prompts: Annotated[Path, typer.Option(help="JSONL of prompt, or of messages as in training files")],
+    model: Annotated[str, typer.Option(help="the model's name there")],
+    max_tokens: Annotated[int, typer.Option(help="how long an answer may be", min=1)] = 512,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="API_KEY", callback=refuse_typed_key, help="API key of the host, from the environment only"
+        ),
+    ] = None,
+) -> None:
+    """Keep a hosted model's answers as a golden suite; run it again after an interruption and it goes on."""
+    settings, host = _home(), Host(ask, model, key, max_tokens)
+    check_name(name, settings.suite_folders)
+    chats = read_prompts(prompts)
+    settings.suites.mkdir(parents=True, exist_ok=True)
+    kept = settings.suites / f".{name}.answers.jsonl"
+    with open_progress(console) as progress:
+        answers = record_answers(host, chats, kept, lambda done, total: progress.update("asked", done, total))
+    suite = write_suite(settings.suites, golden_suite(name, host, chats, answers, f"{datetime.now(UTC):%Y-%m-%d}"))
+    kept.unlink()
+    console.print(f"{suite.name} v{suite.version}: {_sizes(suite)}; {summary(answers)}", markup=False, soft_wrap=True)
 
 
 def _text(
