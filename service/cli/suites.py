@@ -1,4 +1,4 @@
-"""`perennial suites add|record|list|show|remove`: what models are measured on."""
+"""`perennial suites add|record|join|list|show|remove`: what models are measured on."""
 
 import shutil
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from rich.table import Table
 from pipelines.errors import InputError, NotFound, PerennialError, Refused
 from pipelines.suites.benchmarks.make import BENCHMARKS, find_benchmark, make_benchmark
 from pipelines.suites.folder import place_of
+from pipelines.suites.join import join_suites
 from pipelines.suites.load import SPLITS, Suite, load_suite
 from pipelines.suites.own import read_own
 from pipelines.suites.tools import check_tools
@@ -126,6 +127,19 @@ def record(
     suite = write_suite(settings.suites, golden_suite(name, host, chats, answers, f"{datetime.now(UTC):%Y-%m-%d}"))
     kept.unlink()
     console.print(f"{suite.name} v{suite.version}: {_sizes(suite)}; {summary(answers)}", markup=False, soft_wrap=True)
+
+
+@_suites.command()
+def join(
+    name: Annotated[str, typer.Argument(help="what to call the suite")],
+    suites: Annotated[list[str], typer.Argument(help="the suites whose items it has")],
+) -> None:
+    """Make one suite of several that are scored alike, where one alone has too few items for a gate."""
+    settings = _home()
+    check_name(name, settings.suite_folders)
+    parts = [load_suite(_find(settings, part)) for part in suites]
+    suite = write_suite(settings.suites, join_suites(name, parts))
+    console.print(f"{suite.name} v{suite.version}: {_sizes(suite)}", markup=False, soft_wrap=True)
 
 
 def _text(

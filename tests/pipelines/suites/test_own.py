@@ -1,12 +1,14 @@
 """A person's own checks: what their keys say, how they are divided, and what is no check."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.errors import ArtifactError, DataError, InputError
+from pipelines.errors import ArtifactError, DataError, InputError, SuiteError
+from pipelines.suites.join import join_suites
 from pipelines.suites.own import read_own
 from pipelines.suites.write import write_suite
 
@@ -72,3 +74,18 @@ def test_a_scorer_that_is_none_and_a_file_with_one_line_are_refused(tmp_path: Pa
         read_own("own", path, "judge")
     with pytest.raises(DataError, match="holds 1 checks"):
         read_own("own", written(tmp_path / "one.jsonl", {"prompt": "1?", "answer": "a"}))
+
+
+def test_suites_that_are_scored_alike_are_joined_and_keep_what_stands_before_their_questions(tmp_path: Path) -> None:
+    parts = []
+    for name, shown in (("ports", {"": "Q: 0? A: 0\n"}), ("hosts", {})):
+        rows = [{"prompt": f"{name} {n}?", "answer": str(n), "subject": "late" if n % 2 else ""} for n in range(20)]
+        text = read_own(name, written(tmp_path / f"{name}.jsonl", *rows))
+        parts.append(write_suite(tmp_path / "suites", replace(text, prefixes=shown)))
+    suite = write_suite(tmp_path / "suites", join_suites("both", parts))
+    assert [len(suite.items[split]) for split in ("dev", "gate")] == [4, 36]
+    assert {item.stratum for item in suite.items["gate"]} == {"ports", "ports/late", "hosts", "hosts/late"}
+    asked = {item.question for part in parts for item in part.items["gate"]}
+    assert {item.question for item in suite.items["gate"]} == asked and suite.metadata["joins"] == "ports, hosts"
+    with pytest.raises(SuiteError, match="with one scorer of ours can be joined"):
+        join_suites("one", parts[:1])
