@@ -89,10 +89,23 @@ class AnchorSet:
             RecipeError: it was made for another: it would teach a model what a stranger knows.
         """
         if base.digest != self.card.base.digest:
-            raise RecipeError(
-                f"the anchors '{self.place}' were made for {self.card.base}, and the recipe '{recipe}' trains {base}: make its "
-                f"own with `perennial anchors make {base.name}`, and name them under `anchors`"
-            )
+            raise self._misfit(recipe, str(base), base.name)
+
+    def check_name(self, recipe: Recipe) -> None:
+        """Pass if it was made for a base of the recipe's name: all that can be told while that is not here.
+
+        Raises:
+            RecipeError: it was made for another.
+        """
+        name = recipe.base.model.rsplit("/", 1)[-1].lower()
+        if name != self.card.base.name:
+            raise self._misfit(recipe.name, f"'{name}'", recipe.base.model)
+
+    def _misfit(self, recipe: str, base: str, make: str) -> RecipeError:
+        return RecipeError(
+            f"the anchors '{self.place}' were made for {self.card.base}, and the recipe '{recipe}' trains {base}: make its "
+            f"own with `perennial anchors make {make}`, and name them under `anchors`"
+        )
 
     def _file(self, name: str) -> Path | None:
         path = self.folder / name

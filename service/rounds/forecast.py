@@ -94,12 +94,14 @@ def _tokenizer(base: Path | None, recipe: Recipe) -> ChatTokenizer | None:
 
 
 def _anchors(settings: Settings, recipe: Recipe, base: Path | None) -> tuple[Pools, tuple[str, ...]]:
-    """The pools of the recipe's set, and what is not measured for want of one; a base that is not here is not checked."""
+    """The pools of the recipe's set, and what is not measured for want of one; of a base that is not here only the name is checked."""
     opened = set_of(recipe, settings.project, settings.anchors)
     if opened is None:
         watched = "wrong claims, frozen prompts and language" if recipe.preference else "language"
         return {}, (f"{watched}: not measured, since the recipe names no set of anchors",)
-    if base is not None:
+    if base is None:
+        opened.check_name(recipe)
+    else:
         opened.check_fits(set_base(BaseFolder(folder=base), base_digest(base)), recipe.name)
     return opened.pools(), ()
 

@@ -71,6 +71,14 @@ def test_a_set_for_another_base_is_refused_in_a_sentence_that_names_both() -> No
     opened.check_fits(other.model_copy(update={"digest": opened.card.base.digest}), "mine")
 
 
+def test_of_a_base_that_is_not_here_the_name_is_checked() -> None:
+    opened = open_set(PROJECT / SHIPPED, SHIPPED)
+
+    opened.check_name(recipe(base={"model": "somebody/Tiny", "hub": True}))
+    with pytest.raises(RecipeError, match="were made for 'tiny' .* trains 'qwen2.5-0.5b-instruct': make its own"):
+        opened.check_name(recipe(base={"model": "Qwen/Qwen2.5-0.5B-Instruct", "hub": True}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -38,7 +38,7 @@ def test_a_model_that_is_not_here_is_planned_by_estimate(settings: Settings, sto
         update={"min_examples": 1, "phases": ()}
     )
     elsewhere = recipe.model_copy(
-        update={"base": recipe.base.model_copy(update={"model": "Somebody/Big", "hub": True})}
+        update={"base": recipe.base.model_copy(update={"model": "Somebody/Tiny", "hub": True})}
     )
 
     plan = plan_recipe(settings, store, vault, elsewhere)
