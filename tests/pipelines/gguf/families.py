@@ -102,7 +102,13 @@ FAMILIES = {
         "Qwen3MoeForCausalLM",
         "qwen2",
         "Qwen-Qwen3-0.6B",
-        {"head_dim": 32, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+        {
+            "head_dim": 32,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 32,
+            "norm_topk_prob": True,  # as every published one has it; llama.cpp knows no other
+        },
     ),
     "mixtral": Family(
         "MixtralConfig",
