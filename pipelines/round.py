@@ -23,6 +23,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     sources = open_sources(recipe, context)
     base, pools, claims, grown = sources.base, sources.pools, sources.claims, sources.training_base
     around = StageContext(context.models, context.scores, corpus, attempt.scratch, attempt.still_ours)
+    check_gates(recipe, sources.suites.value.sizes)
     run = StageRunner(attempt, around, journal)
 
     # Who is asked: every conversation gets a place or a reason.

@@ -13,7 +13,6 @@ from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import check_machine
 from pipelines.context import Baseline, RoundContext
 from pipelines.errors import RecipeError
-from pipelines.gate.outlook import check_gates
 from pipelines.mixture.anchors import Pools, without_contaminated, without_unrendered
 from pipelines.recipe import GUARD_SUITE, Recipe
 from pipelines.stages.baseline import base_digest, find_base, set_base
@@ -105,19 +104,16 @@ class Sources:
 
 
 def open_sources(recipe: Recipe, context: RoundContext) -> Sources:
-    """The sources of a round of this recipe; of them only the suites are read yet.
+    """The sources of a round of this recipe; nothing is read yet.
 
     Raises, since it must not be found out after hours of work:
-        RecipeError: the recipe has no gates, or one that no candidate can pass.
-        SuiteError, MissingDependency: a suite is missing or malformed, or cannot be scored here.
+        RecipeError: the recipe has no gates.
         TrainingError, MissingDependency: its settings cannot train here.
     """
     if not recipe.gates:
         raise RecipeError(f"the recipe '{recipe.name}' has no gates, so nothing could judge its candidate; add `gates`")
     check_machine(recipe.train)
-    sources = Sources(recipe, context)
-    check_gates(recipe, sources.suites.value.sizes)
-    return sources
+    return Sources(recipe, context)
 
 
 def open_suites(folders: Sequence[Path], names: Sequence[str], language: Path | None = None) -> Keyed[SuiteFolder]:

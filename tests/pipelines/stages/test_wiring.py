@@ -51,7 +51,7 @@ class Spied:
         if name == "evaluate":
             raise Reached
         self.given[name] = given
-        made = self._outputs.get(name) or stage.Output.model_construct(new=9, examples=9, trained=None)
+        made = self._outputs.get(name) or stage.Output.model_construct(new=9, examples=9, heldout=9, trained=None)
         finished = Finished[stage.Output]
         return finished.model_construct(digest=name, output=made, folder=Path(name))
 
