@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines.errors import MissingDependency
 from pipelines.records import ServedForm
+from pipelines.suites.sandbox import find_sandbox
 
 MakeSuite = Callable[..., Path]
 
@@ -91,3 +93,12 @@ def served(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> ServedF
 
     report = convert(tiny_base, tmp_path_factory.mktemp("served") / "tiny.gguf")
     return ServedForm(kind="merged", path=str(report.path), sha256=report.sha256, quantization="F16")
+
+
+@pytest.fixture
+def needs_sandbox() -> None:
+    """Skips where nothing keeps a program from the network: there Python answers are refused, not scored."""
+    try:
+        find_sandbox()
+    except MissingDependency as error:
+        pytest.skip(str(error))

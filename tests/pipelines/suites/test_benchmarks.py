@@ -166,6 +166,7 @@ def mbpp_row(number: int, **more: Any) -> dict[str, Any]:
     return {"task_id": number, "code": code, "test_list": tests, **more}
 
 
+@pytest.mark.usefixtures("needs_sandbox")
 @pytest.mark.parametrize("layout", ["one file", "sanitized"])
 def test_mbpp_runs_its_tests_on_what_was_written(tmp_path: Path, made, layout: str) -> None:  # type: ignore[no-untyped-def]
     if layout == "one file":
@@ -320,6 +321,7 @@ def humaneval(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     return write_suite(tmp_path_factory.mktemp("suites"), make_benchmark(find_benchmark("humaneval"), data))
 
 
+@pytest.mark.usefixtures("needs_sandbox")
 def test_humaneval_is_whole_and_its_own_solutions_pass(humaneval: Suite) -> None:
     assert sum(map(len, humaneval.items.values())) == 164
     some = humaneval.items["gate"][::30]
@@ -327,6 +329,7 @@ def test_humaneval_is_whole_and_its_own_solutions_pass(humaneval: Suite) -> None
     assert python_tests.score(some[0], "    return None\n```") == 0.0
 
 
+@pytest.mark.usefixtures("needs_sandbox")
 def test_the_tiny_model_solves_none_of_humaneval(humaneval: Suite, tmp_path: Path) -> None:
     from pipelines.gguf.convert import convert
     from pipelines.gguf.scorer import GGUFScorer
