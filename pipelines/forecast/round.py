@@ -52,6 +52,9 @@ _LIMITS = (
 )
 
 
+REFUSED = "the round would be refused: "
+
+
 class Plan(Record):
     """What a round would be. Bytes and parameters are None when the model's size cannot be told."""
 
@@ -72,6 +75,11 @@ class Plan(Record):
     left_out: Mapping[str, int] = {}
     altered: Altered = Altered()
     gates: tuple[GateOutlook, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the round would not start."""
+        return any(warning.startswith(REFUSED) for warning in self.warnings)
 
     def lines(self) -> list[str]:
         """The forecast as a person reads it."""

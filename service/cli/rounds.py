@@ -120,7 +120,8 @@ def remove(name: Annotated[str, typer.Argument(help="the recipe's name")]) -> No
 
 
 def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")]) -> None:
-    """Forecast a round: examples, tokens, steps, disk, and warnings in words, and what stops you. Starts nothing."""
+    """Forecast a round: examples, tokens, steps, disk, and warnings in words, and what stops you. Starts nothing; ends
+    with status 1 where the round would be refused."""
     from service.rounds.forecast import plan_recipe
 
     home = open_home()
@@ -129,3 +130,5 @@ def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")])
     for line in forecast.lines():
         console.print(line, markup=False, soft_wrap=True)
     show_obstacles(find_obstacles(home.settings, home.store, parsed))
+    if forecast.refused:
+        raise typer.Exit(1)

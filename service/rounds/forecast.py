@@ -8,10 +8,10 @@ from pipelines.anchors.sets import set_of
 from pipelines.backends.base import Machine
 from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import look_at_machine
-from pipelines.errors import PerennialError
+from pipelines.errors import DataError, PerennialError, RecipeError
 from pipelines.feedback.select import renders_always
 from pipelines.forecast.preference import count_thumbs
-from pipelines.forecast.round import Plan, Stock, forecast
+from pipelines.forecast.round import REFUSED, Plan, Stock, forecast
 from pipelines.gate.outlook import GateOutlook, gate_outlooks
 from pipelines.mixture.anchors import AnchorPool, Pools
 from pipelines.recipe import GUARD_SUITE, Recipe, Train
@@ -35,7 +35,6 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
 
     Raises:
         ModelError: no chat can be learnt under the base model's template.
-        RecipeError, DataError: the set of anchors is missing, lacks something, or is for another base.
     """
     base = _base(settings, recipe)
     pools, unwatched = _anchors(settings, recipe, base)
@@ -94,15 +93,21 @@ def _tokenizer(base: Path | None, recipe: Recipe) -> ChatTokenizer | None:
 
 
 def _anchors(settings: Settings, recipe: Recipe, base: Path | None) -> tuple[Pools, tuple[str, ...]]:
-    """The pools of the recipe's set, and what is not measured for want of one; of a base that is not here only the name is checked."""
-    opened = set_of(recipe, settings.project, settings.anchors)
+    """The pools of the recipe's set, and what is not measured for want of one, or why the round would be refused for it.
+
+    Of a base that is not here only the name is checked.
+    """
+    try:
+        opened = set_of(recipe, settings.project, settings.anchors)
+        if opened is not None and base is None:
+            opened.check_name(recipe)
+        elif opened is not None and base is not None:
+            opened.check_fits(set_base(BaseFolder(folder=base), base_digest(base)), recipe.name)
+    except (RecipeError, DataError) as error:
+        return {}, (f"{REFUSED}{error}",)
     if opened is None:
         watched = "wrong claims, frozen prompts and language" if recipe.preference else "language"
         return {}, (f"{watched}: not measured, since the recipe names no set of anchors",)
-    if base is None:
-        opened.check_name(recipe)
-    else:
-        opened.check_fits(set_base(BaseFolder(folder=base), base_digest(base)), recipe.name)
     return opened.pools(), ()
 
 
@@ -143,10 +148,10 @@ def _gates(settings: Settings, recipe: Recipe, heldout: int | None) -> tuple[tup
     try:
         suites = open_folders(settings.suite_folders, [name for name in recipe.evaluate.suites if name != GUARD_SUITE])
     except PerennialError as error:
-        return (), (f"the round would be refused: {error}",)
+        return (), (f"{REFUSED}{error}",)
     outlooks = gate_outlooks(recipe, suites.sizes, heldout)
     never = [outlook.suite for outlook in outlooks if outlook.never]
-    refused = f"the round would be refused: no candidate can pass its gate on {' and '.join(never)}"
+    refused = f"{REFUSED}no candidate can pass its gate on {' and '.join(never)}"
     return outlooks, (refused,) if never else ()
 
 
@@ -155,4 +160,4 @@ def _machine(train: Train) -> tuple[Machine | None, tuple[str, ...]]:
     try:
         return look_at_machine(train), ()
     except PerennialError as error:
-        return None, (f"the round would be refused: {error}",)
+        return None, (f"{REFUSED}{error}",)

@@ -10,6 +10,7 @@ import pytest
 from experiments import report
 from experiments.grid import PoisonRun, Run, core_grid, poison_grid
 from experiments.task import all_prompts, cast_votes, style_examples
+from pipelines.records import Turn
 from tiny.tasks import CLOSINGS
 
 
@@ -69,7 +70,8 @@ def test_votes_are_as_many_as_noisy_and_as_lopsided_as_the_run_says(
     noise: float, ups: float, flipped: int, up: int
 ) -> None:
     votes = cast_votes(Run(method="kto", votes=500, noise=noise, ups=ups))
-    liked = [any((vote.chosen or vote.rejected or "").endswith(c[0]) for c in CLOSINGS.values()) for vote in votes]
+    said = [(vote.chosen or vote.rejected or Turn(role="assistant", content="")).content for vote in votes]
+    liked = [any(text.endswith(c[0]) for c in CLOSINGS.values()) for text in said]
 
     assert len({vote.id for vote in votes}) == 500 and sum(vote.chosen is not None for vote in votes) == up
     assert sum((vote.chosen is not None) != good for vote, good in zip(votes, liked, strict=True)) == flipped

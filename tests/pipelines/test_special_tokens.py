@@ -19,7 +19,7 @@ from pipelines.gguf.convert import convert
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.messages import as_messages
 from pipelines.records import Turn
-from pipelines.suites.harness import ServedModel
+from pipelines.suites.asked import AskedModel
 from pipelines.suites.prompts import prompt_ids
 from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.conftest import TEMPLATE
@@ -126,10 +126,10 @@ def test_training_and_serving_read_every_added_token_in_message_text_as_text(
 def test_counts_and_suites_read_every_added_token_as_text(
     base: Path, tokenizer: ChatTokenizer, scorer: GGUFScorer
 ) -> None:
-    model = ServedModel(scorer)
+    model = AskedModel(scorer)
     for token in added_ids(base):
         assert tokenizer.count(token) > 1
-        ids = model._split("What is it? ", token)[1]
+        ids = model.split("What is it? ", token)[1]
         assert len(ids) > 1 and not set(ids) & set(added_ids(base).values())
 
 

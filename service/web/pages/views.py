@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from pipelines.curate.reasons import in_words
 from pipelines.feedback.reasons import CONVERSATION_REASONS
+from service.bases import list_bases
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import TAINTED, objections
 from service.obstacles import SILENT_SECONDS, Obstacle
@@ -83,7 +84,7 @@ def rounds_view(session: Session) -> dict[str, Any]:
 
 
 def models_view(session: Session, settings: Settings) -> dict[str, Any]:
-    """All models, newest first, and the history of promotions."""
+    """All models, newest first, the history of promotions, and the bases that were adopted."""
     history: list[Promotion] = models.promotions(session)
     champion = history[-1].model_id if history else None
     engine = engine_of(session, settings)
@@ -94,6 +95,7 @@ def models_view(session: Session, settings: Settings) -> dict[str, Any]:
         "history": history[::-1],
         "rollback_to": models.rollback_target(session),
         "tainted": tainted,
+        "bases": list_bases(settings),
     }
 
 

@@ -264,7 +264,6 @@ def run_preference(whole: Run, method: str, folder: Path) -> PreferOutput:
     return prefer(request, folder / "out")
 
 
-@pytest.mark.usefixtures("same_process")
 @pytest.mark.parametrize("method", ["dpo", "kto"])
 def test_held_out_pairs_move_towards_what_people_prefer(whole: Run, tmp_path: Path, method: str) -> None:
     output = run_preference(whole, method, tmp_path)

@@ -14,9 +14,11 @@ import httpx
 import pytest
 from sqlmodel import Session
 
+from pipelines.bases.facts import Proof
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from pipelines.stages import STAGES
 from service.api_keys import create_key
+from service.bases import AdoptedBase
 from service.settings import Settings
 from service.store import health, models
 from service.store.session import open_store
@@ -198,6 +200,28 @@ def test_what_people_wrote_is_escaped(browser: httpx.Client) -> None:
     assert (
         "<script>alert" not in browser.get("/rounds/1").text and "&lt;script&gt;alert" in browser.get("/rounds/1").text
     )
+
+
+def test_the_models_page_shows_adopted_bases_with_their_proofs(live: Live, browser: httpx.Client) -> None:
+    assert "adopted with proofs" not in browser.get("/models").text
+    base = AdoptedBase(
+        name="alone",
+        source="/models/<b>alone</b>.gguf",
+        revision=None,
+        facts=None,
+        quantize="Q4_K_M",
+        origin="first",
+        proofs=(Proof(name="stops", passed=True, line="answers to 4 of 4 short questions end by themselves"),),
+        recipe=None,
+        choices=(),
+    )
+    path = live.settings.home / "bases" / "alone" / "base.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(base.model_dump_json())
+    text = browser.get("/models").text
+    shutil.rmtree(path.parent)
+    assert "adopted with proofs" in text and base.proofs[0].line in text
+    assert "served, not trained" in text and "&lt;b&gt;alone" in text and "<b>alone" not in text
 
 
 @pytest.mark.parametrize("path", ["/rounds/99", "/models/nobody/promote", "/fragments/nothing", "/rounds/99999999999"])
