@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from pipelines.chat import Chat, Escape, render
@@ -74,15 +75,19 @@ def _variants(messages: Chat) -> Iterator[Chat]:
 
 def _behind(write: Write, messages: Chat, prompt: str) -> str | None:
     """What stands behind the prompt, in this chat or, where an answer changes what is before it, in a short one."""
-    for context in (messages, _short(messages)):
-        before, asked, whole = write(context[:-1]), write(context[:-1], generate=True), write(context)
-        header = asked[len(before) :] if asked.startswith(before) else None
-        if asked != prompt and (header is None or not prompt.endswith(header)):
-            continue
+    for asked, whole in chain([(prompt, write(messages))], _asked_alone(write, messages, prompt)):
         rest = _difference(asked, whole)
         if rest is not None and not _thinks_again(messages[-1], prompt, rest):
             return rest
     return None
+
+
+def _asked_alone(write: Write, messages: Chat, prompt: str) -> Iterator[tuple[str, str]]:
+    """The prompt and the whole of a short chat with the same answer, where its header is the one that the prompt ends with."""
+    context = _short(messages)
+    before, asked = write(context[:-1]), write(context[:-1], generate=True)
+    if asked == prompt or (asked.startswith(before) and prompt.endswith(asked[len(before) :])):
+        yield asked, write(context)
 
 
 def _short(messages: Chat) -> Chat:

@@ -36,6 +36,15 @@ def make_settings(home: Path, database_url: str | None = None) -> Settings:
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
+# Files that take a minute or more begin first, so that no worker is left with one when the others have ended.
+_LONG = ("tests/acceptance/", "tests/pipelines/test_run_round.py", "tests/test_storm.py", "tests/tiny/test_pretrain.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, in this order; the others keep theirs."""
+    items.sort(key=lambda item: next((n for n, part in enumerate(_LONG) if item.nodeid.startswith(part)), len(_LONG)))
+
+
 @pytest.fixture(autouse=True)
 def logging_of_its_own() -> Iterator[None]:
     """What a test sets up of logging ends with it: the stream that it wrote to is closed by then."""

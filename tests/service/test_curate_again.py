@@ -15,6 +15,7 @@ from service.store.session import Store
 from service.store.tables import CleanMessage, Round
 from service.vault import Vault
 from tests.factories import conversation, put
+from tests.service.curating import shared_curator
 
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -26,7 +27,7 @@ def lenient() -> Curator:
 
 @pytest.fixture(scope="module")
 def strict() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 def texts(store: Store, vault: Vault) -> str:

@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError
 from pipelines.records import Conversation, Curated
@@ -18,13 +17,14 @@ from service.store.session import Store
 from service.store.tables import CleanMessage, now
 from service.vault import Vault, clean_place
 from tests.factories import conversation, correct, put, tree
+from tests.service.curating import shared_curator
 
 LONG = "How do I change the colour of the title in the settings of my blog without losing the rest of the design?"
 
 
 @pytest.fixture(scope="session")
 def curator() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 def rows(store: Store) -> list[tables.Conversation]:

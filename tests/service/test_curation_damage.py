@@ -12,7 +12,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import select
 from starlette.testclient import TestClient
 
-from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.records import Conversation, Curated
 from service.chat.place import Turn, place
@@ -24,11 +23,12 @@ from service.store.session import Store
 from service.store.tables import Message, Quarantine, now
 from service.vault import PersonKey, Vault, meta_place, raw_place
 from tests.factories import conversation, correct, put
+from tests.service.curating import shared_curator
 
 
 @pytest.fixture(scope="session")
 def curator() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 def curate_all(store: Store, vault: Vault, curator: Any) -> None:

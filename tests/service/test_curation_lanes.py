@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlmodel import select
 
-from pipelines.curate.config import OVER_BUDGET, CurationConfig
+from pipelines.curate.config import OVER_BUDGET
 from pipelines.curate.curate import Curator
 from pipelines.curate.process import CuratorProcess
 from pipelines.errors import MissingDependency
@@ -23,13 +23,14 @@ from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
 from tests.factories import conversation, correct, put
 from tests.pipelines.curate.chats import CONFIG
+from tests.service.curating import shared_curator
 
 LONG = "It was a long day in the harbour of Velmora. " * 700
 
 
 @pytest.fixture(scope="session")
 def curator() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 class Watched:

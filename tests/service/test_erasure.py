@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from pipelines.curate.config import CurationConfig
-from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError, NotFound
 from service.curation import curate_due
 from service.erasure import Footprint, footprint, forget
@@ -16,6 +14,7 @@ from service.store.people import wrapped_key
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
 from tests.factories import conversation, put
+from tests.service.curating import shared_curator
 
 PLANTED = "Zanzibarquartz"
 LONG = f"My cousin {PLANTED} wants to know how the colour of a title is changed in the settings of a blog, please help"
@@ -87,7 +86,7 @@ def test_a_footprint_of_who_only_voted_and_of_a_stranger(store: Store, vault: Va
 
 def test_nothing_of_the_person_is_left_and_others_are_untouched(store: Store, vault: Vault) -> None:
     put(store, vault, conversation(LONG, "So it is.", user="u"), conversation("Other question?", "Yes.", user="v"))
-    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    curate_due(store, vault, shared_curator())
     forget(store, vault, "default", "u")
     gone, kept = sorted(ids(store), key=lambda row: row.state != "erased")
     assert (gone.state, gone.sealed_meta, gone.sealed_secret, gone.digest, gone.prompt_cluster_id) == (

@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 from sqlmodel import col, select, update
 
-from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from service.curation import curate_due, delete_raw
 from service.erasure import Receipt, forget
@@ -20,6 +19,7 @@ from service.store.session import Store
 from service.store.tables import now
 from service.vault import Vault, open_vault
 from tests.factories import conversation, incoming, put
+from tests.service.curating import shared_curator
 
 PEOPLE = 8
 SHARED = "How is the colour of a title changed in the settings of a blog, and can it be undone by the readers of it?"
@@ -40,7 +40,7 @@ def vault(settings: Settings, store: Store) -> Vault:
 
 @pytest.fixture
 def curator() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 def conversation_of(store: Store, state: str) -> tables.Conversation:

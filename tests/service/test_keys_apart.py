@@ -15,8 +15,6 @@ import pytest
 from sqlalchemy import text
 from sqlmodel import col, select
 
-from pipelines.curate.config import CurationConfig
-from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError, Busy, Conflict, InputError
 from service.backup import back_up, back_up_keys
 from service.curation import curate_due
@@ -33,6 +31,7 @@ from service.store.tables import new_id, now
 from service.vault import Vault, open_master_key, open_vault, raw_place
 from tests.conftest import create_database, make_settings
 from tests.factories import conversation, put
+from tests.service.curating import shared_curator
 
 PLANTED = "Zanzibarquartz"
 SAYS = f"My cousin {PLANTED} asks for the colour of a title"
@@ -300,7 +299,7 @@ def test_what_was_quarantined_without_its_key_is_curated_once_the_key_is_back(
 ) -> None:
     kept = store.keys.wrapped([id for some in store.keys.people() for id in some])
     store.keys.delete(kept)
-    curator = Curator(CurationConfig(allow_degraded_names=True))
+    curator = shared_curator()
     while curate_due(store, vault, curator):
         pass
     store.keys.add(kept)

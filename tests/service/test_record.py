@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sqlmodel import select
 
 from pipelines.chat import escape_markers, render
-from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.messages import as_messages
 from pipelines.records import Body, MessageKey, RatedConversation, RatedMessage, ToolCall
@@ -26,6 +25,7 @@ from service.store.tables import Vote
 from service.vault import Vault, comment_place
 from tests.conftest import make_settings
 from tests.factories import put
+from tests.service.curating import shared_curator
 from tests.service.test_old_home import ARCHIVE
 
 CALL = {"id": "t-1", "type": "function", "function": {"name": "weather", "arguments": {"city": "Ulm"}}}
@@ -40,7 +40,7 @@ CHAT: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="session")
 def curator() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 def chat(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:

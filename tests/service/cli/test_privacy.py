@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.curate.config import CurationConfig
-from pipelines.curate.curate import Curator
 from service.cli import app
 from service.curation import curate_due
 from service.curation.changes import sample_changes
@@ -16,6 +14,7 @@ from service.store.funnel import funnel
 from service.store.session import Store
 from service.vault import Vault
 from tests.factories import conversation, put
+from tests.service.curating import shared_curator
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_samples_show_what_answers_are_now_and_never_what_they_were(store: Store
     put(store, vault, conversation("Who leads the choir?", "Sarah Connor leads it.", id="c1", consent=True))
     put(store, vault, conversation("My name is Sarah Connor. Hi", "Hi Sarah, welcome!", id="c2", consent=True))
     put(store, vault, conversation("My name is Sarah Connor. Hello", "Hello Sarah, welcome!", id="c3", consent=False))
-    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    curate_due(store, vault, shared_curator())
     with store.read() as session:
         counts, samples = funnel(session).altered, sample_changes(session, vault, 5)
     assert (counts.answers, counts.changed, counts.replaced) == (3, 3, 1)

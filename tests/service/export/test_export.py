@@ -24,6 +24,7 @@ from service.store import tables
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
 from tests.factories import compare, conversation, correct, put, tree, vote
+from tests.service.curating import curate_all
 from tests.service.rated import add_person, add_rated
 
 Perennial = Callable[..., Result]
@@ -65,7 +66,7 @@ def test_only_clean_text_of_those_who_consented_comes_out(
         conversation("Nor this one?", "No.", satisfaction=5),
         conversation("Nobody rated it?", "Nobody.", consent=True),
     )
-    perennial("curate")
+    perennial("curate")  # as people type it; the others curate in this process
 
     told = perennial("export", "examples", tmp_path / "out.jsonl")
 
@@ -131,7 +132,7 @@ def test_votes_corrections_and_comparisons_come_out_as_pairs(
     vote(*home, voted["messages"][1]["id"], -1)
     vote(*home, voted["messages"][2]["id"], 1)
     correct(*home, corrected["messages"][1]["id"], "It is Lund, since May.")
-    perennial("curate")
+    curate_all(*home)
 
     told = perennial("export", "preferences", tmp_path / f"out{suffix}", "--shape", shape)
 
@@ -198,7 +199,7 @@ def test_what_went_out_comes_in_again_with_its_tools_and_reasoning(
     perennial: Perennial, home: tuple[Store, Vault], tmp_path: Path, shape: str, suffix: str
 ) -> None:
     put(*home, conversation(messages=TOOL_CHAT, tools=[TOOL], consent=True, satisfaction=5))
-    perennial("curate")
+    curate_all(*home)
     told = perennial("export", "examples", tmp_path / f"out{suffix}", "--shape", shape)
     assert told.exit_code == 0 and "1 rows in" in told.output, told.output
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from sqlmodel import select
 
-from pipelines.curate.config import CurationConfig
 from pipelines.curate.curate import Curator
 from pipelines.errors import ArtifactError, Cancelled
 from pipelines.records import RatedConversation
@@ -28,6 +27,7 @@ from service.store.session import Store, open_store
 from service.vault import PersonKey, Vault, clean_place, open_vault, raw_place
 from tests.conftest import make_settings
 from tests.factories import compare, conversation, correct, put, vote
+from tests.service.curating import shared_curator
 
 MASHED = "qwz xkcv bnmp sdfg hjkl wrtz pqxz vbnm " * 12
 LONG_AGO = "2026-01-05T00:00:00Z"
@@ -35,7 +35,7 @@ LONG_AGO = "2026-01-05T00:00:00Z"
 
 @pytest.fixture(scope="module")
 def curator() -> Curator:
-    return Curator(CurationConfig(allow_degraded_names=True))
+    return shared_curator()
 
 
 def chat(**fields: Any) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from typer.testing import CliRunner
 from pipelines import artifacts
 from pipelines.artifacts import Attempt
 from pipelines.context import Baseline, Journal, RoundContext, RoundResult
-from pipelines.curate.config import CurationConfig
-from pipelines.curate.curate import Curator
 from pipelines.errors import NotFound
 from pipelines.feedback.reasons import FEEDBACK_REASONS
 from pipelines.feedback.reasons import LOST as LOST_REASONS
@@ -31,6 +29,7 @@ from service.store import tables
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
 from tests.factories import compare, conversation, correct, put, vote, web
+from tests.service.curating import shared_curator
 from tests.service.rounds.test_rounds import RECIPE
 from tests.stand_in_stage import run_stage, runner_of
 
@@ -127,7 +126,7 @@ def learn(settings: Settings, store: Store, vault: Vault, run: Told | None = Non
     vote(store, vault, "b", -1, "u-3")
     correct(store, vault, "b", "Tarsin, of course.", "u-4")
     compare(store, vault, "a", "b", "u-5")
-    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    curate_due(store, vault, shared_curator())
     requests.request_round(store, RECIPE, "test")
     return go_on(settings, store, vault, run or Told())
 
@@ -219,7 +218,7 @@ def test_corrections_that_do_not_count_say_why(settings: Settings, store: Store,
     ):
         correct(store, vault, "a", text, user)
     compare(store, vault, "a", "unheard of")
-    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    curate_due(store, vault, shared_curator())
     with web(settings) as client:
         messages = client.get("/v1/conversations/c").json()["messages"]
     states = [(one["state"], one["rule"]) for one in messages if one["corrects"] is not None]
@@ -292,7 +291,7 @@ def all_train(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def turn(settings: Settings, store: Store, vault: Vault) -> None:
     """Curates what is stored, and runs a round over it that tells what really became of feedback."""
-    curator = Curator(CurationConfig(allow_degraded_names=True))
+    curator = shared_curator()
     while curate_due(store, vault, curator):
         pass
     requests.request_round(store, RECIPE, "test")
@@ -363,7 +362,7 @@ LOST = [
 @pytest.mark.usefixtures("all_train")
 def test_whatever_stands_is_counted_with_a_reason(settings: Settings, store: Store, vault: Vault) -> None:
     given(store, vault)
-    curate_due(store, vault, Curator(CurationConfig(allow_degraded_names=True)))
+    curate_due(store, vault, shared_curator())
     put(store, vault, asked("W", "2026-01-09T00:00:00Z"))
     vote(store, vault, "Wa", 1, "r9")
     requests.request_round(store, RECIPE, "test")
