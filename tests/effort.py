@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PACE_SECONDS = 0.02  # what `_pace` takes on the machine that the limits were set on: one core of an EPYC at 2.6 GHz
+PACE_SECONDS = 0.02  # what `_pace` takes on the machine that the limits were set on: an EPYC with avx512_bf16, shared
 
 
 def within(seconds: float, act: Callable[[], T], tries: int = 3) -> T:

@@ -80,7 +80,8 @@ def prove_template(request: ProofRequest) -> Proof:
                 different.append(shape.name)
     line = f"chats of {len(SHAPES) - len(different)} of {len(SHAPES)} shapes render to the same tokens"
     line += f", {refused} of which this template refuses" if refused else ""
-    return Proof(name="template", passed=not different, line=line + _most(different))
+    # two renderers that refuse everything agree on nothing
+    return Proof(name="template", passed=not different and refused < len(SHAPES), line=line + _most(different))
 
 
 def prove_agreement(request: ProofRequest) -> Proof:

@@ -85,3 +85,12 @@ def test_a_model_that_says_nothing_is_caught(tmp_path: Path) -> None:
     silent = ServedForm(kind="merged", path=str(made.path), sha256=made.sha256)
     proof = prove("stops", tmp_path / "base", silent, tmp_path)
     assert not proof.passed and "answers to 0 of 4 short questions end by themselves" in proof.line
+
+
+def test_a_template_that_refuses_every_chat_proves_nothing(tmp_path: Path) -> None:
+    shutil.copytree(TINY, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
+    made = convert(tmp_path / "base", tmp_path / "model.gguf")
+    form = ServedForm(kind="merged", path=str(made.path), sha256=made.sha256)
+    proof = prove("template", tmp_path / "base", form, tmp_path)
+    assert not proof.passed and "12 of which this template refuses" in proof.line
