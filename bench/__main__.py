@@ -1,4 +1,4 @@
-"""Runs the benchmarks that are named (all but storm and growth without names) and writes var/bench.json after each.
+"""Runs the benchmarks that are named (all but storm, growth and gpu without names) and writes var/bench.json after each.
 
 python -m bench ingest curation
 python -m bench storm --seconds 60 --kills 10        what follows a single name is that one's own
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer")
-WITH_OPTIONS = ("storm", "growth", "imports")
+WITH_OPTIONS = ("storm", "growth", "imports", "gpu")
 ENTRIES = tuple(dict.fromkeys((*MEASURES, *WITH_OPTIONS)))
 RESULTS = Path("var/bench.json")
 

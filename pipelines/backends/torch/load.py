@@ -27,14 +27,22 @@ def load_model(base: Path, name: str, train: Train, choices: Choices) -> PreTrai
     """
     if train.method == "full":
         return _load_weights(base, train, choices)
-    model = _load_frozen(base, train, choices)
+    return with_lora(_load_frozen(base, train, choices), name, train)
+
+
+def with_lora(model: PreTrainedModel, name: str, train: Train) -> PreTrainedModel:
+    """A frozen model with the recipe's LoRA, which alone is trained, in float32.
+
+    Raises:
+        RecipeError: the recipe's LoRA targets name no layer of this model.
+    """
     try:
-        model = get_peft_model(model, _lora_config(train.lora))
+        adapted = get_peft_model(model, _lora_config(train.lora))
     except ValueError as error:
         raise RecipeError(f"train.lora.target fits no layer of {name}: {str(error).splitlines()[0]}") from error
-    model.peft_config["default"].base_model_name_or_path = name  # peft puts this machine's path there
-    keep_trained_in_float32(model)
-    return model
+    adapted.peft_config["default"].base_model_name_or_path = name  # peft puts this machine's path there
+    keep_trained_in_float32(adapted)
+    return adapted
 
 
 def load_adapted(base: Path, name: str, adapter: Path, train: Train, choices: Choices) -> PeftModel:
