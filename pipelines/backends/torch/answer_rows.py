@@ -18,7 +18,7 @@ from pipelines.backends.examples import IGNORED, best_fit_decreasing
 from pipelines.backends.preference_items import Answer, Item
 from pipelines.backends.step_plan import Step
 from pipelines.backends.torch.data import RowCollator
-from pipelines.backends.torch.trainer import answer_logits
+from pipelines.backends.torch.head import answer_values, token_log_probs
 
 Row = dict[str, Any]
 
@@ -104,8 +104,7 @@ def pack(groups: Sequence[Sequence[Answer]], row_tokens: int) -> Iterator[tuple[
 def row_log_probs(model: Any, row: Row) -> Tensor:
     """The log-probability of each answer of a row, summed over its tokens, (S,) in nats, float32."""
     inputs = {name: row[name] for name in ("input_ids", "position_ids")}
-    logits_NV, targets_N = answer_logits(model, inputs, row["labels"])
-    log_prob_N = -functional.cross_entropy(logits_NV.float(), targets_N, reduction="none")
+    log_prob_N = answer_values(model, inputs, row["labels"], token_log_probs)
     owner_N = row["answer"][0, 1:][row["labels"][0, 1:] != IGNORED]
     # index_add adds up in no fixed order on a GPU, and autocast would round a matrix product to bfloat16
     return (functional.one_hot(owner_N, row["answers"]).T * log_prob_N).sum(-1)

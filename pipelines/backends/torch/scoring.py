@@ -11,8 +11,8 @@ from torch import Tensor
 from pipelines.backends.examples import EncodedExample
 from pipelines.backends.preference_items import Answer
 from pipelines.backends.torch.answer_rows import Row, pack, row_log_probs
+from pipelines.backends.torch.head import answer_logits
 from pipelines.backends.torch.kl import kl_to_top, top_distribution
-from pipelines.backends.torch.trainer import answer_logits
 
 _ANSWERS_AT_A_TIME = 32
 _KEPT_TOKENS = 128
@@ -46,8 +46,9 @@ class Reader:
         top = []
         with self._reading():
             for example in examples:
-                ids, log_probs = top_distribution(self._logits(example), _KEPT_TOKENS)
-                top.append((ids.cpu(), log_probs.cpu()))
+                parts = [top_distribution(logits, _KEPT_TOKENS) for logits in self._logits(example)]
+                ids, log_probs = (torch.cat(values).cpu() for values in zip(*parts, strict=True))
+                top.append((ids, log_probs))
         return top
 
     def kl(self, examples: Sequence[EncodedExample], distributions: Sequence[tuple[Tensor, Tensor]]) -> float:
@@ -55,8 +56,12 @@ class Reader:
         total, positions = 0.0, 0
         with self._reading():
             for example, (ids, log_probs) in zip(examples, distributions, strict=True):
-                sum_ = kl_to_top(self._logits(example), ids.to(self._device), log_probs.to(self._device))
-                total, positions = total + sum_.item(), positions + len(ids)
+                for logits in self._logits(example):
+                    sum_ = kl_to_top(
+                        logits, ids[: len(logits)].to(self._device), log_probs[: len(logits)].to(self._device)
+                    )
+                    ids, log_probs = ids[len(logits) :], log_probs[len(logits) :]
+                    total, positions = total + sum_.item(), positions + len(logits)
         mean = total / positions
         return mean if math.isnan(mean) else max(0.0, mean)  # max(0.0, nan) is 0.0: the best figure for the worst model
 
@@ -100,10 +105,9 @@ class Reader:
     def _until_end(self, ids: list[int]) -> list[int]:
         return ids[: ids.index(self.end_id) + 1] if self.end_id in ids else ids
 
-    def _logits(self, example: EncodedExample) -> Tensor:
+    def _logits(self, example: EncodedExample) -> Iterator[Tensor]:
         row = {"input_ids": torch.tensor([example.ids], device=self._device)}
-        logits, _ = answer_logits(self._model, row, torch.tensor([example.labels], device=self._device))
-        return logits
+        return answer_logits(self._model, row, torch.tensor([example.labels], device=self._device))
 
     def _here(self, row: Row) -> Row:
         return {name: value.to(self._device) if isinstance(value, Tensor) else value for name, value in row.items()}

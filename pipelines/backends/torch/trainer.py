@@ -14,13 +14,13 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import TrainerControl
 from trl import SFTTrainer
 
 from pipelines.backends.checkpoints import seal_checkpoint
 from pipelines.backends.examples import IGNORED
 from pipelines.backends.torch.callbacks import Tally
+from pipelines.backends.torch.head import answer_values, token_log_probs
 from pipelines.backends.torch.kl import kl_to_origin
 from pipelines.errors import TrainingError
 
@@ -109,22 +109,18 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
     def _row_loss(self, model: Any, row: Row, trained: Tensor, *, kl: bool = True) -> Tensor:
         """The row's share of the step's loss.
 
-        trl's own loss never holds the logits of a whole row, which a GPU's long rows need, but computes them for
-        prompts as well; a CPU's short rows are sooner done with the logits of the answers alone.
+        trl's own loss computes the logits of prompts as well where there is no triton, and reads the head past its adapter.
         """
-        inputs = {key: value for key, value in row.items() if key != "anchor"}
-        near_origin = bool(kl and row["anchor"] and self._kl_weight)
-        if not near_origin and self.args.device.type != "cpu":
-            plain: Tensor = self.compute_loss(model, inputs, num_items_in_batch=trained)
-            return plain
-        labels = inputs.pop("labels")
-        logits_NV, targets_N = answer_logits(model, inputs, labels)
-        loss = functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
-        if near_origin:
-            with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
-                origin_NV, _ = answer_logits(model, inputs, labels)
-            loss = loss + self._kl_weight * kl_to_origin(logits_NV, origin_NV)
-        return loss / trained * self.accelerator.num_processes
+        inputs = {key: value for key, value in row.items() if key not in ("anchor", "labels")}
+        if kl and row["anchor"] and self._kl_weight:
+            origin = self.accelerator.unwrap_model(model).disable_adapter
+            loss_N = answer_values(model, inputs, row["labels"], self._loss_near_origin, origin)
+        else:
+            loss_N = -answer_values(model, inputs, row["labels"], token_log_probs)
+        return loss_N.sum() / trained * self.accelerator.num_processes
+
+    def _loss_near_origin(self, logits_NV: Tensor, targets_N: Tensor, origin_NV: Tensor) -> Tensor:
+        return self._kl_weight * kl_to_origin(logits_NV, origin_NV) - token_log_probs(logits_NV, targets_N)
 
     def _count(self, rows: Sequence[Row]) -> Tensor:
         """Trained tokens of these rows, on all processes together."""
@@ -140,13 +136,6 @@ class RowTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
         raise TrainingError(
             f"{what}; lower {self.settings_key}.learning_rate (now {self.args.learning_rate:g}) or train.max_grad_norm"
         )
-
-
-def answer_logits(model: Any, inputs: Row, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (N, V) at the positions whose next token is trained, and those tokens (N)."""
-    places = (labels[0, 1:] != IGNORED).nonzero().flatten()
-    logits = model(**inputs, use_cache=False, logits_to_keep=places).logits[0]
-    return logits, labels[0, places + 1]
 
 
 def with_last(rows: Sequence[Row]) -> Iterator[tuple[Row, bool]]:

@@ -210,7 +210,11 @@ def _unpacked(kwargs: dict[str, Any]) -> list[tuple[tuple[int, ...], tuple[int, 
     return [(tuple(ids[a:b]), tuple(labels[a:b])) for a, b in zip(starts, starts[1:], strict=False)]
 
 
-def test_the_loss_of_a_row_is_trls(tmp_path: Path, request_for: Any) -> None:
+@pytest.mark.parametrize("tokens", [5, 1000], ids=["by chunks", "at once"])
+def test_the_loss_of_a_row_is_trls(
+    tmp_path: Path, request_for: Any, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.backends.torch.head.chunk_rows", lambda *_: tokens)
     request = request_for()
     trainer = _bare_trainer(request, tmp_path, ChatTokenizer(request.base))
     trained = torch.tensor(7.0)
@@ -245,7 +249,7 @@ def _distance(request: TrainRequest, adapter: Path) -> float:
             with model.disable_adapter():
                 origin = model(input_ids=ids).logits[0]
             answers = torch.tensor(one.labels[1:]) != IGNORED
-            total += kl_to_origin(tuned[:-1], origin[:-1], answers).item() / int(answers.sum())
+            total += kl_to_origin(tuned[:-1], origin[:-1])[answers].mean().item()
     return total
 
 
