@@ -11,6 +11,7 @@ come in clusters there is less of it.
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from statistics import NormalDist
+from typing import Literal
 
 from pipelines.errors import RecipeError
 from pipelines.gate.decide import MIN_GAIN_ITEMS
@@ -24,6 +25,7 @@ from pipelines.suites.scores import HELDOUT
 DISAGREEMENT = {"merged": 0.05, "adapter": 0.02}
 ROUGE_SPREAD = 0.22
 TRUE_GAIN = 0.03
+_OFTEN = 0.8
 _NORMAL = NormalDist()
 
 
@@ -63,6 +65,18 @@ def check_gates(recipe: Recipe, sizes: Mapping[str, int], heldout: int | None = 
             f"the recipe '{recipe.name}' has {'a gate' if len(never) == 1 else 'gates'} that no candidate can pass: "
             + "; ".join(never)
         )
+
+
+def passing_margin(items: int, form: Literal["merged", "adapter"], candidates: Sequence[float]) -> float | None:
+    """The smallest of these margins, in points, that an unchanged model passes in four rounds of five; None if none is.
+
+    `items` are those that the gate would be judged on.
+    """
+    spread, alpha = sqrt(DISAGREEMENT[form]), alpha_for(1, 1)
+    for points in sorted(candidates):
+        if items >= min_items(points / 100) and _power(points / 100, spread, items, alpha) >= _OFTEN:
+            return points
+    return None
 
 
 def _outlooks(

@@ -8,8 +8,9 @@ from rich.table import Table
 from pipelines.bases.adopt import Show
 from pipelines.bases.first_recipe import size_words
 from pipelines.recipe import Quantization
-from service import bases
-from service.bases import AdoptedBase
+from service.bases.adoption import add_base
+from service.bases.recipes import renew_recipe
+from service.bases.records import AdoptedBase, get_base, list_bases, remove_base
 from service.cli.home import console, open_home, print_table, whoami, whole
 from service.models import promotion
 from service.progress import ProgressView, open_progress
@@ -38,7 +39,7 @@ def add(
     """Adopt a base model: look at it, convert it, prove that the file says what the model says, write its first recipe."""
     home = open_home()
     with open_progress(console) as view:
-        base = bases.add_base(home.settings, home.store, what, name, quantize, _shown_on(view))
+        base = add_base(home.settings, home.store, what, name, quantize, _shown_on(view))
     _tell(base)
     if serve:
         with home.store.read() as session:
@@ -59,7 +60,7 @@ def add(
 def list_all() -> None:
     """The bases that were adopted here."""
     table = Table(whole("base"), "parameters", "architecture", "served as", whole("origin"), "from")
-    for base in bases.list_bases(open_home().settings):
+    for base in list_bases(open_home().settings):
         facts = base.facts
         size, kind = (
             (size_words(facts).removesuffix(" parameters"), facts.architecture) if facts else ("", "a file alone")
@@ -71,14 +72,27 @@ def list_all() -> None:
 @_bases.command()
 def show(name: Annotated[str, typer.Argument(help="the base's name")]) -> None:
     """One base: what it is, what was proven, what its recipe chose."""
-    _tell(bases.get_base(open_home().settings, name))
+    _tell(get_base(open_home().settings, name))
+
+
+@_bases.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="the base's name")],
+    force: Annotated[bool, typer.Option("--force", help="also where you changed it; yours stays beside it")] = False,
+) -> None:
+    """Write the base's first recipe anew, with the suites and anchors that are there by now."""
+    settings = open_home().settings
+    base = renew_recipe(settings, name, force=force)
+    _say(f"{settings.home / str(base.recipe)}")
+    for line in base.choices:
+        _say(f"  {line}")
 
 
 @_bases.command()
 def remove(name: Annotated[str, typer.Argument(help="the base's name")]) -> None:
     """Forget a base; its recipe stays, and its model's file goes with `perennial gc`."""
     home = open_home()
-    base = bases.remove_base(home.settings, home.store, name)
+    base = remove_base(home.settings, home.store, name)
     _say(f"{base.name} is no base here any more" + (f"; its recipe stays: {base.recipe}" if base.recipe else ""))
 
 
@@ -86,9 +100,7 @@ def _tell(base: AdoptedBase) -> None:
     _say(f"{base.name}: {base.source}" + (f" at {base.revision}" if base.revision else ""))
     facts = base.facts
     if facts is None:
-        _say(
-            "  a file alone: it can be served, and it cannot be trained; for rounds adopt the folder or the hub's model it was made of"
-        )
+        _say("  a file alone: it can be served, and it cannot be trained")
     else:
         _say(
             f"  {facts.architecture}, {size_words(facts)}, reads {facts.context:,} tokens, {facts.vocabulary:,} words, ends with {facts.end_token}"

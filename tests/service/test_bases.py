@@ -7,8 +7,9 @@ import pytest
 
 from pipelines.errors import Conflict, InputError, NotFound, Refused
 from pipelines.recipe_file import load_recipe
-from service import bases
-from service.bases import AdoptedBase, add_base, get_base, list_bases, remove_base
+from service.bases.adoption import add_base, add_file_alone, require_free
+from service.bases.recipes import renew_recipe
+from service.bases.records import AdoptedBase, get_base, list_bases, remove_base
 from service.models.promotion import promote
 from service.settings import Settings
 from service.store.models import champion_id
@@ -49,8 +50,16 @@ def test_a_base_is_adopted_proven_once_served_and_forgotten(sqlite_settings: Set
     assert adopt(settings, store, TINY, "mine") == base == get_base(settings, "mine")
     assert proven.stat().st_mtime_ns == before
 
+    recipe = settings.home / "recipes" / "mine.yaml"
+    recipe.write_text(recipe.read_text().replace("min_examples: 200", "min_examples: 7"))
+    with pytest.raises(Refused, match=r"mine.yaml was changed since it was written; --force writes it anew"):
+        renew_recipe(settings, "mine")
+    assert renew_recipe(settings, "mine", force=True) == base
+    assert "min_examples: 200" in recipe.read_text()
+    assert "min_examples: 7" in recipe.with_suffix(".yaml.before").read_text()
+
     with pytest.raises(Conflict, match="a base called 'mine' is here already, from .*models/tiny: give another --name"):
-        bases._require_free(settings, "mine", "elsewhere")
+        require_free(settings, "mine", "elsewhere")
     promote(store, settings, base.origin, "cli:test")
     with store.read() as session:
         assert champion_id(session) == base.origin
@@ -59,10 +68,27 @@ def test_a_base_is_adopted_proven_once_served_and_forgotten(sqlite_settings: Set
 
     file = settings.home / "alone.gguf"
     shutil.copyfile(settings.models / base.origin / "model.gguf", file)
-    alone = adopt(settings, store, file)
+    alone = add_file_alone(settings, store, file, "alone", "it cannot be restored", silent)
     assert (alone.facts, alone.recipe, [proof.name for proof in alone.proofs]) == (None, None, ["stops"])
+    assert alone.choices == ("it cannot be restored",)
+    with pytest.raises(Refused, match="'alone' is a file alone"):
+        renew_recipe(settings, "alone")
     remove_base(settings, store, "alone")
     assert list_bases(settings) == [base]
+    store.close()
+
+
+@pytest.mark.exhaustive
+def test_a_file_is_adopted_with_its_weights_restored(sqlite_settings: Settings, tmp_path: Path) -> None:
+    store, file = open_store(sqlite_settings), tmp_path / "Tiny.Q8_0.gguf"
+    origin = adopt(sqlite_settings, store, TINY).origin
+    shutil.copyfile(sqlite_settings.models / origin / "model.gguf", file)
+    base = adopt(sqlite_settings, store, file, "again")
+    assert base.facts is not None and base.recipe == "recipes/again.yaml"
+    assert [proof.name for proof in base.proofs] == ["tokens", "agreement", "tokens", "template", "agreement", "stops"]
+    assert base.proofs[1].line.startswith("restored from Tiny.Q8_0.gguf: against transformers: KL divergence 0.00")
+    remove_base(sqlite_settings, store, "again")
+    assert not (sqlite_settings.home / "weights" / "again").exists()
     store.close()
 
 

@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from pipelines.curate.reasons import in_words
 from pipelines.feedback.reasons import CONVERSATION_REASONS
-from service.bases import list_bases
+from service.bases.records import list_bases
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import TAINTED, objections
 from service.obstacles import SILENT_SECONDS, Obstacle

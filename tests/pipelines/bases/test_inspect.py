@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from pipelines.bases.facts import BaseFacts
-from pipelines.bases.first_recipe import BaseSource, Machine, explain_recipe, first_recipe, quantization_for
+from pipelines.bases.first_recipe import BaseSource, Here, Machine, explain_recipe, first_recipe, quantization_for
 from pipelines.bases.inspect import inspect_base
 from pipelines.bases.texts import COUNT, SCRIPTS, script_texts
 from pipelines.errors import ModelError
+from pipelines.gate.outlook import gate_outlooks
 from pipelines.plain_yaml import parse_plain_yaml
 from pipelines.recipe_file import parse_recipe
 
@@ -106,7 +107,9 @@ def test_the_first_recipe_follows_the_evidence_for_the_size(
     billions: float, machine: Machine, expected: tuple[Any, ...]
 ) -> None:
     facts = facts_of(billions)
-    text = first_recipe("mine", BaseSource("/models/mine"), facts, quantization_for(facts), machine, ["kmmlu"])
+    text = first_recipe(
+        "mine", BaseSource("/models/mine"), facts, quantization_for(facts), machine, Here({"kmmlu": 35_030})
+    )
     recipe = parse_recipe(text, "mine.yaml")
     train, export = recipe.train, recipe.export
     chosen = (train.method, train.learning_rate, train.batch.per_device, train.epochs, export.form, export.quantize)
@@ -115,13 +118,33 @@ def test_the_first_recipe_follows_the_evidence_for_the_size(
     assert [gate.suite for gate in recipe.gates] == ["kmmlu", "heldout"]
 
 
+def test_the_first_recipe_takes_what_is_there_at_margins_that_can_be_held() -> None:
+    facts, suites = facts_of(0.135), {"mmlu": 253, "chat": 540, "small": 90}
+    here = Here(suites, "smollm2", ("general", "coding"), language=True)
+    text = first_recipe("mine", BaseSource("/models/mine"), facts, "Q8_0", LAPTOP, here)
+    recipe = parse_recipe(text, "mine.yaml")
+    assert {gate.suite: gate.margin.origin for gate in recipe.gates if gate.margin} == {"mmlu": 4.0, "chat": 3.0}
+    assert all(not outlook.never for outlook in gate_outlooks(recipe, suites, heldout=300))
+    assert (recipe.anchors, recipe.mixture.user, recipe.mixture.general, recipe.mixture.coding) == (
+        "smollm2",
+        0.5,
+        0.31,
+        0.19,
+    )
+    assert recipe.evaluate.suites == ("mmlu", "chat", "heldout", "language")
+    lines = explain_recipe(parse_plain_yaml(text, "mine.yaml"), facts)
+    assert (
+        "mmlu (margin 4), chat (margin 3)" in lines[3] and "anchors: smollm2; mixture in tokens: user 50%" in lines[4]
+    )
+
+
 def test_a_model_of_the_hub_is_pinned_and_a_width_that_k_quants_cannot_take_is_served_in_eight_bits() -> None:
     facts = facts_of(7.0, k_quants=False)
     source = BaseSource("Qwen/Qwen3-8B", "0123abcd")
-    text = first_recipe("mine", source, facts, quantization_for(facts), LAPTOP, [])
+    text = first_recipe("mine", source, facts, quantization_for(facts), LAPTOP, Here({}))
     recipe = parse_recipe(text, "mine.yaml")
     assert (recipe.base.hub, recipe.base.revision, recipe.export.quantize) == (True, "0123abcd", "Q8_0")
-    lines = explain_recipe(parse_plain_yaml(text, "mine.yaml"), facts, [])
+    lines = explain_recipe(parse_plain_yaml(text, "mine.yaml"), facts)
     assert len(lines) == 5 and "`perennial suites add`" in lines[3] and "anchors make mine`" in lines[4]
 
 

@@ -36,6 +36,7 @@ WORDS = {
     "base add": ["a-folder"],
     "base show": ["b"],
     "base remove": ["b"],
+    "base recipe": ["b"],
     "privacy check": ["a text"],
     "privacy score": [FILE],
     "proxy": ["--upstream", "http://127.0.0.1:9/v1"],

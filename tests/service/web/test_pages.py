@@ -18,7 +18,7 @@ from pipelines.bases.facts import Proof
 from pipelines.feedback.reasons import CONVERSATION_REASONS
 from pipelines.stages import STAGES
 from service.api_keys import create_key
-from service.bases import AdoptedBase
+from service.bases.records import AdoptedBase
 from service.settings import Settings
 from service.store import health, models
 from service.store.session import open_store
