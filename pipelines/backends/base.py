@@ -24,6 +24,8 @@ class Machine(Record):
         row_tokens: how many tokens one packed forward holds at most; None for as many as a batch has.
         checkpointing_from: parameters from which activations are computed again instead of kept.
         refuses: methods that cannot train here, each with the sentence that says why and what to do.
+        limit_bytes: what of a shared memory the GPU may hold, where somebody set it.
+        why: why this device, in words; empty where the recipe names it.
     """
 
     device: Device
@@ -32,6 +34,8 @@ class Machine(Record):
     row_tokens: int | None
     checkpointing_from: int
     refuses: Mapping[str, str] = {}
+    limit_bytes: int | None = None
+    why: str = ""
 
     def require(self, train: Train) -> None:
         """Raise TrainingError if these settings cannot train here."""
@@ -57,6 +61,47 @@ class TrainRequest(Record):
     train_file: Path
     dev_file: Path | None = None
     threads: int | None = None
+
+
+class CalibrateRequest(Record):
+    """What is to be timed: training on `base` with these settings.
+
+    Attributes:
+        asked_at: when the child was asked (seconds since the epoch), to count how long it takes to begin.
+        processor: whether seconds are of the processor instead of the clock, for machines with other work.
+        threads: CPU threads; None takes what training would take.
+    """
+
+    base: Path
+    train: Train
+    asked_at: float
+    processor: bool = False
+    threads: int | None = None
+
+
+class Pace(Record):
+    """What training costs on a machine, in seconds: of a step, of a row in it, of a token, and of a token with loss.
+
+    Attributes:
+        row_tokens: how many tokens share a row at most.
+        start: from the start of the process to the first step.
+        anchor: how many times as long a row takes whose distance from the origin gets loss too.
+        read: a token that is only read, without gradient.
+        memory_bytes: at the peak of the timing, which trains a whole row.
+    """
+
+    device: Device
+    precision: Literal["float32", "bfloat16"]
+    threads: int
+    row_tokens: int
+    start: float
+    step: float
+    row: float
+    token: float
+    trained: float
+    anchor: float
+    read: float
+    memory_bytes: int
 
 
 class TrainOutput(Record):
@@ -181,6 +226,10 @@ class Backend(Protocol):
 
     def machine(self, device: BackendName) -> Machine:
         """What it trains on here when a recipe says `backend: device`. Raises TrainingError if that is not here."""
+        ...
+
+    def calibrate(self, request: CalibrateRequest) -> Pace:
+        """What training with these settings costs here, from a few rows; nothing is kept."""
         ...
 
     def train(self, request: TrainRequest, out: Path) -> TrainOutput:

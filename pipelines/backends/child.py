@@ -2,12 +2,14 @@
 
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipelines.backends.base import Job, TrainJob
+from pipelines.backends.base import CalibrateRequest, Job, TrainJob
 from pipelines.backends.open import needed_packages, open_backend
 from pipelines.errors import PerennialError, TrainingError
 from pipelines.recipe import Train
@@ -19,23 +21,39 @@ def run_here(arguments: dict[str, Any]) -> dict[str, Any]:
     out = Path(arguments["out"])
     _leave_bitsandbytes_out(job.request.train)
     backend = open_backend(job.request.train.backend)
-    try:
-        with needed_packages():
-            result = backend.train(job.request, out) if isinstance(job, TrainJob) else backend.prefer(job.request, out)
-    except PerennialError:
-        raise
-    except MemoryError:
-        raise TrainingError("training ran out of memory; lower batch.per_device or train.max_tokens") from None
-    except Exception as error:
-        traceback.print_exc()  # into the job's log
-        raise TrainingError(f"training stopped with {type(error).__name__}: {_first_line(error)}") from error
+    with _sentences("training"):
+        result = backend.train(job.request, out) if isinstance(job, TrainJob) else backend.prefer(job.request, out)
     return result.model_dump(mode="json")
+
+
+def calibrate_here(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The pace of training as the request says."""
+    request = CalibrateRequest.model_validate(arguments)
+    _leave_bitsandbytes_out(request.train)
+    backend = open_backend(request.train.backend)
+    with _sentences("timing"):
+        return backend.calibrate(request).model_dump(mode="json")
 
 
 def machine_here(arguments: dict[str, Any]) -> dict[str, Any]:
     """What the backend of a device trains on here."""
     device = arguments["device"]
     return open_backend(device).machine(device).model_dump(mode="json")
+
+
+@contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """Every error of a library as one of ours; its trace goes into the job's log."""
+    try:
+        with needed_packages():
+            yield
+    except PerennialError:
+        raise
+    except MemoryError:
+        raise TrainingError(f"{what} ran out of memory; lower batch.per_device or train.max_tokens") from None
+    except Exception as error:
+        traceback.print_exc()
+        raise TrainingError(f"{what} stopped with {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _leave_bitsandbytes_out(train: Train) -> None:

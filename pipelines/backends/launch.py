@@ -3,6 +3,7 @@
 out/progress.jsonl, out/<kind>.log <── written by pipelines.backends.child; request and result go through pipes
 """
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,8 +11,10 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from pipelines.backends.base import (
+    CalibrateRequest,
     Job,
     Machine,
+    Pace,
     PreferJob,
     PreferOutput,
     PreferRequest,
@@ -25,6 +28,7 @@ from pipelines.recipe import Train
 
 Result = TypeVar("Result", bound=BaseModel)
 _LOOK_SECONDS = 120.0
+_CALIBRATE_SECONDS = 900.0
 
 
 def train(request: TrainRequest, out: Path, still_ours: Callable[[], None] = lambda: None) -> TrainOutput:
@@ -82,3 +86,19 @@ def look_at_machine(train: Train) -> Machine:
     return Machine.model_validate(
         run_in_child("pipelines.backends.child:machine_here", arguments, timeout_seconds=_LOOK_SECONDS)
     )
+
+
+def calibrate(base: Path, train: Train, *, processor: bool = False, threads: int | None = None) -> Pace:
+    """What training with these settings costs here, timed in a child process; takes seconds, on a large base minutes.
+
+    Args:
+        processor: count the processor's seconds instead of the clock's.
+
+    Raises:
+        ChildCrashed: it did not fit into memory, or (ChildTimedOut) took a quarter of an hour.
+        TrainingError, RecipeError, ModelError, MissingDependency: what training would raise.
+    """
+    check_backend(train.backend)
+    request = CalibrateRequest(base=base, train=train, asked_at=time.time(), processor=processor, threads=threads)
+    arguments, function = request.model_dump(mode="json"), "pipelines.backends.child:calibrate_here"
+    return Pace.model_validate(run_in_child(function, arguments, timeout_seconds=_CALIBRATE_SECONDS))

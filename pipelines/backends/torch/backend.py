@@ -5,10 +5,17 @@ What trains is imported when it trains (ten seconds); asking for the machine tak
 
 from pathlib import Path
 
-from pipelines.backends.base import PreferOutput, PreferRequest, TrainOutput, TrainRequest
+from pipelines.backends.base import CalibrateRequest, Pace, PreferOutput, PreferRequest, TrainOutput, TrainRequest
 from pipelines.backends.torch.device import machine
 
-__all__ = ["machine", "prefer", "train"]
+__all__ = ["calibrate", "machine", "prefer", "train"]
+
+
+def calibrate(request: CalibrateRequest) -> Pace:
+    """See Backend."""
+    from pipelines.backends.torch import calibrate as timing
+
+    return timing.calibrate(request)
 
 
 def train(request: TrainRequest, out: Path) -> TrainOutput:
