@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer")
-WITH_OPTIONS = ("storm", "growth", "imports", "gpu")
+MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer", "plan")
+WITH_OPTIONS = ("storm", "growth", "imports", "gpu", "plan")
 ENTRIES = tuple(dict.fromkeys((*MEASURES, *WITH_OPTIONS)))
 RESULTS = Path("var/bench.json")
 

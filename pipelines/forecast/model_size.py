@@ -106,3 +106,11 @@ def _from_config(config: dict[str, Any], folder: Path) -> Shape:
         )
     except KeyError as error:
         raise ModelError(f"{folder.name}/config.json has no {error.args[0]}, so the model's size is unknown") from error
+
+
+def count_words(number: int) -> str:
+    """A number of parameters as people say it."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)

@@ -34,6 +34,12 @@ class PreferencePlan(Record):
     steps: int
     warmup_steps: int
 
+    @property
+    def answers(self) -> int:
+        """Answers that are read in all epochs, two of each pair."""
+        pairs, single = 2 * self.thumbs.pairs, self.thumbs.good + self.thumbs.bad
+        return {"none": 0, "dpo": pairs}.get(self.method, single)
+
     def line(self) -> str:
         """The forecast as a person reads it."""
         have = f"{self.thumbs.pairs} pairs, {self.thumbs.good} good and {self.thumbs.bad} bad answers before caps"

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from pipelines.errors import NotFound
+from pipelines.forecast.machine import other_machine
 from pipelines.recipe_file import load_recipe
 from service.cli.home import console, open_home, print_table, show_obstacles, whoami, whole
 from service.obstacles import find_obstacles
@@ -119,16 +120,22 @@ def remove(name: Annotated[str, typer.Argument(help="the recipe's name")]) -> No
     console.print(f"schedule {name} is removed")
 
 
-def plan(recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")]) -> None:
-    """Forecast a round: examples, tokens, steps, disk, and warnings in words, and what stops you. Starts nothing; ends
-    with status 1 where the round would be refused."""
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="the recipe's YAML file")],
+    quick: Annotated[bool, typer.Option("--quick", help="time nothing: go by what is known already")] = False,
+    device: Annotated[str, typer.Option(help="plan for another machine: cuda, mlx, mps or cpu")] = "",
+    memory: Annotated[str, typer.Option(help="that machine's memory, the GPU's for cuda: 36GB")] = "",
+) -> None:
+    """Forecast a round: examples, steps, hours, memory, disk, and warnings in words, and what stops you. Starts nothing,
+    but times a few training steps once; ends with status 1 where the round would be refused."""
     from service.rounds.forecast import plan_recipe
 
     home = open_home()
-    parsed = load_recipe(recipe)
-    forecast = plan_recipe(home.settings, home.store, home.vault, parsed)
+    parsed, other = load_recipe(recipe), other_machine(device, memory)
+    forecast = plan_recipe(home.settings, home.store, home.vault, parsed, timed=not quick, elsewhere=other)
     for line in forecast.lines():
-        console.print(line, markup=False, soft_wrap=True)
-    show_obstacles(find_obstacles(home.settings, home.store, parsed))
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if other is None:
+        show_obstacles(find_obstacles(home.settings, home.store, parsed))
     if forecast.refused:
         raise typer.Exit(1)

@@ -1,17 +1,22 @@
 """`perennial plan`: what a round of a recipe would be with today's data. Reads, counts, starts nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.anchors.sets import set_of
-from pipelines.backends.base import Machine
+from pipelines.backends.base import Machine, Pace
 from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import look_at_machine
 from pipelines.errors import DataError, PerennialError, RecipeError
 from pipelines.feedback.select import renders_always
+from pipelines.forecast.hours import ExampleSize, RoundWork, TrainingWork, stage_times, training_seconds
+from pipelines.forecast.memory import memory_outlook
+from pipelines.forecast.model_size import shape_of
+from pipelines.forecast.plan import REFUSED, Plan
 from pipelines.forecast.preference import count_thumbs
-from pipelines.forecast.round import REFUSED, Plan, Stock, forecast
+from pipelines.forecast.round import Stock, forecast
 from pipelines.gate.outlook import GateOutlook, gate_outlooks
 from pipelines.mixture.anchors import AnchorPool, Pools
 from pipelines.recipe import GUARD_SUITE, Recipe, Train
@@ -20,18 +25,33 @@ from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
 from pipelines.suites.folder import open_folders
 from pipelines.tokenizer import ChatTokenizer
 from service.corpus import StoreCorpus
+from service.room import free_bytes
+from service.rounds.timing import count_items, find_pace, sample_examples, stage_rates
 from service.settings import Settings
 from service.store import rounds
+from service.store.models import has_origin
 from service.store.session import Store
 from service.vault import Vault
 
 _CHARACTERS_PER_TOKEN = 3  # a rough mean of Korean and English, where the model's tokenizer is not here
 
 
-def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) -> Plan:
+def plan_recipe(
+    settings: Settings,
+    store: Store,
+    vault: Vault,
+    recipe: Recipe,
+    *,
+    timed: bool = False,
+    elsewhere: Machine | None = None,
+) -> Plan:
     """The forecast with what selection would take now; contamination is not checked, so it may be a little high.
 
     Without the base model's folder tokens are estimated at three characters each.
+
+    Args:
+        timed: time a few training steps where no earlier forecast of this base and these settings did.
+        elsewhere: a machine other than this one; memory is reckoned for it, and hours are not told.
 
     Raises:
         ModelError: no chat can be learnt under the base model's template.
@@ -48,7 +68,7 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
     taken = _take(corpus, phase, tokenizer)
     new = _stock(taken, "new")
     missing = phase.min_examples - taken.examples
-    machine, refused = _machine(phase.train)
+    machine, refused = (elsewhere, ()) if elsewhere else _machine(phase.train)
     plan = forecast(
         phase,
         new=new if missing <= 0 else _enough(phase, new, missing),
@@ -57,18 +77,82 @@ def plan_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) 
         base=base,
         machine=machine,
         thumbs=count_thumbs(corpus.candidates()) if phase.preference else None,
+        free_bytes=None if elsewhere else max(0, free_bytes(settings) - settings.min_free_bytes),
     )
     short = (
         f"the round would be skipped now: {taken.examples} examples, and the recipe asks for {phase.min_examples}; "
         "everything above is for that number"
     )
     limits = tokenizer.limits() if tokenizer else ()
-    gates, unusable = _gates(settings, phase, None if missing > 0 else taken.heldout)
+    sizes, gates, unusable = _gates(settings, phase, None if missing > 0 else taken.heldout)
     warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *unusable, *plan.warnings)
     left_out = {**taken.rejected, **taken.left_out}
-    return plan.model_copy(
+    plan = plan.model_copy(
         update={"warnings": warnings, "left_out": left_out, "altered": taken.altered, "gates": gates}
     )
+    if elsewhere is not None:
+        return plan.model_copy(update={"untimed": "not told for another machine; ask there, where a step can be timed"})
+    if base is None or tokenizer is None or machine is None:
+        return plan.model_copy(update={"untimed": "not told: it takes the base, and a machine that can train it"})
+    may_time = timed and not plan.refused
+    pace, untimed = find_pace(settings, base, phase.train, timed=may_time)
+    sample = () if pace is None else sample_examples(corpus, pools, tokenizer, plan, phase.train.max_tokens)
+    looked = _Looked(phase, taken, sizes, sample)
+    return _with_times(settings, store, plan, looked, base, machine, pace, untimed)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What a forecast of the time goes by, besides the plan."""
+
+    phase: Recipe
+    taken: SnapshotOutput
+    sizes: Mapping[str, int]
+    sample: tuple[ExampleSize, ...]
+
+
+def _with_times(
+    settings: Settings,
+    store: Store,
+    plan: Plan,
+    looked: _Looked,
+    base: Path,
+    machine: Machine,
+    pace: Pace | None,
+    untimed: str,
+) -> Plan:
+    """The plan with how long its stages take, and with what a row was seen to need."""
+    phase, taken = looked.phase, looked.taken
+    with store.read() as session:
+        rates = stage_rates(session, settings, phase, looked.sizes)
+        origin_ready = has_origin(session, phase.name)
+    amounts = {
+        "snapshot": taken.received,
+        "mix": sum(plan.examples.values()),
+        "train": sum(plan.tokens.values()) * plan.epochs,
+        "prefer": plan.preference.answers if plan.preference else 0,
+        "evaluate": count_items(phase, looked.sizes, taken.heldout),
+    }
+    work = RoundWork(amounts=amounts, parameters=plan.parameters, origin_ready=origin_ready)
+    read, known = None, {}
+    if pace is not None and looked.sample:
+        early = phase.train.early_stopping is not None
+        reading = TrainingWork(
+            sample=looked.sample, steps=plan.steps, looks=plan.evaluations + early, dev_examples=_dev(plan, taken)
+        )
+        read, known = pace.read, {"train": training_seconds(phase.train, reading, pace)}
+    times = stage_times(work, rates, read, known)
+    shape, memory = shape_of(phase.base.model, base), plan.memory
+    if shape is not None and pace is not None:
+        longest = max((one.tokens for one in looked.sample), default=None)
+        memory = memory_outlook(phase.train, shape, machine, longest, measured=pace.memory_bytes)
+    return plan.model_copy(update={"times": times, "untimed": untimed, "memory": memory})
+
+
+def _dev(plan: Plan, taken: SnapshotOutput) -> int:
+    """Dev examples: those of users, and anchors in the mixture's proportions."""
+    users = sum(count for name, count in plan.examples.items() if name in ("user", "new", "replay"))
+    return round(taken.dev * sum(plan.examples.values()) / users) if users else 0
 
 
 def preview_recipe(settings: Settings, store: Store, vault: Vault, recipe: Recipe) -> SnapshotOutput:
@@ -143,16 +227,18 @@ def _pool_stock(pool: AnchorPool, count: Callable[[str], int]) -> Stock:
     return Stock(examples=len(train), tokens=sum(count(answer) + 1 for answer in answers))
 
 
-def _gates(settings: Settings, recipe: Recipe, heldout: int | None) -> tuple[tuple[GateOutlook, ...], tuple[str, ...]]:
-    """What is to be expected of each gate, or why the round would be refused for its suites."""
+def _gates(
+    settings: Settings, recipe: Recipe, heldout: int | None
+) -> tuple[Mapping[str, int], tuple[GateOutlook, ...], tuple[str, ...]]:
+    """Gate items by suite, and what is to be expected of each gate, or why the round would be refused for its suites."""
     try:
         suites = open_folders(settings.suite_folders, [name for name in recipe.evaluate.suites if name != GUARD_SUITE])
     except PerennialError as error:
-        return (), (f"{REFUSED}{error}",)
+        return {}, (), (f"{REFUSED}{error}",)
     outlooks = gate_outlooks(recipe, suites.sizes, heldout)
     never = [outlook.suite for outlook in outlooks if outlook.never]
     refused = f"{REFUSED}no candidate can pass its gate on {' and '.join(never)}"
-    return outlooks, (refused,) if never else ()
+    return suites.sizes, outlooks, (refused,) if never else ()
 
 
 def _machine(train: Train) -> tuple[Machine | None, tuple[str, ...]]:

@@ -55,6 +55,12 @@ def add_model(session: Session, home: Path, model_id: str, form: records.ServedF
     session.add(ServedForm.model_validate({**form.model_dump(), **files, "model_id": model_id, "size_bytes": size}))
 
 
+def has_origin(session: Session, recipe_name: str) -> bool:
+    """Whether the base of this recipe was converted before."""
+    query = select(Model.id).where(col(Model.kind) == "origin", col(Model.recipe_name) == recipe_name)
+    return session.exec(query.limit(1)).first() is not None
+
+
 def stored_path(home: Path, path: str | None) -> str | None:
     """A path as the database keeps it: relative to the home folder where it lies in it."""
     if path is None:

@@ -13,8 +13,9 @@ from pipelines.backends.base import Machine
 from pipelines.errors import ModelError, RecipeError
 from pipelines.feedback.method import choose_method
 from pipelines.forecast.model_size import shape_of
+from pipelines.forecast.plan import Plan
 from pipelines.forecast.preference import Thumbs, count_thumbs, plan_preference
-from pipelines.forecast.round import Plan, Stock, forecast
+from pipelines.forecast.round import Stock, forecast
 from pipelines.mixture.anchors import AnchorName
 from pipelines.recipe import Preference, Recipe
 from pipelines.recipe_file import load_recipe, parse_recipe

@@ -102,12 +102,12 @@ def test_an_import_says_which_rows_cannot_train_and_a_plan_does_so_in_the_same_w
     told = perennial(*each).output
     assert "1 conversations cannot train as the file gives them" in told and words in told
     perennial("curate")
-    assert words in perennial("plan", "data/recipes/tiny.yaml").output
+    assert words in perennial("plan", "data/recipes/tiny.yaml", "--quick").output
     told = perennial(*each, "--consent").output
     assert "1 unrated: nobody rated it, or no rating of it counts" in told
     told = perennial(*each, "--consent", "--rating", "up").output
     assert "cannot train" not in told and "consent and ratings count as given now" in told
-    assert "cannot train" not in perennial("plan", "data/recipes/tiny.yaml").output
+    assert "cannot train" not in perennial("plan", "data/recipes/tiny.yaml", "--quick").output
 
 
 def test_an_import_says_that_votes_beside_their_chats_are_not_in_its_count_of_unrated_ones(  # type: ignore[no-untyped-def]
@@ -126,7 +126,7 @@ def test_a_key_is_made_shown_once_and_revoked(perennial) -> None:  # type: ignor
 
 
 def test_a_plan_forecasts_and_warns_without_starting_anything(perennial) -> None:  # type: ignore[no-untyped-def]
-    told = " ".join(perennial("plan", "data/recipes/eden-qwen2.5-32b.yaml").output.split())
+    told = " ".join(perennial("plan", "data/recipes/eden-qwen2.5-32b.yaml", "--quick").output.split())
     assert "learning rate 2e-05 is below what holds for 32.8B parameters" in told
     assert "What stops you:" in told and "`perennial worker`" in told
     assert "round" in perennial("round", "list").output

@@ -62,7 +62,7 @@ def test_a_device_that_is_not_here_is_said_before_a_round_starts(
         )
 
     assert any("the round would be refused: " in line and sentence in line for line in plan.warnings)
-    assert plan.memory_bytes is None and plan.disk_bytes
+    assert plan.memory is None and plan.disk_bytes
 
 
 def _train_cluster(vault: Vault) -> str:
