@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
-from bench.gpu.random_models import device_here, random_model, rounded, shape
+from bench.gpu.random_models import device_here, matrix_parameters, random_model, rounded, shape
 from pipelines.backends import launch
 from pipelines.backends.base import PreferRequest, TrainRequest
 from pipelines.backends.examples import IGNORED
 from pipelines.backends.torch import prefer, train
 from pipelines.backends.torch.answer_rows import row_log_probs
+from pipelines.backends.torch.attention import with_fitting_attention
+from pipelines.backends.torch.device import choose
 from pipelines.errors import Cancelled
 from pipelines.gguf.nf4 import nf4_roundtrip
 from pipelines.recipe import Preference, Train
@@ -66,7 +68,8 @@ def isolated_rows() -> dict[str, Any]:
     """How far another document of the row moves a document's log-probability: not at all."""
     device = device_here()
     config = shape("0.5B", device)
-    model = random_model(config, device, nf4=False, attention=attention_here(device)).eval()
+    model = random_model(config, device, nf4=False, attention="sdpa").eval()
+    with_fitting_attention(model, choose(Train(), matrix_parameters(config), None))
     generator = torch.Generator().manual_seed(3)
     documents = [
         torch.randint(3, config.vocab_size, (length,), generator=generator).tolist() for length in (300, 700, 200)
@@ -126,11 +129,6 @@ def resume() -> dict[str, Any]:
             "adapter_identical": same,
         }
     )
-
-
-def attention_here(device: str) -> str:
-    """What the product's own loader takes on this device."""
-    return "sdpa"
 
 
 def _killed_at(request: TrainRequest, out: Path) -> int:

@@ -23,6 +23,7 @@ from trl import SFTConfig, SFTTrainer
 from bench.gpu.machine import now
 from bench.gpu.random_models import SHRUNK, device_here, matrix_parameters, random_chats, random_model, rounded, shape
 from pipelines.backends.examples import IGNORED, EncodedExample
+from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.device import Choices, choose
@@ -39,15 +40,25 @@ _ROWS_A_STEP = 2
 
 
 class Variant:
-    """One way to train: `ours` or plain TRL, rows of so many tokens, activations kept or computed again."""
+    """One way to train: rows of so many tokens, activations kept or computed again, and which attention (see Choices)."""
 
-    def __init__(self, name: str, row_tokens: int, *, checkpointing: bool = True) -> None:
-        self.name, self.row_tokens, self.checkpointing = name, row_tokens, checkpointing
+    def __init__(self, name: str, row_tokens: int, *, checkpointing: bool = True, attention: str = "auto") -> None:
+        self.name, self.row_tokens, self.checkpointing, self.attention = name, row_tokens, checkpointing, attention
+
+    def shrunk(self) -> "Variant":
+        """The same for a machine without CUDA."""
+        shorter = self.row_tokens // SHRUNK
+        return Variant(self.name, shorter, checkpointing=self.checkpointing, attention=self.attention)
 
 
 def qlora_7b() -> dict[str, Any]:
-    """7B in NF4: rows of 4k and of 8k, and plain TRL."""
-    return _measure("7B", "qlora", [Variant("rows of 4k", 4096), Variant("rows of 8k", 8192)], trl=True)
+    """7B in NF4: rows of 4k and of 8k, of 8k with a mask over the whole row, and plain TRL."""
+    variants = [
+        Variant("rows of 4k", 4096),
+        Variant("rows of 8k", 8192),
+        Variant("rows of 8k, masked attention", 8192, attention="sdpa"),
+    ]
+    return _measure("7B", "qlora", variants, trl=True)
 
 
 def lora_7b() -> dict[str, Any]:
@@ -68,7 +79,7 @@ def qlora_32b() -> dict[str, Any]:
 def _measure(size: str, method: str, variants: Sequence[Variant], *, trl: bool) -> dict[str, Any]:
     device = device_here()
     if device == "cpu":
-        variants = [Variant(one.name, one.row_tokens // SHRUNK, checkpointing=one.checkpointing) for one in variants]
+        variants = [one.shrunk() for one in variants]
     figures: dict[str, Any] = {}
     for variant in variants:
         figures[variant.name] = _try(partial(ours, size, method, variant, device), device)
@@ -102,11 +113,13 @@ def ours(size: str, method: str, variant: Variant, device: str) -> dict[str, Any
         choose(recipe, matrix_parameters(config), None),
         row_tokens=variant.row_tokens,
         activation_checkpointing=variant.checkpointing and device == "cuda",
+        attention=variant.attention,
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer, clock = build_trainer(config, recipe, choices, device, Path(folder))
         trainer.train()
-    return _figures(clock, matrix_parameters(config), device)
+        attention = trainer.model.config._attn_implementation
+    return {"attention": attention} | _figures(clock, matrix_parameters(config), device)
 
 
 def build_trainer(
@@ -116,8 +129,8 @@ def build_trainer(
 
     `anchors` makes anchors of all chats, which get the KL term where the recipe has one.
     """
-    attention = "sdpa"
-    model = random_model(config, device, nf4=recipe.method == "qlora", attention=attention)
+    model = random_model(config, device, nf4=recipe.method == "qlora", attention="sdpa")
+    with_fitting_attention(model, choices)
     chats = random_chats(_ROWS_A_STEP * choices.row_tokens * (_WARM_UP + _MEASURED), config, device)
     chats = [replace(chat, anchor=anchors) for chat in chats]
     tokenizer, tally = ChatTokenizer(_TINY), Tally()

@@ -20,7 +20,12 @@ _CHECKPOINTING_FROM_PARAMETERS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Choices:
-    """What a run uses. `row_tokens` bounds one packed forward; `why` says in words why each was chosen."""
+    """What a run uses, and in `why` why, in words.
+
+    Attributes:
+        row_tokens: bounds one packed forward.
+        attention: "auto", or one of transformers' or of attention.PACKED by its name.
+    """
 
     device: Device
     threads: int
@@ -29,6 +34,7 @@ class Choices:
     activation_checkpointing: bool
     row_tokens: int
     why: dict[str, str]
+    attention: str = "auto"
 
     @property
     def precision(self) -> Literal["float32", "bfloat16"]:

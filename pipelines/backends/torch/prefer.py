@@ -29,6 +29,7 @@ from pipelines.backends.label_weights import balanced_weights, readings_of
 from pipelines.backends.preference_items import Item, Items, load_items
 from pipelines.backends.step_plan import Step, plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import StepCollator
+from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.data import RowCollator
 from pipelines.backends.torch.device import Choices, choose, machine
@@ -94,6 +95,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     tally.bf16 = plan.choices.bf16
     set_seed(plan.train.seed)
     trainer = _trainer(request, out, plan, tokenizer, [tally, shift])
+    plan = replace(plan, choices=with_fitting_attention(trainer.model, plan.choices))
     reader = Reader(
         trainer.model,
         plan.choices.device,

@@ -19,6 +19,7 @@ from pipelines.backends import output
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
 from pipelines.backends.examples import ExampleSet, load_examples, require_trained
+from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
 from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.device import Choices, choose, machine
@@ -57,6 +58,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     tally.bf16 = choices.bf16
     set_seed(recipe.seed)
     trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
+    choices = with_fitting_attention(trainer.model, choices)
     choices = with_fitting_threads(request.base, request.threads, choices, trainer, tally)
     for name, why in choices.why.items():
         _log.info("training_choice", choice=name, why=why)
