@@ -19,9 +19,11 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from pipelines.backends.base import CalibrateRequest, Pace
 from pipelines.backends.examples import EncodedExample
+from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.device import Choices, choose
+from pipelines.backends.torch.head import answer_values, token_log_probs
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
 from pipelines.backends.torch.measures import peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
@@ -54,6 +56,7 @@ def calibrate(request: CalibrateRequest) -> Pace:
     with tempfile.TemporaryDirectory(prefix="perennial-calibrate-") as folder:
         stamps = _Stamps(clock)
         trainer = _trainer(request, Path(folder), tokenizer, choices, stamps)
+        choices = with_fitting_attention(trainer.model, choices)
         choices = with_fitting_threads(request.base, request.threads, choices, trainer, Tally())
         start = clock() if request.processor else time.time() - request.asked_at
         trainer.train()
@@ -145,12 +148,12 @@ class _Rows:
     def read(self, tokens: int, with_loss: int) -> float:
         """Seconds of a forward alone."""
         row = self._row(tokens, with_loss)
-        places = (row.pop("labels")[0, 1:] >= 0).nonzero().flatten()
+        labels = row.pop("labels")
         model = self._trainer.model.eval()
 
         def work() -> None:
             with torch.no_grad(), self._trainer.compute_loss_context_manager():
-                model(**row, use_cache=False, logits_to_keep=places)
+                answer_values(model, row, labels, token_log_probs)
 
         return self._seconds(work)
 
