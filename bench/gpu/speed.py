@@ -9,9 +9,10 @@ products are not counted.
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -39,24 +40,24 @@ _WARM_UP, _MEASURED = 2, 4
 _ROWS_A_STEP = 2
 
 
+@dataclass(frozen=True)
 class Variant:
-    """One way to train: rows of so many tokens, activations kept or computed again, and which attention (see Choices)."""
+    """One way to train: rows of so many tokens, activations kept or computed again, which attention (see Choices) and optimizer."""
 
-    def __init__(self, name: str, row_tokens: int, *, checkpointing: bool = True, attention: str = "auto") -> None:
-        self.name, self.row_tokens, self.checkpointing, self.attention = name, row_tokens, checkpointing, attention
-
-    def shrunk(self) -> "Variant":
-        """The same for a machine without CUDA."""
-        shorter = self.row_tokens // SHRUNK
-        return Variant(self.name, shorter, checkpointing=self.checkpointing, attention=self.attention)
+    name: str
+    row_tokens: int
+    checkpointing: bool = True
+    attention: str = "auto"
+    optimizer: str = "adamw_torch"
 
 
 def qlora_7b() -> dict[str, Any]:
-    """7B in NF4: rows of 4k and of 8k, of 8k with a mask over the whole row, and plain TRL."""
+    """7B in NF4: rows of 4k and of 8k, of 4k with a mask over the whole row and with the guide's optimizer, and plain TRL."""
     variants = [
         Variant("rows of 4k", 4096),
         Variant("rows of 8k", 8192),
-        Variant("rows of 8k, masked attention", 8192, attention="sdpa"),
+        Variant("rows of 4k, masked attention", 4096, attention="sdpa"),
+        Variant("rows of 4k, paged_adamw_8bit", 4096, optimizer="paged_adamw_8bit"),
     ]
     return _measure("7B", "qlora", variants, trl=True)
 
@@ -79,7 +80,7 @@ def qlora_32b() -> dict[str, Any]:
 def _measure(size: str, method: str, variants: Sequence[Variant], *, trl: bool) -> dict[str, Any]:
     device = device_here()
     if device == "cpu":
-        variants = [one.shrunk() for one in variants]
+        variants = [replace(one, row_tokens=one.row_tokens // SHRUNK) for one in variants]
     figures: dict[str, Any] = {}
     for variant in variants:
         figures[variant.name] = _try(partial(ours, size, method, variant, device), device)
@@ -107,8 +108,7 @@ def _try(part: Callable[[], dict[str, Any]], device: str) -> dict[str, Any]:
 def ours(size: str, method: str, variant: Variant, device: str) -> dict[str, Any]:
     """Our trainer's speed, with the choices that it makes itself but for the variant's."""
     config = shape(size, device)
-    optimizer = "paged_adamw_8bit" if method == "qlora" else "adamw_torch"
-    recipe = Train.model_validate({"method": method, "optimizer": optimizer, "max_tokens": variant.row_tokens})
+    recipe = Train.model_validate({"method": method, "optimizer": variant.optimizer, "max_tokens": variant.row_tokens})
     choices = replace(
         choose(recipe, matrix_parameters(config), None),
         row_tokens=variant.row_tokens,
@@ -215,6 +215,8 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers has no t
     def __init__(self, device: str, tokens: Callable[[], tuple[int, int]]) -> None:
         self._device, self._tokens = device, tokens
         self.marks: list[tuple[float, int, int]] = []
+        self.optimizer_seconds: list[float] = []
+        self._optimizer_started = 0.0
 
     def on_step_begin(self, *args: Any, **rest: Any) -> None:
         """A mark before the first step."""
@@ -224,6 +226,14 @@ class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers has no t
     def on_step_end(self, *args: Any, **rest: Any) -> None:
         """A mark after each step."""
         self._mark()
+
+    def on_pre_optimizer_step(self, *args: Any, **rest: Any) -> None:
+        """The optimizer begins."""
+        self._optimizer_started = now(self._device)
+
+    def on_optimizer_step(self, *args: Any, **rest: Any) -> None:
+        """The optimizer has ended."""
+        self.optimizer_seconds.append(now(self._device) - self._optimizer_started)
 
     def _mark(self) -> None:
         self.marks.append((now(self._device), *self._tokens()))
@@ -239,6 +249,8 @@ def _figures(clock: StepClock, matrix_weights: int, device: str) -> dict[str, An
         "tokens_a_step": (tokens - tokens_before) // (len(clock.marks) - 1 - warm_up),
         "tokens_per_second": speed,
         "loss_tokens_per_second": (trained - trained_before) / (ended - started),
+        "step_seconds": (ended - started) / (len(clock.marks) - 1 - warm_up),
+        "optimizer_seconds": median(clock.optimizer_seconds[warm_up:]),
         "first_step_seconds": clock.marks[1][0] - clock.marks[0][0],
     }
     if device == "cuda":

@@ -100,6 +100,12 @@ def cluster_bootstrap(
     return Interval(mean, min(mean, float(lower)), max(mean, float(upper)), len(differences), spread)
 
 
+def cluster_spread(differences: Values, clusters: Sequence[str]) -> float:
+    """The variance per item that gives the standard error of the mean difference, items of a cluster together."""
+    sums, sizes = _by_cluster(differences, clusters)
+    return _cluster_spread(sums, sizes, float(differences.mean()))
+
+
 def upper_bound_of_share(successes: float, n: int, alpha: float = ALPHA) -> float:
     """The one-sided upper score bound of a proportion; Wilson 1927, JASA 22:209."""
     z = _NORMAL.inv_cdf(1 - alpha)

@@ -174,7 +174,7 @@ class Evaluate(Section):
 
 
 class Export(Section):
-    """`scales` are the adapter scales tried on dev items; the best one is merged.
+    """`scales` are the adapter scales tried on dev items, of which one is exported (docs/decisions/adapter-scale.md).
 
     `max_kld` is in nats per token, merged against adapter-on (docs/decisions/gguf-conversion.md has what it tells apart).
     """

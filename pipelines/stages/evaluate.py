@@ -1,12 +1,10 @@
 """Measures origin, champion and candidate on the same items, in the forms in which they are served.
 
-    evaluate/
-    ├── items.jsonl.gz    {"model": "candidate", "suite": "tiny_math", "metric": "exact_match", "id": "...", "value": 1.0}
-    ├── scores.json       the same for the gate, with language measures
-    ├── progress.jsonl    {"stage": "evaluate", "done": 240, "total": 5200, "message": "origin: tiny_math", ...}
-    └── manifest.json
-
-`choose_form` reads dev items only; the gate never sees those.
+evaluate/
+├── items.jsonl.gz    {"model": "candidate", "suite": "tiny_math", "metric": "exact_match", "id": "...", "value": 1.0}
+├── scores.json       the same for the gate, with language measures
+├── progress.jsonl    {"stage": "evaluate", "done": 240, "total": 5200, "message": "origin: tiny_math", ...}
+└── manifest.json
 """
 
 import gzip
@@ -146,30 +144,6 @@ def _with_kl(scores: ModelScores, champion: Path, model: Path) -> ModelScores:
     return scores.model_copy(
         update={"preference": scores.preference.model_copy(update={"kl": kl, "kl_positions": places})}
     )
-
-
-def choose_form(origin: ModelScores, candidates: Sequence[ModelScores], tolerance_points: float = 1.0) -> int:
-    """Which candidate (an adapter scale, say) to export, from dev scores: its position.
-
-    Of those whose every suite stays within `tolerance_points` of the origin, the one with the most likely held-out
-    answers; if none does, the one whose worst suite lost least.
-    """
-    losses = [_worst_loss(origin, candidate) for candidate in candidates]
-    passing = [index for index, loss in enumerate(losses) if loss <= tolerance_points / 100]
-    if passing:
-        return max(passing, key=lambda index: _learned(candidates[index]))
-    return min(range(len(candidates)), key=lambda index: losses[index])
-
-
-def _worst_loss(origin: ModelScores, candidate: ModelScores) -> float:
-    suites = [scores for scores in origin.suites if scores.suite != HELDOUT]
-    return max((scores.mean - candidate.suite(scores.suite, scores.metric).mean for scores in suites), default=0.0)
-
-
-def _learned(scores: ModelScores) -> float:
-    """Mean log-likelihood of held-out answers, or the mean of the suites if there are none."""
-    entries = [entry for entry in scores.suites if entry.metric == "perplexity"] or list(scores.suites)
-    return sum(entry.mean for entry in entries) / len(entries)
 
 
 def _job(

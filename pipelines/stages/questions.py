@@ -80,15 +80,19 @@ def gate_questions(source: Questions, corpus: Corpus, thumbs: PreferenceQuestion
     )
 
 
-def dev_questions(source: Questions, corpus: Corpus) -> Measurement:
-    """What settings are chosen by: dev items and answers of the dev part alone. Raises as `gate_questions` does."""
+def dev_questions(source: Questions, corpus: Corpus, *, at_least: int = 0) -> Measurement:
+    """What settings are chosen by: dev items and answers of the dev part alone, `at_least` so many where there are.
+
+    Raises as `gate_questions` does.
+    """
     source.suites.value.check_unchanged()
     rule, items = source.evaluate, snapshot.items_of(source.snapshot)
+    count = max(rule.dev_items, at_least)
     return Measurement(
         suites=(*(suite for suite in rule.suites if suite not in (HELDOUT, GUARD_SUITE)), HELDOUT),
         split="dev",
-        items=rule.dev_items,
-        heldout=held_out_examples(items, corpus, "dev", rule.dev_items),
+        items=count,
+        heldout=held_out_examples(items, corpus, "dev", count),
     )
 
 

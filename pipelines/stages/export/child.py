@@ -34,6 +34,12 @@ def export_here(arguments: dict[str, Any]) -> dict[str, Any]:
     return export(ExportRequest.model_validate(arguments)).model_dump(mode="json")
 
 
+def convert_adapter_here(arguments: dict[str, Any]) -> dict[str, Any]:
+    """An adapter as a GGUF of its own, for every scale; its path and sha256."""
+    converted = convert_adapter(Path(arguments["base"]), Path(arguments["adapter"]), Path(arguments["out"]))
+    return {"path": str(converted.path), "sha256": converted.sha256}
+
+
 def export(request: ExportRequest) -> Exported:
     """Make the served form that is asked for. If merging onto the full weights would stray more than `max_kld` from
     what was trained on NF4, it merges onto the dequantized weights.

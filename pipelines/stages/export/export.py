@@ -1,6 +1,6 @@
 """The export stage: the exact bytes that would be served; dev items choose the adapter's scale."""
 
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 
 from pipelines.artifacts import read_records
@@ -9,11 +9,12 @@ from pipelines.messages import as_prompt
 from pipelines.mixture.anchors import Pools
 from pipelines.mixture.text import MixedText
 from pipelines.recipe import ChatRules, Export, Train
-from pipelines.records import Example, Record, ServedForm
+from pipelines.records import Example, Record
 from pipelines.stages import mix, prefer, train
 from pipelines.stages.contract import Finished, Keyed
-from pipelines.stages.evaluate import choose_form, measure_models
+from pipelines.stages.evaluate import measure_models
 from pipelines.stages.export.form import Exported, ExportRequest, export_candidate
+from pipelines.stages.export.scale import SWEEP_ITEMS, ScaleChoice, choose_scale, dial
 from pipelines.stages.lineage import TrainingBase
 from pipelines.stages.questions import Questions, dev_questions
 from pipelines.tokenizer import ChatTokenizer
@@ -60,7 +61,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         origin=Path(input.origin.value.form.path),
         prompts=tuple(agreement_prompts(text, ChatTokenizer(input.base.base.value, input.chat))),
     )
-    return export_candidate(request, lambda forms: _best_on_dev(input, forms, out, context))
+    return export_candidate(request, lambda adapter: _scale_on_dev(input, adapter, out, context))
 
 
 def agreement_prompts(text: MixedText, tokenizer: ChatTokenizer) -> list[str]:
@@ -75,11 +76,16 @@ def agreement_prompts(text: MixedText, tokenizer: ChatTokenizer) -> list[str]:
     return list(rendered)
 
 
-def _best_on_dev(input: Input, forms: Sequence[ServedForm], out: Path, context: StageContext) -> int:
-    """The position of the form to export, by dev items and answers of the dev part alone."""
-    questions = dev_questions(input.questions, context.corpus)
-    named = {f"scale {number}": form for number, form in enumerate(forms)}
-    models = {"origin": input.origin.value.form} | named
+def _scale_on_dev(input: Input, adapter: Path, out: Path, context: StageContext) -> ScaleChoice:
+    """The scale to export at, by dev items and answers of the dev part alone. What was made for it is deleted."""
+    folder, scales, origin = out / "scales", input.export.scales, input.origin.value.form
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    forms = dial(input.base.folder(context), adapter, origin, scales, folder)
+    questions = dev_questions(input.questions, context.corpus, at_least=SWEEP_ITEMS)
+    named = {f"scale {scale:g}": form for scale, form in zip(scales, forms, strict=True)}
     suites = input.questions.suites.value.folders
+    models = {"origin": origin} | named
     scores = measure_models(models, questions, out, suites=suites, cache=context.scores, stage="export")
-    return choose_form(scores["origin"], [scores[name] for name in named])
+    shutil.rmtree(folder)
+    return choose_scale(scores["origin"], [scores[name] for name in named], scales)

@@ -1,14 +1,13 @@
 """The candidate's served form: the adapter at the scale that dev items choose, exported in a process of its own.
 
 scales [1.0]         one export
-scales [0.5, 1.0]    each exported and measured on dev items; the best is exported again, with its agreement
+scales [0.5, 1.0]    each tried on dev items, beside the origin's file (scale.py); one export, at the scale that was chosen
 
 In the stage's folder: `model.gguf`, or `base.gguf` and `adapter.gguf` for a form that keeps the adapter apart.
 """
 
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from pipelines.isolated import run_in_child
 from pipelines.recipe import Export, Target
 from pipelines.recipe.chat import Thinking
 from pipelines.records import Record, ServedForm
+from pipelines.stages.export.scale import ScaleChoice
 
 _SECONDS = 24 * 3600.0
 
@@ -61,7 +61,7 @@ class Agreement(Record):
 class Exported(Record):
     """A served form with paths relative to the stage's folder, and how it was made.
 
-    `tried` are the scales that were measured on dev items; `note` says why there is no agreement. `change` is None for
+    `tried` are the scales that were measured on dev items, `scale_why` says what chose among them; `note` says why there is no agreement. `change` is None for
     the origin itself.
     """
 
@@ -72,6 +72,7 @@ class Exported(Record):
     tensor_types: Mapping[str, int]
     agreement: Agreement | None
     tried: tuple[float, ...]
+    scale_why: str = ""
     seconds: float
     note: str = ""
     change: Change | None = None
@@ -83,20 +84,21 @@ class Exported(Record):
 
 
 Output = Exported
-ChooseOnDev = Callable[[Sequence[ServedForm]], int]
+ChooseScale = Callable[[Path], ScaleChoice]
 
 
-def export_candidate(request: ExportRequest, choose: ChooseOnDev) -> Exported:
-    """Export the adapter at the recipe's scale, or at the one of its scales that `choose` picks by dev scores.
+def export_candidate(request: ExportRequest, choose: ChooseScale) -> Exported:
+    """Export the adapter at the recipe's scale, or at the one of its scales that `choose` takes for an adapter.
 
     Raises:
         ModelError, GGUFError, ArtifactError: it cannot be exported, or strays too far from what was trained.
     """
     started = time.monotonic()
     scales = request.settings.scales if request.adapter is not None else (1.0,)
-    scale = scales[0] if len(scales) == 1 else scales[_best(request, scales, choose)]
-    exported = run_export(request.model_copy(update={"scale": scale}))
-    return exported.model_copy(update={"tried": scales, "seconds": time.monotonic() - started})
+    choice = choose(request.adapter) if request.adapter and len(scales) > 1 else ScaleChoice(scale=scales[0], why="")
+    exported = run_export(request.model_copy(update={"scale": choice.scale}))
+    facts = {"tried": scales, "scale_why": choice.why, "seconds": time.monotonic() - started}
+    return exported.model_copy(update=facts)
 
 
 def run_export(request: ExportRequest) -> Exported:
@@ -105,17 +107,3 @@ def run_export(request: ExportRequest) -> Exported:
         "pipelines.stages.export.child:export_here", request.model_dump(mode="json"), timeout_seconds=_SECONDS
     )
     return Exported.model_validate(answer)
-
-
-def _best(request: ExportRequest, scales: Sequence[float], choose: ChooseOnDev) -> int:
-    """The position of the scale to take. The trial exports are deleted."""
-    trials = request.out / "trials"
-    shutil.rmtree(trials, ignore_errors=True)
-    forms = []
-    for scale in scales:
-        folder = trials / str(scale)
-        trial = {"out": folder, "scale": scale, "origin": None, "prompts": ()}
-        forms.append(run_export(request.model_copy(update=trial)).form_in(folder))
-    best = choose(forms)
-    shutil.rmtree(trials)
-    return best

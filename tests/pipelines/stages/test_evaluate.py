@@ -16,12 +16,11 @@ from pipelines.gate.decide import decide
 from pipelines.recipe import Evaluate, GateRule, Margin
 from pipelines.records import Example, MessageKey, ServedForm, SnapshotItem, Turn, TurnKey
 from pipelines.stages.contract import Finished, key_of
-from pipelines.stages.evaluate import Input, Output, choose_form, measure_models, run, scores_of
+from pipelines.stages.evaluate import Input, Output, measure_models, run, scores_of
 from pipelines.stages.export.form import Exported
 from pipelines.stages.questions import Measurement, Questions
 from pipelines.stages.snapshot import SnapshotOutput
 from pipelines.stages.sources import keyed_model, open_suites
-from pipelines.suites.scores import ItemScore, ModelScores, SuiteScores
 from tests.pipelines.stages.test_mix import ListedCorpus
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "suites"
@@ -169,22 +168,3 @@ def test_scores_of_another_version_are_refused(stage: Stage, tmp_path: Path) -> 
     (tmp_path / stage.finished.output.scores).write_text("{}")
     with pytest.raises(ArtifactError, match="scores of this version"):
         scores_of(stage.finished.model_copy(update={"folder": tmp_path}))
-
-
-def model(math: float, learned: float) -> ModelScores:
-    def scores(suite: str, metric: str, value: float) -> SuiteScores:
-        return SuiteScores(suite=suite, metric=metric, items=(ItemScore(id="1", value=value),))  # type: ignore[arg-type]
-
-    return ModelScores(form="f", suites=(scores("math", "acc", math), scores("heldout", "perplexity", learned)))
-
-
-@pytest.mark.parametrize(
-    ("candidates", "chosen"),
-    [
-        ([model(0.80, -2.0), model(0.80, -1.0), model(0.70, -0.1)], 1),  # learns most among those that forget nothing
-        ([model(0.78, -2.0), model(0.70, -1.0)], 0),  # none keeps within a point: the one that lost least
-        ([model(0.795, -1.0), model(0.80, -1.5)], 0),  # half a point is within the tolerance
-    ],
-)
-def test_the_scale_is_chosen_by_what_is_learned_without_forgetting(candidates: list[ModelScores], chosen: int) -> None:
-    assert choose_form(model(0.80, -3.0), candidates) == chosen

@@ -46,6 +46,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
     }
     assert found["funnel"].pop("altered") == {"answers": 0, "changed": 0, "replaced": 0}
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
+    assert found["export"].pop("scale_why") == ""
     assert found["training"].pop("trained_on") == "full" and found["lineage"].pop("passed_over") == []
     assert before.pop("recipe_digest") != found["recipe_digest"]  # of all keys that a recipe has: there are more now
     assert {key: found[key] for key in before} == before
