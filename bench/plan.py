@@ -4,6 +4,7 @@ Six configurations, each forecast and then trained for some steps in processes o
 LoRA, QLoRA, long examples and KL to the origin, and two models of random weights. Anchors of data/general are the text.
 """
 
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -70,9 +71,15 @@ def run(options: Sequence[str] = ()) -> dict[str, Any]:
     """Forecast and measured of every configuration; `--only WORD` runs those whose name has the word."""
     word = options[1] if len(options) == 2 and options[0] == "--only" else ""
     with tempfile.TemporaryDirectory(prefix="perennial-bench-") as folder:
-        cases = {name: _compare(case, Path(folder)) for name, case in CASES.items() if word in name}
+        cases = {name: _told(name, _compare(case, Path(folder))) for name, case in CASES.items() if word in name}
     within = all(abs(row[key] - 1) <= _WITHIN for row in cases.values() for key in ("steps_ratio", "memory_ratio"))
     return {"cases": cases, "passed": within, "target": "every ratio within .75 and 1.25"}
+
+
+def _told(name: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures, shown as soon as they are there: all six take minutes."""
+    print(f"{name}: {json.dumps(figures)}", flush=True)
+    return figures
 
 
 def _compare(case: Case, folder: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from pipelines.records import FeedbackFate, SnapshotItem
 from pipelines.stages.mix import LeftOut
 from service.corpus import StoreCorpus
 from service.rounds.automatic import objection_to_promoting, promote_passed
+from service.rounds.left import note_forecast, time_left
 from service.rounds.pins import Pins, pin, round_context
 from service.rounds.requests import Claim, recipe_of
 from service.settings import Settings
@@ -107,6 +108,7 @@ class _Attempt:
         self._folder = Path("rounds") / f"{claim.round_id:04d}" / f"attempt-{number}"
         self._path = settings.home / self._folder
         self._path.mkdir(parents=True, exist_ok=True)
+        self._recipe: Recipe | None = None
         self._id = self._row_id()
         if number > 1:
             self._share_snapshot()
@@ -115,8 +117,10 @@ class _Attempt:
         """This attempt's recipe: the given one if it starts now, the one it started with if it goes on."""
         path = self._path / "recipe.json"
         if path.is_file():
-            return Recipe.model_validate_json(path.read_text(encoding="utf-8"))
-        artifacts.write_atomic(path, recipe.model_dump_json(indent=1))
+            recipe = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+        else:
+            artifacts.write_atomic(path, recipe.model_dump_json(indent=1))
+        self._recipe = recipe
         return recipe
 
     def recorded(self) -> RoundResult | None:
@@ -143,7 +147,10 @@ class _Attempt:
     def started(self, stage: str) -> None:
         with self._claim.writing() as session:
             rounds.change_round(session, self._claim.round_id, self._claim.fence, stage=stage)
-        _log.info("stage_started", round=self._claim.round_id, attempt=self._number, stage=stage)
+            done = {row.name for row in rounds.stages(session, self._id)}
+        left = time_left(self._path, done, stage).total
+        told = {} if left is None else {"seconds_left": round(left)}
+        _log.info("stage_started", round=self._claim.round_id, attempt=self._number, stage=stage, **told)
 
     def finished(self, stage: str, manifest: artifacts.Manifest, *, ran: bool) -> None:
         """Record a stage once, or once more if it ran again: after an update, or an edit, it reads something else."""
@@ -151,6 +158,9 @@ class _Attempt:
             if ran or rounds.find_stage(session, self._id, stage) is None:
                 rounds.put_stage(session, self._id, stage, manifest.digest, self._claim.fence, manifest.seconds)
             self._record_selection(session, stage, manifest)
+        if stage in ("snapshot", "train") and self._recipe is not None:
+            with self._claim.store.read() as session:
+                note_forecast(session, self._settings, self._recipe, self._path)
         _log.info(
             "stage_finished", round=self._claim.round_id, stage=stage, seconds=round(manifest.seconds, 1), ran=ran
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from service.progress import ProgressView, open_progress
+from service.progress import ProgressView, open_progress, span
 from service.rounds.requests import RoundView
 
 FINAL_STATES = frozenset({"passed", "failed", "inconclusive", "skipped", "cancelled", "error"})
@@ -24,9 +24,9 @@ def show_stages(view: RoundView, shown: ProgressView) -> None:
     title = _title(running, view.attempts[-1].attempt.number if view.attempts else 1)
     line = view.progress
     if line is not None and line.get("stage") == running:
-        shown.update(title, line["done"], line["total"], _note(line))
+        shown.update(title, line["done"], line["total"], "  ".join(filter(None, [_note(line), _left(view)])))
     else:
-        shown.update(title)
+        shown.update(title, note=_left(view))
 
 
 def follow_round(look: Callable[[], RoundView], console: Console) -> str:
@@ -49,6 +49,12 @@ def follow_round(look: Callable[[], RoundView], console: Console) -> str:
     for reason in (view.attempts[-1].attempt.reasons if view.attempts else []) or [view.round.message]:
         console.print(f"  - {reason}", markup=False)
     return view.round.state
+
+
+def _left(view: RoundView) -> str:
+    """How long the round still takes, where that can be said."""
+    total = view.left.total if view.left else None
+    return f"round: about {span(total)} left" if total is not None else ""
 
 
 def _title(stage: str, attempt: int) -> str:

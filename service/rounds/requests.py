@@ -25,6 +25,7 @@ from pipelines.recipe_file import parse_recipe
 from pipelines.stages import STAGES
 from service.liveness import another_lives
 from service.rounds.leases import LeaseWatch
+from service.rounds.left import TimeLeft, time_left
 from service.settings import Settings
 from service.store import audit, rounds
 from service.store.clock import database_seconds
@@ -49,7 +50,7 @@ class RoundView:
     """A round as people see it.
 
     `counts` is the funnel's counts, empty before the snapshot; `progress` the newest line of the running stage's
-    progress.jsonl, if any.
+    progress.jsonl, if any, and `left` how much longer it takes.
     """
 
     round: Round
@@ -57,6 +58,7 @@ class RoundView:
     counts: Mapping[str, Any]
     models: tuple[str, ...]
     progress: Mapping[str, Any] | None
+    left: TimeLeft | None = None
 
 
 class Claim:
@@ -289,7 +291,10 @@ def show_round(store: Store, settings: Settings, round_id: int) -> RoundView:
         models = tuple(model.id for model in rounds.models_of(session, round_id))
     folder = settings.home / attempts[-1].attempt.folder if attempts else None
     progress = newest_progress(folder) if folder and row.state == "running" else None
-    return RoundView(row, attempts, snapshot.counts if snapshot else {}, models, progress)
+    left = None
+    if folder and row.state == "running" and row.stage is not None:
+        left = time_left(folder, {stage.name for stage in attempts[-1].stages}, row.stage)
+    return RoundView(row, attempts, snapshot.counts if snapshot else {}, models, progress, left)
 
 
 def newest_progress(attempt: Path) -> Mapping[str, Any] | None:

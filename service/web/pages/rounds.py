@@ -13,10 +13,11 @@ from sqlmodel import Session
 from pipelines.artifacts import read_manifest
 from pipelines.errors import ArtifactError, RecipeError
 from pipelines.gate.decide import Check, Verdict
-from pipelines.progress import PROGRESS_FILE, number_of, read_progress
+from pipelines.progress import number_of
 from pipelines.recipe import GateRule
 from pipelines.recipe_file import parse_recipe
 from pipelines.stages import STAGES
+from service.rounds.left import stage_lines, time_left
 from service.settings import Settings
 from service.store import rounds
 from service.store.tables import Attempt, Model, Round, Stage
@@ -64,6 +65,7 @@ class AttemptView:
     scores: Sequence[ScoreRow]
     preference: PreferenceView | None
     model_id: str | None
+    left: str
 
 
 def round_view(session: Session, settings: Settings, round_id: int) -> dict[str, Any]:
@@ -89,15 +91,17 @@ def _attempt_view(
 ) -> AttemptView:
     folder, rules = settings.home / attempt.folder, _rules(row)
     model = next((one for one in made if one.id.endswith(f"-a{attempt.number}")), None)
+    done = rounds.stages(session, attempt.id or 0)
     return AttemptView(
         number=attempt.number,
         verdict=attempt.verdict,
         reasons=attempt.reasons,
-        stages=_stages(row, attempt, rounds.stages(session, attempt.id or 0), folder),
+        stages=_stages(row, attempt, done, folder),
         curve=_curve(folder),
         scores=[_score_row(check, rules) for check in _checks(folder)],
         preference=preference_view(folder),
         model_id=model.id if model else None,
+        left=_round_left(row, attempt, done, folder),
     )
 
 
@@ -110,10 +114,12 @@ def _stages(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -
         if name in finished:
             views.append(StageView(name, title, "done", 1.0, "", clock(finished[name].seconds)))
         elif name == row.stage and (live or row.state in ("error", "cancelled")):
-            line: Mapping[str, Any] = next(reversed(_lines(_newest(folder, name))), {})
+            line: Mapping[str, Any] = next(reversed(stage_lines(folder, name)), {})
             share = _share(line)
-            detail = str(line.get("message", "")) or (f"{share:.0%}" if _left(line) else "")
-            views.append(StageView(name, title, "running" if live else "stopped", share, detail, _left(line)))
+            detail = str(line.get("message", "")) or (f"{share:.0%}" if _counted(line) else "")
+            left = time_left(folder, finished, name).stage if live else None
+            detail = ", ".join(filter(None, [detail, f"about {clock(left)} left" if left is not None else ""]))
+            views.append(StageView(name, title, "running" if live else "stopped", share, detail, _counted(line)))
         else:
             views.append(StageView(name, title, "pending", 0.0, "", ""))
     return views
@@ -128,14 +134,12 @@ def _shown_stages(row: Round | None) -> list[tuple[str, str]]:
     return [(stage.name, stage.title) for stage in STAGES if learns or stage.name != "prefer"]
 
 
-def _newest(folder: Path, stage: str) -> Path | None:
-    """The stage's progress file, finished or being written."""
-    paths = [folder / stage / PROGRESS_FILE, *folder.glob(f"{stage}.*.tmp/{PROGRESS_FILE}")]
-    return max((path for path in paths if path.is_file()), key=lambda path: path.parent.name.count("."), default=None)
-
-
-def _lines(path: Path | None) -> Sequence[Mapping[str, Any]]:
-    return [] if path is None else read_progress(path)
+def _round_left(row: Round, attempt: Attempt, done: Sequence[Stage], folder: Path) -> str:
+    """How long the round still takes, in words; empty where it does not run, or that cannot be said."""
+    if row.state != "running" or attempt.state != "running" or row.stage is None:
+        return ""
+    total = time_left(folder, {stage.name for stage in done}, row.stage).total
+    return "" if total is None else f"About {clock(total)} left in all."
 
 
 def _share(line: Mapping[str, Any]) -> float:
@@ -143,7 +147,7 @@ def _share(line: Mapping[str, Any]) -> float:
     return float(line.get("done", 0)) / total if total else 0.0
 
 
-def _left(line: Mapping[str, Any]) -> str:
+def _counted(line: Mapping[str, Any]) -> str:
     return f"{line['done']:g} of {line['total']:g}" if float(line.get("total", 0)) > 1 else ""
 
 
@@ -155,7 +159,7 @@ def _curve(folder: Path) -> Markup | None:
             lines: Sequence[Mapping[str, Any]] = list(csv.DictReader(file))
         step = "step"
     else:
-        lines, step = _lines(_newest(folder, "train")), "done"
+        lines, step = stage_lines(folder, "train"), "done"
     name = f"losses-{folder.name}"
     return charts.loss_curve(_points_of(lines, step, "loss"), _points_of(lines, step, "dev_loss"), name)
 
