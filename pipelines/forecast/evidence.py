@@ -17,6 +17,7 @@ from pipelines.recipe import Recipe, Train
 from pipelines.stages.mix import asked_shares
 
 _EPOCH_SLACK = 1e-9
+_FEW_EXAMPLES = 0.6  # of the share that anchors have of the tokens
 
 
 class Limits(NamedTuple):
@@ -59,6 +60,7 @@ def _data_warnings(recipe: Recipe, plan: Plan, have: int) -> Iterator[str]:
         if reached < 0.99 * wanted:
             why = "there is none" if reached == 0 else "there is no more"
             yield f"{name} falls short: {reached} of {wanted} tokens, because {why}; the other shares grow instead"
+    yield from _anchor_warnings(recipe, plan)
     if recipe.mixture.user > 0.999:
         yield "no anchors: nothing protects the skills that the gates measure (SCIENCE section 1)"
     if recipe.lineage == "sequential":
@@ -71,6 +73,21 @@ def _data_warnings(recipe: Recipe, plan: Plan, have: int) -> Iterator[str]:
         yield (
             f"answers over {recipe.select.response_tokens[1]} tokens get no loss: that deletes long code and rewards "
             "brevity (SCIENCE section 6)"
+        )
+
+
+def _anchor_warnings(recipe: Recipe, plan: Plan) -> Iterator[str]:
+    """Anchors that fill their share of the tokens with few examples, or of which there are too few for the floor."""
+    floor, asked, reached = (recipe.mixture.anchor_examples, 1 - recipe.mixture.user, plan.anchor_share(plan.examples))
+    if floor and reached < 0.99 * floor:
+        yield (
+            f"anchors are {100 * reached:.0f} % of the examples, and mixture.anchor_examples asks for {100 * floor:.0f} %: the "
+            "pools have no more"
+        )
+    elif not floor and 0 < reached < _FEW_EXAMPLES * asked:
+        yield (
+            f"anchors have {100 * plan.anchor_share(plan.tokens):.0f} % of the tokens, but are {100 * reached:.0f} % of the examples: "
+            f"theirs are longer than your users'; `mixture: {{anchor_examples: {asked:.2g}}}` sets a floor"
         )
 
 

@@ -9,6 +9,7 @@ from pipelines.forecast.memory import MemoryOutlook, size_words
 from pipelines.forecast.model_size import count_words
 from pipelines.forecast.preference import PreferencePlan
 from pipelines.gate.outlook import GateOutlook, outlook_lines
+from pipelines.mixture.anchors import ANCHOR_NAMES
 from pipelines.records import Record
 
 REFUSED = "the round would be refused: "
@@ -49,14 +50,22 @@ class Plan(Record):
         """Whether the round would not start."""
         return any(warning.startswith(REFUSED) for warning in self.warnings)
 
+    def anchor_share(self, of: Mapping[str, int]) -> float:
+        """The share of anchors of the examples, or of the tokens."""
+        whole = sum(of.values())
+        return sum(of.get(name, 0) for name in ANCHOR_NAMES) / whole if whole else 0.0
+
     def lines(self) -> list[str]:
         """The forecast as a person reads it."""
         total, tokens = sum(self.examples.values()), sum(self.tokens.values())
         lines = [
             f"recipe    {self.recipe}",
-            f"examples  {total} an epoch: " + ", ".join(f"{name} {n}" for name, n in self.examples.items()),
+            f"examples  {total} an epoch: "
+            + ", ".join(f"{name} {n}" for name, n in self.examples.items())
+            + f"; {100 * self.anchor_share(self.examples):.0f} % of them anchors",
             f"tokens    {tokens} an epoch that get loss: "
-            + ", ".join(f"{name} {n}" for name, n in self.tokens.items()),
+            + ", ".join(f"{name} {n}" for name, n in self.tokens.items())
+            + f"; {100 * self.anchor_share(self.tokens):.0f} % of anchors",
             f"steps     {self.steps}: {self.epochs:g} epochs, {self.batch} examples a step, {self.warmup_steps} of warm-up, "
             f"{self.evaluations} evaluations on dev",
         ]

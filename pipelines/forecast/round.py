@@ -55,6 +55,7 @@ def forecast(
     stocks: dict[str, Stock] = {"user": _sum(new, replay), "new": new, "replay": replay}
     for kind, stock in anchors.items():
         stocks[kind] = stock
+    tokens = _with_enough_anchors(recipe, tokens, stocks)
     examples = {name: _examples(stocks.get(name), count) for name, count in tokens.items()}
     batch = recipe.train.batch.per_device * recipe.train.batch.accumulate
     steps = math.ceil(math.ceil(sum(examples.values()) / batch) * recipe.train.epochs)
@@ -98,6 +99,19 @@ def _tokens(recipe: Recipe, new: Stock, replay: Stock, anchors: Mapping[AnchorNa
         if name != lead and share > 0:
             tokens[name] = min(round(share / shares[lead] * first), room.get(name, 0))
     return tokens
+
+
+def _with_enough_anchors(recipe: Recipe, tokens: Mapping[str, int], stocks: Mapping[str, Stock]) -> dict[str, int]:
+    """The tokens, with more of anchors where they would be too few examples, as far as the pools go."""
+    floor, raised = recipe.mixture.anchor_examples, dict(tokens)
+    counts = {name: _examples(stocks.get(name), count) for name, count in tokens.items()}
+    anchors = {name: counts[name] for name in recipe.mixture.anchors if counts.get(name)}
+    least = (sum(counts.values()) - sum(anchors.values())) * floor / (1 - floor)
+    if anchors and sum(anchors.values()) < least:
+        times = least / sum(anchors.values())
+        for name in anchors:
+            raised[name] = min(math.ceil(times * tokens[name]), stocks[name].tokens * recipe.mixture.max_repeats)
+    return raised
 
 
 def _examples(stock: Stock | None, tokens: int) -> int:

@@ -121,13 +121,18 @@ class Select(Section):
 
 
 class Mixture(Section):
-    """Shares of assistant tokens; `user` is new + replay. `max_repeats` bounds how often one anchor is drawn."""
+    """Shares of assistant tokens; `user` is new + replay. `max_repeats` bounds how often one anchor is drawn.
+
+    Long anchors fill their shares with few examples: `anchor_examples` is the least share of all examples that anchors
+    make up together, and more of them are drawn where their tokens would give fewer.
+    """
 
     user: Share
     general: Share = 0.0
     coding: Share = 0.0
     reasoning: Share = 0.0
     max_repeats: int = Field(4, ge=1)
+    anchor_examples: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> "Mixture":
@@ -136,6 +141,10 @@ class Mixture(Section):
             raise ValueError(f"the shares of user, general, coding and reasoning add up to {total:g}, not to 1")
         if self.user == 0:
             raise ValueError("the share of user must be above 0, or the round learns nothing from its users")
+        if self.anchor_examples and self.user == 1:
+            raise ValueError(
+                "`anchor_examples` asks for anchors, and the shares of general, coding and reasoning are 0"
+            )
         return self
 
     @property

@@ -29,6 +29,7 @@ from pipelines.stages import snapshot
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.tokenizer import ChatTokenizer
 
+_GROWTH = 1.1  # of the tokens of anchors where they are too few examples
 CountTokens = Callable[[Sequence[Turn]], int]
 
 
@@ -172,8 +173,8 @@ def plan_mixture(
     per_share = leading / by_source[lead]
     train = [_user_line(item, "train") for item in chosen]
     families: dict[str, Mapping[str, int]] = {}
-    for name in recipe.mixture.anchors:
-        drawn = _draw_anchors(name, by_source[name] * per_share, pools, recipe, count_tokens, seed)
+    wanted = {name: by_source[name] * per_share for name in recipe.mixture.anchors}
+    for name, drawn in _draw_anchors(wanted, len(train), pools, recipe, count_tokens, seed).items():
         train += [line for line, _ in drawn]
         families[name] = dict(sorted(Counter(family for _, family in drawn).items()))
     random.Random(f"{seed}/order").shuffle(train)
@@ -239,20 +240,28 @@ def _evenly(
 
 
 def _draw_anchors(
-    name: AnchorName,
-    tokens: float,
+    wanted: Mapping[AnchorName, float],
+    users: int,
     pools: Mapping[AnchorName, AnchorPool],
     recipe: Recipe,
     count_tokens: CountTokens,
     seed: int,
-) -> list[tuple[PlanLine, str]]:
-    """The drawn anchors of one kind with their families; repeats included."""
-    if tokens <= 0:
-        return []
-    if name not in pools:
-        raise DataError(f"the recipe asks for {name} anchors, but there is no pool {name}.jsonl")
-    train, _ = pools[name].split()
-    return _draw(name, "train", train, tokens, recipe.mixture.max_repeats, count_tokens, seed)
+) -> dict[AnchorName, list[tuple[PlanLine, str]]]:
+    """The anchors of every kind with their families, repeats included: so many tokens, and enough examples."""
+    if missing := [name for name, tokens in wanted.items() if tokens > 0 and name not in pools]:
+        raise DataError(f"the recipe asks for {missing[0]} anchors, but there is no pool {missing[0]}.jsonl")
+    countable = {name: _countable(pools[name].split()[0], count_tokens) for name in wanted if wanted[name] > 0}
+    mixture, times = recipe.mixture, 1.0
+    least = users * mixture.anchor_examples / (1 - mixture.anchor_examples)
+    while True:
+        drawn = {
+            name: _draw(name, "train", countable.get(name, ()), times * tokens, mixture.max_repeats, seed)
+            for name, tokens in wanted.items()
+        }
+        count = sum(map(len, drawn.values()))
+        if count >= least or count >= mixture.max_repeats * sum(map(len, countable.values())):
+            return drawn
+        times *= max(_GROWTH, least / max(1, count))
 
 
 def _dev_set(
@@ -271,29 +280,28 @@ def _dev_set(
     per_share = sum(line.tokens for line in lines) / (shares[lead] + shares.get("replay", 0.0))
     for name, pool in sorted(pools.items()):
         if shares.get(name):
-            drawn = _draw(name, "dev", pool.split()[1], shares[name] * per_share, 1, count_tokens, seed)
+            countable = _countable(pool.split()[1], count_tokens)
+            drawn = _draw(name, "dev", countable, shares[name] * per_share, 1, seed)
             lines += [line for line, _ in drawn]
     return lines, unfit
 
 
+def _countable(anchors: Sequence[Anchor], count_tokens: CountTokens) -> list[Countable]:
+    """The anchors in which something is trained, by family."""
+    counted = [Countable(anchor.id, anchor.family, count_tokens(anchor.trained_turns)) for anchor in anchors]
+    return [one for one in counted if one.tokens > 0]
+
+
 def _draw(
-    name: AnchorName,
-    part: str,
-    anchors: Sequence[Anchor],
-    tokens: float,
-    repeats: int,
-    count_tokens: CountTokens,
-    seed: int,
+    name: AnchorName, part: str, pool: Sequence[Countable], tokens: float, repeats: int, seed: int
 ) -> list[tuple[PlanLine, str]]:
-    counts = {anchor.id: count_tokens(anchor.trained_turns) for anchor in anchors}
-    families = {anchor.id: anchor.family for anchor in anchors}
-    pool = [Countable(id, families[id], count) for id, count in counts.items() if count > 0]
+    known = {one.id: one for one in pool}
     return [
         (
             PlanLine.model_validate(
-                {"id": f"{name}/{id}", "part": part, "source": name, "tokens": counts[id], "anchor": id}
+                {"id": f"{name}/{id}", "part": part, "source": name, "tokens": known[id].tokens, "anchor": id}
             ),
-            families[id],
+            known[id].group,
         )
         for id in repeated_draw(pool, tokens, repeats, seed)
     ]

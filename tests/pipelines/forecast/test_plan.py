@@ -33,6 +33,12 @@ POOLS: dict[AnchorName, Stock] = {
 }
 
 
+LONG: dict[AnchorName, Stock] = {
+    name: Stock(examples=500, tokens=1_000_000) for name in ("general", "coding", "reasoning")
+}
+FLOOR = {"user": 0.5, "general": 0.2, "coding": 0.2, "reasoning": 0.1, "max_repeats": 1}
+
+
 def recipe(model: str = "acme/chat-7b", **changes: Any) -> Recipe:
     given = {
         "name": "test",
@@ -59,6 +65,12 @@ def test_a_recipe_without_gates_is_refused_before_anything_starts() -> None:
     start, end = text.index("gates:"), text.index("export:")
     with pytest.raises(RecipeError, match="recipe given has no gates"):
         parse_recipe(text[:start] + "gates: []\n" + text[end:], "given")
+
+
+def test_a_floor_of_anchors_raises_them_in_the_forecast_too() -> None:
+    plan = planned(recipe(train=GOOD, mixture=FLOOR | {"anchor_examples": 0.4}), anchors=LONG)
+    assert plan.anchor_share(plan.examples) == pytest.approx(0.4, abs=0.01) and plan.examples["user"] == 1000
+    assert not any("anchor_examples" in warning for warning in plan.warnings)
 
 
 def test_a_recipe_by_the_evidence_gets_no_warning() -> None:
@@ -117,6 +129,12 @@ def test_near_misses_stay_silent(changes: dict[str, Any]) -> None:
         ({"min_examples": 2000}, {}, "the round would be skipped: 1000 examples, and the recipe asks for 2000"),
         ({}, {"anchors": {}}, "general falls short: 0 of 80000 tokens, because there is none"),
         ({"mixture": {"user": 1.0}}, {}, "no anchors"),
+        ({}, {"anchors": LONG}, "anchors have 50 % of the tokens, but are 9 % of the examples"),
+        (
+            {"mixture": FLOOR | {"anchor_examples": 0.9}},
+            {"anchors": LONG},
+            "mixture.anchor_examples asks for 90 %: the pools have no more",
+        ),
         ({"lineage": "sequential"}, {}, "compounds drift"),
         ({"select": {"response_tokens": [50, 300]}}, {}, "answers over 300 tokens get no loss"),
         ({"train": GOOD | {"optimizer": "paged_adamw_8bit"}}, {"machine": CPU}, "needs CUDA"),

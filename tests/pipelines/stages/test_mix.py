@@ -140,6 +140,23 @@ def test_a_small_pool_is_repeated_at_most_max_repeats_and_never_shrinks_new_data
     assert sum(line.source == "new" for line in mixture.lines) == 100
 
 
+def test_anchors_that_are_long_are_enough_examples_where_the_recipe_sets_a_floor() -> None:
+    # users' examples have 1 token and anchors 6: by tokens alone 75 % of anchors are 33 % of the examples
+    few = plan_mixture(users(90, tokens=1), pools(), recipe(), count, seed=1)
+    floor = recipe(mixture=recipe().mixture.model_dump() | {"anchor_examples": 0.5})
+    more = plan_mixture(users(90, tokens=1), pools(), floor, count, seed=1)
+    anchors = [sum(line.anchor is not None and line.part == "train" for line in one.lines) for one in (few, more)]
+    assert anchors[0] < 60 and 90 <= anchors[1] <= 110
+    assert sum(line.source == "new" for line in more.lines if line.part == "train") == 90
+
+
+def test_a_floor_that_the_pools_cannot_fill_takes_all_that_they_have() -> None:
+    small = {name: pool(name, 5) for name in ("general", "coding", "reasoning")}
+    floor = recipe(mixture=recipe().mixture.model_dump() | {"anchor_examples": 0.9})
+    mixture = plan_mixture(users(90, tokens=1), small, floor, count, seed=1)
+    assert sum(line.anchor is not None and line.part == "train" for line in mixture.lines) == 3 * 5 * 4
+
+
 def test_every_family_of_a_pool_is_covered_in_equal_tokens() -> None:
     uneven = [*pool("general", 90, families=1).anchors, *pool("general", 100, families=10).anchors[91:]]
     general = AnchorPool(name="general", anchors=tuple({a.id: a for a in uneven}.values()))
