@@ -13,7 +13,7 @@ export HF_HUB_DISABLE_TELEMETRY ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup page demo test check bench experiments serve
+.PHONY: setup page demo real test check bench experiments serve
 
 setup: $(STAMP)
 
@@ -30,6 +30,9 @@ page:
 
 demo: setup
 	$(BIN)/perennial demo --recipe $(RECIPE) --months $(MONTHS) $(if $(EXIT),--exit,)
+
+real: setup
+	$(BIN)/python -m real
 
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder

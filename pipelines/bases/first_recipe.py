@@ -1,6 +1,6 @@
 """The recipe that a base begins with: what the evidence says for its size, with what is on this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import yaml
@@ -8,11 +8,14 @@ import yaml
 from pipelines.bases.facts import BaseFacts
 from pipelines.gate.outlook import passing_margin
 from pipelines.mixture.anchors import AnchorName
-from pipelines.recipe import Quantization
+from pipelines.recipe import Metric, Quantization
 from pipelines.records import Record
+from pipelines.suites.scores import PERPLEXITY
 
 _BILLION = 1e9
 _ROWS = ((1.0, 8), (4.0, 4), (10.0, 2))  # billions of parameters, and examples in memory at once below them
+# Below so many billions of parameters, so much; the smallest take the upper end of what holds (`perennial plan` warns above it).
+_RATES = ((0.5, 4e-4), (10.0, 2e-4))
 _BATCH = 16
 _LONGEST = 2048
 _ITEMS, _HELDOUT = 2000, 300
@@ -47,12 +50,12 @@ def quantization_for(facts: BaseFacts) -> Quantization:
 
 
 class Here(NamedTuple):
-    """What of this home a recipe can name: gate items by suite, and the set of anchors of this very base, if there is one.
+    """What of this home a recipe can name: by suite its metric and its gate items, and the set of anchors of this very base, if there is one.
 
     `pools` are the kinds that the set has, `language` whether it has prompts for the language guard.
     """
 
-    suites: Mapping[str, int]
+    suites: Mapping[str, tuple[Metric, int]]
     anchors: str | None = None
     pools: tuple[AnchorName, ...] = ()
     language: bool = False
@@ -80,7 +83,7 @@ def first_recipe(
         "train": training,
         "evaluate": {"engine": "gguf", "suites": [*gated, "heldout", *guard], "items": _ITEMS, "heldout": _HELDOUT},
         "gates": [
-            *({"suite": suite, "margin": {"champion": points, "origin": points}} for suite, points in gated.items()),
+            *_gates(here, gated),
             {"suite": "heldout", "metric": "rougeL", "min_gain": _HELDOUT_LOSS},
             *({"suite": name} for name in guard),
         ],
@@ -124,6 +127,12 @@ def _explain_anchors(recipe: Mapping[str, Any]) -> str:
     return f"anchors: {recipe['anchors']}; mixture in tokens: {shares}"
 
 
+def _gates(here: Here, gated: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    for suite, points in gated.items():
+        named = {"metric": PERPLEXITY} if here.suites[suite][0] == PERPLEXITY else {}
+        yield {"suite": suite, **named, "margin": {"champion": points, "origin": points}}
+
+
 def _mixture(pools: tuple[AnchorName, ...]) -> dict[str, float]:
     """Half from users, half from the anchors that there are."""
     if not pools:
@@ -135,7 +144,10 @@ def _mixture(pools: tuple[AnchorName, ...]) -> dict[str, float]:
 
 def _margins(here: Here, form: Literal["merged", "adapter"]) -> dict[str, float]:
     """By suite the margin that an unchanged model can hold; a suite with too few items for any is left out."""
-    margins = {suite: passing_margin(min(items, _ITEMS), form, _MARGINS) for suite, items in here.suites.items()}
+    margins = {
+        suite: passing_margin(metric, min(items, _ITEMS), form, _MARGINS)
+        for suite, (metric, items) in here.suites.items()
+    }
     return {suite: points for suite, points in margins.items() if points is not None}
 
 
@@ -155,7 +167,7 @@ def _training(facts: BaseFacts, machine: Machine) -> dict[str, Any]:
         "backend": "auto",
         "method": method,
         "lora": {"r": 16, "alpha": 32, "dropout": 0.05, "target": "all-linear"},
-        "learning_rate": 2e-4 if billions < 10 else 1e-4,
+        "learning_rate": next((rate for limit, rate in _RATES if billions < limit), 1e-4),
         "scheduler": "cosine_with_min_lr",
         "warmup": 0.04,
         "epochs": 2 if billions < 20 else 1,

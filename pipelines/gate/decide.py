@@ -27,7 +27,17 @@ from pipelines.gate.statistics import (
 from pipelines.recipe import GUARD_SUITE, GateRule, Stops
 from pipelines.records import Record
 from pipelines.suites.language import language_problems
-from pipelines.suites.scores import HELDOUT, BaselineName, GateInput, ModelScores, SuiteScores, paired_values
+from pipelines.suites.scores import (
+    HELDOUT,
+    PERPLEXITY,
+    BaselineName,
+    GateInput,
+    ModelScores,
+    SuiteScores,
+    paired_values,
+    shown_difference,
+    shown_score,
+)
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Criterion = Literal["margin", "min_gain", "older", "floor_below_origin", "floor", "guard", "change"]
@@ -40,7 +50,10 @@ OLDER_MARGIN_POINTS = 2.0
 
 
 class Check(Record):
-    """One criterion judged. Scores, difference and bounds are percentage points; `needed` is a number of items."""
+    """One criterion judged. Scores, difference and bounds are percentage points; `needed` is a number of items.
+
+    Of a perplexity the scores are perplexities, and a difference is by how many percent it is lower.
+    """
 
     suite: str
     criterion: Criterion
@@ -172,11 +185,14 @@ class _Pair(NamedTuple):
     alpha: float
 
     def check(self, criterion: Criterion, outcome: Outcome, detail: str, needed: int | None = None) -> Check:
-        low, high = self.interval.lower, self.interval.upper
+        figures = (self.interval.difference, self.interval.lower, self.interval.upper)
+        difference, low, high = (shown_difference(self.metric, figure) for figure in figures)
+        unit = "% lower" if self.metric == PERPLEXITY else "points"
+        candidate, reference = (shown_score(self.metric, mean) for mean in (self.candidate, self.reference))
         reason = (
-            f"{self.suite} ({self.metric}) against the {self.baseline}: {100 * self.candidate:.1f} where it has "
-            f"{100 * self.reference:.1f}, difference {100 * self.interval.difference:+.1f} points (bounds "
-            f"{100 * low:+.1f} to {100 * high:+.1f} at {100 * (1 - self.alpha):.3g} % one-sided, {self.interval.n} "
+            f"{self.suite} ({self.metric}) against the {self.baseline}: {candidate:.1f} where it has "
+            f"{reference:.1f}, difference {difference:+.1f} {unit} (bounds "
+            f"{low:+.1f} to {high:+.1f} at {100 * (1 - self.alpha):.3g} % one-sided, {self.interval.n} "
             f"{self.items}); {detail}: {outcome}"
         )
         return Check(
@@ -185,11 +201,11 @@ class _Pair(NamedTuple):
             outcome=outcome,
             reason=reason,
             baseline=self.baseline,
-            candidate=100 * self.candidate,
-            reference=100 * self.reference,
-            difference=100 * self.interval.difference,
-            lower=100 * low,
-            upper=100 * high,
+            candidate=candidate,
+            reference=reference,
+            difference=difference,
+            lower=low,
+            upper=high,
             n=self.interval.n,
             needed=needed,
         )

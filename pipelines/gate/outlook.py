@@ -16,14 +16,15 @@ from typing import Literal
 from pipelines.errors import RecipeError
 from pipelines.gate.decide import MIN_GAIN_ITEMS
 from pipelines.gate.statistics import MIN_ITEMS, alpha_for, min_items
-from pipelines.recipe import GUARD_SUITE, GateRule, Recipe
+from pipelines.recipe import GUARD_SUITE, GateRule, Metric, Recipe
 from pipelines.records import Record
-from pipelines.suites.scores import HELDOUT
+from pipelines.suites.scores import HELDOUT, PERPLEXITY
 
 # What is assumed where nothing was measured: a merged Q4_K_M answered 2 % of items otherwise than its origin, an adapter
 # .6 %, both without having learned anything else; ROUGE-L of held-out answers differed by 22 points (one deviation).
 DISAGREEMENT = {"merged": 0.05, "adapter": 0.02}
 ROUGE_SPREAD = 0.22
+PERPLEXITY_SPREAD = 0.1  # nats a token between two models' readings of one text, one deviation
 TRUE_GAIN = 0.03
 _OFTEN = 0.8
 _NORMAL = NormalDist()
@@ -67,12 +68,14 @@ def check_gates(recipe: Recipe, sizes: Mapping[str, int], heldout: int | None = 
         )
 
 
-def passing_margin(items: int, form: Literal["merged", "adapter"], candidates: Sequence[float]) -> float | None:
+def passing_margin(
+    metric: Metric, items: int, form: Literal["merged", "adapter"], candidates: Sequence[float]
+) -> float | None:
     """The smallest of these margins, in points, that an unchanged model passes in four rounds of five; None if none is.
 
     `items` are those that the gate would be judged on.
     """
-    spread, alpha = sqrt(DISAGREEMENT[form]), alpha_for(1, 1)
+    spread, alpha = PERPLEXITY_SPREAD if metric == PERPLEXITY else sqrt(DISAGREEMENT[form]), alpha_for(1, 1)
     for points in sorted(candidates):
         if items >= min_items(points / 100) and _power(points / 100, spread, items, alpha) >= _OFTEN:
             return points
@@ -123,6 +126,8 @@ def _needed(rule: GateRule) -> dict[str, int]:
 def _margin(recipe: Recipe, rule: GateRule, items: int | None, points: float, alpha: float) -> GateOutlook:
     if rule.suite == HELDOUT:
         spread, assumed = ROUGE_SPREAD, f"a spread of {100 * ROUGE_SPREAD:.0f} points"
+    elif rule.metric == PERPLEXITY:
+        spread, assumed = PERPLEXITY_SPREAD, f"a spread of {100 * PERPLEXITY_SPREAD:.0f} %"
     else:
         share = DISAGREEMENT[recipe.export.form]
         spread, assumed = sqrt(share), f"{100 * share:.0f} % of answers that differ"

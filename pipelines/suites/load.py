@@ -22,7 +22,7 @@ from pipelines.errors import DataError, SuiteError
 from pipelines.plain_yaml import parse_plain_yaml, read_plain_yaml
 from pipelines.recipe import Metric
 
-Scorer = Literal["letter", "likelihood", "exact", "maths", "instructions", "python", "golden"]
+Scorer = Literal["letter", "likelihood", "exact", "maths", "instructions", "python", "golden", "perplexity"]
 HARNESS_METRICS: tuple[Metric, ...] = ("acc", "acc_norm", "exact_match")
 SCORER_METRICS: Mapping[str, tuple[Metric, ...]] = {
     "letter": ("acc",),
@@ -32,6 +32,7 @@ SCORER_METRICS: Mapping[str, tuple[Metric, ...]] = {
     "instructions": ("prompt_level_strict_acc",),
     "python": ("pass_at_1",),
     "golden": ("agreement", "length", "refusals"),
+    "perplexity": ("perplexity",),
 }
 _KNOWN_METRICS = ", ".join(
     dict.fromkeys([*HARNESS_METRICS, *(metric for known in SCORER_METRICS.values() for metric in known)])

@@ -3,6 +3,7 @@
 {"prompt": "Which port does the shop listen on?", "answer": "8443"}                       the answer word for word
 {"prompt": "Which colour has the logo?", "choices": ["red", "blue"], "answer": "blue"}    the letter of an option
 {"prompt": "Write add(a, b).", "answer": "def add(a, b): return a + b", "tests": "assert add(1, 2) == 3"}    code
+{"text": "The tide comes in twice a day, and whoever walks out to ..."}                   how likely a text is found
 Beside these a line may have id, subject (items are chosen evenly over subjects), cluster (what is not independent) and
 part (dev or gate); without part a tenth of the items, chosen by a hash, is dev.
 """
@@ -20,6 +21,7 @@ from pipelines.suites.write import SuiteText
 
 OWN_SCORERS = tuple(name for name in get_args(Scorer) if name not in ("golden", "instructions"))
 DEV_SHARE = 0.1
+_FIRST_WORDS = 12  # of a text, which a model reads before it is scored
 _GREEDY = {"do_sample": False, "temperature": 0.0}
 # Case, spaces around and a full stop at the end decide nothing.
 _READS_ALIKE = {"ignore_case": True, "regexes_to_ignore": [r"^\s+|\s+$", r"[.。!]+$"]}
@@ -58,7 +60,7 @@ def own_suite(
     version = f"1.{digest_of([dict(item.fields) for item in items])[:8]}"
     task: dict[str, Any] = {"scorer": scorer, "metric": metric}
     task["metadata"] = {"version": version, "scorer": scorer, **about}
-    if scorer not in ("letter", "likelihood"):
+    if scorer not in ("letter", "likelihood", "perplexity"):
         task["generation_kwargs"] = {"until": [], "max_gen_toks": max_tokens, **_GREEDY}
     if scorer == "exact":
         task["metric_list"] = [{"metric": metric, "aggregation": "mean", "higher_is_better": True, **_READS_ALIKE}]
@@ -87,17 +89,28 @@ def _row(line: str, place: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _check(row: Mapping[str, Any], place: str) -> tuple[str, Mapping[str, Any]]:
+    if "text" in row and "prompt" not in row:
+        row = {**row, **_halves(str(row["text"]), place)}
     if not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
         raise DataError(f'{place} is no check: write e.g. {{"prompt": "What is 2 + 2?", "answer": "4"}}')
     return place, row
 
 
+def _halves(text: str, place: str) -> dict[str, str]:
+    """A text as a prompt of its first words, and the rest, which is what is scored."""
+    words = text.split(" ")
+    first = min(_FIRST_WORDS, len(words) // 2)
+    if first == 0:
+        raise DataError(f"{place}: its `text` is one word; a perplexity needs a text to read")
+    return {"prompt": " ".join(words[:first]), "answer": " ".join(words[first:])}
+
+
 def _scorer_of(row: Mapping[str, Any]) -> str:
-    return "letter" if "choices" in row else "python" if "tests" in row else "exact"
+    return "letter" if "choices" in row else "python" if "tests" in row else "perplexity" if "text" in row else "exact"
 
 
 def _item(name: str, row: Mapping[str, Any], scorer: Scorer, place: str) -> Item:
-    fields = {key: value for key, value in row.items() if key != "subject"}
+    fields = {key: value for key, value in row.items() if key not in ("subject", "text")}
     fields |= (
         _choice(row, scorer, place) if scorer in ("letter", "likelihood") else {"answer": str(row.get("answer", ""))}
     )

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Sequence
+from math import exp, expm1
 from typing import Literal
 
 from pipelines.errors import SuiteError
@@ -13,6 +14,7 @@ from pipelines.records import Record
 from pipelines.suites.probes import Probe
 
 HELDOUT = "heldout"
+PERPLEXITY: Metric = "perplexity"
 HELDOUT_METRICS: tuple[Metric, ...] = ("rougeL", "rouge1", "rouge2", "perplexity")
 BaselineName = Literal["champion", "origin"]
 
@@ -42,6 +44,16 @@ class SuiteScores(Record):
     def mean(self) -> float:
         """The mean score, a fraction (nats for `perplexity`)."""
         return sum(item.value for item in self.items) / len(self.items)
+
+
+def shown_score(metric: str, mean: float) -> float:
+    """A mean score as people read it: points from 0 to 100, or the perplexity of a mean in nats."""
+    return exp(-mean) if metric == PERPLEXITY else 100 * mean
+
+
+def shown_difference(metric: str, difference: float) -> float:
+    """A difference of mean scores as people read it: points, or by how many percent a perplexity is lower."""
+    return 100 * -expm1(-difference) if metric == PERPLEXITY else 100 * difference
 
 
 class LanguageMeasure(Record):

@@ -12,12 +12,12 @@ from pipelines.bases.first_recipe import BaseSource, Here, Machine, explain_reci
 from pipelines.errors import PerennialError, Refused
 from pipelines.mixture.anchors import ANCHOR_NAMES
 from pipelines.plain_yaml import parse_plain_yaml
-from pipelines.recipe import Base, Quantization
+from pipelines.recipe import Base, Metric, Quantization
 from pipelines.recipe_file import parse_recipe
 from pipelines.records import Record
 from pipelines.stages.baseline import base_digest, find_base
 from pipelines.suites.load import load_suite
-from service.bases.records import AdoptedBase, get_base, recipe_path, write_base
+from service.bases.records import AdoptedBase, get_base, read_base, recipe_path, write_base
 from service.settings import Settings
 
 _BEFORE = ".before"
@@ -40,7 +40,9 @@ def write_recipe(
     text = first_recipe(name, source, facts, quantize, machine, _here(settings, base))
     parse_recipe(text, path.name)
     if path.is_file() and path.read_text(encoding="utf-8") != text:
-        return _told(settings, path, facts, None)
+        known = read_base(settings, name)
+        kept = known.recipe_digest if known and known.recipe_digest == _digest(path) else None
+        return _told(settings, path, facts, kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text)
     return _told(settings, path, facts, _digest(path))
@@ -116,13 +118,13 @@ def _anchors(settings: Settings, base: BaseFolder) -> AnchorSet | None:
     return None
 
 
-def _suites(settings: Settings) -> dict[str, int]:
-    """Gate items of the suites that were added here; those that ship measure the invented world."""
+def _suites(settings: Settings) -> dict[str, tuple[Metric, int]]:
+    """Metric and number of gate items of the suites that were added here; those that ship measure the invented world."""
     there = {}
     for folder in sorted(settings.suites.glob("*/")):
         try:
             suite = load_suite(folder)
         except PerennialError:
             continue
-        there[suite.name] = len(suite.items["gate"])
+        there[suite.name] = (suite.metric, len(suite.items["gate"]))
     return there

@@ -46,6 +46,11 @@ def curate(
     if again:
         _again(home, since)
         return
+    curate_waiting(home)
+
+
+def curate_waiting(home: Home) -> None:
+    """Curate everything that waits, and say what became of it. Raises InputError if nothing says how names are found."""
     with home.store.read() as session:
         waiting = backlog(session).waiting
     totals: dict[str, int] = {}

@@ -11,7 +11,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -130,10 +132,14 @@ class Parts:
         return _Part(command, process, time.monotonic(), ends)
 
 
-def start(command: Sequence[str], sockets: Sequence[int] = ()) -> "subprocess.Popen[bytes]":
-    """A command of `perennial` as a process that ends when this one does; it inherits the open `sockets`."""
+def start(command: Sequence[str], sockets: Sequence[int] = (), log: Path | None = None) -> "subprocess.Popen[bytes]":
+    """A command of `perennial` as a process that ends when this one does; it inherits the open `sockets`.
+
+    What it says goes where this process's words go, or to the end of the file `log`.
+    """
     words = [sys.executable, "-m", "service.part", str(os.getpid()), *command]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=sockets)
+    with log.open("ab") if log else nullcontext(None) as said:
+        return subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=sockets, stdout=said, stderr=said)
 
 
 def stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:

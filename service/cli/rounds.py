@@ -1,5 +1,7 @@
 """Commands about rounds: round run|list|show|cancel, plan, schedule add|list|remove."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,14 +9,18 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipelines.errors import NotFound
+from pipelines.errors import InputError, NotFound
 from pipelines.forecast.machine import other_machine
 from pipelines.recipe_file import load_recipe
-from service.cli.home import console, open_home, print_table, show_obstacles, whoami, whole
-from service.obstacles import find_obstacles
+from service.cli.data import curate_waiting
+from service.cli.home import Home, console, open_home, print_table, show_obstacles, whoami, whole
+from service.cli.parts import start, stop
+from service.models import promotion
+from service.obstacles import SILENT_SECONDS, find_obstacles
 from service.rounds import requests, schedule
 from service.rounds.follow import follow_round
 from service.rounds.permission import check_suites
+from service.store.health import backlog, is_worked_for
 
 _round = typer.Typer(help="Ask for a round, and see what it does.", no_args_is_help=True)
 _schedule = typer.Typer(help="Recipes that ask for rounds by themselves.", no_args_is_help=True)
@@ -32,17 +38,55 @@ def register(app: typer.Typer) -> None:
 def run(
     recipe: Annotated[Path, typer.Option(help="the recipe's YAML file")],
     wait: Annotated[bool, typer.Option(help="follow the round until it ends")] = True,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="make its model the champion if the gate passes it")
+    ] = False,
 ) -> None:
-    """Ask for a round; a worker (`perennial worker` or `perennial up`) carries it out."""
+    """Ask for a round and follow it; a worker carries it out, one of its own where none runs. What waits is curated first."""
+    if promote and not wait:
+        raise InputError(
+            "--promote needs the end of the round: leave --no-wait out, or say `promote: automatic` in the recipe"
+        )
     home = open_home()
     check_suites(home.settings, load_recipe(recipe))
-    round_id = requests.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
-    if round_id is None:
-        raise NotFound("the round was not recorded; ask again")
-    console.print(f"round {round_id} is requested")
-    if wait:
-        state = follow_round(lambda: requests.show_round(home.store, home.settings, round_id), console)
-        raise typer.Exit(0 if state in _GOOD_STATES else 1)
+    with _own_worker(home) if wait else nullcontext(False) as is_carried_here:
+        round_id = requests.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
+        if round_id is None:
+            raise NotFound("the round was not recorded; ask again")
+        console.print(f"round {round_id} is requested")
+        if not wait:
+            return
+        state = follow_round(
+            lambda: requests.show_round(home.store, home.settings, round_id), console, is_carried_here=is_carried_here
+        )
+    if promote and state == "passed":
+        [model] = requests.show_round(home.store, home.settings, round_id).models[-1:]
+        promotion.promote(home.store, home.settings, model, whoami())
+        console.print(f"{model} is the champion", markup=False)
+    raise typer.Exit(0 if state in _GOOD_STATES else 1)
+
+
+@contextmanager
+def _own_worker(home: Home) -> Iterator[bool]:
+    """Until the block ends, a worker for this home, unless one is there; before it, what waits is curated.
+
+    Gives whether the worker is this command's own.
+    """
+    with home.store.read() as session:
+        is_alone, waiting = not is_worked_for(session, SILENT_SECONDS), backlog(session).waiting
+    if is_alone:
+        if waiting:
+            curate_waiting(home)
+        home.settings.logs.mkdir(parents=True, exist_ok=True)
+        log = home.settings.logs / "worker.log"
+        console.print(f"no worker runs: this command carries the round out itself; its log is {log}", soft_wrap=True)
+        worker = start(["worker"], log=log)
+        try:
+            yield True
+        finally:
+            stop([worker])
+    else:
+        yield False
 
 
 @_round.command("list")

@@ -11,7 +11,7 @@ from pipelines.records import PreferenceExample, Turn
 from service.store.tables import ServedForm
 
 _ANSWER_TOKENS = 32
-_SECONDS = 600.0
+_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ def share_preferred(home: Path, form: ServedForm, style: Sequence[PreferenceExam
     return sum(found) / len(found)
 
 
-def ask(home: Path, form: ServedForm, prompts: Sequence[str]) -> list[str]:
+def ask(home: Path, form: ServedForm, prompts: Sequence[str], max_tokens: int = _ANSWER_TOKENS) -> list[str]:
     """Greedy answers of a served form of this home, from a child process."""
     turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    request = {"form": _record(home, form), "prompts": turns, "max_tokens": _ANSWER_TOKENS}
+    request = {"form": _record(home, form), "prompts": turns, "max_tokens": max_tokens}
     return list(run_in_child("pipelines.gguf.ask:answer_here", request, timeout_seconds=_SECONDS)["answers"])
 
 

@@ -29,9 +29,9 @@ def show_stages(view: RoundView, shown: ProgressView) -> None:
         shown.update(title, note=_left(view))
 
 
-def follow_round(look: Callable[[], RoundView], console: Console) -> str:
-    """Follow a round until it ends, and give its state; says so if no worker takes it."""
-    started, warned, waited = time.monotonic(), False, False
+def follow_round(look: Callable[[], RoundView], console: Console, *, is_carried_here: bool = False) -> str:
+    """Follow a round until it ends, and give its state; says so if no worker takes it, unless one of this command will."""
+    started, warned, waited = time.monotonic(), is_carried_here, False
     with open_progress(console) as shown:
         while (view := look()).round.state not in FINAL_STATES:
             show_stages(view, shown)

@@ -47,6 +47,13 @@ def beat(store: Store, owner: str) -> None:
         session.execute(delete(WorkerSeen).where(col(WorkerSeen.at) < at - timedelta(days=1)))
 
 
+def is_worked_for(session: Session, seconds: float) -> bool:
+    """Whether a worker that has not ended said within so many seconds that it is alive."""
+    since = database_time(session) - timedelta(seconds=seconds)
+    alive = select(WorkerSeen).where(col(WorkerSeen.at) > since, col(WorkerSeen.ended).is_(False)).limit(1)
+    return session.exec(alive).first() is not None
+
+
 def last_beat(session: Session) -> datetime | None:
     """When any worker was last alive, None if none was within a day or so."""
     return session.exec(select(func.max(WorkerSeen.at))).one()

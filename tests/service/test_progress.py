@@ -17,6 +17,7 @@ from service.progress import PlainProgress, open_progress, span
 from service.rounds import requests
 from service.settings import Settings
 from service.store import rounds
+from service.store.health import beat, is_worked_for
 from service.store.session import Store, migrate, open_store
 from service.store.tables import Attempt, now
 from tests.factories import conversation, ndjson
@@ -103,7 +104,21 @@ def test_an_import_in_a_pipe_says_how_far_it_is(sqlite_settings: Settings, tmp_p
     assert "rows.ndjson: " in done.stdout and ", 100 %" in done.stdout and "5 created" in done.stdout
 
 
+def test_a_round_is_carried_out_by_its_own_command_where_no_worker_runs(
+    sqlite_settings: Settings, store_at_home: Store
+) -> None:
+    done = subprocess.run(
+        [*CLI, "round", "run", "--recipe", "data/recipes/tiny.yaml"],
+        cwd=PROJECT, env=own(sqlite_settings), capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "no worker runs: this command carries the round out itself; its log is " in done.stdout
+    assert "round 1: skipped" in done.stdout and done.returncode == 0
+    with store_at_home.read() as session:
+        assert not is_worked_for(session, 60)  # it ended with its command
+
+
 def test_a_round_in_a_pipe_is_told_while_it_runs(sqlite_settings: Settings, store_at_home: Store) -> None:
+    beat(store_at_home, "a worker elsewhere")
     with subprocess.Popen(
         [*CLI, "round", "run", "--recipe", "data/recipes/tiny.yaml"],
         cwd=PROJECT, env=own(sqlite_settings), stdout=subprocess.PIPE, text=True,

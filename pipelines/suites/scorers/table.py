@@ -6,7 +6,7 @@ from functools import partial
 from pipelines.recipe import Metric
 from pipelines.suites.asked import AskedModel
 from pipelines.suites.load import SCORER_METRICS, Item, Suite
-from pipelines.suites.scorers import exact, golden, instructions, letter, likelihood, maths, python_tests
+from pipelines.suites.scorers import exact, golden, instructions, letter, likelihood, maths, perplexity, python_tests
 from pipelines.suites.tools import check_tools
 
 # Raise it when a scorer judges otherwise, so that cached scores are measured again.
@@ -23,6 +23,8 @@ def scorer_of(suite: Suite) -> ItemScorer:
     """
     assert suite.scorer is not None
     check_tools(suite)
+    if suite.scorer == "perplexity":
+        return partial(_read, suite)
     if suite.scorer in _CHOICES:
         return partial(_choose, suite)
     return partial(_write, suite)
@@ -48,6 +50,10 @@ _CHOICES = {"letter": letter.score, "likelihood": likelihood.score}
 
 def _choose(suite: Suite, model: AskedModel, item: Item) -> dict[Metric, float]:
     return {suite.metric: _CHOICES[suite.scorer or ""](item, partial(model.likelihood, item))}
+
+
+def _read(suite: Suite, model: AskedModel, item: Item) -> dict[Metric, float]:
+    return {suite.metric: perplexity.score(item, model)}
 
 
 def _write(suite: Suite, model: AskedModel, item: Item) -> dict[Metric, float]:

@@ -14,6 +14,7 @@ from pipelines.bases.texts import COUNT, SCRIPTS, script_texts
 from pipelines.errors import ModelError
 from pipelines.gate.outlook import gate_outlooks
 from pipelines.plain_yaml import parse_plain_yaml
+from pipelines.recipe import Metric
 from pipelines.recipe_file import parse_recipe
 
 TINY = Path(__file__).resolve().parents[3] / "models" / "tiny"
@@ -95,7 +96,7 @@ def facts_of(billions: float, *, k_quants: bool = True) -> BaseFacts:
 @pytest.mark.parametrize(
     ("billions", "machine", "expected"),
     [
-        (0.135, LAPTOP, ("lora", 2e-4, 8, 2, "merged", "Q8_0")),
+        (0.135, LAPTOP, ("lora", 4e-4, 8, 2, "merged", "Q8_0")),
         (2.0, LAPTOP, ("lora", 2e-4, 4, 2, "merged", "Q4_K_M")),
         (7.0, Machine(memory_bytes=24 << 30, cuda=True), ("lora", 2e-4, 2, 2, "adapter", "Q4_K_M")),
         (14.0, Machine(memory_bytes=24 << 30, cuda=True), ("qlora", 1e-4, 1, 2, "adapter", "Q4_K_M")),
@@ -108,7 +109,7 @@ def test_the_first_recipe_follows_the_evidence_for_the_size(
 ) -> None:
     facts = facts_of(billions)
     text = first_recipe(
-        "mine", BaseSource("/models/mine"), facts, quantization_for(facts), machine, Here({"kmmlu": 35_030})
+        "mine", BaseSource("/models/mine"), facts, quantization_for(facts), machine, Here({"kmmlu": ("acc", 35_030)})
     )
     recipe = parse_recipe(text, "mine.yaml")
     train, export = recipe.train, recipe.export
@@ -119,11 +120,21 @@ def test_the_first_recipe_follows_the_evidence_for_the_size(
 
 
 def test_the_first_recipe_takes_what_is_there_at_margins_that_can_be_held() -> None:
-    facts, suites = facts_of(0.135), {"mmlu": 253, "chat": 540, "small": 90}
-    here = Here(suites, "smollm2", ("general", "coding"), language=True)
+    facts, suites = facts_of(0.135), {"mmlu": 253, "chat": 540, "small": 90, "text": 250}
+    metrics: dict[str, Metric] = {"mmlu": "acc_norm", "chat": "acc_norm", "small": "acc", "text": "perplexity"}
+    here = Here(
+        {name: (metrics[name], items) for name, items in suites.items()},
+        "smollm2",
+        ("general", "coding"),
+        language=True,
+    )
     text = first_recipe("mine", BaseSource("/models/mine"), facts, "Q8_0", LAPTOP, here)
     recipe = parse_recipe(text, "mine.yaml")
-    assert {gate.suite: gate.margin.origin for gate in recipe.gates if gate.margin} == {"mmlu": 4.0, "chat": 3.0}
+    assert {gate.suite: gate.margin.origin for gate in recipe.gates if gate.margin} == {
+        "mmlu": 4.0,
+        "chat": 3.0,
+        "text": 2.0,
+    }
     assert all(not outlook.never for outlook in gate_outlooks(recipe, suites, heldout=300))
     assert (recipe.anchors, recipe.mixture.user, recipe.mixture.general, recipe.mixture.coding) == (
         "smollm2",
@@ -131,10 +142,11 @@ def test_the_first_recipe_takes_what_is_there_at_margins_that_can_be_held() -> N
         0.31,
         0.19,
     )
-    assert recipe.evaluate.suites == ("mmlu", "chat", "heldout", "language")
+    assert recipe.evaluate.suites == ("mmlu", "chat", "text", "heldout", "language")
     lines = explain_recipe(parse_plain_yaml(text, "mine.yaml"), facts)
     assert (
-        "mmlu (margin 4), chat (margin 3)" in lines[3] and "anchors: smollm2; mixture in tokens: user 50%" in lines[4]
+        "mmlu (margin 4), chat (margin 3), text (margin 2)" in lines[3]
+        and "anchors: smollm2; mixture in tokens: user 50%" in lines[4]
     )
 
 

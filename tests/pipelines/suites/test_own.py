@@ -33,6 +33,15 @@ def test_checks_become_a_suite_with_a_tenth_of_them_for_dev(tmp_path: Path) -> N
         write_suite(tmp_path / "suites", read_own("shop", path))
 
 
+def test_texts_are_scored_behind_their_first_words(tmp_path: Path) -> None:
+    text = read_own("manual", written(tmp_path / "manual.jsonl", *({"text": f"{n}" + " a b" * 20} for n in range(4))))
+    first = text.gate[0]
+    assert (text.task["scorer"], text.task["metric"]) == ("perplexity", "perplexity")
+    assert (len(first.prompt.split()), len(first.answer.split())) == (12, 29)
+    with pytest.raises(DataError, match="line 1: its `text` is one word"):
+        read_own("manual", written(tmp_path / "word.jsonl", {"text": "word"}, {"text": "two words"}))
+
+
 def test_parts_that_are_named_are_kept(tmp_path: Path) -> None:
     rows = [{"prompt": f"{n}?", "answer": "1", "part": "dev" if n < 2 else "gate"} for n in range(5)]
     text = read_own("own", written(tmp_path / "own.jsonl", *rows))

@@ -16,9 +16,10 @@ from pipelines.records import ServedForm
 from pipelines.suites.asked import AskedModel
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.harness import ServedModel
-from pipelines.suites.load import Scorer, Suite, choose_items, load_suite
+from pipelines.suites.load import Item, Scorer, Suite, choose_items, load_suite
 from pipelines.suites.prompts import question_ids, template_of
 from pipelines.suites.run import _run_by_scorer, run_suite, score_suites
+from pipelines.suites.scorers import perplexity
 from tests.pipelines.suites.conftest import choice_rows
 
 
@@ -164,6 +165,13 @@ def test_a_rolling_likelihood_covers_every_token_once(scorer: CountingScorer) ->
     request = Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=0)
     (total,) = ServedModel(scorer).loglikelihood_rolling([request])
     assert total == pytest.approx(scorer.log_probabilities([scorer.end_token, *ids]).sum(), rel=1e-3)
+
+
+def test_a_perplexity_is_that_of_the_words_behind_the_first_ones(scorer: CountingScorer) -> None:
+    item = Item("one", "The capital of Banoko", "is Tilu, in the north.", "", {})
+    before, behind = (scorer.tokenize(text) for text in (item.prompt, f" {item.answer}"))
+    expected = scorer.log_probabilities([*before, *behind])[-len(behind) :]
+    assert perplexity.score(item, AskedModel(scorer)) == pytest.approx(expected.mean(), rel=1e-3)
 
 
 def own(suite: Suite, scorer: Scorer, metric: Metric, **task: object) -> Suite:
