@@ -81,6 +81,7 @@ metric_list:
   - {{metric: acc, aggregation: mean, higher_is_better: true}}
 metadata:
   version: {version}
+  scorer: letter
 """
 
 GENERATE_TASK = """\
@@ -104,6 +105,7 @@ metric_list:
   - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
 metadata:
   version: {version}
+  scorer: exact
 """
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pipelines import chat
 from pipelines.errors import GGUFError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.gguf.writing import Prompt
 from pipelines.messages import as_prompt
 from pipelines.records import ServedForm, Turn
 
@@ -19,7 +20,7 @@ def answers(
     if template is None:
         raise GGUFError(f"{form.path} holds no chat template; export it again from a model that has one")
     rendered = [chat.render(template, as_prompt(prompt), escape=scorer.escape, generate=True) for prompt in prompts]
-    said = [scorer.write(scorer.tokenize(text), max_tokens) for text in rendered]
+    said = scorer.write_all([Prompt(scorer.tokenize(text), max_tokens) for text in rendered])
     return [None if whole and one.cut else one.text.strip() for one in said]
 
 

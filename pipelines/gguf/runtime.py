@@ -24,13 +24,15 @@ class Runtime:
     """Everything about a run that may move a score.
 
     `chunk` is how many prompt tokens are computed at once, counted from the prompt's start: results depend on it
-    in the last digits, so prompts are always cut at the same places.
+    in the last digits, so prompts are always cut at the same places. `width` is how many greedy answers are written
+    side by side when a model is scored, in forwards of just so many tokens, for the same reason.
     """
 
     threads: int
     chunk: int = 256
+    width: int = 16
     kv_type: str = "f16"
-    flash_attention: bool = False
+    flash_attention: bool = True
 
 
 def runtime_for(gguf: Path) -> Runtime:

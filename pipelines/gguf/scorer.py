@@ -1,16 +1,15 @@
-"""Log-likelihoods, answer letters, greedy answers and perplexities of a served form, one item at a time.
+"""Log-likelihoods, answer letters, greedy answers and perplexities of a served form.
 
-One forward per item, logits only where they are needed. Every number depends on its item alone: not on the order of
-items, nor on what was cached, nor on the size of the context.
+Prompts are read one at a time, answers are written several at a time, and logits are computed only where they are
+needed. Every number depends on its item alone: not on the order of items, nor on who is answered beside it, nor on what
+was cached, nor on the size of the context.
 """
 
-import codecs
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +19,11 @@ from pipelines.errors import InputError
 from pipelines.gguf.check import verify_form
 from pipelines.gguf.runtime import Runtime, fingerprint
 from pipelines.gguf.session import Row, Session
+from pipelines.gguf.writing import Prompt, Written, write_each
 from pipelines.records import ServedForm
 
 _SMALLEST_CONTEXT = 512
 _SCORED_ROWS = 64
-
-
-class Written(NamedTuple):
-    """An answer; `cut` if it ended for want of tokens, not by itself."""
-
-    text: str
-    cut: bool
 
 
 class GGUFScorer:
@@ -85,7 +78,8 @@ class GGUFScorer:
     ) -> tuple[float, bool]:
         """Sum of log p(continuation | context) in nats, and whether greedy decoding would write just that.
 
-        With `counted` only of those tokens of the continuation, though all of them are read. A context repeated by the next calls (the choices of one question) is computed once.
+        With `counted` only of those tokens of the continuation, though all of them are read. A context repeated by the
+        next calls (the choices of one question) is computed once.
         """
         if not continuation_ids:
             raise InputError("an empty continuation has no likelihood")
@@ -141,26 +135,35 @@ class GGUFScorer:
         return self.write(prompt_ids, max_tokens, stop).text
 
     def write(self, prompt_ids: Sequence[int], max_tokens: int, stop: Sequence[str] = ()) -> Written:
-        """The greedy answer, up to an end token, one of the `stop` texts (left out) or `max_tokens`."""
-        if len(prompt_ids) + max_tokens > self.max_length:
-            raise InputError(
-                f"a prompt of {len(prompt_ids)} tokens and an answer of {max_tokens} exceed the {self.max_length} "
-                "tokens this model reads"
-            )
-        self._reserve(len(prompt_ids) + max_tokens)
-        row = self._after(prompt_ids)
-        decoder, text, ended = codecs.getincrementaldecoder("utf-8")("replace"), "", False
-        for step in range(max_tokens):
-            token = int(row.argmax())
-            if ended := self._session.ends(token):
-                break
-            text += decoder.decode(self._session.piece(token))
-            if (ended := _first_stop(text, stop) is not None) or step + 1 == max_tokens:
-                break
-            row = self._session.feed([token])[0]
-        self._session.rewind(len(prompt_ids))
-        text += decoder.decode(b"", final=True)
-        return Written(text[: _first_stop(text, stop)], cut=not ended)
+        """The greedy answer, up to an end token, one of the `stop` texts (left out) or `max_tokens`; see `write_each`."""
+        return self.write_all([Prompt(prompt_ids, max_tokens, stop)])[0]
+
+    def write_all(self, prompts: Sequence[Prompt], done: Callable[[], None] = lambda: None) -> list[Written]:
+        """The answers of `write_each` in the order of their prompts; `done` is called after each."""
+        answers: dict[int, Written] = {}
+        for place, written in self.write_each(prompts):
+            answers[place] = written
+            done()
+        return [answers[place] for place in range(len(prompts))]
+
+    def write_each(self, prompts: Sequence[Prompt]) -> Iterator[tuple[int, Written]]:
+        """The place of a prompt and its greedy answer, each when it is written; an answer does not depend on the others.
+
+        Nothing else may be asked of this scorer before the last of them.
+
+        Raises:
+            InputError: a prompt with its answer exceeds what the model reads.
+        """
+        lengths = [len(prompt.ids) + prompt.max_tokens for prompt in prompts]
+        for prompt, length in zip(prompts, lengths, strict=True):
+            if length > self.max_length:
+                raise InputError(
+                    f"a prompt of {len(prompt.ids)} tokens and an answer of {prompt.max_tokens} exceed the "
+                    f"{self.max_length} tokens this model reads"
+                )
+        self._reserve(max(lengths, default=1), self._session.runtime.width)
+        self._forget()
+        yield from write_each(self._session, prompts)
 
     def log_probabilities(self, ids: Sequence[int]) -> npt.NDArray[np.float64]:
         """log p of every token but the first given all before it, in nats: the parts of a perplexity.
@@ -180,7 +183,7 @@ class GGUFScorer:
 
     def fingerprint(self) -> dict[str, str | int | bool]:
         """Everything besides form and prompt that moves a score; part of the key of cached scores."""
-        return {"scorer": 2, **fingerprint(self._session.runtime)}
+        return {"scorer": 3, **fingerprint(self._session.runtime)}
 
     def close(self) -> None:
         """Free the model and its context."""
@@ -195,15 +198,17 @@ class GGUFScorer:
     def _after(self, context_ids: Sequence[int]) -> Row:
         """Logits after the context, computed unless the last call left just that."""
         key = tuple(context_ids)
-        if self._context_row is None or key != self._context_ids:
+        if key != self._context_ids or self._context_row is None or self._session.length() != len(key):
             self._context_row = self._session.read(key)
             self._context_ids = key
         return self._context_row
 
-    def _reserve(self, tokens: int) -> None:
-        if tokens > self._session.context:
+    def _reserve(self, tokens: int, sequences: int = 1) -> None:
+        """Room for so many tokens in each of so many conversations: one for likelihoods, `width` for answers."""
+        if tokens > self._session.context or sequences != self._session.sequences:
+            wanted = max(tokens, min(self.max_length, 1 << math.ceil(math.log2(tokens))), _SMALLEST_CONTEXT)
             self._forget()
-            self._session.grow(max(tokens, min(self.max_length, 1 << math.ceil(math.log2(tokens)))))
+            self._session.arrange(sequences, min(wanted, self.max_length))
 
     def _forget(self) -> None:
         self._context_ids, self._context_row = (), None
@@ -214,8 +219,3 @@ def _scored(rows: Row, targets: Sequence[int]) -> tuple[npt.NDArray[np.float64],
     shifted = rows.astype(np.float64) - rows.max(axis=1, keepdims=True)
     picked = shifted[np.arange(len(targets)), list(targets)]
     return picked - np.log(np.exp(shifted).sum(axis=1)), rows.argmax(axis=1) == np.asarray(targets)
-
-
-def _first_stop(text: str, stop: Sequence[str]) -> int | None:
-    """Where the first of the stop texts begins."""
-    return min((text.index(mark) for mark in stop if mark and mark in text), default=None)

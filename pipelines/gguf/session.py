@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pipelines.chat import AddedToken, escape_of
 from pipelines.errors import GGUFError, InputError
+from pipelines.gguf.batch import Batch
 from pipelines.gguf.runtime import Runtime, last_words, llama, runtime_for
 from pipelines.records import ServedForm
 
@@ -41,7 +42,6 @@ class Session:
             raise GGUFError(f"{path} is missing")
         self._library = llama()
         self.runtime = runtime or runtime_for(path)
-        self.sequences = sequences
         self._native = _Native(self._library)
         self._finalizer = weakref.finalize(self, self._native.free)
         self._model = self._native.model = self._load(path)
@@ -54,9 +54,9 @@ class Session:
         self.stops = tuple(token.text for id, token in added.items() if self.ends(id))
         self._ids = {token.text: id for id, token in added.items()}
         self.trained_context = int(self._library.llama_model_n_ctx_train(self._model))
-        self._batch = _Batch(self._library, self.runtime.chunk)
-        self.context = 0
-        self.grow(context)
+        self._batch = Batch(self._library, self.runtime.chunk)
+        self.context = self.sequences = 0
+        self.arrange(sequences, context)
 
     @property
     def chat_template(self) -> str | None:
@@ -104,20 +104,26 @@ class Session:
         return {self._ids[text]: text.encode() for text in texts if text in self._ids}
 
     def grow(self, context: int) -> None:
-        """Make room for `context` tokens per conversation, forgetting them all if there was less.
+        """Make room for `context` tokens per conversation, forgetting them all if there was less. Raises as `arrange`."""
+        self.arrange(self.sequences, max(context, self.context))
+
+    def arrange(self, sequences: int, context: int) -> None:
+        """Have `sequences` conversations of at least `context` tokens each, forgetting them all where that changes something.
 
         Raises:
             InputError: more than the model was trained to read.
+            GGUFError: more than there is memory for.
         """
-        if context <= self.context:
-            return
         if context > self.trained_context:
             raise InputError(f"{context} tokens are too many: this model reads at most {self.trained_context}")
+        if sequences == self.sequences and context <= self.context:
+            return
         self._native.free_context()
-        self._context = self._native.context = self._new_context(context)
-        self.context = context
-        self._kept: list[list[int]] = [[] for _ in range(self.sequences)]
-        self._lengths = [0] * self.sequences
+        self.context = 0
+        self._context = self._native.context = self._new_context(sequences, context)
+        self.sequences, self.context = sequences, context
+        self._kept: list[list[int]] = [[] for _ in range(sequences)]
+        self._lengths = [0] * sequences
 
     def length(self, sequence: int = 0) -> int:
         """Tokens that the conversation holds now."""
@@ -126,16 +132,15 @@ class Session:
     def resume(self, tokens: Sequence[int], sequence: int = 0) -> int:
         """Forget all of a conversation but the whole chunks it shares with a new prompt; how many tokens that is.
 
-        At least the prompt's last token is left to compute, as it yields the logits.
+        Where another conversation shares more, this one continues a copy of it. At least the prompt's last token is
+        left to compute, as it yields the logits.
         """
-        chunk, kept = self.runtime.chunk, self._kept[sequence]
-        shared = 0
-        while shared + chunk <= min(len(kept), len(tokens) - 1):
-            if kept[shared : shared + chunk] != list(tokens[shared : shared + chunk]):
-                break
-            shared += chunk
-        self.rewind(shared, sequence)
-        return shared
+        shared = [self._shared(tokens, other) for other in range(self.sequences)]
+        best = max(shared)
+        if best > shared[sequence]:
+            self._copy(shared.index(best), sequence)
+        self.rewind(best, sequence)
+        return self._lengths[sequence]
 
     def read(self, tokens: Sequence[int], sequence: int = 0) -> Row:
         """Compute a prompt from its start and give the logits after its last token."""
@@ -169,27 +174,36 @@ class Session:
         values: Row = np.ctypeslib.as_array(logits, shape=(wanted, self.vocabulary_size)).copy()
         return values
 
-    def feed_each(self, tokens: Mapping[int, int]) -> dict[int, Row]:
+    def feed_each(self, tokens: Mapping[int, int], *, padded: bool = False) -> dict[int, Row]:
         """Continue several conversations by one token each in one go; the logits after it, by conversation.
 
-        Quicker than one after the other, as the weights are read once; logits differ in their last digits with who else
-        is in it, so what must repeat keeps the same company.
+        Quicker than one after the other, as the weights are read once. Logits differ in their last digits with how many
+        are in it: what must repeat keeps the same number, for which `padded` gives the idle ones a token that is forgotten.
         """
         for sequence in tokens:
             if self._lengths[sequence] >= self.context:
                 raise InputError(f"a conversation is full: {self.context} tokens are reserved for it")
-        self._batch.fill_each(tokens, self._lengths)
+        idle = [one for one in range(self.sequences) if one not in tokens] if padded else []
+        for sequence in idle:
+            if self._lengths[sequence] == self.context:
+                self.rewind(0, sequence)
+        batch = dict(sorted({**tokens, **dict.fromkeys(idle, 0)}.items()))  # else llama.cpp cuts it into several
+        self._batch.fill_each(batch, self._lengths)
         self._decode()
+        for sequence in idle:
+            self.rewind(self._lengths[sequence], sequence)
         logits = self._library.llama_get_logits(self._context)
-        values: Row = np.ctypeslib.as_array(logits, shape=(len(tokens), self.vocabulary_size)).copy()
+        values: Row = np.ctypeslib.as_array(logits, shape=(len(batch), self.vocabulary_size)).copy()
         for sequence in tokens:
             self._lengths[sequence] += 1
-        return {sequence: values[place] for place, sequence in enumerate(tokens)}
+        return {sequence: values[place] for place, sequence in enumerate(batch) if sequence in tokens}
 
     def rewind(self, length: int, sequence: int = 0) -> None:
-        """Forget a conversation's tokens from `length` on."""
+        """Forget a conversation's tokens from `length` on; all of them where the model's memory has no way back."""
         memory = self._library.llama_get_memory(self._context)
-        self._library.llama_memory_seq_rm(memory, sequence, length, -1)
+        if not self._library.llama_memory_seq_rm(memory, sequence, length, -1):
+            self._library.llama_memory_seq_rm(memory, sequence, -1, -1)
+            length = 0
         self._lengths[sequence] = length
         del self._kept[sequence][length:]
 
@@ -202,6 +216,22 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _shared(self, tokens: Sequence[int], sequence: int) -> int:
+        """How many tokens of whole chunks a conversation shares with a prompt, the prompt's last token left out."""
+        chunk, kept = self.runtime.chunk, self._kept[sequence]
+        shared = 0
+        while shared + chunk <= min(len(kept), len(tokens) - 1):
+            if kept[shared : shared + chunk] != list(tokens[shared : shared + chunk]):
+                break
+            shared += chunk
+        return shared
+
+    def _copy(self, source: int, sequence: int) -> None:
+        self.rewind(0, sequence)
+        memory = self._library.llama_get_memory(self._context)
+        self._library.llama_memory_seq_cp(memory, source, sequence, -1, -1)  # whole: streams are copied in one piece
+        self._lengths[sequence], self._kept[sequence] = self._lengths[source], list(self._kept[source])
 
     def _decode(self) -> None:
         code = self._library.llama_decode(self._context, self._batch.struct)
@@ -236,10 +266,10 @@ class Session:
             raise GGUFError(f"llama.cpp cannot load the adapter {form.adapter_path}: {last_words()}")
         return adapter
 
-    def _new_context(self, context: int) -> Any:
+    def _new_context(self, sequences: int, context: int) -> Any:
         parameters = self._library.llama_context_default_params()
-        parameters.n_ctx = context * self.sequences
-        parameters.n_seq_max = self.sequences
+        parameters.n_ctx = context * sequences
+        parameters.n_seq_max = sequences
         parameters.kv_unified = False
         parameters.n_batch = parameters.n_ubatch = self.runtime.chunk
         parameters.n_threads = parameters.n_threads_batch = self.runtime.threads
@@ -248,7 +278,7 @@ class Session:
         parameters.no_perf = True
         handle = self._library.llama_init_from_model(self._model, parameters)
         if not handle:
-            raise GGUFError(f"no memory for {self.sequences} x {context} tokens: {last_words()}")
+            raise GGUFError(f"no memory for {sequences} x {context} tokens: {last_words()}")
         if self._adapter is not None:
             adapters = (self._library.llama_adapter_lora_p_ctypes * 1)(self._adapter)
             self._library.llama_set_adapters_lora(handle, adapters, 1, (ctypes.c_float * 1)(self._scale))
@@ -276,41 +306,3 @@ class _Native:
         if self.context is not None:
             self._library.llama_free(self.context)
         self.context = None
-
-
-class _Batch:
-    """llama.cpp's `llama_batch` over numpy arrays, filled by slices instead of a Python loop per token."""
-
-    def __init__(self, library: Any, size: int) -> None:
-        self._tokens, self._positions, self._sequences = (np.zeros(size, np.int32) for _ in range(3))
-        self._counts, self._wanted = np.ones(size, np.int32), np.zeros(size, np.int8)
-        number = ctypes.POINTER(ctypes.c_int32)
-        first = self._sequences.ctypes.data
-        self._pointers = (number * size)(*(ctypes.cast(first + 4 * index, number) for index in range(size)))
-        self.struct = library.llama_batch(
-            0,
-            self._tokens.ctypes.data_as(number),
-            None,
-            self._positions.ctypes.data_as(number),
-            self._counts.ctypes.data_as(number),
-            ctypes.cast(self._pointers, ctypes.POINTER(number)),
-            self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
-        )
-
-    def fill(self, tokens: Sequence[int], start: int, sequence: int, rows: int) -> None:
-        count = len(tokens)
-        self._tokens[:count] = tokens
-        self._positions[:count] = np.arange(start, start + count)
-        self._sequences[:count] = sequence
-        self._wanted[:count] = 0
-        self._wanted[count - rows : count] = 1
-        self.struct.n_tokens = count
-
-    def fill_each(self, tokens: Mapping[int, int], lengths: Sequence[int]) -> None:
-        """One token for each of several sequences, all of which yield logits."""
-        count = len(tokens)
-        self._tokens[:count] = list(tokens.values())
-        self._positions[:count] = [lengths[sequence] for sequence in tokens]
-        self._sequences[:count] = list(tokens)
-        self._wanted[:count] = 1
-        self.struct.n_tokens = count

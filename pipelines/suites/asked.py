@@ -1,11 +1,12 @@
 """A served form as scorers ask it: an item under the chat template, its likely continuation, its greedy answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipelines import chat
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.gguf.writing import Prompt
 from pipelines.suites.load import Item
 from pipelines.suites.prompts import template_of
 
@@ -13,7 +14,7 @@ DEFAULT_ANSWER_TOKENS = 256
 
 
 class AskedModel:
-    """One loaded model, asked one item at a time; a context that calls repeat is computed once."""
+    """One loaded model; a context that calls repeat is computed once, answers are written several at a time."""
 
     def __init__(self, scorer: GGUFScorer) -> None:
         self.scorer, self.template = scorer, template_of(scorer)
@@ -41,23 +42,33 @@ class AskedModel:
         """The log-probability in nats of an answer to an item that begins so."""
         return self.scorer.loglikelihood(*self.split(self._prompt(item), continuation))[0]
 
-    def answer(self, item: Item, settings: Mapping[str, Any]) -> str:
-        """The greedy answer to an item, by the task's `generation_kwargs`. What is prefilled is not part of it."""
-        return self.write(self._prompt(item), settings)
+    def answer_each(self, items: Sequence[Item], settings: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+        """The place of an item and the greedy answer to it, each when it is written; what is prefilled is no part of it.
 
-    def write(self, prompt: str, settings: Mapping[str, Any]) -> str:
-        """The greedy continuation of a rendered prompt, cut at the stop texts, and where the model reads no further.
-
-        Empty where the prompt alone is more than it reads. Raises SuiteError if the task asks for sampling.
+        `settings` are the task's `generation_kwargs`.
         """
+        return self.write_each([(self._prompt(item), settings) for item in items])
+
+    def write_each(self, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[int, str]]:
+        """The place of a rendered prompt and its greedy continuation, each when it is written.
+
+        Cut at the stop texts, and where the model reads no further; empty where the prompt alone is more than it reads.
+        Raises SuiteError if the task asks for sampling.
+        """
+        prompts = [self._limited(prompt, settings) for prompt, settings in asked]
+        places = [place for place, prompt in enumerate(prompts) if prompt.max_tokens > 0]
+        yield from ((place, "") for place, prompt in enumerate(prompts) if prompt.max_tokens < 1)
+        for number, written in self.scorer.write_each([prompts[place] for place in places]):
+            yield places[number], written.text
+
+    def _limited(self, prompt: str, settings: Mapping[str, Any]) -> Prompt:
         if settings.get("do_sample") or settings.get("temperature", 0.0) > 0:
             raise SuiteError("suites are scored with greedy answers: set do_sample: false and temperature: 0.0")
         until = settings.get("until", [])
         stop = [until] if isinstance(until, str) else list(until)
         limit = int(settings.get("max_gen_toks", DEFAULT_ANSWER_TOKENS))
         ids = self.scorer.tokenize(prompt)
-        limit = min(limit, self.scorer.max_length - len(ids))
-        return self.scorer.generate(ids, limit, stop) if limit > 0 else ""
+        return Prompt(ids, min(limit, self.scorer.max_length - len(ids)), stop)
 
     def _prompt(self, item: Item) -> str:
         asked = [*(item.fields.get("before") or ()), {"role": "user", "content": item.question}]

@@ -5,7 +5,6 @@ Importing this module takes seconds: it belongs in a child process.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -16,7 +15,7 @@ from pipelines.suites.asked import AskedModel
 
 
 class ServedModel(LM):  # type: ignore[misc]
-    """Scores requests of the harness one by one; `scored` is called after each with the item's request.
+    """Scores requests of the harness; `scored` is called after each item.
 
     The choices of one question share their context, so a question answered by one letter costs one forward.
     """
@@ -61,9 +60,8 @@ class ServedModel(LM):  # type: ignore[misc]
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
         """Per request the greedy answer, cut at the task's stop texts."""
-        return [self._generate(*request.args) for request in requests]
-
-    def _generate(self, context: str, settings: dict[str, Any]) -> str:
-        answer = self._asked.write(context, settings)
-        self._scored()
-        return answer
+        answers: dict[int, str] = {}
+        for place, answer in self._asked.write_each([request.args for request in requests]):
+            answers[place] = answer
+            self._scored()
+        return [answers[place] for place in range(len(requests))]

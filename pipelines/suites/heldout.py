@@ -6,11 +6,13 @@ and endings would otherwise hide every shared stem.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from pipelines.answer_span import answer_span
 from pipelines.chat import find_masked
 from pipelines.errors import DataError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.gguf.writing import Prompt
 from pipelines.languages import all_letters, compiled
 from pipelines.messages import as_messages, with_reasoning
 from pipelines.recipe import Metric
@@ -56,15 +58,17 @@ def score_heldout(
 
     Left out are the same items for every model with the same tokenizer and context, so pairs stay pairs.
     """
-    measured: list[tuple[HeldoutItem, AnswerScores]] = []
-    for item in items:
-        answer = score_answer(scorer, item.example, max_tokens)
-        if answer is not None:
-            measured.append((item, answer))
+    references = [_reference(scorer, item.example) for item in items]
+    likely = [(item, one, _loglikelihood(scorer, one)) for item, one in zip(items, references, strict=True) if one]
+    for _ in range(len(items) - len(likely)):
         scored()
-    if not measured:
-        return []
-    return [_by_metric(metric, measured) for metric in HELDOUT_METRICS]
+    prompts = [_prompt(scorer, one, max_tokens) for _, one, _ in likely]
+    answers = scorer.write_all(prompts, scored)
+    measured = [
+        (item, _answer_scores(one, loglikelihood, answer.text))
+        for (item, one, loglikelihood), answer in zip(likely, answers, strict=True)
+    ]
+    return [_by_metric(metric, measured) for metric in HELDOUT_METRICS] if measured else []
 
 
 def score_answer(scorer: GGUFScorer, example: Example, max_tokens: int = MAX_ANSWER_TOKENS) -> AnswerScores | None:
@@ -72,18 +76,44 @@ def score_answer(scorer: GGUFScorer, example: Example, max_tokens: int = MAX_ANS
 
     The end-of-turn marker counts as a token of the answer, as it does in training; words that stand for others do not.
     """
-    context, reference = split_reference(example)
+    reference = _reference(scorer, example)
+    if reference is None:
+        return None
+    loglikelihood = _loglikelihood(scorer, reference)
+    return _answer_scores(reference, loglikelihood, scorer.write_all([_prompt(scorer, reference, max_tokens)])[0].text)
+
+
+class _Reference(NamedTuple):
+    """A held-out answer in tokens, with the prompt before it; `counted` says which tokens are scored."""
+
+    turn: Turn
+    prompt: list[int]
+    answer: list[int]
+    counted: list[bool]
+
+
+def _reference(scorer: GGUFScorer, example: Example) -> _Reference | None:
+    context, turn = split_reference(example)
     prompt = prompt_ids(scorer, context)
-    answer = scorer.tokenize(answer_piece(scorer, context, reference))
+    answer = scorer.tokenize(answer_piece(scorer, context, turn))
     if not answer or len(prompt) + len(answer) >= scorer.max_length:
         return None
-    counted = scorer.unmasked(answer, reference.masked)
-    if not any(counted):
-        return None
-    loglikelihood, _ = scorer.loglikelihood(prompt, answer, counted)
-    written = scorer.generate(prompt, min(max_tokens, scorer.max_length - len(prompt)))
-    overlap = rouge(*(without_masked(text, reference.masked) for text in (reference.content, written)))
-    return AnswerScores(loglikelihood=loglikelihood, tokens=sum(counted), **overlap)
+    counted = scorer.unmasked(answer, turn.masked)
+    return _Reference(turn, prompt, answer, counted) if any(counted) else None
+
+
+def _loglikelihood(scorer: GGUFScorer, reference: _Reference) -> float:
+    return scorer.loglikelihood(reference.prompt, reference.answer, reference.counted)[0]
+
+
+def _prompt(scorer: GGUFScorer, reference: _Reference, max_tokens: int) -> Prompt:
+    return Prompt(reference.prompt, min(max_tokens, scorer.max_length - len(reference.prompt)))
+
+
+def _answer_scores(reference: _Reference, loglikelihood: float, written: str) -> AnswerScores:
+    masked = reference.turn.masked
+    overlap = rouge(*(without_masked(text, masked) for text in (reference.turn.content, written)))
+    return AnswerScores(loglikelihood=loglikelihood, tokens=sum(reference.counted), **overlap)
 
 
 def split_reference(example: Example) -> tuple[tuple[Turn, ...], Turn]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.artifacts import digest_of
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.gguf.writing import Prompt
 from pipelines.isolated import run_in_child
 from pipelines.progress import report_progress
 from pipelines.records import Record, ServedForm
@@ -100,11 +101,8 @@ def _language(
     key = model_key(scorer, request.form) | {"language": digest_of(shown), "max_tokens": MAX_LANGUAGE_TOKENS}
     if known := cache.read(key):
         return LanguageMeasure.model_validate(known)
-    answers = []
-    for prompt in prompts:
-        answers.append(scorer.generate(question_ids(scorer, prompt.prompt), MAX_LANGUAGE_TOKENS))
-        scored()
-    measured = measure_language(prompts, answers)
+    asked = [Prompt(question_ids(scorer, prompt.prompt), MAX_LANGUAGE_TOKENS) for prompt in prompts]
+    measured = measure_language(prompts, [written.text for written in scorer.write_all(asked, scored)])
     cache.add(key, measured.model_dump())
     return measured
 

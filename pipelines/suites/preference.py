@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pipelines.artifacts import digest_of, read_records
 from pipelines.errors import SuiteError
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.gguf.writing import Prompt, Written
 from pipelines.records import Example, PreferenceExample, Record, ServedForm, Turn
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.heldout import MAX_ANSWER_TOKENS, answer_piece, split_reference
@@ -68,9 +69,9 @@ def measure_preference(
     """All of it but the KL, for which `out` gets the distributions; `scored` hears of every prompt that is done."""
     items = _score_examples(scorer, ask, scored)
     claims = _score_claims(scorer, form, Path(ask.claims), cache, scored) if ask.claims else ()
-    frozen = [_refuses(scorer, example, scored) for example in ask.frozen]
+    frozen = _refusals(scorer, ask.frozen, scored)
     _write_distributions(scorer, ask.frozen[: ask.probes], out / DISTRIBUTIONS)
-    return PreferenceMeasure(items=items, claims=claims, frozen=tuple(item for item in frozen if item is not None))
+    return PreferenceMeasure(items=items, claims=claims, frozen=frozen)
 
 
 def compare(champion: Path, model: Path) -> tuple[float, int] | None:
@@ -121,18 +122,24 @@ def prefer_here(arguments: dict[str, Any]) -> dict[str, Any]:
 def _score_examples(
     scorer: GGUFScorer, ask: PreferenceAsk, scored: Callable[[int], None]
 ) -> tuple[PreferenceScore, ...]:
-    items: list[PreferenceScore] = []
-    answered: set[tuple[Turn, ...]] = set()
-    for example in ask.examples:
-        item = score_example(scorer, example, ask.clusters.get(example.id, ""))
-        if item is not None:
-            if example.chosen is not None and example.prompt not in answered:
-                answered.add(example.prompt)
-                length, capped = _greedy_length(scorer, example.prompt)
-                item = item.model_copy(update={"length": length, "capped": capped})
-            items.append(item)
-        scored(1)
-    return tuple(items)
+    scores = [score_example(scorer, example, ask.clusters.get(example.id, "")) for example in ask.examples]
+    items = [(example, item) for example, item in zip(ask.examples, scores, strict=True) if item is not None]
+    first: dict[tuple[Turn, ...], str] = {}
+    for example, item in items:
+        if example.chosen is not None:
+            first.setdefault(example.prompt, item.id)
+    prompts = [_prompt(scorer, prompt_ids(scorer, prompt), MAX_ANSWER_TOKENS) for prompt in first]
+    scored(len(scores) - len(prompts))
+    answers = dict(zip(first.values(), scorer.write_all(prompts, lambda: scored(1)), strict=True))
+    return tuple(_with_length(scorer, item, answers.get(item.id)) for _, item in items)
+
+
+def _with_length(scorer: GGUFScorer, item: PreferenceScore, answer: Written | None) -> PreferenceScore:
+    """The scores with the tokens of the greedy answer, its end-of-turn marker counted, where there is one."""
+    if answer is None:
+        return item
+    length = len(scorer.tokenize(answer.text, special=False)) + 1
+    return item.model_copy(update={"length": length, "capped": answer.cut})
 
 
 def _score_claims(
@@ -145,28 +152,28 @@ def _score_claims(
     known = cache.read(key)
     scored(len(claims) if known else 0)
     if not known:
-        for claim in claims:
-            answer = scorer.generate(question_ids(scorer, claim.prompt), MAX_CLAIM_TOKENS)
-            known[claim.id] = float(agrees(answer, claim))
-            scored(1)
+        prompts = [Prompt(question_ids(scorer, claim.prompt), MAX_CLAIM_TOKENS) for claim in claims]
+        answers = scorer.write_all(prompts, lambda: scored(1))
+        known = {claim.id: float(agrees(said.text, claim)) for claim, said in zip(claims, answers, strict=True)}
         cache.add(key, known)
     return tuple(ItemScore(id=claim.id, value=known[claim.id]) for claim in claims)
 
 
-def _refuses(scorer: GGUFScorer, example: Example, scored: Callable[[int], None]) -> ItemScore | None:
-    prompt = prompt_ids(scorer, split_reference(example)[0])
-    scored(1)
-    if len(prompt) >= scorer.max_length:
-        return None
-    written = scorer.generate(prompt, min(MAX_ANSWER_TOKENS, scorer.max_length - len(prompt)))
-    return ItemScore(id=example.id, value=float(is_refusal(written)))
+def _refusals(scorer: GGUFScorer, frozen: Sequence[Example], scored: Callable[[int], None]) -> tuple[ItemScore, ...]:
+    """Whether the greedy answer to a frozen prompt refuses; what the model cannot read is left out."""
+    ids = {example.id: prompt_ids(scorer, split_reference(example)[0]) for example in frozen}
+    asked = {key: prompt for key, prompt in ids.items() if len(prompt) < scorer.max_length}
+    scored(len(frozen) - len(asked))
+    prompts = [_prompt(scorer, prompt, MAX_ANSWER_TOKENS) for prompt in asked.values()]
+    answers = scorer.write_all(prompts, lambda: scored(1))
+    return tuple(
+        ItemScore(id=key, value=float(is_refusal(written.text))) for key, written in zip(asked, answers, strict=True)
+    )
 
 
-def _greedy_length(scorer: GGUFScorer, prompt: Sequence[Turn]) -> tuple[int, bool]:
-    """Tokens of the greedy answer, its end-of-turn marker counted, and whether it was cut off."""
-    ids = prompt_ids(scorer, prompt)
-    written = scorer.write(ids, min(MAX_ANSWER_TOKENS, scorer.max_length - len(ids)))
-    return len(scorer.tokenize(written.text, special=False)) + 1, written.cut
+def _prompt(scorer: GGUFScorer, ids: list[int], max_tokens: int) -> Prompt:
+    """Ids with as many tokens for an answer as the model reads after them, `max_tokens` at most."""
+    return Prompt(ids, min(max_tokens, scorer.max_length - len(ids)))
 
 
 def _write_distributions(scorer: GGUFScorer, frozen: Sequence[Example], path: Path) -> None:

@@ -13,7 +13,7 @@ from pipelines.suites.asked import AskedModel
 from pipelines.suites.cache import ScoreCache
 from pipelines.suites.load import Item, Suite
 from pipelines.suites.prompts import template_of
-from pipelines.suites.scorers.table import SCORERS_VERSION, metrics_of, scorer_of
+from pipelines.suites.scorers.table import SCORERS_VERSION, metrics_of, score_each
 from pipelines.suites.scores import ItemScore, SuiteScores
 
 # Raise it when the way of scoring changes, so that cached scores are measured again.
@@ -86,16 +86,19 @@ def _run_by_scorer(
     scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]
 ) -> Iterator[Fresh]:
     """The scores of these items by the suite's own scorer, some at a time, so that what is killed keeps most of them."""
-    if not items:
-        return
-    model, score = AskedModel(scorer), scorer_of(suite)
-    for start in range(0, len(items), KEPT_EVERY):
-        fresh: Fresh = {metric: {} for metric in metrics_of(suite)}
-        for item in items[start : start + KEPT_EVERY]:
-            for metric, value in score(model, item).items():
-                fresh[metric][item.digest] = value
-            scored()
-        yield fresh
+    fresh = _nothing(suite)
+    for number, (item, values) in enumerate(score_each(suite, AskedModel(scorer), items), 1):
+        for metric, value in values.items():
+            fresh[metric][item.digest] = value
+        if number % KEPT_EVERY == 0:
+            yield fresh
+            fresh = _nothing(suite)
+        scored()
+    yield fresh
+
+
+def _nothing(suite: Suite) -> Fresh:
+    return {metric: {} for metric in metrics_of(suite)}
 
 
 def _run_by_harness(

@@ -1,6 +1,6 @@
 """Which scorer a suite has, and the scores of an item by it: the one place that knows them all."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from pipelines.recipe import Metric
@@ -12,11 +12,9 @@ from pipelines.suites.tools import check_tools
 # Raise it when a scorer judges otherwise, so that cached scores are measured again.
 SCORERS_VERSION = 1
 
-ItemScorer = Callable[[AskedModel, Item], dict[Metric, float]]
 
-
-def scorer_of(suite: Suite) -> ItemScorer:
-    """What scores the items of a suite that names a scorer, by metric, higher is better.
+def score_each(suite: Suite, model: AskedModel, items: Sequence[Item]) -> Iterator[tuple[Item, dict[Metric, float]]]:
+    """Items of a suite that names a scorer, each with its scores by metric when they are known; higher is better.
 
     Raises:
         MissingDependency: a library, or the sandbox for code, is missing here.
@@ -24,10 +22,15 @@ def scorer_of(suite: Suite) -> ItemScorer:
     assert suite.scorer is not None
     check_tools(suite)
     if suite.scorer == "perplexity":
-        return partial(_read, suite)
-    if suite.scorer in _CHOICES:
-        return partial(_choose, suite)
-    return partial(_write, suite)
+        for item in items:
+            yield item, {suite.metric: perplexity.score(item, model)}
+        return
+    if choose := _CHOICES.get(suite.scorer):
+        for item in items:
+            yield item, {suite.metric: choose(item, partial(model.likelihood, item))}
+        return
+    for place, answer in model.answer_each(items, suite.task.get("generation_kwargs") or {}):
+        yield items[place], judge(suite, items[place], answer)
 
 
 def judge(suite: Suite, item: Item, answer: str) -> dict[Metric, float]:
@@ -46,15 +49,3 @@ def metrics_of(suite: Suite) -> tuple[Metric, ...]:
 
 
 _CHOICES = {"letter": letter.score, "likelihood": likelihood.score}
-
-
-def _choose(suite: Suite, model: AskedModel, item: Item) -> dict[Metric, float]:
-    return {suite.metric: _CHOICES[suite.scorer or ""](item, partial(model.likelihood, item))}
-
-
-def _read(suite: Suite, model: AskedModel, item: Item) -> dict[Metric, float]:
-    return {suite.metric: perplexity.score(item, model)}
-
-
-def _write(suite: Suite, model: AskedModel, item: Item) -> dict[Metric, float]:
-    return judge(suite, item, model.answer(item, suite.task.get("generation_kwargs") or {}))

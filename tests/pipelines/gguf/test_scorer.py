@@ -8,8 +8,9 @@ import pytest
 
 from pipelines.errors import GGUFError, InputError
 from pipelines.gguf.runtime import Runtime
-from pipelines.gguf.scorer import GGUFScorer, Written
+from pipelines.gguf.scorer import GGUFScorer
 from pipelines.gguf.session import Session
+from pipelines.gguf.writing import Prompt, Written
 from tests.pipelines.gguf.conftest import merged_form
 
 LETTERS = [32, 33, 34, 35]
@@ -81,6 +82,32 @@ def test_scores_do_not_depend_on_the_number_of_threads(q4_gguf: Path) -> None:
         with GGUFScorer(merged_form(q4_gguf), Runtime(threads=threads)) as scorer:
             found.append(scorer.choice_logits(tokens(90), LETTERS))
     assert found[0] == found[1]
+
+
+def test_an_answer_does_not_depend_on_who_is_answered_beside_it(scorer: GGUFScorer, q4_gguf: Path) -> None:
+    shared = tokens(300, seed=9)
+    prompts = [Prompt(tokens(7 + 23 * place, seed=place), 3 + 2 * place) for place in range(20)]
+    prompts += [Prompt(shared + tokens(4 + place, seed=place), 9) for place in range(4)]  # a chunk in common, copied
+    together = scorer.write_all(prompts)
+    backwards = scorer.write_all(prompts[::-1])[::-1]
+    with GGUFScorer(merged_form(q4_gguf)) as fresh:
+        alone = [fresh.write(*prompts[place]) for place in (0, 6, 19, 20, 22)]
+    assert backwards == together and [together[place] for place in (0, 6, 19, 20, 22)] == alone
+    assert len(set(together)) == len(prompts)
+
+
+def test_answers_are_written_side_by_side_in_forwards_of_one_size(
+    scorer: GGUFScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = sum(len(list(scorer.write_each([Prompt(tokens(9, seed=place), 8)]))) for place in range(3))
+    sizes: list[int] = []
+    decode = scorer._session._decode
+    monkeypatch.setattr(
+        scorer._session, "_decode", lambda: (sizes.append(scorer._session._batch.struct.n_tokens), decode())
+    )
+    scorer.write_all([Prompt(tokens(9, seed=place), 8) for place in range(20)])
+    steps = [size for size in sizes if size != 9]
+    assert alone == 3 and set(steps) == {16} and len(steps) <= 2 * 7
 
 
 def test_a_stop_text_ends_an_answer_and_is_left_out(scorer: GGUFScorer) -> None:

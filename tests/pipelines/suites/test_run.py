@@ -235,4 +235,4 @@ def test_a_prompt_that_is_longer_than_the_model_reads_is_answered_with_nothing(
     scorer: CountingScorer, sums: Suite
 ) -> None:
     item = replace(sums.items["gate"][0], prompt="word " * 3000)
-    assert AskedModel(scorer).answer(item, {"max_gen_toks": 4}) == ""
+    assert dict(AskedModel(scorer).answer_each([item], {"max_gen_toks": 4})) == {0: ""}
