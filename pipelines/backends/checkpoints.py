@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pipelines.artifacts import sha256_of, sync, write_atomic
 
-_SEAL = "complete.json"
+SEAL = "complete.json"
 _PREFIX = "checkpoint-"
 
 
 def seal_checkpoint(folder: Path) -> None:
     """Record what the checkpoint holds; from now on it counts."""
     files = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.is_file()}
-    write_atomic(folder / _SEAL, json.dumps(files, indent=1))
+    write_atomic(folder / SEAL, json.dumps(files, indent=1))
     sync(folder)
 
 
@@ -37,7 +37,7 @@ def _step(checkpoint: Path) -> int:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    seal = checkpoint / _SEAL
+    seal = checkpoint / SEAL
     if not seal.is_file():
         return False
     try:

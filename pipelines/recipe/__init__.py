@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import time
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -27,6 +28,7 @@ __all__ = [
     "Margin",
     "Metric",
     "Mixture",
+    "Only",
     "PerUser",
     "Phase",
     "Preference",
@@ -194,11 +196,36 @@ class Export(Section):
     scales: tuple[Annotated[float, Field(gt=0)], ...] = Field((1.0,), min_length=1)
 
 
-class Schedule(Section):
-    """When a round is asked for by itself: a crontab line (UTC), and how many new examples make it worth while."""
+class Only(Section):
+    """When a round may run; at other times it waits, or pauses at a checkpoint and goes on later.
 
-    cron: str
+    Attributes:
+        hours: from when to when, by the clock of the machine that trains; over midnight too.
+        power: not on battery.
+        cool: not while heat slows the machine down.
+    """
+
+    hours: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
+    power: bool = False
+    cool: bool = False
+
+    def in_hours(self, moment: time) -> bool:
+        """Whether a time of day is within the hours; any is where none are named."""
+        if self.hours is None:
+            return True
+        start, end = (time.fromisoformat(part) for part in self.hours.split("-"))
+        return start <= moment < end if start < end else moment >= start or moment < end
+
+
+class Schedule(Section):
+    """When a round is asked for by itself: a crontab line (UTC), and how many new examples make it worth while.
+
+    `only` holds for every round of the recipe, asked for by itself or by somebody.
+    """
+
+    cron: str | None = None
     min_new_examples: int = Field(0, ge=0)
+    only: Only | None = None
 
 
 class Recipe(Section):

@@ -37,10 +37,11 @@ def follow_round(look: Callable[[], RoundView], console: Console, *, is_carried_
             show_stages(view, shown)
             if view.round.state == "requested":
                 waited = True
-                shown.update(_QUEUE)
+                shown.update(_QUEUE, note=view.round.message)
             elif waited:
                 shown.finish(_QUEUE)
-            if not warned and view.round.state == "requested" and time.monotonic() - started > 10:
+            waits = view.round.state == "requested" and not view.round.message
+            if not warned and waits and time.monotonic() - started > 10:
                 console.print("no worker has taken the round yet: start one with `perennial worker` or `perennial up`")
                 warned = True
             time.sleep(0.3)

@@ -61,8 +61,8 @@ def add_schedule(store: Store, recipe_text: str, by: str) -> str:
         RecipeError: the text is no recipe, has no `schedule`, or a cron expression that cannot be used.
     """
     recipe = parse_recipe(recipe_text, "given")
-    if recipe.schedule is None:
-        raise RecipeError(f"recipe '{recipe.name}' has no `schedule`: give schedule.cron, such as \"0 3 1 * *\"")
+    if recipe.schedule is None or recipe.schedule.cron is None:
+        raise RecipeError(f"recipe '{recipe.name}' has no `schedule.cron`: give one, such as \"0 3 1 * *\"")
     next_slot(recipe.schedule.cron, now())  # refused now, not when it is due
     with store.begin() as session:
         at = database_time(session)

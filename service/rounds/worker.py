@@ -25,6 +25,7 @@ from service.room import RoundRoom
 from service.rounds.child import settings_record
 from service.rounds.chores import Chore, open_chores
 from service.rounds.leases import LeaseWatch
+from service.rounds.quiet import LOOK_AGAIN_SECONDS, Pause, Surroundings, objection, only_of
 from service.rounds.requests import Claim, claim_round, release_dead, say_why_waiting, sweep_leftovers
 from service.rounds.schedule import running_schedules
 from service.settings import Settings
@@ -40,7 +41,11 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def run_worker(
-    settings: Settings, once: bool = False, stop: threading.Event | None = None, chores: Sequence[Chore] | None = None
+    settings: Settings,
+    once: bool = False,
+    stop: threading.Event | None = None,
+    chores: Sequence[Chore] | None = None,
+    around: Surroundings | None = None,
 ) -> None:
     """Work until `stop` is set; with `once`, until no round waits and no chore (curation, retention) is due.
 
@@ -58,7 +63,7 @@ def run_worker(
             sweep_leftovers(settings, store)
             opened = open_chores(settings, store, vault, apart=not once) if chores is None else nullcontext(chores)
             with running_schedules(store), opened as due:
-                _work(settings, store, owner, due, once, stop)
+                _work(settings, store, owner, due, once, stop, around or Surroundings())
     finally:
         store.close()
 
@@ -88,14 +93,20 @@ def _stop_on_terminate(stop: threading.Event) -> None:
 
 
 def _work(
-    settings: Settings, store: Store, owner: str, chores: Sequence[Chore], once: bool, stop: threading.Event
+    settings: Settings,
+    store: Store,
+    owner: str,
+    chores: Sequence[Chore],
+    once: bool,
+    stop: threading.Event,
+    around: Surroundings,
 ) -> None:
     running: RoundProcess | None = None
     room, watch = RoundRoom(settings), LeaseWatch()
     try:
         while not stop.is_set():
             try:
-                running = _next(settings, store, owner, room, watch, running)
+                running = _next(settings, store, owner, room, watch, running, around)
                 busy = any([chore() for chore in chores])
             except Exception as error:
                 if not (is_unavailable(error) or isinstance(error, OSError)):  # an OSError: a full disk, say
@@ -112,14 +123,23 @@ def _work(
 
 
 def _next(
-    settings: Settings, store: Store, owner: str, room: RoundRoom, watch: LeaseWatch, running: "RoundProcess | None"
+    settings: Settings,
+    store: Store,
+    owner: str,
+    room: RoundRoom,
+    watch: LeaseWatch,
+    running: "RoundProcess | None",
+    around: Surroundings,
 ) -> "RoundProcess | None":
-    """The round that is to run now: the one that runs, or a new one, or none without room for it on the disk."""
+    """The round that is to run now: the one that runs, or a new one, or none without room on the disk or at this time."""
     if running is not None and running.ended():
         running = None
         sweep_leftovers(settings, store)
+    if running is not None and (why := running.pause.due()):
+        running.put_back(why, LOOK_AGAIN_SECONDS)
+        return None
     if room.allows():
-        return running or _claim(settings, store, owner, watch)
+        return running or _claim(settings, store, owner, watch, around)
     if running is not None:
         running.put_back(room.sentence)
         sweep_leftovers(settings, store)
@@ -127,22 +147,30 @@ def _next(
     return None
 
 
-def _claim(settings: Settings, store: Store, owner: str, watch: LeaseWatch) -> "RoundProcess | None":
+def _claim(
+    settings: Settings, store: Store, owner: str, watch: LeaseWatch, around: Surroundings
+) -> "RoundProcess | None":
     claimed = claim_round(store, owner, settings.lease_seconds, watch)
     if claimed is None:
         return None
+    row, claim = claimed
+    only = only_of(row)
+    if why := objection(only, around):
+        claim.put_back(why, LOOK_AGAIN_SECONDS)
+        return None
     try:
-        return RoundProcess(settings, claimed[1])
+        return RoundProcess(settings, claim, Pause(only, settings.rounds / f"{claim.round_id:04d}", around))
     except OSError:  # no room for its log, no process to be had
-        claimed[1].release()
+        claim.release()
         raise
 
 
 class RoundProcess:
     """A round running as a child process group, with its lease kept alive by a thread of this process."""
 
-    def __init__(self, settings: Settings, claim: Claim) -> None:
+    def __init__(self, settings: Settings, claim: Claim, pause: Pause | None = None) -> None:
         self._settings, self._claim = settings, claim
+        self.pause = pause or Pause(None, settings.rounds, Surroundings())
         self._finished, self._lease_lost, self._cancelled = threading.Event(), threading.Event(), threading.Event()
         self._child = _start(settings, claim)
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -178,11 +206,11 @@ class RoundProcess:
         self._end()
         self._claim.release()
 
-    def put_back(self, why: str) -> None:
-        """Kill the group and let the round wait, saying why."""
+    def put_back(self, why: str, wait_seconds: float = 0.0) -> None:
+        """Kill the group and let the round wait, saying why; it goes on from its newest checkpoint."""
         self._lease_lost.set()  # if that cannot be written now, as on a full disk, it still was no crash
         self._end()
-        self._claim.put_back(why)
+        self._claim.put_back(why, wait_seconds)
 
     def _end(self) -> None:
         self._finished.set()
