@@ -5,8 +5,10 @@ On a CPU without avx512_bf16 or AMX, bfloat16 takes 14 times as long as float32;
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 # bfloat16 rounds, so it has to be worth it; on machines where the two are close, noise shall not choose.
 _WORTH_IT = 0.9
@@ -19,6 +21,8 @@ def faster_threads(work: Callable[[], object], most: int) -> tuple[int, str]:
     A small model gains little from a second thread, and on a machine with other work it loses much: every operation
     waits for the slower of the two.
     """
+    import torch  # MLX times its precision here and does without
+
     seconds = {}
     for count in (1, most):
         torch.set_num_threads(count)
@@ -36,8 +40,10 @@ def faster_precision(work: Callable[[bool], object]) -> tuple[bool, str]:
     return half < _WORTH_IT * wide, f"one row took {wide:.4f} s in float32 and {half:.4f} s in bfloat16"
 
 
-def faster_matmul_dtype(rows: int = 256, width: int = 1024) -> torch.dtype:
+def faster_matmul_dtype(rows: int = 256, width: int = 1024) -> "torch.dtype":
     """The dtype in which this CPU multiplies matrices sooner, for models that are only read."""
+    import torch
+
     factors = {False: torch.randn(width, width)}
     factors[True] = factors[False].to(torch.bfloat16)
     bf16, _ = faster_precision(lambda bf16: factors[bf16][:rows] @ factors[bf16])

@@ -5,9 +5,7 @@ A row is one sequence without padding; position ids start at 0 with every answer
     input_ids (1, T)   position_ids (1, T)   labels (1, T)   answer (1, T)   answers: how many there are
 """
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,26 +14,12 @@ from torch.nn import functional
 
 from pipelines.backends.examples import IGNORED, best_fit_decreasing
 from pipelines.backends.preference_items import Answer, Item
+from pipelines.backends.reference import ReferenceScores
 from pipelines.backends.step_plan import Step
 from pipelines.backends.torch.data import RowCollator
 from pipelines.backends.torch.head import answer_values, token_log_probs
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ReferenceScores:
-    """What the reference says of the training items, nats; `mismatched` is None where the method needs none.
-
-    Attributes:
-        log_probs: per item, one figure per answer.
-        weights: per item, its own weight times its prompt's density weight.
-        mismatched: per item, its prompt with an answer to another prompt, and the log-probability of that.
-    """
-
-    log_probs: Sequence[Sequence[float]]
-    weights: Sequence[float]
-    mismatched: Sequence[tuple[Answer, float]] | None = None
 
 
 class StepCollator:
@@ -108,29 +92,6 @@ def row_log_probs(model: Any, row: Row) -> Tensor:
     owner_N = row["answer"][0, 1:][row["labels"][0, 1:] != IGNORED]
     # index_add adds up in no fixed order on a GPU, and autocast would round a matrix product to bfloat16
     return (functional.one_hot(owner_N, row["answers"]).T * log_prob_N).sum(-1)
-
-
-def cross(items: Sequence[Item], max_tokens: int, seed: int) -> list[Answer]:
-    """For each item its prompt with the first answer of another item: a fixed derangement, for KTO's reference point.
-
-    The other item has another prompt wherever there is one. Where both together are longer than `max_tokens`, the answer
-    is cut: what is estimated is a mean, and a prompt alone always leaves room for a token of an answer.
-    """
-    order = list(range(len(items)))
-    random.Random(seed).shuffle(order)
-    partner = {}
-    for here, place in enumerate(order):
-        others = (order[(here + shift) % len(order)] for shift in range(1, len(order)))
-        own = items[place].answers[0].prompt
-        partner[place] = next((other for other in others if items[other].answers[0].prompt != own), order[here - 1])
-    return [_crossed(item.answers[0], items[partner[place]].answers[0], max_tokens) for place, item in enumerate(items)]
-
-
-def _crossed(question: Answer, reply: Answer, max_tokens: int) -> Answer:
-    prompt = question.prompt_ids
-    ids = (*prompt, *reply.ids[reply.start :])[:max_tokens]
-    labels = (*(IGNORED for _ in prompt), *reply.labels[reply.start :])[:max_tokens]
-    return Answer(question.prompt, ids, labels, len(prompt))
 
 
 def _row(answers: Sequence[Answer]) -> Row:

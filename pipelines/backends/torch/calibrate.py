@@ -12,13 +12,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.optimize import nnls
 from transformers import PrinterCallback, TrainerCallback, set_seed
 
 from pipelines.backends.base import CalibrateRequest, Pace
 from pipelines.backends.examples import EncodedExample
+from pipelines.backends.pace import fit_pace
 from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.data import RowCollator, as_dataset
@@ -69,7 +68,7 @@ def calibrate(request: CalibrateRequest) -> Pace:
         (longest // 2, longest // 4),
     ]
     taken = [rows.trained(*shape) for shape in shapes]
-    row, token, trained = _fit(shapes, taken)
+    row, token, trained = fit_pace(shapes, taken)
     example = min(_EXAMPLE_TOKENS, recipe.max_tokens)
     origin = rows.trained(longest, longest // 2, anchor=True) / taken[0] if recipe.kl.weight else 1.0
     return Pace(
@@ -178,13 +177,3 @@ class _Rows:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         return self._clock() - began
-
-
-def _fit(shapes: list[tuple[int, int]], taken: list[float]) -> tuple[float, float, float]:
-    """Seconds of a row, of a token and of a token with loss: none below 0, each measurement weighing alike."""
-    seconds = np.array(taken)
-    facts = np.array([[1, tokens, with_loss] for tokens, with_loss in shapes]) / seconds[:, None]
-    scale = facts.max(axis=0)
-    solution, _ = nnls(facts / scale, np.ones(len(taken)))
-    row, token, trained = (solution / scale).tolist()
-    return row, token, trained

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from pipelines.backends.losses import kto_baseline, reward_shift
+from pipelines.backends.objective import Objective, rewards_of_step
 from pipelines.backends.torch.answer_rows import Row, row_log_probs
-from pipelines.backends.torch.objective import Objective, RewardShift, rewards_of_step
+from pipelines.backends.torch.reward_shift import RewardShift
 from pipelines.backends.torch.trainer import RowTrainer, with_last
 from pipelines.backends.watch import Look, as_metrics
 
@@ -46,7 +47,7 @@ class PreferenceTrainer(RowTrainer):
                         loss = self._row_loss(model, row, answer_tokens, kl=False)
                     else:
                         log_prob_S = row_log_probs(model, row)
-                        loss = self._objective.losses(log_prob_S, row, point).sum() / step["items"]
+                        loss = self._objective.losses(log_prob_S, row, point, torch).sum() / step["items"]
                         ratios.append(log_prob_S.detach() - row["reference"])
                         marks.append(self._marks(row))
                 self.accelerator.backward(loss)
@@ -74,7 +75,7 @@ class PreferenceTrainer(RowTrainer):
         rows = self.data_collator([{"step": 0}])["rows"]
         row = max(rows, key=lambda row: row["input_ids"].numel())
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.args.bf16):
-            loss = self._objective.losses(row_log_probs(self.model.train(), row), row, 0.0).sum()
+            loss = self._objective.losses(row_log_probs(self.model.train(), row), row, 0.0, torch).sum()
         loss.backward()
         self.model.zero_grad()
 
@@ -99,7 +100,7 @@ class PreferenceTrainer(RowTrainer):
     def _note(self, ratio_S: Tensor, good_S: Tensor, anchor_loss: Tensor | None, point: Tensor | float) -> None:
         """Put the step's rewards into its line of the log, and move BCO's shift on."""
         beta = self._objective.beta
-        figures = rewards_of_step(ratio_S, good_S, beta, pairs=self._objective.method == "dpo")
+        figures = rewards_of_step(ratio_S.cpu(), good_S.cpu(), beta, pairs=self._objective.method == "dpo")
         if anchor_loss is not None:
             figures["anchor_loss"] = anchor_loss.item()
         if self._objective.method != "dpo":

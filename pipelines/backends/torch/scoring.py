@@ -10,7 +10,9 @@ from torch import Tensor
 
 from pipelines.backends.examples import EncodedExample
 from pipelines.backends.preference_items import Answer
+from pipelines.backends.reference import Numbers
 from pipelines.backends.torch.answer_rows import Row, pack, row_log_probs
+from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.head import answer_logits
 from pipelines.backends.torch.kl import kl_to_top, top_distribution
 
@@ -74,6 +76,14 @@ class Reader:
                 ids = torch.tensor([answer.prompt_ids], device=self._device)
                 states.append(layers(input_ids=ids, use_cache=False).last_hidden_state[0].float().mean(0).cpu())
         return torch.stack(states)
+
+    def density(self, answers: Sequence[Answer], good: Sequence[bool], groups: Sequence[int]) -> list[float]:
+        """See density_weights."""
+        return density_weights(self.prompt_states(answers), good, groups)
+
+    def from_numpy(self, numbers: Numbers) -> Tensor:
+        """A tensor of these numbers, on the CPU."""
+        return torch.from_numpy(numbers)
 
     def greedy(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> list[list[int]]:
         """The likeliest answers token by token, with their end-of-turn marker where they end before `new_tokens`."""

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipelines.backends import reference
 from pipelines.backends.base import PreferRequest
+from pipelines.backends.objective import Objective
+from pipelines.backends.preference_run import look_every
 from pipelines.backends.torch import prefer as backend
-from pipelines.backends.torch import reference
 from pipelines.backends.torch.last_good import LastGood
-from pipelines.backends.torch.objective import Objective
-from pipelines.backends.torch.prefer import look_every
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
 from pipelines.backends.watch import Look
 from pipelines.errors import ModelError, RecipeError, TrainingError

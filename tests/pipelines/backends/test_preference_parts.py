@@ -12,16 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.backends.crossed import cross
 from pipelines.backends.examples import IGNORED
 from pipelines.backends.label_weights import Readings, balanced_weights, readings_of
+from pipelines.backends.objective import rewards_of_step
 from pipelines.backends.preference_items import Answer, Item, load_items
 from pipelines.backends.step_plan import plan_steps, with_anchors
-from pipelines.backends.torch.answer_rows import cross, pack, row_log_probs
+from pipelines.backends.torch.answer_rows import pack, row_log_probs
 from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.kl import kl_to_origin, kl_to_top, top_distribution
 from pipelines.backends.torch.load import load_adapted
-from pipelines.backends.torch.objective import rewards_of_step
 from pipelines.errors import DataError, ModelError, TrainingError
 from pipelines.recipe import Train
 from pipelines.records import Turn

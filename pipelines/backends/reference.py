@@ -11,23 +11,58 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipelines.artifacts import digest_of, sha256_of
 from pipelines.backends.base import PreferRequest
-from pipelines.backends.preference_items import Item
-from pipelines.backends.torch.answer_rows import ReferenceScores, cross
-from pipelines.backends.torch.density import density_weights
-from pipelines.backends.torch.scoring import Reader
-from pipelines.backends.watch import Look, Watch, look
+from pipelines.backends.crossed import cross
+from pipelines.backends.examples import EncodedExample
+from pipelines.backends.preference_items import Answer, Item
+from pipelines.backends.watch import Look, Reader, Watch, look
 from pipelines.tokenizer import ChatTokenizer
 
 _FILE = "reference.npz"
-Distributions = Sequence[tuple[Tensor, Tensor]]
+Numbers = np.ndarray[Any, Any]
+Distributions = Sequence[tuple[Any, Any]]
+
+
+class ReferenceReader(Reader, Protocol):
+    """A backend's reader, which can also tell what the reference is kept by.
+
+    Attributes:
+        bf16: whether it reads in bfloat16.
+    """
+
+    bf16: bool
+
+    def distributions(self, examples: Sequence[EncodedExample]) -> Distributions:
+        """Per example, the likeliest tokens at its answers' positions, (N, K) ids, and their log-probabilities, nats."""
+        ...
+
+    def density(self, answers: Sequence[Answer], good: Sequence[bool], groups: Sequence[int]) -> list[float]:
+        """How much each answer counts for the topic of its prompt: see density_weights."""
+        ...
+
+    def from_numpy(self, numbers: Numbers) -> Any:
+        """The backend's own array of these numbers, for `kl`."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """What the reference says of the training items, nats; `mismatched` is None where the method needs none.
+
+    Attributes:
+        log_probs: per item, one figure per answer.
+        weights: per item, its own weight times its prompt's density weight.
+        mismatched: per item, its prompt with an answer to another prompt, and the log-probability of that.
+    """
+
+    log_probs: Sequence[Sequence[float]]
+    weights: Sequence[float]
+    mismatched: Sequence[tuple[Answer, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +75,12 @@ class Reference:
 
 
 def consult_reference(
-    request: PreferRequest, items: Sequence[Item], watch: Watch, reader: Reader, tokenizer: ChatTokenizer, out: Path
+    request: PreferRequest,
+    items: Sequence[Item],
+    watch: Watch,
+    reader: ReferenceReader,
+    tokenizer: ChatTokenizer,
+    out: Path,
 ) -> Reference:
     """What an earlier run of the same request left in `out`, or else what the reader's model says now."""
     digest = _digest(request, bf16=reader.bf16)
@@ -50,7 +90,7 @@ def consult_reference(
         facts = _compute(request, items, watch, reader, tokenizer)
         _write(path, digest, facts)
     before, arrays = facts
-    return Reference(_scores(request, items, arrays), _distributions(arrays), before)
+    return Reference(_scores(request, items, arrays), _distributions(arrays, reader), before)
 
 
 def forget_reference(out: Path) -> None:
@@ -58,11 +98,11 @@ def forget_reference(out: Path) -> None:
     (out / _FILE).unlink(missing_ok=True)
 
 
-Facts = tuple[Look, dict[str, np.ndarray[Any, Any]]]
+Facts = tuple[Look, dict[str, Numbers]]
 
 
 def _compute(
-    request: PreferRequest, items: Sequence[Item], watch: Watch, reader: Reader, tokenizer: ChatTokenizer
+    request: PreferRequest, items: Sequence[Item], watch: Watch, reader: ReferenceReader, tokenizer: ChatTokenizer
 ) -> Facts:
     distributions = reader.distributions(watch.frozen)
     weights = [item.weight for item in items]
@@ -81,13 +121,13 @@ def _compute(
     return look(reader, watch, distributions, tokenizer), arrays
 
 
-def _density(items: Sequence[Item], reader: Reader) -> list[float]:
+def _density(items: Sequence[Item], reader: ReferenceReader) -> list[float]:
     answers = [item.answers[0] for item in items]
     groups = [int(hashlib.sha256(repr(answer.prompt_ids).encode()).hexdigest()[:8], 16) for answer in answers]
-    return density_weights(reader.prompt_states(answers), [item.good for item in items], groups)
+    return reader.density(answers, [item.good for item in items], groups)
 
 
-def _scores(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.ndarray[Any, Any]]) -> ReferenceScores:
+def _scores(request: PreferRequest, items: Sequence[Item], arrays: dict[str, Numbers]) -> ReferenceScores:
     values = iter(arrays["log_probs"].tolist())
     log_probs = [[next(values) for _ in item.answers] for item in items]
     mismatched = None
@@ -97,16 +137,16 @@ def _scores(request: PreferRequest, items: Sequence[Item], arrays: dict[str, np.
     return ReferenceScores(log_probs, arrays["weights"].tolist(), mismatched)
 
 
-def _distributions(arrays: dict[str, np.ndarray[Any, Any]]) -> Distributions:
-    lengths = arrays["frozen_lengths"].tolist()
-    if not lengths:
+def _distributions(arrays: dict[str, Numbers], reader: ReferenceReader) -> Distributions:
+    ends = np.cumsum(arrays["frozen_lengths"])
+    if not len(ends):
         return []
-    ids, log_probs = (torch.from_numpy(arrays[name]).split(lengths) for name in ("frozen_ids", "frozen_log_probs"))
-    return list(zip(ids, log_probs, strict=True))
+    ids, log_probs = (np.split(arrays[name], ends[:-1]) for name in ("frozen_ids", "frozen_log_probs"))
+    return [(reader.from_numpy(one), reader.from_numpy(other)) for one, other in zip(ids, log_probs, strict=True)]
 
 
-def _joined(parts: Sequence[Tensor]) -> np.ndarray[Any, Any]:
-    return torch.cat(list(parts)).numpy() if parts else np.zeros(0)
+def _joined(parts: Sequence[Any]) -> Numbers:
+    return np.concatenate([np.asarray(part) for part in parts]) if parts else np.zeros(0)
 
 
 def _read(path: Path, digest: str) -> Facts | None:
