@@ -29,7 +29,7 @@ class Adapter(Record):
 
     folder: str
     scale: float = 1.0
-    merged_onto: Literal["full", "nf4"] = "full"
+    merged_onto: Literal["full", "nf4", "mlx4"] = "full"
 
 
 class RoundContext(Record):

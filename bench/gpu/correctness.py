@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pipelines.gguf.rounding import round_trip
 
 from bench.gpu.random_models import device_here, matrix_parameters, random_model, rounded, shape
 from pipelines.backends import launch
@@ -19,7 +20,6 @@ from pipelines.backends.torch.answer_rows import row_log_probs
 from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.device import choose
 from pipelines.errors import Cancelled
-from pipelines.gguf.nf4 import nf4_roundtrip
 from pipelines.recipe import Preference, Train
 
 _TINY, _POOL = Path("models/tiny"), Path("data/general/general.jsonl")
@@ -53,7 +53,7 @@ def same_losses() -> dict[str, Any]:
 def nf4() -> dict[str, Any]:
     """Whether a matrix that goes through NF4 comes back the same here and on the CPU, where exports are made."""
     matrix = torch.randn(1024, 896, dtype=torch.bfloat16)
-    there, here = nf4_roundtrip(matrix).float(), nf4_roundtrip(matrix.to(device_here())).float().cpu()
+    there, here = (round_trip(one, "nf4").float().cpu() for one in (matrix, matrix.to(device_here())))
     return rounded(
         {
             "passed": bool((there - here).abs().max() < 1e-2),

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from pipelines.errors import ModelError
 from pipelines.gguf.convert import TrainedOn
 from pipelines.gguf.lora import Lora
-from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
+from pipelines.gguf.rounding import is_rounded, round_trip
 from pipelines.gguf.tensors import Checkpoint
 from pipelines.records import Record
 from pipelines.timing import faster_matmul_dtype
@@ -26,7 +26,7 @@ _FLOAT32_BYTES = 4 << 30
 
 
 class Request(Record):
-    """`trained_on` says whether the layers' matrices went through NF4; `merge_onto`, what to try, in this order."""
+    """`trained_on` says whether the layers' matrices went through NF4 or MLX's 4 bits; `merge_onto`, what to try, in this order."""
 
     base: str
     adapter: str | None
@@ -65,7 +65,7 @@ def measure(request: Request) -> Result:
     trained = list(_log_probabilities(tuned, ids))
     model = tuned.unload()
     for weights in request.merge_onto:
-        _merge_into(model, base, Lora(Path(request.adapter), request.scale), weights)
+        _merge_into(model, base, Lora(Path(request.adapter), request.scale, dora=True), weights)
         result = _compare(trained, _log_probabilities(model, ids), weights)
         if result.kld <= request.max_kld:
             break
@@ -78,17 +78,17 @@ def measure_in_this_process(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_model(base: Path, weights: TrainedOn) -> Any:
-    """A folder's model in transformers, in float32 while it is small, its matrices through NF4 and back where asked."""
+    """A folder's model in transformers, in float32 while it is small, its matrices through 4 bits and back where asked."""
     from transformers import AutoModelForCausalLM
 
     size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
     dtype = torch.float32 if size < _FLOAT32_BYTES else faster_matmul_dtype()
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, local_files_only=True).eval()
-    if weights == "nf4":
+    if weights != "full":
         checkpoint = Checkpoint(base)
         for name, parameter in model.named_parameters():
-            if goes_through_nf4(name, parameter.ndim):
-                parameter.data.copy_(nf4_roundtrip(checkpoint.read(name)))
+            if is_rounded(name, parameter.shape, weights):
+                parameter.data.copy_(round_trip(checkpoint.read(name), weights))
     return model
 
 
@@ -108,12 +108,13 @@ def _merge_into(model: Any, base: Path, lora: Lora, weights: TrainedOn) -> None:
     """Set the layers' matrices to what the export will merge, rounded to float16 as the GGUF between is."""
     checkpoint = Checkpoint(base)
     for name, parameter in model.named_parameters():
-        if not goes_through_nf4(name, parameter.ndim):
+        if not is_rounded(name, parameter.shape, "nf4"):
             continue
+        rounds = is_rounded(name, parameter.shape, weights)
         weight = checkpoint.read(name)
-        weight = (nf4_roundtrip(weight) if weights == "nf4" else weight).float()
+        weight = (round_trip(weight, weights) if rounds else weight).float()
         if name in lora.names:
-            weight = weight + lora.delta(name, 0, weight.shape[0])
+            weight = lora.changed(name, weight, 0)
         parameter.data.copy_(weight.to(torch.float16))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 FileType = Literal["f16", "bf16", "f32"]
-TrainedOn = Literal["full", "nf4"]
+TrainedOn = Literal["full", "nf4", "mlx4"]
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ def convert(
 ) -> ConvertReport:
     """A GGUF of `model` with `adapter` times `scale` folded in; matrices as `ftype`, vectors as float32.
 
-    Sums are made in float32 and rounded once, to the GGUF's type. With `trained_on="nf4"` the layers' matrices first
-    go through NF4 and back, because a QLoRA adapter belongs to those weights.
+    Sums are made in float32 and rounded once, to the GGUF's type. With `trained_on="nf4"` or "mlx4" the layers' matrices first
+    go through them and back, because a QLoRA adapter belongs to those weights.
 
     Raises:
         ModelError: the model or adapter is unreadable, or of a kind that is not handled (named in the sentence).

@@ -8,7 +8,7 @@ A folder holds `adapter_model.safetensors` and `adapter_config.json`, of which w
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipelines.errors import ModelError
 from pipelines.gguf.tensors import Checkpoint, TensorInfo, require_finite
 
 WEIGHTS = "adapter_model.safetensors"
-_PREFIX = "base_model.model."
+_PREFIX, _LENGTHS = "base_model.model.", ".lora_magnitude_vector"
 
 # Features of PEFT that change what an adapter means, each with the words a person knows it by. An adapter that uses
 # one is refused by that name: merged as plain LoRA it would be silently wrong.
@@ -51,27 +51,33 @@ class _Pair:
     down: torch.Tensor
     up: torch.Tensor
     dtype: torch.dtype
+    lengths: torch.Tensor | None = None
 
 
 class Lora:
     """A LoRA whose effect on the weight called `name` is `up @ down * scaling`.
 
-    `scale` multiplies the whole adapter (0 switches it off). Everything that plain LoRA does not cover is refused.
+    `scale` multiplies the whole adapter (0 switches it off). Everything that plain LoRA does not cover is refused, and so is
+    DoRA where it is not merged (`dora`).
 
     Raises:
         ModelError: unreadable, damaged, or a kind of adapter that is not handled; the sentence names the feature.
     """
 
-    def __init__(self, folder: Path, scale: float = 1.0) -> None:
+    def __init__(self, folder: Path, scale: float = 1.0, *, dora: bool = False) -> None:
         self.folder = folder
-        self.config = read_config(folder)
+        self.config = read_config(folder, dora=dora)
         if not math.isfinite(scale):
             raise ModelError(f"the adapter's scale must be a finite number, not {scale}")
         rank = int(self.config["r"])
         self.rank = rank
         self.scaling = float(self.config["lora_alpha"]) / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
         self.scale = scale
-        self._pairs = _read_pairs(Checkpoint(folder, WEIGHTS), rank)
+        if self.config.get("use_dora") and scale != 1.0:
+            raise ModelError(
+                f"a DoRA adapter has no scale to be merged at, only 1, not {scale}; set export.scales to [1.0]"
+            )
+        self._pairs = _read_pairs(Checkpoint(folder, WEIGHTS), rank, dora=bool(self.config.get("use_dora")))
 
     @property
     def names(self) -> frozenset[str]:
@@ -81,6 +87,17 @@ class Lora:
     def matrices(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """`(down, up)` of one weight, float32: rank x in and out x rank."""
         return self._pairs[name].down, self._pairs[name].up
+
+    def changed(self, name: str, rows: torch.Tensor, start: int) -> torch.Tensor:
+        """Rows of the weight from `start` on, given in float32, with the adapter's change; of a DoRA scaled to its lengths.
+
+        A DoRA's row is `m (w + delta) / |w + delta|` (arXiv:2402.09353), as peft merges it.
+        """
+        moved = rows + self.delta(name, start, start + rows.shape[0])
+        lengths = self._pairs[name].lengths
+        if lengths is None:
+            return moved
+        return (lengths[start : start + rows.shape[0]] / moved.norm(dim=1))[:, None] * moved
 
     def delta(self, name: str, start: int, stop: int) -> torch.Tensor:
         """The change to rows `start` to `stop` of a weight, float32, computed as peft's `get_delta_weight` does."""
@@ -120,7 +137,7 @@ def plain_name(name: str) -> str:
     return name.replace("language_model.", "", 1)
 
 
-def read_config(folder: Path) -> Mapping[str, Any]:
+def read_config(folder: Path, *, dora: bool = False) -> Mapping[str, Any]:
     """An adapter's checked configuration. Raises ModelError by the name of whatever is not handled."""
     path = folder / "adapter_config.json"
     try:
@@ -133,7 +150,7 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     if rank < 1 or not math.isfinite(alpha):
         raise ModelError(f"{path} has rank {rank} and alpha {alpha}; a rank of at least 1 is needed")
     for key, words in _REFUSED.items():
-        if config.get(key):
+        if config.get(key) and not (dora and key == "use_dora"):
             raise ModelError(f"the adapter uses {words}, which is not supported; train a plain LoRA")
     if config.get("bias", "none") != "none":
         raise ModelError(f"the adapter trains biases (bias: {config['bias']}), which is not supported; use bias: none")
@@ -146,16 +163,22 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def _read_pairs(checkpoint: Checkpoint, rank: int) -> dict[str, _Pair]:
+def _read_pairs(checkpoint: Checkpoint, rank: int, *, dora: bool) -> dict[str, _Pair]:
     halves: dict[str, dict[str, torch.Tensor]] = {}
+    lengths: dict[str, torch.Tensor] = {}
     for key in checkpoint.tensors:
+        if dora and key.startswith(_PREFIX) and key.endswith(_LENGTHS):
+            lengths[f"{key.removeprefix(_PREFIX).removesuffix(_LENGTHS)}.weight"] = checkpoint.read(key).float()
+            continue
         stem, _, half = key.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".lora_")
         if not (key.startswith(_PREFIX) and key.endswith(".weight") and stem and half in ("A", "B")):
             raise ModelError(f"the adapter holds '{key}', which is not a plain LoRA matrix and is not supported")
         halves.setdefault(f"{stem}.weight", {})[half] = require_finite(checkpoint.read(key), key)
     if not halves:
         raise ModelError(f"the adapter in {checkpoint.folder} holds no tensors")
-    return {name: _pair(name, pair, rank) for name, pair in halves.items()}
+    if dora and lengths.keys() != halves.keys():
+        raise ModelError(f"the DoRA adapter in {checkpoint.folder} has not one length vector for each of its modules")
+    return {name: replace(_pair(name, pair, rank), lengths=lengths.get(name)) for name, pair in halves.items()}
 
 
 def _pair(name: str, pair: Mapping[str, torch.Tensor], rank: int) -> _Pair:

@@ -96,7 +96,7 @@ def _bind(adapter: Path | None, scale: float, checkpoint: Checkpoint) -> int:
     """How many weights the adapter changes, checked against the base."""
     if adapter is None:
         return 0
-    lora = Lora(adapter, scale)
+    lora = Lora(adapter, scale, dora=True)
     lora.bind(checkpoint.tensors)
     return len(lora.names)
 

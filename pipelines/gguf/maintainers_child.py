@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from pipelines.errors import GGUFError, MissingDependency, ModelError, PerennialError
+from pipelines.gguf.conversion import TrainedOn
 from pipelines.gguf.lora import WEIGHTS, Lora, plain_name
-from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
+from pipelines.gguf.rounding import is_rounded, round_trip
 from pipelines.gguf.tensors import Checkpoint, require_finite
 from pipelines.tokenizer import read_chat_format
 
@@ -69,8 +70,8 @@ def _converter_of(model: Path) -> Any:
 
 
 def _adapt(converter: Any, arguments: dict[str, Any]) -> None:
-    """Let every weight go through our checks, NF4 and the adapter on its way into the file."""
-    lora = Lora(Path(arguments["adapter"]), arguments["scale"]) if arguments["adapter"] else None
+    """Let every weight go through our checks, 4 bits and the adapter on its way into the file."""
+    lora = Lora(Path(arguments["adapter"]), arguments["scale"], dora=True) if arguments["adapter"] else None
     adapted = {plain_name(name): name for name in lora.names} if lora else {}
     lost = sorted(set(adapted) - set(converter.model_tensors))
     if lost:
@@ -79,19 +80,19 @@ def _adapt(converter: Any, arguments: dict[str, Any]) -> None:
             f"({len(lost)} such weights): train other modules (train.lora.target)"
         )
     for name, generate in converter.model_tensors.items():
-        change = _Change(name, lora, adapted.get(name), arguments["ftype"], arguments["trained_on"] == "nf4")
+        change = _Change(name, lora, adapted.get(name), arguments["ftype"], arguments["trained_on"])
         converter.model_tensors[name] = _lazily(generate, change)
 
 
 class _Change:
     """What happens to one weight between checkpoint and file."""
 
-    def __init__(self, name: str, lora: Lora | None, adapted: str | None, ftype: str, nf4: bool) -> None:
-        self._name, self._lora, self._adapted, self._ftype, self._nf4 = name, lora, adapted, ftype, nf4
+    def __init__(self, name: str, lora: Lora | None, adapted: str | None, ftype: str, trained_on: TrainedOn) -> None:
+        self._name, self._lora, self._adapted, self._ftype, self._trained_on = name, lora, adapted, ftype, trained_on
 
     def dtype(self, weight: torch.Tensor) -> torch.dtype:
         """Float32 where something is added, so that it is rounded once."""
-        return torch.float32 if self._adapted or self._by_nf4(weight) else weight.dtype
+        return torch.float32 if self._adapted or self._is_rounded(weight) else weight.dtype
 
     def __call__(self, weight: torch.Tensor) -> torch.Tensor:
         """The weight as it goes into the file.
@@ -99,18 +100,18 @@ class _Change:
         Raises:
             ModelError: it is not finite. GGUFError: a matrix has values beyond the range of float16.
         """
-        if self._by_nf4(weight):
-            weight = nf4_roundtrip(weight).float()
+        if self._is_rounded(weight):
+            weight = round_trip(weight, self._trained_on).float()
         if self._lora is not None and self._adapted:
-            weight = weight.float() + self._lora.delta(self._adapted, 0, weight.shape[0])
+            weight = self._lora.changed(self._adapted, weight.float(), 0)
         if weight.is_floating_point():
             require_finite(weight, self._name)
         if self._ftype == "f16" and weight.ndim > 1 and weight.float().abs().max() > torch.finfo(torch.float16).max:
             raise GGUFError(f"tensor '{self._name}' has values beyond the range of float16; convert with ftype bf16")
         return weight
 
-    def _by_nf4(self, weight: torch.Tensor) -> bool:
-        return self._nf4 and goes_through_nf4(self._name, weight.dim())
+    def _is_rounded(self, weight: torch.Tensor) -> bool:
+        return is_rounded(self._name, weight.shape, self._trained_on)
 
 
 def _lazily(generate: Any, change: _Change) -> Any:

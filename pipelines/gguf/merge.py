@@ -4,15 +4,16 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import torch
 
 from pipelines.artifacts import new_folder
 from pipelines.errors import ModelError
+from pipelines.gguf.conversion import TrainedOn
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.model_files import refuse_quantized
-from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
+from pipelines.gguf.rounding import is_rounded, round_trip
 from pipelines.gguf.tensors import DTYPES, Checkpoint, ShardHeader, TensorInfo, require_finite, row_blocks, to_bytes
 
 _COPY_BYTES = 8 << 20
@@ -29,13 +30,11 @@ class MergeReport:
     seconds: float
 
 
-def merge(
-    base: Path, adapter: Path, out: Path, *, scale: float = 1.0, onto: Literal["full", "nf4"] = "full"
-) -> MergeReport:
+def merge(base: Path, adapter: Path, out: Path, *, scale: float = 1.0, onto: TrainedOn = "full") -> MergeReport:
     """A new model folder `out`: the base with the adapter's change, times `scale`, added to its weights.
 
     Sums are made in float32 and rounded once to the base's dtype, bit-identical to peft's `merge_and_unload`. With
-    `onto="nf4"` the layers' matrices first go through NF4 and back, as in an export that merged onto those.
+    `onto="nf4"` or "mlx4" the layers' matrices first go through these 4 bits and back, as in an export that merged onto those.
     `out` appears complete or not at all. Peak memory is a few row blocks and the adapter.
 
     Raises:
@@ -43,7 +42,7 @@ def merge(
         ArtifactError: `out` exists, or the disk is too small.
     """
     started = time.monotonic()
-    checkpoint, lora = Checkpoint(base), Lora(adapter, scale)
+    checkpoint, lora = Checkpoint(base), Lora(adapter, scale, dora=True)
     lora.bind(checkpoint.tensors)
     _check_floats(checkpoint, lora)
     refuse_quantized(base)
@@ -61,7 +60,7 @@ def merged_block(checkpoint: Checkpoint, lora: Lora | None, name: str, start: in
     block = checkpoint.read(name, start, stop)
     if lora is None or name not in lora.names:
         return block
-    return require_finite((block.float() + lora.delta(name, start, stop)).to(block.dtype), name)
+    return require_finite(lora.changed(name, block.float(), start).to(block.dtype), name)
 
 
 def _check_floats(checkpoint: Checkpoint, lora: Lora) -> None:
@@ -71,14 +70,14 @@ def _check_floats(checkpoint: Checkpoint, lora: Lora) -> None:
             raise ModelError(f"'{name}' is stored as {dtype}; an adapter merges onto {', '.join(DTYPES)} weights only")
 
 
-def _write_shard(checkpoint: Checkpoint, shard: ShardHeader, lora: Lora, out: Path, onto: str) -> None:
-    """The same file with the same header; only the bytes of adapted weights, and of what goes through NF4, differ."""
+def _write_shard(checkpoint: Checkpoint, shard: ShardHeader, lora: Lora, out: Path, onto: TrainedOn) -> None:
+    """The same file with the same header; only the bytes of adapted weights, and of what is rounded first, differ."""
     with shard.file.open("rb") as source, out.open("wb") as target:
         target.write(shard.raw)
         for tensor in shard.tensors:
             target.seek(tensor.start)
-            if onto == "nf4" and goes_through_nf4(tensor.name, len(tensor.shape)):
-                target.write(to_bytes(_on_nf4(checkpoint, lora, tensor.name)))
+            if is_rounded(tensor.name, tensor.shape, onto):
+                target.write(to_bytes(_on_rounded(checkpoint, lora, tensor.name, onto)))
             elif tensor.name in lora.names:
                 for start, stop in row_blocks(tensor):
                     target.write(to_bytes(merged_block(checkpoint, lora, tensor.name, start, stop)))
@@ -86,12 +85,12 @@ def _write_shard(checkpoint: Checkpoint, shard: ShardHeader, lora: Lora, out: Pa
                 _copy_bytes(source, target, tensor)
 
 
-def _on_nf4(checkpoint: Checkpoint, lora: Lora, name: str) -> torch.Tensor:
-    """A whole matrix after NF4 and back, with the adapter's change where it has one; its blocks reach over rows."""
-    weight = nf4_roundtrip(checkpoint.read(name))
+def _on_rounded(checkpoint: Checkpoint, lora: Lora, name: str, onto: TrainedOn) -> torch.Tensor:
+    """A whole matrix after 4 bits and back, with the adapter's change where it has one; its blocks reach over rows."""
+    weight = round_trip(checkpoint.read(name), onto)
     if name not in lora.names:
         return weight
-    return require_finite((weight.float() + lora.delta(name, 0, weight.shape[0])).to(weight.dtype), name)
+    return require_finite(lora.changed(name, weight.float(), 0).to(weight.dtype), name)
 
 
 def _copy_bytes(source: BinaryIO, target: BinaryIO, tensor: TensorInfo) -> None:

@@ -15,7 +15,7 @@ from pipelines.errors import GGUFError, ModelError
 from pipelines.gguf.conversion import ConvertReport, FileType, TrainedOn
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.model_files import read_json
-from pipelines.gguf.nf4 import goes_through_nf4, nf4_roundtrip
+from pipelines.gguf.rounding import is_rounded, round_trip
 from pipelines.gguf.tensors import Checkpoint, TensorInfo, require_finite, row_blocks, to_bytes
 from pipelines.gguf.vocabulary import read_vocabulary
 
@@ -67,7 +67,7 @@ def convert(
     """See pipelines.gguf.convert."""
     started = time.monotonic()
     config = read_config(model)
-    checkpoint, lora = Checkpoint(model), Lora(adapter, scale) if adapter else None
+    checkpoint, lora = Checkpoint(model), Lora(adapter, scale, dora=True) if adapter else None
     names = tensor_names(config, checkpoint.tensors)
     if lora:
         lora.bind({name: checkpoint.tensors[name] for name in names})
@@ -168,12 +168,12 @@ def _blocks(
     """A weight in float32 row blocks, with the adapter's change added."""
     adapted = lora is not None and info.name in lora.names
     whole = None
-    if trained_on == "nf4" and goes_through_nf4(info.name, len(info.shape)):
-        whole = nf4_roundtrip(checkpoint.read(info.name))
+    if is_rounded(info.name, info.shape, trained_on):
+        whole = round_trip(checkpoint.read(info.name), trained_on)
     for start, stop in row_blocks(info):
         block = (checkpoint.read(info.name, start, stop) if whole is None else whole[start:stop]).float()
         if lora is not None and adapted:
-            block = block + lora.delta(info.name, start, stop)
+            block = lora.changed(info.name, block, start)
         yield require_finite(block, info.name)
 
 

@@ -262,6 +262,10 @@ class Recipe(Section):
             raise ValueError(
                 "preferences need an adapter to learn in: use `train.method: lora` or qlora, or leave `preference` out"
             )
+        if self.train.lora.dora and (self.export.form == "adapter" or self.export.scales != (1.0,)):
+            raise ValueError(
+                "`train.lora.dora` is served merged and at scale 1 alone: use `export: {form: merged, scales: [1.0]}`, or leave dora out"
+            )
         measured = set(self.evaluate.suites)
         for gate in self.gates:
             if gate.suite not in measured:

@@ -10,12 +10,16 @@ Target = Literal["all-linear"] | tuple[str, ...]
 
 
 class Lora(Section):
-    """The adapter: its rank, scale (alpha / r), dropout, and the modules that get one."""
+    """The adapter: its rank, scale (alpha / r), dropout, and the modules that get one.
+
+    `dora` learns the length of every row of the weights as well (arXiv:2402.09353); it is served merged alone.
+    """
 
     r: int = Field(16, ge=1)
     alpha: float = Field(32, gt=0)
     dropout: Share = 0.05
     target: Target = "all-linear"
+    dora: bool = False
 
 
 class Batch(Section):

@@ -55,7 +55,7 @@ def load_adapted(base: Path, name: str, adapter: Path, train: Train, choices: Ch
     """
     if not (adapter / "adapter_config.json").is_file():
         raise ModelError(f"{adapter} is no PEFT adapter: it has no adapter_config.json")
-    read_config(adapter)  # what an export would refuse after hours of training is refused before them
+    read_config(adapter, dora=True)  # what an export would refuse after hours of training is refused before them
     model = _load_frozen(base, train, choices)
     try:
         model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
@@ -159,4 +159,5 @@ def _lora_config(lora: Lora) -> LoraConfig:
         target_modules=lora.target if isinstance(lora.target, str) else list(lora.target),
         bias="none",
         task_type="CAUSAL_LM",
+        use_dora=lora.dora,
     )

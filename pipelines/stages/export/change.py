@@ -33,7 +33,7 @@ def count_modules(base: Path, adapter: Path | None, scale: float, target: Target
     """
     if adapter is None:
         return None
-    checkpoint, lora = Checkpoint(base), Lora(adapter, scale)
+    checkpoint, lora = Checkpoint(base), Lora(adapter, scale, dora=True)
     lora.bind(checkpoint.tensors)
     linear = _linear(checkpoint)
     named = linear if target == "all-linear" else _named(checkpoint, target)

@@ -42,7 +42,7 @@ def convert_adapter_here(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def export(request: ExportRequest) -> Exported:
     """Make the served form that is asked for. If merging onto the full weights would stray more than `max_kld` from
-    what was trained on NF4, it merges onto the dequantized weights.
+    what was trained on 4 bits, it merges onto the dequantized weights.
 
     Raises:
         ModelError, GGUFError, ArtifactError: one sentence each, and nothing half-written stays behind.
@@ -109,7 +109,7 @@ def _agreement(request: ExportRequest) -> _Trained:
         "adapter": str(request.adapter) if request.adapter else None,
         "scale": request.scale,
         "trained_on": request.trained_on,
-        "merge_onto": ["full", "nf4"] if request.trained_on == "nf4" else ["full"],
+        "merge_onto": list(dict.fromkeys(("full", request.trained_on))),
         "max_kld": max_kld,
         "prompts": list(request.prompts),
     }

@@ -26,7 +26,7 @@ class ExportRequest(Record):
 
     Attributes:
         thinking: where the template's switch is fixed in the served file.
-        trained_on: the weights the adapter was trained on; from NF4 it may have to be merged onto them.
+        trained_on: the weights the adapter was trained on; from 4 bits it may have to be merged onto them.
         target: the modules that the recipe has trained; an adapter without all of them is refused.
         origin: the origin's served file, to tell what changed; None where that is not asked.
         prompts: rendered chats to measure agreement on; without any it is not measured.
@@ -38,7 +38,7 @@ class ExportRequest(Record):
     settings: Export
     thinking: Thinking | None = None
     scale: float = 1.0
-    trained_on: Literal["full", "nf4"] = "full"
+    trained_on: Literal["full", "nf4", "mlx4"] = "full"
     target: Target = "all-linear"
     origin: Path | None = None
     prompts: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Exported(Record):
 
     form: ServedForm
     scale: float
-    merged_onto: Literal["full", "nf4"]
+    merged_onto: Literal["full", "nf4", "mlx4"]
     size_bytes: int
     tensor_types: Mapping[str, int]
     agreement: Agreement | None

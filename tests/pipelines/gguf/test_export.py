@@ -33,12 +33,14 @@ def test_the_merged_form_agrees_with_the_trained_model(model: Path, adapter: Pat
     verify_form(output.form_in(Path(moved)))
 
 
-def test_an_adapter_trained_on_nf4_is_merged_onto_nf4_when_the_full_weights_stray(
-    model: Path, adapter: Path, tmp_path: Path
+@pytest.mark.parametrize("rounded", ["nf4", "mlx4"])
+def test_an_adapter_trained_on_4_bits_is_merged_onto_them_when_the_full_weights_stray(
+    model: Path, adapter: Path, tmp_path: Path, rounded: str
 ) -> None:
+    pytest.importorskip({"nf4": "bitsandbytes", "mlx4": "mlx.core"}[rounded])
     settings = Export(max_kld=0.001, quantize="F16")
-    output = export(request(model, adapter, tmp_path / "made", settings, trained_on="nf4", prompts=PROMPTS[:5]))
-    assert output.merged_onto == "nf4"
+    output = export(request(model, adapter, tmp_path / "made", settings, trained_on=rounded, prompts=PROMPTS[:5]))
+    assert output.merged_onto == rounded
     assert output.agreement is not None and output.agreement.kld < 1e-5
 
 

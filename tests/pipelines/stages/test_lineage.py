@@ -8,7 +8,7 @@ import torch
 from pipelines.context import Adapter, StageContext
 from pipelines.errors import RecipeError
 from pipelines.gguf.lora import Lora
-from pipelines.gguf.nf4 import nf4_roundtrip
+from pipelines.gguf.rounding import round_trip
 from pipelines.gguf.tensors import Checkpoint
 from pipelines.stages.contract import Keyed
 from pipelines.stages.lineage import TrainingBase, keyed_adapter
@@ -41,7 +41,7 @@ def test_adapters_are_folded_into_the_weights_that_their_export_merged_onto(
     for name, info in origin.tensors.items():
         weight = origin.read(name)
         if onto == "nf4" and len(info.shape) == 2 and name.startswith("model.layers."):
-            weight = nf4_roundtrip(weight)
+            weight = round_trip(weight, "nf4")
         if name in lora.names:
             weight = (weight.float() + lora.delta(name, 0, info.shape[0])).to(weight.dtype)
         assert torch.equal(ours.read(name), weight), name
