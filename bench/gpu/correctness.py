@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pipelines.gguf.rounding import round_trip
 
 from bench.gpu.random_models import device_here, matrix_parameters, random_model, rounded, shape
 from pipelines.backends import launch
@@ -20,6 +19,7 @@ from pipelines.backends.torch.answer_rows import row_log_probs
 from pipelines.backends.torch.attention import with_fitting_attention
 from pipelines.backends.torch.device import choose
 from pipelines.errors import Cancelled
+from pipelines.gguf.rounding import round_trip
 from pipelines.recipe import Preference, Train
 
 _TINY, _POOL = Path("models/tiny"), Path("data/general/general.jsonl")

@@ -107,12 +107,14 @@ class Pace(Record):
 class TrainOutput(Record):
     """What a run left in its folder. `weights` is a PEFT adapter, or a whole model when `kind` is full.
 
-    `trained_on` says what stood under the adapter: the base as it is, or its matrices after NF4. Tokens are of everything read, `trained_tokens` of what got loss, both summed over the epochs that ran. Losses are
+    `trained_on` says what stood under the adapter: the base as it is, or its matrices after NF4 or MLX's 4 bits, whose parameters
+    `rounding` has. Tokens are of everything read, `trained_tokens` of what got loss, both summed over the epochs that ran. Losses are
     nats per trained token. `left_out` counts training examples by reason, `truncated` those that were cut.
     """
 
     kind: Literal["adapter", "full"]
-    trained_on: Literal["full", "nf4"]
+    trained_on: Literal["full", "nf4", "mlx4"]
+    rounding: Mapping[str, int] = {}
     weights: str
     loss_history: str
     metrics: str

@@ -22,7 +22,7 @@ from pipelines.backends.base import (
     TrainOutput,
     TrainRequest,
 )
-from pipelines.backends.open import check_backend
+from pipelines.backends.blas import blas_environment
 from pipelines.isolated import run_in_child
 from pipelines.recipe import Train
 
@@ -56,11 +56,13 @@ def run_job(job: Job, result: type[Result], out: Path, still_ours: Callable[[], 
         TrainingError: training cannot start here, or went wrong.
         RecipeError, ModelError, DataError, MissingDependency: what the child could not act on.
     """
-    check_backend(job.request.train.backend)
     arguments = {"job": job.model_dump(mode="json"), "out": str(out)}
     log = out / f"{job.kind}.log"
+    environment = blas_environment(job.request.train.backend, job.request.threads)
     return result.model_validate(
-        run_in_child("pipelines.backends.child:run_here", arguments, still_ours=still_ours, log=log)
+        run_in_child(
+            "pipelines.backends.child:run_here", arguments, still_ours=still_ours, log=log, environment=environment
+        )
     )
 
 
@@ -70,7 +72,6 @@ def check_machine(train: Train) -> None:
     Raises:
         TrainingError: the device is not here, or the method cannot train on it. MissingDependency: the backend is not.
     """
-    check_backend(train.backend)
     if train.method == "qlora" or train.backend not in ("auto", "cpu"):
         look_at_machine(train).require(train)
 
@@ -81,7 +82,6 @@ def look_at_machine(train: Train) -> Machine:
     Raises:
         TrainingError: the device is not here. MissingDependency: the backend is not.
     """
-    check_backend(train.backend)
     arguments = {"device": train.backend}
     return Machine.model_validate(
         run_in_child("pipelines.backends.child:machine_here", arguments, timeout_seconds=_LOOK_SECONDS)
@@ -98,7 +98,9 @@ def calibrate(base: Path, train: Train, *, processor: bool = False, threads: int
         ChildCrashed: it did not fit into memory, or (ChildTimedOut) took a quarter of an hour.
         TrainingError, RecipeError, ModelError, MissingDependency: what training would raise.
     """
-    check_backend(train.backend)
     request = CalibrateRequest(base=base, train=train, asked_at=time.time(), processor=processor, threads=threads)
     arguments, function = request.model_dump(mode="json"), "pipelines.backends.child:calibrate_here"
-    return Pace.model_validate(run_in_child(function, arguments, timeout_seconds=_CALIBRATE_SECONDS))
+    environment = blas_environment(train.backend, threads)
+    return Pace.model_validate(
+        run_in_child(function, arguments, timeout_seconds=_CALIBRATE_SECONDS, environment=environment)
+    )

@@ -3,15 +3,26 @@
 import time
 from pathlib import Path
 
-from pipelines.backends.base import CalibrateRequest
+import pytest
+
+from pipelines.backends.base import BackendName, CalibrateRequest
+from pipelines.backends.open import open_backend
 from pipelines.recipe import Train
 
 
-def test_a_step_is_timed_in_its_parts_and_nothing_is_kept(tiny_base: Path) -> None:
-    from pipelines.backends.torch.calibrate import calibrate
-
+@pytest.mark.parametrize("backend", ["cpu", "mlx"])
+def test_a_step_is_timed_in_its_parts_and_nothing_is_kept(tiny_base: Path, backend: BackendName) -> None:
+    if backend == "mlx":
+        pytest.importorskip("mlx_lm")
+    calibrate = open_backend(backend).calibrate
     train = Train.model_validate(
-        {"precision": "float32", "max_tokens": 128, "kl": {"weight": 0.1}, "batch": {"per_device": 2}}
+        {
+            "backend": backend,
+            "precision": "float32",
+            "max_tokens": 128,
+            "kl": {"weight": 0.1},
+            "batch": {"per_device": 2},
+        }
     )
     pace = calibrate(CalibrateRequest(base=tiny_base, train=train, asked_at=time.time(), processor=True, threads=1))
     assert pace.row_tokens == 256 and pace.precision == "float32"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.backends.base import Job, PreferJob, PreferRequest
 from pipelines.backends.launch import prefer
-from pipelines.errors import Cancelled, ChildCrashed, MissingDependency, RecipeError
+from pipelines.errors import Cancelled, ChildCrashed, RecipeError
 from pipelines.isolated import run_in_child
 from pipelines.recipe import Preference, Train
 from tests.pipelines.backends.preferring import history, pair, write_adapter, write_lines
@@ -110,12 +110,6 @@ def test_the_child_is_gone_when_the_claim_is_lost(tmp_path: Path, request_for: A
 def test_what_goes_wrong_in_the_child_is_raised_here_in_its_own_words(tmp_path: Path, request_for: Any) -> None:
     with pytest.raises(RecipeError, match="`train.method: full` leaves none"):
         prefer(request_for(method="full"), tmp_path)
-
-
-def test_mlx_is_refused_before_anything_starts(tmp_path: Path, request_for: Any) -> None:
-    with pytest.raises(MissingDependency, match="no `mlx` backend"):
-        prefer(request_for(backend="mlx"), tmp_path)
-    assert not list(tmp_path.glob("*.log"))
 
 
 def test_a_request_without_its_kind_is_refused(tmp_path: Path, request_for: Any) -> None:

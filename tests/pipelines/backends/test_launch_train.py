@@ -16,8 +16,8 @@ import pytest
 from pipelines.backends.base import TrainRequest
 from pipelines.backends.fetch import fetch_base
 from pipelines.backends.launch import train
-from pipelines.backends.open import check_backend, open_backend
-from pipelines.errors import Cancelled, ChildCrashed, MissingDependency, ModelError, TrainingError
+from pipelines.backends.open import module_of
+from pipelines.errors import Cancelled, ChildCrashed, ModelError, TrainingError
 from pipelines.recipe import Base, Train
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -132,12 +132,23 @@ def test_a_child_that_dies_without_a_word_is_reported_with_its_signal(tmp_path: 
         train(request_for(), tmp_path, kill_the_child)
 
 
-def test_mlx_is_refused_before_anything_starts(tmp_path: Path, request_for: Any) -> None:
-    with pytest.raises(MissingDependency, match="no `mlx` backend; set `backend: auto`"):
-        train(request_for(backend="mlx"), tmp_path)
-    with pytest.raises(MissingDependency):
-        check_backend("mlx")
-    assert open_backend("cpu").train is open_backend("auto").train
+@pytest.mark.parametrize(
+    ("system", "chip", "packages", "module"),
+    [
+        ("darwin", "arm64", True, "pipelines.backends.mlx.backend"),
+        ("darwin", "arm64", False, "pipelines.backends.torch.backend"),
+        ("darwin", "x86_64", True, "pipelines.backends.torch.backend"),
+        ("linux", "x86_64", True, "pipelines.backends.torch.backend"),
+        ("linux", "aarch64", True, "pipelines.backends.torch.backend"),
+    ],
+)
+def test_auto_is_mlx_on_an_apple_chip_that_has_it_and_torch_everywhere_else(
+    monkeypatch: pytest.MonkeyPatch, system: str, chip: str, packages: bool, module: str
+) -> None:
+    monkeypatch.setattr("pipelines.backends.open.sys.platform", system)
+    monkeypatch.setattr("pipelines.backends.open.platform.machine", lambda: chip)
+    monkeypatch.setattr("pipelines.backends.open.find_spec", lambda name: object() if packages else None)
+    assert module_of("auto") == module
 
 
 @pytest.mark.parametrize(

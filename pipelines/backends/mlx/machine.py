@@ -1,0 +1,29 @@
+"""What MLX trains on here: the GPU of an Apple chip, or on Linux the processor, with the same code."""
+
+import os
+
+import mlx.core as mx
+
+from pipelines.backends.base import BackendName, Machine
+
+_CHECKPOINTING_FROM_PARAMETERS = 1_000_000_000
+
+
+def machine(backend: BackendName) -> Machine:
+    """Memory is the whole machine's, of which macOS gives an Apple GPU `limit_bytes`; every run times its precision."""
+    return Machine(
+        device="mlx",
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        bf16=None,
+        row_tokens=None,
+        checkpointing_from=_CHECKPOINTING_FROM_PARAMETERS,
+        limit_bytes=int(mx.device_info()["max_recommended_working_set_size"]) if on_metal() else None,
+        why="auto takes MLX on every Apple chip: there is no CUDA, and mps cannot train in 4 bits"
+        if backend == "auto"
+        else "",
+    )
+
+
+def on_metal() -> bool:
+    """Whether the GPU of an Apple chip computes."""
+    return bool(mx.metal.is_available())
