@@ -2,7 +2,7 @@
 
 data/suites/tiny_math/
 ├── tiny_math.yaml   task: tiny_math, output_type: generate_until, metric_list: [...], metadata: {version: 1}
-├── dev.jsonl        {"id": "math-dev-0001", "prompt": "What is 41 + 17?", "answer": "58", "stratum": "add"}
+├── dev.jsonl        where adapter scales are to be chosen on it: {"id": "math-dev-0001", "prompt": "What is 41 + 17?", "answer": "58", "stratum": "add"}
 ├── gate.jsonl       the same shape; multiple choice items also have "choices": ["A", "B", "C", "D"]
 └── prefixes.jsonl   where there are examples to show first: {"stratum": "anatomy", "text": "Q...\nAnswer: B\n\n"}
 
@@ -110,10 +110,12 @@ def load_suite(folder: Path) -> Suite:
         raise SuiteError(f"suite '{name}' has output_type {output_type!r}; known are {' and '.join(OUTPUT_TYPES)}")
     version, scorer = _metadata(task, path, metric)
     files = _data_files(task, path)
-    texts = {split: _read(files[split], name) for split in SPLITS}
+    texts = {split: _read(files[split], name) for split in SPLITS if split == "gate" or files[split].is_file()}
     shown = _read(folder / PREFIXES, name) if (folder / PREFIXES).is_file() else ""
     prefixes = _prefixes(shown, name, folder / PREFIXES)
-    items = {split: _items(texts[split], name, version, files[split], prefixes) for split in SPLITS}
+    items = {
+        split: _items(texts[split], name, version, files[split], prefixes) if split in texts else () for split in SPLITS
+    }
     _refuse_repeats(items, name)
     sha = hashlib.sha256(path.read_bytes())
     for text in (*texts.values(), *([shown] if shown else [])):
@@ -161,7 +163,9 @@ def _rank(item: Item, seed: int) -> str:
 
 def _task(path: Path, name: str) -> Mapping[str, Any]:
     if not path.is_file():
-        raise SuiteError(f"suite '{name}' is missing: there is no {path}")
+        raise SuiteError(
+            f"suite '{name}' is missing: there is no {path}; add it with `perennial suites add`, or take it out of the recipe"
+        )
     try:
         task = parse_plain_yaml(read_plain_yaml(path, str(path)), str(path))
     except DataError as error:

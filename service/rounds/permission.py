@@ -8,7 +8,7 @@ docs/decisions/what-a-key-may-ask.md says why, and why a key that was revoked si
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.anchors.sets import TINY_SET
@@ -16,9 +16,11 @@ from pipelines.errors import RecipeError
 from pipelines.gate.outlook import check_gates
 from pipelines.recipe import GUARD_SUITE, Base, GateRule, Preference, Recipe, Stops
 from pipelines.stages.baseline import pin_of
-from pipelines.suites.folder import open_folders
+from pipelines.suites.folder import open_folders, place_of
+from pipelines.suites.load import load_suite
 from pipelines.suites.scores import HELDOUT
 from service.api_keys import Caller, Forbidden
+from service.bases.records import list_bases
 from service.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -56,9 +58,23 @@ def check_suites(settings: Settings, recipe: Recipe) -> None:
     """
     named = [name for name in recipe.evaluate.suites if name != GUARD_SUITE]  # its prompts come with the anchors
     check_gates(recipe, open_folders(settings.suite_folders, named).sizes)
+    if len(recipe.export.scales) > 1:
+        _check_dev_items(settings, [name for name in named if name != HELDOUT])
+
+
+def _check_dev_items(settings: Settings, names: Sequence[str]) -> None:
+    """Raise RecipeError where a scale would be chosen on a suite that has nothing to choose it on."""
+    for name in names:
+        if not load_suite(place_of(settings.suite_folders, name)).items["dev"]:
+            raise RecipeError(
+                f"export.scales has several scales to choose from, and the suite '{name}' has no dev items to choose on: give it "
+                "some in dev.jsonl, or name one scale"
+            )
 
 
 def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
+    if base.model in (adopted.folder for adopted in list_bases(settings)):
+        return
     if base.hub and not (settings.project / base.model).is_dir():
         if pin_of(base, settings.models) is None:
             raise Forbidden(

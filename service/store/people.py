@@ -50,6 +50,11 @@ def app_id(session: Session, name: str) -> str | None:
     return session.exec(select(App.id).where(App.name == name)).first()
 
 
+def all_apps(session: Session) -> list[tuple[str, str]]:
+    """Ids and names of all apps, by name."""
+    return [(app.id, app.name) for app in session.exec(select(App).order_by(App.name))]
+
+
 def people_by_hash(session: Session, app: str, hashes: Sequence[str]) -> dict[str, tuple[str, bytes | None]]:
     """The id and wrapped key of each person of an app who is known, by keyed hash; None for one whose key is lost."""
     ids = ids_by_hash(session, app, hashes)

@@ -15,12 +15,16 @@ Files = Mapping[str, bytes]
 
 @dataclass
 class Hub:
-    """Models with their commits; `branches` says where each revision points now, `asked` every path that was asked."""
+    """Models with their commits; `branches` says where each revision points now, `asked` every path that was asked.
+
+    Of a model in `gated` it lists the files and gives none.
+    """
 
     url: str = ""
     commits: dict[str, dict[str, Files]] = field(default_factory=dict)
     branches: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    gated: set[str] = field(default_factory=set)
 
     def push(self, model: str, folder: Path, branch: str = "main", **changes: bytes) -> str:
         """A new commit of the files in a folder, to which the branch points from now on."""
@@ -53,6 +57,8 @@ class Hub:
                 for name, content in files.items()
             ]
             return 200, {}, json.dumps(rows).encode()
+        if model in self.gated:
+            return 401, {"X-Error-Code": "GatedRepo"}, b"{}"
         content = files[parts[-1]]
         return 200, {"ETag": f'"{_blob(content)}"', "X-Repo-Commit": commit}, content
 

@@ -16,8 +16,9 @@ from service.ingest.stream import Read, Summary, parse_aside, reader, store_stre
 from service.store import comparisons, conversations, corrections, curation, fates, votes
 from service.store.comparisons import StandingComparison
 from service.store.corrections import StoredCorrection
-from service.store.people import app_id
+from service.store.people import all_apps, app_id
 from service.store.tables import Conversation, FeedbackFate, Message
+from service.vault import Vault
 from service.web.auth import IngestCaller, ReadCaller, app_of, authenticate_ingest
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
 from service.web.openapi import CONVERSATIONS_BODY, NDJSON_BODY, SECURITY
@@ -75,7 +76,7 @@ async def import_conversations(
 def get_conversation(
     conversation_id: str, caller: ReadCaller, store: StoreDep, vault: VaultDep, app: str | None = None
 ) -> ConversationStatus:
-    """By the id that the app gave it. `app` is for keys of every app."""
+    """By the id that the app gave it. `app` is for keys of every app; without it that of the default app is meant."""
     name = app_of(caller, app)
     with store.read() as session:
         id = app_id(session, name)
@@ -83,6 +84,7 @@ def get_conversation(
         if row is None:
             raise NotFound(
                 f"the app {shorten(name)!r} never sent a conversation with the id {shorten(conversation_id)!r}"
+                + (_elsewhere(session, vault, conversation_id) if caller.app is None and app is None else "")
             )
         messages = _messages(session, row.app_id, row.id)
         rejection, quarantine = (
@@ -101,6 +103,16 @@ def get_conversation(
     if row.state == "quarantined" and quarantine is not None:
         return status.model_copy(update={"reason": quarantine.reason})
     return status
+
+
+def _elsewhere(session: Session, vault: Vault, conversation_id: str) -> str:
+    """Which apps did send it, for whom may ask about all of them."""
+    sent = [
+        name
+        for id, name in all_apps(session)
+        if conversations.find(session, id, vault.conversation_hash(id, conversation_id)) is not None
+    ]
+    return f"; ask for it with ?app={shorten(sent[0])}: that app did" if sent else ""
 
 
 def _messages(session: Session, app: str, conversation_id: str) -> list[MessageFeedback]:

@@ -77,6 +77,21 @@ def test_what_the_hub_does_not_have_is_said_in_a_sentence(
         fetch_base(base, tmp_path)
 
 
+def test_a_gated_model_is_said_with_what_to_do(hub: Hub, tmp_path: Path, tokenizer_folder: Path) -> None:
+    hub.push(MODEL, tokenizer_folder)
+    hub.gated.add(MODEL)
+    with pytest.raises(
+        ModelError, match=r"only to those who accepted its terms: accept them on its page, put a token .* HF_TOKEN"
+    ):
+        fetch_base(Base(model=MODEL, hub=True), tmp_path)
+
+
+def test_a_hub_that_is_silent_is_said(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match=f"the hub did not give the model '{MODEL}': "):
+        fetch_base(Base(model=MODEL, hub=True), tmp_path)
+
+
 def test_a_revision_of_a_local_folder_is_refused_with_the_recipe() -> None:
     text = (
         "name: x\nbase: {model: models/tiny, revision: main}\nmixture: {user: 1}\nevaluate: {suites: []}\ngates: []\n"

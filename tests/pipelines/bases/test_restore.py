@@ -14,10 +14,11 @@ from pipelines.bases import restore, restored_tokenizer
 from pipelines.bases.inspect import inspect_base
 from pipelines.bases.restored_tokenizer import restore_tokenizer
 from pipelines.bases.texts import script_texts
-from pipelines.errors import ModelError
+from pipelines.errors import ModelError, NoSpace
 from pipelines.gguf import maintainers
 from pipelines.gguf.convert import convert
 from pipelines.gguf.runtime import llama
+from tests.disks import small_disk
 
 TINY = Path(__file__).resolve().parents[3] / "models" / "tiny"
 # Two that transformers reads as GPT-2's or with other spaces, and that our table mends; the others it knows itself.
@@ -90,6 +91,13 @@ def test_a_file_that_would_be_read_otherwise_is_refused_and_leaves_nothing(
     ):
         restore.restore_in_this_process({"file": str(file), "folder": str(tmp_path / "weights" / "other")})
     assert not any((tmp_path / "weights").iterdir())
+
+
+def test_a_disk_that_is_too_small_is_said_and_nothing_is_left(file: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "weights", 4 << 20) as disk:
+        with pytest.raises(NoSpace, match=r"weights has \d MB free where \d+ MB are needed; make room on that disk"):
+            restore.restore_in_this_process({"file": str(file), "folder": str(disk / "tiny")})
+        assert not any(disk.iterdir())
 
 
 def test_a_file_too_large_for_the_memory_is_refused_beforehand(

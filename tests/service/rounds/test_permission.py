@@ -1,6 +1,7 @@
 """What a key may ask of a round over the API, and whether a model that passed is promoted by itself."""
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,11 @@ from pipelines.context import RoundResult
 from pipelines.errors import RecipeError
 from pipelines.recipe_file import parse_recipe
 from service.api_keys import LOCAL, Caller, Forbidden, create_key, list_keys, revoke_key
+from service.bases.records import AdoptedBase, write_base
 from service.rounds import requests
 from service.rounds.automatic import objection_to_promoting
 from service.rounds.execution import execute
-from service.rounds.permission import check_permission
+from service.rounds.permission import check_permission, check_suites
 from service.settings import Settings, load_settings
 from service.store import models, rounds
 from service.store.session import Store
@@ -148,6 +150,30 @@ def test_a_base_that_is_not_installed_by_its_own_name_needs_an_admins_key(ask: A
     told = ask("rounds,models", base={"model": named})
     assert told.status_code == 403 and "is none of those installed here (models/tiny" in told.json()["detail"]
     assert ask("admin", base={"model": named}).status_code == 201
+
+
+def test_a_base_that_was_adopted_is_installed_wherever_it_lies(ask: Ask, sqlite_settings: Settings) -> None:
+    folder = str(PROJECT / "models" / "tiny")
+    facts: dict[str, Any] = {
+        "facts": None,
+        "quantize": "Q8_0",
+        "origin": "o",
+        "proofs": (),
+        "recipe": None,
+        "choices": (),
+    }
+    write_base(sqlite_settings, AdoptedBase(name="mine", source=folder, revision=None, folder=folder, **facts))
+    assert ask("rounds", base={"model": folder}).status_code == 201
+    assert ask("rounds", base={"model": f"{folder}/../tiny"}).status_code == 403
+
+
+def test_scales_are_chosen_on_dev_items_or_refused(sqlite_settings: Settings, tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "data" / "suites", tmp_path / "data" / "suites")
+    (tmp_path / "data" / "suites" / "tiny_math" / "dev.jsonl").unlink()
+    settings, several = replace(sqlite_settings, project=tmp_path), {"scales": [0.5, 1.0]}
+    with pytest.raises(RecipeError, match="several scales to choose from, and the suite 'tiny_math' has no dev items"):
+        check_suites(settings, parse_recipe(changed(export=several), "given"))
+    check_suites(settings, parse_recipe(changed(), "given"))
 
 
 def test_a_base_of_the_hub_needs_an_admins_key_unless_it_was_fetched_before(

@@ -159,7 +159,9 @@ def test_an_unknown_conversation_is_not_found(client: TestClient) -> None:
 
 def test_apps_do_not_see_each_other(client: TestClient) -> None:
     post(client, conversation(id="c", app="shop"))
-    assert client.get("/v1/conversations/c").status_code == 404
+    unnamed = client.get("/v1/conversations/c")
+    assert unnamed.status_code == 404 and unnamed.json()["detail"].endswith("; ask for it with ?app=shop: that app did")
+    assert "shop" not in client.get("/v1/conversations/c", params={"app": "blog"}).json()["detail"]
     assert client.get("/v1/conversations/c", params={"app": "shop"}).json()["state"] == "received"
     assert post(client, conversation("Other", id="c", app="blog")).status_code == 201
 
