@@ -97,7 +97,9 @@ def read_base(settings: Settings, name: str) -> AdoptedBase | None:
 
 def write_base(settings: Settings, base: AdoptedBase) -> None:
     """Keep a base under its name."""
-    write_atomic(base_folder(settings, base.name) / _FILE, base.model_dump_json(indent=1))
+    folder = base_folder(settings, base.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / _FILE, base.model_dump_json(indent=1))
 
 
 def remove_base(settings: Settings, store: Store, name: str) -> AdoptedBase:

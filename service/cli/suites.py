@@ -87,11 +87,8 @@ def show(name: Annotated[str, typer.Argument(help="the suite's name")]) -> None:
         subjects[item.stratum] = subjects.get(item.stratum, 0) + 1
     for subject, count in sorted(subjects.items(), key=lambda pair: (-pair[1], pair[0])) if len(subjects) > 1 else ():
         console.print(f"  {count:>6,} {subject}", markup=False, soft_wrap=True)
-    split = "dev" if suite.items["dev"] else "gate"
-    first = suite.items[split][0]
-    console.print(
-        f"  the first {split} item:\n{first.question}\n  answer: {first.answer}", markup=False, soft_wrap=True
-    )
+    first = (*suite.items["dev"], *suite.items["gate"])[0]
+    console.print(f"  the first item:\n{first.question}\n  answer: {first.answer}", markup=False, soft_wrap=True)
 
 
 @_suites.command()
