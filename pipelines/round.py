@@ -36,9 +36,9 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.output.sizes)
     check_gates(recipe, sources.suites.value.sizes, heldout=taken.output.heldout)
 
-    # What the candidate will be held against; an origin below a gate's floor stops the round here.
+    # What the candidate will be held against; an origin below a gate's floor, or beyond judging, stops the round here.
     questions = Questions(evaluate=recipe.evaluate, suites=sources.suites, snapshot=taken)
-    floors = tuple(rule for rule in recipe.gates if rule.floor is not None)
+    floors = tuple(rule for rule in recipe.gates if rule.needs_origin_first)
     asked = questions if floors else None
     holding = origin.Input(
         base=sources.base_folder,

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 from pipelines.errors import RecipeError, SuiteError
 from pipelines.gate.change import Change
+from pipelines.gate.finding import Finding
+from pipelines.gate.language_guard import language_findings
 from pipelines.gate.preference_guard import PREFERENCE, preference_findings
 from pipelines.gate.statistics import (
     MIN_ITEMS,
@@ -26,7 +28,6 @@ from pipelines.gate.statistics import (
 )
 from pipelines.recipe import GUARD_SUITE, GateRule, Stops
 from pipelines.records import Record
-from pipelines.suites.language import language_problems
 from pipelines.suites.scores import (
     HELDOUT,
     PERPLEXITY,
@@ -105,8 +106,8 @@ def decide(
         raise RecipeError("the recipe has no gates; a candidate without a gate is never promoted")
     alpha = alpha_for(scores.attempt, scores.max_attempts)
     checks = [check for rule in rules if rule.suite != GUARD_SUITE for check in _checks(scores, rule, alpha)]
-    checks += _guard(scores, required=any(rule.suite == GUARD_SUITE for rule in rules))
-    checks += _preference_guard(scores, stops, alpha) if stops else []
+    checks += _language(scores, alpha, required=any(rule.suite == GUARD_SUITE for rule in rules))
+    checks += _guard(PREFERENCE, preference_findings(scores, stops, alpha)) if stops else []
     checks += _change(scores, change)
     return Verdict(outcome=_overall(checks), checks=tuple(checks))
 
@@ -286,40 +287,29 @@ def _asked(few: int | None) -> str:
     return f"; a floor needs at least {few} items" if few else ""
 
 
-def _guard(scores: GateInput, *, required: bool) -> list[Check]:
+def _language(scores: GateInput, alpha: float, *, required: bool) -> list[Check]:
     """The language guard; it holds whenever it was measured, and must be measured when a rule asks for it."""
     candidate, origin = scores.candidate.language, scores.origin.language
     if candidate is None or origin is None:
         if required:
             raise SuiteError("a gate asks for the suite 'language', but it was not measured: add it to evaluate.suites")
         return []
-    problems = language_problems(candidate, origin)
-    outcome: Outcome = "fail" if problems else "pass"
-    said = "; ".join(problems) or f"{candidate.answers} answers are in the language of their prompts"
-    return [
-        Check(
-            suite=GUARD_SUITE,
-            criterion="guard",
-            outcome=outcome,
-            reason=f"language: {said}: {outcome}",
-            n=candidate.answers,
-        )
-    ]
+    return _guard(GUARD_SUITE, language_findings(candidate, origin, alpha))
 
 
-def _preference_guard(scores: GateInput, stops: Stops, alpha: float) -> list[Check]:
-    """One check per broken rule of the preference guard, or one that passes."""
+def _guard(suite: str, findings: Sequence[Finding]) -> list[Check]:
+    """One check per finding of a guard."""
     return [
         Check(
-            suite=PREFERENCE,
+            suite=suite,
             criterion="guard",
             outcome=finding.outcome,
             baseline=finding.baseline,
             n=finding.n,
             needed=finding.needed,
-            reason=f"preference against the {finding.baseline}: {finding.sentence}: {finding.outcome}",
+            reason=f"{suite} against the {finding.baseline}: {finding.sentence}: {finding.outcome}",
         )
-        for finding in preference_findings(scores, stops, alpha)
+        for finding in findings
     ]
 
 

@@ -71,3 +71,8 @@ class GateRule(Section):
         if self.min_gain is not None and self.suite != "heldout":
             raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
         return self
+
+    @property
+    def needs_origin_first(self) -> bool:
+        """Whether the origin's own scores can make it one that nothing could pass or fail; measured before training."""
+        return self.floor is not None or self.suite == GUARD_SUITE

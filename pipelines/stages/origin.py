@@ -1,10 +1,11 @@
-"""The origin as the candidate will be held against it; one that misses a gate's floor itself stops the round here."""
+"""The origin as the candidate will be held against it; one that misses a floor, or that a guard could not judge by, stops here."""
 
 from pathlib import Path
 
 from pipelines.backends.fetch import BaseFolder
 from pipelines.context import Baseline, StageContext
 from pipelines.gate.decide import check_floors
+from pipelines.gate.language_guard import check_language
 from pipelines.recipe import GateRule, Quantization
 from pipelines.recipe.chat import Thinking
 from pipelines.records import Record
@@ -17,7 +18,7 @@ Output = Baseline
 
 
 class Input(Record):
-    """`floors` are the gates with an absolute floor; `questions` to measure them with, None where there are none."""
+    """`floors` are the gates whose limits the origin decides; `questions` to measure them with, None where there are none."""
 
     base: Keyed[BaseFolder]
     quantize: Quantization
@@ -30,7 +31,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
     """The origin's served form in the folder of models, exported now if it was not before.
 
     Raises:
-        RecipeError: it measures below a floor, so no candidate could be judged by it.
+        RecipeError: it measures below a floor, or its own answers leave the language guard nothing to watch.
         ModelError, GGUFError, ArtifactError: the base cannot be exported, or what was exported has been changed.
     """
     origin = prepare_origin(input.base.value, input.quantize, context.models, input.thinking)
@@ -42,4 +43,6 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
             {"origin": origin.form}, questions, out, suites=folders, cache=context.scores, stage="origin"
         )
         check_floors(scores["origin"], input.floors)
+        if language := scores["origin"].language:
+            check_language(language)
     return origin

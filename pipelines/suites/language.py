@@ -16,14 +16,8 @@ from pipelines.curate import quality
 from pipelines.errors import DataError, SuiteError
 from pipelines.languages import known
 from pipelines.records import Record
-from pipelines.suites.scores import LanguageMeasure
+from pipelines.suites.scores import AnswerShape, LanguageMeasure
 
-MIN_TARGET = 0.9
-MAX_THIRD = 0.01
-MAX_GIBBERISH = 0.02
-MAX_SHORT = 0.05
-# A limit that the origin misses too fails only a candidate that is worse than the origin by more than this.
-TOLERANCE = 0.02
 MIN_CHARACTERS = 2
 MAX_LANGUAGE_TOKENS = 64
 # Shorter texts do not compress, so their ratio says nothing.
@@ -67,43 +61,17 @@ def load_prompts(path: Path) -> tuple[LanguagePrompt, ...]:
 
 def measure_language(prompts: Sequence[LanguagePrompt], answers: Sequence[str]) -> LanguageMeasure:
     """What the answers look like, in the order of the prompts. An answer without letters counts for no script."""
-    counts = [count_scripts(answer) for answer in answers]
-    letters = sum(sum(count.values()) for count in counts)
-    third = sum(count["other"] for count in counts)
-    targets = [
-        count[prompt.script] / sum(count.values())
-        for prompt, count in zip(prompts, counts, strict=True)
-        if sum(count.values())
-    ]
-    n = len(answers)
+    shapes = tuple(_shape(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
+    lettered = [shape for shape, answer in zip(shapes, answers, strict=True) if count_scripts(answer)]
+    n = len(shapes)
     return LanguageMeasure(
         answers=n,
-        target=sum(targets) / len(targets) if targets else 0.0,
-        third=third / letters if letters else 0.0,
-        gibberish=sum(map(is_gibberish, answers)) / n,
-        short=sum(len(answer.strip()) < MIN_CHARACTERS for answer in answers) / n,
+        target=1 - sum(shape.foreign for shape in lettered) / len(lettered) if lettered else 0.0,
+        third=sum(shape.third for shape in shapes) / n,
+        gibberish=sum(shape.gibberish for shape in shapes) / n,
+        short=sum(shape.short for shape in shapes) / n,
+        shapes=shapes,
     )
-
-
-def language_problems(candidate: LanguageMeasure, origin: LanguageMeasure) -> tuple[str, ...]:
-    """Why the guard trips, in words; empty if it does not.
-
-    Third scripts are held to 1 % of letters whatever the origin does. The other limits give way to an origin that
-    misses them itself, since the round did not cause that.
-    """
-    rows = (
-        ("letters in the prompt's script", 1 - candidate.target, 1 - origin.target, 1 - MIN_TARGET, True),
-        ("gibberish answers", candidate.gibberish, origin.gibberish, MAX_GIBBERISH, False),
-        ("answers that are too short", candidate.short, origin.short, MAX_SHORT, False),
-    )
-    problems = [
-        _problem(name, missed, origin_missed, limit, inverted)
-        for name, missed, origin_missed, limit, inverted in rows
-        if missed > limit and missed > origin_missed + TOLERANCE
-    ]
-    if candidate.third >= MAX_THIRD:
-        problems.append(f"{candidate.third:.1%} of letters are in a third script, {MAX_THIRD:.0%} is the limit")
-    return tuple(problems)
 
 
 def is_gibberish(text: str) -> bool:
@@ -118,14 +86,20 @@ def count_scripts(text: str) -> Counter[str]:
     return Counter(_script(letter) for letter in unicodedata.normalize("NFC", text) if letter.isalpha())
 
 
+def _shape(prompt: LanguagePrompt, answer: str) -> AnswerShape:
+    scripts = count_scripts(answer)
+    letters = max(1, scripts.total())
+    return AnswerShape(
+        id=prompt.id,
+        foreign=1 - scripts[prompt.script] / letters if scripts else 0.0,
+        third=scripts["other"] / letters,
+        gibberish=is_gibberish(answer),
+        short=len(answer.strip()) < MIN_CHARACTERS,
+    )
+
+
 def _script(letter: str) -> str:
     if letter.isascii():
         return "Latn"
     name = unicodedata.name(letter, "")
     return next((language.script for language in known() if language.script_name in name), "other")
-
-
-def _problem(name: str, missed: float, origin_missed: float, limit: float, inverted: bool) -> str:
-    if inverted:
-        return f"only {1 - missed:.1%} {name}, {1 - limit:.0%} is the limit and the origin has {1 - origin_missed:.1%}"
-    return f"{missed:.1%} {name}, {limit:.0%} is the limit and the origin has {origin_missed:.1%}"

@@ -98,7 +98,11 @@ def _language(
 ) -> LanguageMeasure:
     cache = ScoreCache(Path(request.cache))
     shown = [prompt.model_dump() for prompt in prompts]
-    key = model_key(scorer, request.form) | {"language": digest_of(shown), "max_tokens": MAX_LANGUAGE_TOKENS}
+    key = model_key(scorer, request.form) | {
+        "language": digest_of(shown),
+        "max_tokens": MAX_LANGUAGE_TOKENS,
+        "version": 2,
+    }
     if known := cache.read(key):
         return LanguageMeasure.model_validate(known)
     asked = [Prompt(question_ids(scorer, prompt.prompt), MAX_LANGUAGE_TOKENS) for prompt in prompts]

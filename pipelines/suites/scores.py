@@ -56,13 +56,29 @@ def shown_difference(metric: str, difference: float) -> float:
     return 100 * -expm1(-difference) if metric == PERPLEXITY else 100 * difference
 
 
+class AnswerShape(Record):
+    """How one answer to a language prompt looks.
+
+    Attributes:
+        foreign, third: shares of its letters that are not in the script of the prompt, that are in the script of no
+            known language; 0 for an answer without letters.
+    """
+
+    id: str
+    foreign: float
+    third: float
+    gibberish: bool
+    short: bool
+
+
 class LanguageMeasure(Record):
     """How one model's answers to the language prompts look; shares from 0 to 1.
 
     Attributes:
         target: share of letters that are in the script of the prompt, mean over the answers that hold letters.
-        third: share of all letters that are neither Hangul nor Latin.
+        third: share of letters that are in the script of no known language, mean over the answers.
         gibberish, short: shares of answers.
+        shapes: answer by answer; left out of reports.
     """
 
     answers: int
@@ -70,6 +86,7 @@ class LanguageMeasure(Record):
     third: float
     gibberish: float
     short: float
+    shapes: tuple[AnswerShape, ...] = ()
 
 
 class PreferenceScore(Record):

@@ -58,7 +58,7 @@ def add(
 @_suites.command("list")
 def list_all() -> None:
     """All suites: those that ship and those that were added."""
-    settings = load_settings()
+    settings = _home()
     table = Table(whole("suite"), whole("version"), "dev", "gate", "metric", "scorer", "licence")
     for folder in _folders(settings):
         try:
@@ -75,7 +75,7 @@ def list_all() -> None:
 @_suites.command()
 def show(name: Annotated[str, typer.Argument(help="the suite's name")]) -> None:
     """One suite: where it comes from, its subjects, and an item of it."""
-    suite = load_suite(_find(load_settings(), name))
+    suite = load_suite(_find(_home(), name))
     scored = suite.scorer or "lm-evaluation-harness"
     console.print(
         f"{suite.name} v{suite.version}: {_sizes(suite)}, {suite.metric} by {scored}", markup=False, soft_wrap=True
@@ -94,7 +94,7 @@ def show(name: Annotated[str, typer.Argument(help="the suite's name")]) -> None:
 @_suites.command()
 def remove(name: Annotated[str, typer.Argument(help="the suite's name")]) -> None:
     """Remove a suite that was added. Scores that were measured on it stay where rounds keep them."""
-    settings = load_settings()
+    settings = _home()
     folder = _find(settings, name)
     if folder.parent != settings.suites:
         raise Refused(f"the suite '{name}' ships with the project and stays; only suites that were added are removed")

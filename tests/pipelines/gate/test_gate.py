@@ -10,12 +10,14 @@ from pipelines.gate.change import Change
 from pipelines.gate.decide import check_floors, decide, judge_margin
 from pipelines.gate.simulate import rate_table, simulate_rounds
 from pipelines.recipe import GateRule, Margin
+from pipelines.suites.language import LanguagePrompt, measure_language
 from pipelines.suites.scores import GateInput, ItemScore, LanguageMeasure, ModelScores, SuiteScores
 
 THREE = GateRule(suite="math", margin=Margin(champion=3.0, origin=3.0))
 GAIN = GateRule(suite="heldout", metric="rougeL", min_gain=0.0)
 FORMS = count()  # every model is one of its own
-CLEAN = LanguageMeasure(answers=200, target=0.98, third=0.0, gibberish=0.0, short=0.0)
+PROMPTS = [LanguagePrompt(id=str(i), prompt="?", script="Latn") for i in range(200)]
+CLEAN, RUSSIAN = (measure_language(PROMPTS, [answer] * 200) for answer in ("Yes, of course.", "Привет, как дела?"))
 
 
 def scores(
@@ -179,13 +181,10 @@ def test_a_floor_that_the_origin_misses_stops_the_round_before_training() -> Non
 
 
 def test_the_language_guard_fails_a_candidate_whatever_its_scores() -> None:
-    candidate, origin = (
-        scores([1] * 600, language=CLEAN.model_copy(update={"third": 0.02})),
-        scores([1] * 600, language=CLEAN),
-    )
+    candidate, origin = (scores([1] * 600, language=RUSSIAN), scores([1] * 600, language=CLEAN))
     verdict = decide(against(candidate, origin), [THREE])
     assert verdict.outcome == "fail" and verdict.failed_suites == ("language",)
-    assert "third script" in verdict.reasons[0]
+    assert any("third script" in reason for reason in verdict.reasons)
 
 
 def test_a_guard_that_was_asked_for_must_have_been_measured() -> None:

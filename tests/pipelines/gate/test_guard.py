@@ -197,11 +197,26 @@ def test_a_champion_measured_on_too_little_is_inconclusive_as_well() -> None:
     assert found.outcome == "inconclusive" and found.checks[-1].n == 1
 
 
-@pytest.mark.parametrize(("now", "before", "outcome"), [(2, 2, "pass"), (3, 0, "inconclusive"), (0, 3, "inconclusive")])
-def test_answers_at_the_cap_hide_how_long_they_are(now: int, before: int, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("now", "before", "outcome"), [(2, 2, "pass"), (3, 0, "fail"), (0, 3, "pass"), (20, 20, "pass"), (20, 16, "fail")]
+)
+def test_answers_at_the_cap_hide_growth_where_the_champion_has_fewer_of_them(
+    now: int, before: int, outcome: str
+) -> None:
     found = verdict(measure(capped=now), measure(kl=0.0, capped=before))  # of 40
     assert found.outcome == outcome
-    assert outcome == "pass" or "length: 3 of 40 answers" in found.reasons[0]
+    assert outcome == "pass" or f"length: {now} of 40 answers were cut off" in found.reasons[0]
+
+
+def test_length_is_judged_where_the_champion_ends_by_itself_and_only_if_it_surely_moved() -> None:
+    before, now = measure(kl=0.0, capped=20), measure(capped=20)
+    lengths = [12] * 39 + [212]  # one answer of twenty that ran away: 22 tokens on average, and it may be chance
+    items = tuple(item.model_copy(update={"length": length}) for item, length in zip(now.items, lengths, strict=True))
+    found = verdict(now.model_copy(update={"items": items}), before)
+    assert found.outcome == "inconclusive" and "length: answers have 22.0 tokens" in found.reasons[0]
+    assert "it may be chance" in found.reasons[0] and "on 20 prompts" in found.reasons[0]
+    cut = verdict(measure(capped=21), measure(kl=0.0, capped=21))
+    assert cut.outcome == "inconclusive" and "measured on 19 held-out prompts whose answer" in cut.reasons[0]
 
 
 def test_a_broken_rule_outweighs_a_missing_one() -> None:

@@ -3,19 +3,11 @@
 import pytest
 
 from pipelines.errors import SuiteError
-from pipelines.suites.language import (
-    LanguagePrompt,
-    count_scripts,
-    is_gibberish,
-    language_problems,
-    load_prompts,
-    measure_language,
-)
+from pipelines.suites.language import LanguagePrompt, count_scripts, is_gibberish, load_prompts, measure_language
 from pipelines.suites.scores import LanguageMeasure
 
 GOOD = {"Hang": "네, 안녕하세요! 무엇을 도와드릴까요?", "Latn": "Yes, hello! How can I help you?"}
 PROMPTS = [LanguagePrompt(id=str(i), prompt="?", script="Hang" if i % 2 else "Latn") for i in range(200)]
-ORIGIN = LanguageMeasure(answers=200, target=0.99, third=0.0, gibberish=0.0, short=0.0)
 
 
 def measured(*others: str, count: int = 0) -> LanguageMeasure:
@@ -25,30 +17,14 @@ def measured(*others: str, count: int = 0) -> LanguageMeasure:
     return measure_language(PROMPTS, answers)
 
 
-@pytest.mark.parametrize(
-    ("name", "measure", "problem"),
-    [
-        ("good answers", measured(), None),
-        ("a few short ones", measured("", count=10), None),
-        ("one foreign answer", measured("Привет!", count=1), None),
-        ("English words in Korean", measured("API 호출이 실패했어요, 다시 해 볼까요?", count=40), None),
-        ("answers in the other script", measured("네, 좋아요.", "Yes, fine.", count=80), "in the prompt's script"),
-        ("third scripts", measured("Привет, как дела?", count=10), "in a third script"),
-        ("endless repetition", measured("the the the " * 20, count=10), "gibberish"),
-        ("silence", measured("", ".", count=30), "too short"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
-)
-def test_the_guard_trips_with_a_reason(name: str, measure: LanguageMeasure, problem: str | None) -> None:
-    problems = language_problems(measure, ORIGIN)
-    assert (problem is None and not problems) or (problem is not None and any(problem in said for said in problems))
-
-
-def test_a_candidate_is_not_blamed_for_what_its_origin_does_too() -> None:
-    terse = ORIGIN.model_copy(update={"short": 0.3})
-    assert language_problems(terse, terse) == ()
-    assert language_problems(terse.model_copy(update={"short": 0.4}), terse)
-    assert language_problems(ORIGIN.model_copy(update={"third": 0.01}), ORIGIN.model_copy(update={"third": 0.01}))
+def test_answers_are_measured_one_by_one_and_as_shares() -> None:
+    found = measured("Привет, как дела?", "", "the the the " * 20, "Yes, fine.", count=4)
+    assert [shape.third for shape in found.shapes[:4]] == [1, 0, 0, 0]
+    assert [shape.short for shape in found.shapes[:4]] == [False, True, False, False]
+    assert [shape.gibberish for shape in found.shapes[:4]] == [False, False, True, False]
+    assert [shape.foreign for shape in found.shapes[:4]] == [1, 0, 0, 1]
+    assert (found.answers, found.third, found.gibberish, found.short) == (200, 1 / 200, 1 / 200, 1 / 200)
+    assert found.target == pytest.approx(1 - 2 / 199), "an answer without letters is in no script"
 
 
 def test_scripts_count_letters_only() -> None:

@@ -75,6 +75,7 @@ def test_a_round_whose_suite_is_missing_or_too_small_is_refused_before_it_is_ask
     recipe.write_text(shipped.replace("tiny_math", "shop"))
     error = perennial("round", "run", "--recipe", str(recipe)).exception
     assert isinstance(error, SuiteError) and "suite 'shop' is missing" in str(error)
+    assert "add it with `perennial suites add`" in str(error)
     perennial("suites", "add", str(checks))
     error = perennial("round", "run", "--recipe", str(recipe)).exception
     assert isinstance(
