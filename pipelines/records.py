@@ -154,7 +154,8 @@ class Comparison(Record):
 class RatedMessage(MessageExtras):
     """A clean message with its ratings as they stand; `up` and `down` count them.
 
-    `corrects` is set on a correction, which stands beside what it corrects, under the same parent.
+    `corrects` is set on a correction, which stands beside what it corrects, under the same parent; `served_by` names the
+    model of ours that wrote an answer.
     """
 
     key: MessageKey
@@ -170,6 +171,7 @@ class RatedMessage(MessageExtras):
     corrects: Correction | None = None
     surrogates: tuple[str, ...] = ()
     replaced: bool = False
+    served_by: str = ""
 
     @property
     def said(self) -> str:
@@ -217,7 +219,7 @@ class TurnKey(Record):
 
 
 class SnapshotItem(Record):
-    """What the snapshot decided about one record, with the reason; ids and numbers only.
+    """What the snapshot decided about one record; ids and numbers only. `served_by` wrote its last trained answer.
 
     `written` are those of its trained tokens that others than its person wrote, as corrections, by writer.
     """
@@ -233,6 +235,8 @@ class SnapshotItem(Record):
     turns: tuple[TurnKey, ...] = ()
     digest: str = ""
     written: Mapping[str, int] = {}
+    topic: str = ""
+    served_by: str = ""
 
 
 # ---- preferences: votes, corrections and comparisons in, pairs and labelled answers out ------------------
@@ -332,9 +336,6 @@ class Corpus(Protocol):
         conversation nor message ("").
         """
         ...
-
-
-# ---- models ----------------------------------------------------------------------------------------------
 
 
 class ServedForm(Record):

@@ -34,7 +34,7 @@ def run_round(recipe: Recipe, attempt: Attempt, corpus: Corpus, context: RoundCo
     taken = run(snapshot, asking)
     if shortage := taken.output.shortage(context.min_new, recipe.min_examples):
         return RoundResult(outcome="skipped", reasons=(shortage,), counts=taken.output.sizes)
-    check_gates(recipe, sources.suites.value.sizes, heldout=taken.output.heldout)
+    check_gates(recipe, {**sources.suites.value.sizes, **taken.output.pair_sizes}, heldout=taken.output.heldout)
 
     # What the candidate will be held against; an origin below a gate's floor, or beyond judging, stops the round here.
     questions = Questions(evaluate=recipe.evaluate, suites=sources.suites, snapshot=taken)

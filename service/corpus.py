@@ -245,6 +245,7 @@ def _rated_message(
             "corrects": corrects,
             "surrogates": _surrogates(clean, body),
             "replaced": clean.features.get("replaced", False),
+            "served_by": message.served_by or "",
         }
     )
 

@@ -311,6 +311,10 @@ def _item(lesson: LessonFacts, reason: str | None, candidates: Sequence[RatedCon
         turns=turns,
         digest=digest_of([turn.model_dump(mode="json") for turn in turns]),
         written=_written(lesson, path),
+        topic=candidates[lesson.place].topic,
+        served_by=next(
+            (m.served_by for m, good in zip(reversed(path), reversed(lesson.trained), strict=True) if good), ""
+        ),
     )
 
 

@@ -8,31 +8,33 @@
 Decision "Three verdicts" and "Two baselines" of docs/decisions; derived from Miller 2024 (arXiv:2411.00640).
 """
 
-from collections.abc import Iterator, Sequence
-from math import isfinite
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from pipelines.errors import RecipeError, SuiteError
 from pipelines.gate.change import Change
 from pipelines.gate.finding import Finding
+from pipelines.gate.judge import Outcome, judge_gain, judge_margin
 from pipelines.gate.language_guard import language_findings
 from pipelines.gate.preference_guard import PREFERENCE, preference_findings
+from pipelines.gate.regression_guard import regression_findings
+from pipelines.gate.slices import Slice, slice_words, worst_slices
 from pipelines.gate.statistics import (
+    MIN_GRADED,
     MIN_ITEMS,
     Interval,
     alpha_for,
-    items_needed,
     min_items,
     paired_interval,
     upper_bound_of_share,
 )
-from pipelines.recipe import GUARD_SUITE, GateRule, Stops
+from pipelines.recipe import APART, CORRECTIONS, GUARD_SUITE, HELDOUT, GateRule, Stops
 from pipelines.records import Record
 from pipelines.suites.scores import (
-    HELDOUT,
     PERPLEXITY,
     BaselineName,
     GateInput,
+    ItemScore,
     ModelScores,
     SuiteScores,
     paired_values,
@@ -40,20 +42,19 @@ from pipelines.suites.scores import (
     shown_score,
 )
 
-Outcome = Literal["pass", "fail", "inconclusive"]
-Criterion = Literal["margin", "min_gain", "older", "floor_below_origin", "floor", "guard", "change"]
+Criterion = Literal["margin", "min_gain", "older", "own", "floor_below_origin", "floor", "guard", "change", "cost"]
 BASELINES: tuple[BaselineName, ...] = ("champion", "origin")
 CANDIDATE = "candidate"  # stands where a suite's name does, for what is judged of its weights
-# Graded scores need no rule of three, but a bootstrap of fewer answers is not to be trusted.
-MIN_GAIN_ITEMS = 30
-# Older held-out answers must be non-inferior to the champion; taken when the rule gives no margin of its own.
+# Older held-out answers, and those that a baseline wrote itself, must be non-inferior to it; taken when the rule gives no
+# margin of its own.
 OLDER_MARGIN_POINTS = 2.0
 
 
 class Check(Record):
     """One criterion judged. Scores, difference and bounds are percentage points; `needed` is a number of items.
 
-    Of a perplexity the scores are perplexities, and a difference is by how many percent it is lower.
+    Of a perplexity the scores are perplexities, and a difference is by how many percent it is lower. `slices` are the
+    strata that lost most, where the check did not pass.
     """
 
     suite: str
@@ -68,6 +69,7 @@ class Check(Record):
     upper: float | None = None
     n: int | None = None
     needed: int | None = None
+    slices: tuple[Slice, ...] = ()
 
 
 class Verdict(Record):
@@ -107,8 +109,10 @@ def decide(
     alpha = alpha_for(scores.attempt, scores.max_attempts)
     checks = [check for rule in rules if rule.suite != GUARD_SUITE for check in _checks(scores, rule, alpha)]
     checks += _language(scores, alpha, required=any(rule.suite == GUARD_SUITE for rule in rules))
+    if not any(rule.suite == CORRECTIONS for rule in rules):
+        checks += _guard(CORRECTIONS, regression_findings(scores, alpha))
     checks += _guard(PREFERENCE, preference_findings(scores, stops, alpha)) if stops else []
-    checks += _change(scores, change)
+    checks += [*_change(scores, change), *_cost(scores)]
     return Verdict(outcome=_overall(checks), checks=tuple(checks))
 
 
@@ -126,40 +130,12 @@ def check_floors(origin: ModelScores, rules: Sequence[GateRule]) -> None:
             )
 
 
-def judge_margin(interval: Interval, margin: float, alpha: float) -> tuple[Outcome, int | None]:
-    """Non-inferiority of one paired difference at a margin given as a fraction, and the items it would need.
-
-    PASS if the lower bound > -margin; else FAIL if the difference <= -margin and the upper bound < 0; else
-    INCONCLUSIVE. Fewer than max(200, 3 / margin) items are always inconclusive.
-    """
-    if interval.n < min_items(margin):
-        return "inconclusive", min_items(margin)
-    if interval.lower > -margin:
-        return "pass", None
-    if interval.difference <= -margin and interval.upper < 0:
-        return "fail", None
-    threshold = 0.0 if interval.difference <= -margin else -margin
-    return "inconclusive", _finite(items_needed(interval, threshold, alpha=alpha))
-
-
-def judge_gain(interval: Interval, gain: float, alpha: float) -> tuple[Outcome, int | None]:
-    """Superiority: PASS if the lower bound > gain, FAIL if the upper bound < gain, else INCONCLUSIVE."""
-    if interval.n < MIN_GAIN_ITEMS:
-        return "inconclusive", MIN_GAIN_ITEMS
-    if interval.lower > gain:
-        return "pass", None
-    if interval.upper < gain:
-        return "fail", None
-    return "inconclusive", _finite(items_needed(interval, gain, alpha=alpha))
-
-
 def _checks(scores: GateInput, rule: GateRule, alpha: float) -> Iterator[Check]:
-    if rule.suite == HELDOUT and not any(entry.suite == HELDOUT for entry in scores.candidate.suites):
-        reason = (
-            f"heldout: there are no held-out answers to compare, at least {MIN_GAIN_ITEMS} are needed: inconclusive"
-        )
+    if rule.suite in APART and not any(entry.suite == rule.suite for entry in scores.candidate.suites):
+        what = {HELDOUT: "answers to compare", CORRECTIONS: "corrections"}.get(rule.suite, "pairs")
+        reason = f"{rule.suite}: there are no held-out {what}, at least {MIN_GRADED} are needed: inconclusive"
         yield Check(
-            suite=HELDOUT, criterion="min_gain", outcome="inconclusive", reason=reason, n=0, needed=MIN_GAIN_ITEMS
+            suite=rule.suite, criterion="min_gain", outcome="inconclusive", reason=reason, n=0, needed=MIN_GRADED
         )
         return
     if rule.margin is not None:
@@ -184,17 +160,19 @@ class _Pair(NamedTuple):
     reference: float
     interval: Interval
     alpha: float
+    slices: tuple[Slice, ...] = ()
 
     def check(self, criterion: Criterion, outcome: Outcome, detail: str, needed: int | None = None) -> Check:
         figures = (self.interval.difference, self.interval.lower, self.interval.upper)
         difference, low, high = (shown_difference(self.metric, figure) for figure in figures)
         unit = "% lower" if self.metric == PERPLEXITY else "points"
         candidate, reference = (shown_score(self.metric, mean) for mean in (self.candidate, self.reference))
+        slices = () if outcome == "pass" else self.slices
         reason = (
             f"{self.suite} ({self.metric}) against the {self.baseline}: {candidate:.1f} where it has "
             f"{reference:.1f}, difference {difference:+.1f} {unit} (bounds "
             f"{low:+.1f} to {high:+.1f} at {100 * (1 - self.alpha):.3g} % one-sided, {self.interval.n} "
-            f"{self.items}); {detail}: {outcome}"
+            f"{self.items}); {detail}{slice_words(slices)}: {outcome}"
         )
         return Check(
             suite=self.suite,
@@ -209,18 +187,27 @@ class _Pair(NamedTuple):
             upper=high,
             n=self.interval.n,
             needed=needed,
+            slices=slices,
         )
 
 
-def _pair(scores: GateInput, rule: GateRule, name: BaselineName, alpha: float, fresh: bool | None = None) -> _Pair:
+def _pair(
+    scores: GateInput,
+    rule: GateRule,
+    name: BaselineName,
+    alpha: float,
+    items: str = "items",
+    asks: Callable[[ItemScore], bool] | None = None,
+) -> _Pair:
+    """Candidate and baseline on a suite; `items` are what it is asked of in words, chosen by `asks`."""
     candidate = scores.candidate.suite(rule.suite, rule.metric)
     baseline = scores.baseline(name).suite(rule.suite, candidate.metric)
-    new, old, clusters = paired_values(candidate, baseline, fresh=fresh)
+    new, old, clusters = paired_values(candidate, baseline, asks=asks)
     nothing = Interval(0.0, -1.0, 1.0, 0, 1.0)
     interval = paired_interval(new, old, alpha=alpha, clusters=clusters) if new else nothing
-    items = {None: "items", True: "items of new data", False: "items of older data"}[fresh]
+    slices = worst_slices(candidate, baseline, alpha) if asks is None else ()
     count = max(1, len(new))
-    return _Pair(rule.suite, candidate.metric, name, items, sum(new) / count, sum(old) / count, interval, alpha)
+    return _Pair(rule.suite, candidate.metric, name, items, sum(new) / count, sum(old) / count, interval, alpha, slices)
 
 
 def _margin_check(pair: _Pair, points: float) -> Check:
@@ -237,15 +224,33 @@ def _margin_check(pair: _Pair, points: float) -> Check:
 
 
 def _gain_checks(scores: GateInput, rule: GateRule, gain: float, alpha: float) -> Iterator[Check]:
-    """Superior to the origin on all held-out answers and to the champion on those of new data; older ones hold."""
-    for pair in (_pair(scores, rule, "origin", alpha), _pair(scores, rule, "champion", alpha, fresh=True)):
-        outcome, needed = judge_gain(pair.interval, gain / 100, alpha)
-        yield pair.check("min_gain", outcome, f"a gain surely above {gain:.1f} is asked{_about(needed)}", needed)
-    older = _pair(scores, rule, "champion", alpha, fresh=False)
-    if older.interval.n:
-        points = rule.margin.champion if rule.margin else OLDER_MARGIN_POINTS
-        outcome, needed = judge_gain(older.interval, -points / 100, alpha)
-        yield older.check("older", outcome, f"a loss surely below {points:.1f} is asked{_about(needed)}", needed)
+    """Superior to the origin, and to the champion on new data; what a baseline wrote itself, and older data, only hold.
+
+    No model beats another at that one's own words, so on those a gain would say nothing.
+    """
+
+    def pair(name: BaselineName, items: str, asks: Callable[[ItemScore], bool]) -> _Pair:
+        return _pair(scores, rule, name, alpha, items, asks)
+
+    asked = (
+        pair("origin", "items", lambda item: "origin" not in item.own),
+        pair("champion", "items of new data", lambda item: item.fresh and "champion" not in item.own),
+    )
+    held: tuple[tuple[_Pair, Criterion], ...] = (
+        (pair("champion", "items of older data", lambda item: not item.fresh and "champion" not in item.own), "older"),
+        (pair("champion", "answers of its own", lambda item: "champion" in item.own), "own"),
+        (pair("origin", "answers of its own", lambda item: "origin" in item.own), "own"),
+    )
+    by_themselves = any(one.interval.n >= MIN_GRADED for one, criterion in held if criterion == "own")
+    for one in asked:
+        if one.interval.n or not by_themselves:
+            outcome, needed = judge_gain(one.interval, gain / 100, alpha)
+            yield one.check("min_gain", outcome, f"a gain surely above {gain:.1f} is asked{_about(needed)}", needed)
+    points = rule.margin.champion if rule.margin else OLDER_MARGIN_POINTS
+    for one, criterion in held:
+        if one.interval.n:
+            outcome, needed = judge_gain(one.interval, -points / 100, alpha)
+            yield one.check(criterion, outcome, f"a loss surely below {points:.1f} is asked{_about(needed)}", needed)
 
 
 def _floor_below_origin_check(pair: _Pair, points: float) -> Check:
@@ -279,7 +284,7 @@ def _floor_check(candidate: SuiteScores, floor: float, alpha: float) -> Check:
 
 def _few(suite: str, n: int) -> int | None:
     """How many items a floor needs, if these are fewer."""
-    needed = MIN_GAIN_ITEMS if suite == HELDOUT else MIN_ITEMS
+    needed = MIN_GRADED if suite == HELDOUT else MIN_ITEMS
     return needed if n < needed else None
 
 
@@ -316,15 +321,37 @@ def _guard(suite: str, findings: Sequence[Finding]) -> list[Check]:
 def _change(scores: GateInput, change: Change | None) -> list[Check]:
     """A candidate that is what it was trained from holds every margin by itself, and is never promoted for it."""
     twin = next((name for name in BASELINES if scores.candidate.form == scores.baseline(name).form), None)
-    if twin is None and change is None:
+    probes = _probes(scores)
+    if twin is None and change is None and probes is None:
         return []
-    outcome: Outcome = "fail" if twin or (change and change.unchanged) else "pass"
+    mute = probes is not None and not probes[0]
+    outcome: Outcome = "fail" if twin or mute or (change and change.unchanged) else "pass"
     said = [f"it is the {twin} byte for byte"] if twin else []
     said += [change.sentence] if change else []
-    said += ["unchanged: nothing was learned"] if outcome == "fail" else []
+    said += [f"{probes[0]} of {probes[1]} probes of what is served differ from the origin's"] if probes else []
+    why = "its adapter is not in what is served" if mute else "nothing was learned"
+    said += [f"unchanged: {why}"] if outcome == "fail" else []
     return [
         Check(suite=CANDIDATE, criterion="change", outcome=outcome, reason=f"{CANDIDATE}: {'; '.join(said)}: {outcome}")
     ]
+
+
+def _probes(scores: GateInput) -> tuple[int, int] | None:
+    """How many probes differ from the origin's, of how many; None where none were asked."""
+    candidate, origin = scores.candidate.cost, scores.origin.cost
+    if candidate is None or origin is None or not origin.probes:
+        return None
+    pairs = list(zip(candidate.probes, origin.probes, strict=True))
+    return sum(now != before for now, before in pairs), len(pairs)
+
+
+def _cost(scores: GateInput) -> list[Check]:
+    """What serving the candidate costs beside the champion; it decides nothing."""
+    candidate, champion = scores.candidate.cost, scores.champion.cost
+    if candidate is None or champion is None:
+        return []
+    reason = f"{CANDIDATE}: {candidate.sentence}; the champion: {champion.sentence}: pass"
+    return [Check(suite=CANDIDATE, criterion="cost", outcome="pass", reason=reason, n=candidate.answers)]
 
 
 def _overall(checks: Sequence[Check]) -> Outcome:
@@ -334,7 +361,3 @@ def _overall(checks: Sequence[Check]) -> Outcome:
 
 def _about(needed: int | None) -> str:
     return f" (about {needed:,} items would)" if needed else ""
-
-
-def _finite(items: float) -> int | None:
-    return int(items) if isfinite(items) and items <= 10_000_000 else None

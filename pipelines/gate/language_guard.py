@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pipelines.errors import RecipeError, SuiteError
 from pipelines.gate.finding import Finding, move
-from pipelines.suites.scores import AnswerShape, LanguageMeasure
+from pipelines.suites.scores import AnswerShape, LanguageScores
 
 # How far beyond a limit that the origin misses itself a candidate may go.
 TOLERANCE = 0.02
@@ -39,7 +39,7 @@ _LIMITS = (
 )
 
 
-def language_findings(candidate: LanguageMeasure, origin: LanguageMeasure, alpha: float) -> list[Finding]:
+def language_findings(candidate: LanguageScores, origin: LanguageScores, alpha: float) -> list[Finding]:
     """All that the guard has to say; never empty.
 
     Raises:
@@ -54,7 +54,7 @@ def language_findings(candidate: LanguageMeasure, origin: LanguageMeasure, alpha
     return [finding for finding in broken if finding] or [Finding("pass", kept, "origin", candidate.answers)]
 
 
-def check_language(origin: LanguageMeasure) -> None:
+def check_language(origin: LanguageScores) -> None:
     """Raise RecipeError, before any training, if the origin's answers leave the guard nothing to watch."""
     for limit in _LIMITS:
         share = _mean(limit, origin)
@@ -65,7 +65,7 @@ def check_language(origin: LanguageMeasure) -> None:
             )
 
 
-def _judge(limit: _Limit, candidate: LanguageMeasure, origin: LanguageMeasure, alpha: float) -> Finding | None:
+def _judge(limit: _Limit, candidate: LanguageScores, origin: LanguageScores, alpha: float) -> Finding | None:
     share, before = _mean(limit, candidate), _mean(limit, origin)
     allowed = max(limit.limit, before + limit.tolerance)
     if share <= allowed:
@@ -75,5 +75,5 @@ def _judge(limit: _Limit, candidate: LanguageMeasure, origin: LanguageMeasure, a
     return move(sentence, "origin", now, then, alpha, limit.bounds)
 
 
-def _mean(limit: _Limit, measure: LanguageMeasure) -> float:
+def _mean(limit: _Limit, measure: LanguageScores) -> float:
     return sum(map(limit.value, measure.shapes)) / max(1, len(measure.shapes))

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 ALPHA = 0.05
 MIN_ITEMS = 200
+# Graded scores need no rule of three, but a bootstrap of fewer answers is not to be trusted.
+MIN_GRADED = 30
 POWER = 0.8
 RESAMPLES = 4000
 _CELLS = 2_000_000

@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipelines.recipe.chat import ChatRules
-from pipelines.recipe.gates import GUARD_SUITE, GateRule, Margin, Metric
+from pipelines.recipe.gates import APART, CORRECTIONS, GUARD_SUITE, HELDOUT, PAIRS, GateRule, Margin, Metric
 from pipelines.recipe.section import Section, Share
 from pipelines.recipe.training import Batch, EarlyStopping, Kl, Lora, Preference, Stops, Target, Train
 
 __all__ = [
+    "APART",
     "Base",
     "Batch",
+    "CORRECTIONS",
     "ChatRules",
     "EarlyStopping",
     "Evaluate",
@@ -22,6 +24,7 @@ __all__ = [
     "Feedback",
     "GUARD_SUITE",
     "GateRule",
+    "HELDOUT",
     "Kl",
     "Language",
     "Lora",
@@ -29,6 +32,7 @@ __all__ = [
     "Metric",
     "Mixture",
     "Only",
+    "PAIRS",
     "PerUser",
     "Phase",
     "Preference",
@@ -266,7 +270,7 @@ class Recipe(Section):
             raise ValueError(
                 "`train.lora.dora` is served merged and at scale 1 alone: use `export: {form: merged, scales: [1.0]}`, or leave dora out"
             )
-        measured = set(self.evaluate.suites)
+        measured = {*self.evaluate.suites, CORRECTIONS}
         for gate in self.gates:
             if gate.suite not in measured:
                 raise ValueError(f"the gate on suite '{gate.suite}' has no scores: add it to evaluate.suites")

@@ -12,6 +12,11 @@ from pydantic import Field, model_validator
 from pipelines.recipe.section import Section
 
 GUARD_SUITE = "language"
+HELDOUT = "heldout"
+# Suites of pairs that people preferred one way: the permanent one of corrections, and all of this round's.
+CORRECTIONS, PAIRS = "corrections", "pairs"
+# Suites whose items come from the corpus, not from a folder.
+APART = (HELDOUT, CORRECTIONS, PAIRS)
 
 Points = Annotated[float, Field(gt=0, le=100)]
 Metric = Literal[
@@ -28,6 +33,7 @@ Metric = Literal[
     "rouge2",
     "rougeL",
     "perplexity",
+    "preferred",
 ]
 
 
@@ -42,7 +48,7 @@ class GateRule(Section):
     """One gate on one suite; several criteria hold together.
 
     Attributes:
-        metric: which of the suite's metrics; None takes the suite's own (rougeL for `heldout`).
+        metric: which of the suite's metrics; None takes the suite's own (rougeL for `heldout`, preferred for pairs).
         margin: non-inferiority against the champion and, cumulatively, against the origin.
         floor_below_origin: fails a candidate whose score lies further below the measured origin, and surely below it;
             one that is not surely below it is inconclusive.
@@ -68,8 +74,10 @@ class GateRule(Section):
             raise ValueError(
                 "a floor is a score from 0 to 100, which perplexity is not; give a margin against the origin"
             )
-        if self.min_gain is not None and self.suite != "heldout":
-            raise ValueError(f"min_gain is for the suite 'heldout' only, not for '{self.suite}'")
+        if self.min_gain is not None and self.suite not in APART:
+            raise ValueError(
+                f"min_gain is for what people wrote or preferred: {HELDOUT}, {CORRECTIONS} and {PAIRS}, not for '{self.suite}'"
+            )
         return self
 
     @property

@@ -21,17 +21,16 @@ from pipelines.context import Baseline, StageContext
 from pipelines.errors import ArtifactError
 from pipelines.gguf.runtime import runtime_for, usable_cores
 from pipelines.progress import PROGRESS_FILE, read_progress, report_progress
-from pipelines.recipe import GUARD_SUITE
+from pipelines.recipe import APART, GUARD_SUITE, HELDOUT
 from pipelines.records import Record, ServedForm
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.stages.export.form import Exported
 from pipelines.stages.questions import Measurement, PreferenceQuestions, Questions, gate_questions
 from pipelines.stages.report.scores import ScoreRow, score_rows
 from pipelines.suites.folder import place_of
-from pipelines.suites.heldout import heldout_items
 from pipelines.suites.measure import JobRequest, SuiteChoice, measure
 from pipelines.suites.preference import compare
-from pipelines.suites.scores import HELDOUT, GateInput, ModelScores
+from pipelines.suites.scores import BaselineName, GateInput, ModelScores
 
 POLL_SECONDS = 0.5
 
@@ -78,7 +77,8 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         "champion": input.champion.value.form,
         "candidate": input.candidate.output.form_in(input.candidate.folder),
     }
-    questions = gate_questions(input.questions, context.corpus, input.thumbs)
+    baselines: dict[BaselineName, str] = {"champion": input.champion.value.id, "origin": input.origin.value.id}
+    questions = gate_questions(input.questions, context.corpus, input.thumbs, baselines)
     suites = input.questions.suites.value.folders
     measured = measure_models(forms, questions, out, suites=suites, cache=context.scores)
     scores = GateInput(**measured, attempt=input.attempt, max_attempts=input.max_attempts)
@@ -150,7 +150,7 @@ def _job(
     name: str, form: ServedForm, measurement: Measurement, progress: Path, suites: Sequence[Path], cache: Path
 ) -> JobRequest:
     progress.mkdir()
-    names = [suite for suite in measurement.suites if suite not in (HELDOUT, GUARD_SUITE)]
+    names = [suite for suite in measurement.suites if suite not in (*APART, GUARD_SUITE)]
     return JobRequest(
         form=form,
         name=name,
@@ -160,10 +160,12 @@ def _job(
                 split=measurement.split,
                 count=measurement.items,
                 seed=measurement.seed,
+                quarter=measurement.quarter,
             )
             for suite in names
         ),
-        heldout=heldout_items(measurement.heldout, measurement.clusters) if HELDOUT in measurement.suites else (),
+        heldout=measurement.heldout if HELDOUT in measurement.suites else (),
+        pairs=tuple(asked for asked in measurement.pairs if asked.suite in measurement.suites),
         language=str(measurement.language) if GUARD_SUITE in measurement.suites else None,
         preference=measurement.preference,
         cache=str(cache),

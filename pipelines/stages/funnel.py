@@ -46,16 +46,18 @@ class ItemCounts:
 
 @dataclass
 class PreferenceCounts:
-    """Preference items: those to train on by kind, all of them by part."""
+    """Preference items: those to train on by kind, all of them by part, and the held-out pairs."""
 
     pairs: Counter[PreferenceSource] = field(default_factory=Counter)
     labelled: Counter[bool] = field(default_factory=Counter)
     parts: Counter[str] = field(default_factory=Counter)
+    heldout_pairs: int = 0
 
     def watch(self, items: Iterable[PreferenceItem]) -> Iterator[PreferenceItem]:
         """The same items, counted."""
         for item in items:
             self.parts[item.part] += 1
+            self.heldout_pairs += item.part == "heldout" and item.kind == "pair"
             if item.part == "train" and item.kind == "pair":
                 self.pairs[item.source] += 1
             elif item.part == "train":

@@ -6,6 +6,7 @@ items.jsonl holds one line per conversation, ids and numbers only:
 preferences.jsonl one per pair or labelled answer, feedback.jsonl one per vote, correction and comparison:
     {"id": "0a..", "kind": "pair", "source": "siblings", "part": "train", "raters": ["1c.."], "chosen": {...}, ...}
     {"conversation": "9f..", "message": "m1", "rater": "1c..", "kind": "vote", "value": 1, "outcome": "dropped", "rule": "echo", ...}
+corrections.jsonl one per item of the permanent regression suite (pipelines/feedback/regression.py).
 """
 
 import heapq
@@ -25,9 +26,10 @@ from pipelines.feedback.method import Method, choose_method, resample_fates, set
 from pipelines.feedback.pairs import Preferences, build_preferences
 from pipelines.feedback.pieces import fate_order
 from pipelines.feedback.rated_answers import Fits, fits_always
+from pipelines.feedback.regression import HeldoutCorrections, Regression, RegressionItem
 from pipelines.feedback.select import FindContaminated, Renders, UserCap, renders_always, select
 from pipelines.feedback.weigh import VoteCap, WeighedFeedback, weigh
-from pipelines.recipe import ChatRules, Preference, Select
+from pipelines.recipe import CORRECTIONS, PAIRS, ChatRules, Preference, Select
 from pipelines.records import Corpus, FeedbackFate, PreferenceItem, Record, SnapshotItem, Turn
 from pipelines.stages.contract import Finished, Keyed
 from pipelines.stages.funnel import AlteredCounts, FateCounts, ItemCounts, PreferenceCounts
@@ -35,7 +37,8 @@ from pipelines.suites.folder import SuiteFolder
 from pipelines.tokenizer import ChatTokenizer
 
 _ITEMS, _PREFERENCES, _FATES = "items.jsonl", "preferences.jsonl", "feedback.jsonl"
-_Line = TypeVar("_Line", SnapshotItem, PreferenceItem, FeedbackFate)
+_CORRECTIONS = "corrections.jsonl"
+_Line = TypeVar("_Line", SnapshotItem, PreferenceItem, FeedbackFate, RegressionItem)
 
 
 class FeedbackSummary(Record):
@@ -45,7 +48,7 @@ class FeedbackSummary(Record):
         used, held_out: pieces of feedback by source; those of dev and heldout conversations are held out.
         dropped: pieces by rule.
         pairs: training pairs by source; `good` and `bad` are labelled answers without a pair, for training too.
-        dev, heldout: items kept apart.
+        dev, heldout: items kept apart; `heldout_pairs` are those of heldout that are pairs.
         cohort: who moves this round most; None where nobody does.
     """
 
@@ -60,12 +63,14 @@ class FeedbackSummary(Record):
     heldout: int
     cap: VoteCap
     cohort: Cohort | None
+    heldout_pairs: int = 0
 
 
 class SnapshotOutput(Record):
     """The funnel and the lists; `examples` counts what is used (new + replay), `tokens` trained assistant tokens.
 
-    `items`, `preferences` and `fates` are file names; `digest` is over all three.
+    `items`, `preferences`, `fates` and `corrections` are file names; `digest` is over all of them. `quarter` is when the
+    snapshot was taken, by which half of the gate's items are chosen.
     """
 
     items: str
@@ -86,6 +91,9 @@ class SnapshotOutput(Record):
     cap: UserCap | None
     feedback: FeedbackSummary
     altered: Altered = Altered()
+    corrections: str = ""
+    regression: Regression = Regression()
+    quarter: str = ""
 
     def shortage(self, min_new: int, min_examples: int) -> str | None:
         """Why there is too little to learn from, with the counts; None if there is enough."""
@@ -94,6 +102,11 @@ class SnapshotOutput(Record):
         if self.examples < min_examples:
             return f"skipped: {self.examples} examples ({self.new} new), and the recipe asks for {min_examples}"
         return None
+
+    @property
+    def pair_sizes(self) -> dict[str, int]:
+        """The items of the suites of pairs."""
+        return {CORRECTIONS: self.regression.items, PAIRS: self.feedback.heldout_pairs}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -162,6 +175,9 @@ class _Taken:
     lost: Sequence[FeedbackFate]
     rejected: Mapping[str, int]
     altered: Altered
+    corrections: Sequence[RegressionItem]
+    regression: Regression
+    quarter: str
 
 
 def snapshot(
@@ -184,6 +200,12 @@ def preferences_of(taken: Finished[Output]) -> list[PreferenceItem]:
     return list(read_records(taken.folder / taken.output.preferences, PreferenceItem))
 
 
+def corrections_of(taken: Finished[Output]) -> list[RegressionItem]:
+    """The permanent regression suite as a finished snapshot found it; empty in one of a version without. Raises DataError."""
+    name = taken.output.corrections
+    return list(read_records(taken.folder / name, RegressionItem)) if name else []
+
+
 def preview(
     corpus: Corpus, rules: Select, selector: Selector, *, now: datetime, rule: Preference | None = None
 ) -> SnapshotOutput:
@@ -204,14 +226,25 @@ def _take(
     """Feedback is weighed first: what does not count teaches nothing in SFT either."""
     count, find, renders = selector.count_tokens, selector.find_contaminated, selector.renders
     alterations = AlteredCounts()
-    weighed = weigh(alterations.watch(corpus.candidates()), rules, now, folder)
+    corrections = HeldoutCorrections(renders)
+    weighed = weigh(corrections.watch(alterations.watch(corpus.candidates())), rules, now, folder)
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find, renders=renders)
     preferences = build_preferences(
         weighed, rules, count_tokens=count, find_contaminated=find, renders=renders, fits=selector.fits
     )
     method = choose_method(preferences.items, rule).method if rule else "none"
-    altered = alterations.count()
-    return _Taken(items, cap, weighed, preferences, method, corpus.lost(), corpus.outcomes(), altered)
+    return _Taken(
+        items,
+        cap,
+        weighed,
+        preferences,
+        method,
+        corpus.lost(),
+        corpus.outcomes(),
+        alterations.count(),
+        *corrections.settle(),
+        quarter=f"{now.year}Q{(now.month + 2) // 3}",
+    )
 
 
 def _fits(tokenizer: ChatTokenizer, max_tokens: int, prompt: Sequence[Turn], answer: Turn) -> bool:
@@ -227,6 +260,7 @@ def _put_down(taken: _Taken, out: Path | None) -> SnapshotOutput:
         _written(out, _ITEMS, items.watch(taken.items)),
         _written(out, _PREFERENCES, preferences.watch(taken.preferences.items)),
         _written(out, _FATES, fates.watch(_all_fates(taken, items.learnt))),
+        _written(out, _CORRECTIONS, taken.corrections),
     )
     digest = digest_of_records(lists)
     return SnapshotOutput(
@@ -256,8 +290,12 @@ def _put_down(taken: _Taken, out: Path | None) -> SnapshotOutput:
             heldout=preferences.parts["heldout"],
             cap=taken.weighed.cap,
             cohort=influential_cohort(taken.weighed, taken.preferences.items),
+            heldout_pairs=preferences.heldout_pairs,
         ),
         altered=taken.altered,
+        corrections=_CORRECTIONS,
+        regression=taken.regression,
+        quarter=taken.quarter,
     )
 
 

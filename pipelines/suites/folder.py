@@ -6,11 +6,10 @@ from pathlib import Path
 
 from pipelines.artifacts import sha256_of
 from pipelines.errors import SuiteError
-from pipelines.recipe import GUARD_SUITE
+from pipelines.recipe import APART, GUARD_SUITE
 from pipelines.records import Record
 from pipelines.suites.contamination import Contamination, suite_items
 from pipelines.suites.load import load_suite
-from pipelines.suites.scores import HELDOUT
 from pipelines.suites.tools import check_tools
 
 
@@ -43,7 +42,7 @@ class SuiteFolder(Record):
 
 
 def open_folders(folders: Sequence[Path], names: Sequence[str], language: Path | None = None) -> SuiteFolder:
-    """The suites of these names, each read and with what its scorer needs; held-out answers are no folder.
+    """The suites of these names, each read and with what its scorer needs; held-out answers and pairs are no folders.
 
     The language guard has its prompts in the file `language`.
 
@@ -54,7 +53,7 @@ def open_folders(folders: Sequence[Path], names: Sequence[str], language: Path |
     for name in names:
         if name == GUARD_SUITE:
             digests[name] = suite_digest(folders, name, language)
-        elif name != HELDOUT:
+        elif name not in APART:
             suite = load_suite(place_of(folders, name))
             check_tools(suite)
             digests[name], sizes[name] = suite.digest, len(suite.items["gate"])

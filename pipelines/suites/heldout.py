@@ -15,21 +15,29 @@ from pipelines.gguf.scorer import GGUFScorer
 from pipelines.gguf.writing import Prompt
 from pipelines.languages import all_letters, compiled
 from pipelines.messages import as_messages, with_reasoning
-from pipelines.recipe import Metric
+from pipelines.recipe import HELDOUT, Metric
 from pipelines.records import Example, Record, Turn
 from pipelines.suites.prompts import prompt_ids, template_of
-from pipelines.suites.scores import HELDOUT, HELDOUT_METRICS, ItemScore, SuiteScores
+from pipelines.suites.scores import HELDOUT_METRICS, BaselineName, ItemScore, SuiteScores
 from pipelines.text import fold
 
 MAX_ANSWER_TOKENS = 256
 
 
 class HeldoutItem(Record):
-    """A well-rated example of the held-out part; `fresh` if the champion's lineage has not seen its like."""
+    """A well-rated example of the held-out part.
+
+    Attributes:
+        fresh: the champion's lineage has not seen its like.
+        own: the baselines one of which wrote the answer.
+        stratum: the topic that reports group it by.
+    """
 
     example: Example
     fresh: bool
     cluster: str = ""
+    stratum: str = ""
+    own: tuple[BaselineName, ...] = ()
 
 
 class AnswerScores(Record):
@@ -178,7 +186,14 @@ def _common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
 
 def _by_metric(metric: Metric, measured: Sequence[tuple[HeldoutItem, AnswerScores]]) -> SuiteScores:
     items = tuple(
-        ItemScore(id=item.example.id, value=_value(answer, metric), cluster=item.cluster, fresh=item.fresh)
+        ItemScore(
+            id=item.example.id,
+            value=_value(answer, metric),
+            cluster=item.cluster,
+            fresh=item.fresh,
+            stratum=item.stratum,
+            own=item.own,
+        )
         for item, answer in measured
     )
     return SuiteScores(suite=HELDOUT, metric=metric, items=items)

@@ -16,7 +16,7 @@ from pipelines.curate import quality
 from pipelines.errors import DataError, SuiteError
 from pipelines.languages import known
 from pipelines.records import Record
-from pipelines.suites.scores import AnswerShape, LanguageMeasure
+from pipelines.suites.scores import AnswerShape, LanguageScores
 
 MIN_CHARACTERS = 2
 MAX_LANGUAGE_TOKENS = 64
@@ -59,18 +59,22 @@ def load_prompts(path: Path) -> tuple[LanguagePrompt, ...]:
     return prompts
 
 
-def measure_language(prompts: Sequence[LanguagePrompt], answers: Sequence[str]) -> LanguageMeasure:
-    """What the answers look like, in the order of the prompts. An answer without letters counts for no script."""
-    shapes = tuple(_shape(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True))
-    lettered = [shape for shape, answer in zip(shapes, answers, strict=True) if count_scripts(answer)]
+def measure_language(prompts: Sequence[LanguagePrompt], answers: Sequence[str]) -> LanguageScores:
+    """What the answers look like, in the order of the prompts."""
+    return sum_up([_shape(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)])
+
+
+def sum_up(shapes: Sequence[AnswerShape]) -> LanguageScores:
+    """The shares over these answers. One without letters counts for no script."""
+    lettered = [shape for shape in shapes if shape.lettered]
     n = len(shapes)
-    return LanguageMeasure(
+    return LanguageScores(
         answers=n,
         target=1 - sum(shape.foreign for shape in lettered) / len(lettered) if lettered else 0.0,
         third=sum(shape.third for shape in shapes) / n,
         gibberish=sum(shape.gibberish for shape in shapes) / n,
         short=sum(shape.short for shape in shapes) / n,
-        shapes=shapes,
+        shapes=tuple(shapes),
     )
 
 
@@ -95,6 +99,7 @@ def _shape(prompt: LanguagePrompt, answer: str) -> AnswerShape:
         third=scripts["other"] / letters,
         gibberish=is_gibberish(answer),
         short=len(answer.strip()) < MIN_CHARACTERS,
+        lettered=bool(scripts),
     )
 
 

@@ -123,15 +123,16 @@ def load_suite(folder: Path) -> Suite:
     return Suite(name, version, metric, output_type, path, task, items, sha.hexdigest(), scorer)
 
 
-def choose_items(suite: Suite, split: Split, count: int | None, seed: int = 0) -> tuple[Item, ...]:
+def choose_items(suite: Suite, split: Split, count: int | None, seed: int = 0, quarter: str = "") -> tuple[Item, ...]:
     """A fixed choice of `count` items, each stratum by its share of the suite, in the order of the file.
 
-    The same seed always gives the same items, whatever the order of the file; all items if there are not more.
+    The same seed and quarter always give the same items, whatever the order of the file; all items if there are not
+    more. Half of them stay in every quarter.
     """
-    return choose_of(suite.items[split], count, seed)
+    return choose_of(suite.items[split], count, seed, f"{suite.name}/{quarter}" if quarter else "")
 
 
-def choose_of(items: tuple[Item, ...], count: int | None, seed: int = 0) -> tuple[Item, ...]:
+def choose_of(items: tuple[Item, ...], count: int | None, seed: int = 0, quarter: str = "") -> tuple[Item, ...]:
     """`choose_items` of these items."""
     if count is None or count >= len(items):
         return items
@@ -141,9 +142,17 @@ def choose_of(items: tuple[Item, ...], count: int | None, seed: int = 0) -> tupl
     quotas = _quotas({name: len(members) for name, members in strata.items()}, count)
     chosen: set[str] = set()
     for name, members in strata.items():
-        members.sort(key=lambda item: _rank(item, seed))
-        chosen.update(item.id for item in members[: quotas[name]])
+        chosen.update(rotated([item.id for item in members], quotas[name], str(seed), quarter))
     return tuple(item for item in items if item.id in chosen)
+
+
+def rotated(ids: Sequence[str], count: int, seed: str, quarter: str = "") -> list[str]:
+    """`count` of these ids by their hashes: under a quarter the first half for good, the others for that quarter."""
+    fixed = sorted(ids, key=lambda id: _rank(id, seed))
+    if not quarter:
+        return fixed[:count]
+    kept = min(count, len(fixed)) - count // 2
+    return fixed[:kept] + sorted(fixed[kept:], key=lambda id: _rank(id, f"{seed}/{quarter}"))[: count - kept]
 
 
 def _quotas(sizes: Mapping[str, int], count: int) -> dict[str, int]:
@@ -157,8 +166,8 @@ def _quotas(sizes: Mapping[str, int], count: int) -> dict[str, int]:
     return quotas
 
 
-def _rank(item: Item, seed: int) -> str:
-    return hashlib.sha256(f"{seed}\0{item.id}".encode()).hexdigest()
+def _rank(id: str, seed: str) -> str:
+    return hashlib.sha256(f"{seed}\0{id}".encode()).hexdigest()
 
 
 def _task(path: Path, name: str) -> Mapping[str, Any]:

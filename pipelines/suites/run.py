@@ -68,7 +68,10 @@ def _score_suite(
         SuiteScores(
             suite=suite.name,
             metric=metric,
-            items=tuple(ItemScore(id=item.id, value=scores[item.digest], cluster=item.cluster) for item in items),
+            items=tuple(
+                ItemScore(id=item.id, value=scores[item.digest], cluster=item.cluster, stratum=item.stratum)
+                for item in items
+            ),
         )
         for metric, scores in known.items()
     ]

@@ -4,7 +4,7 @@
  "items": [{"id": "math-0017", "value": 1.0, "cluster": "", "fresh": true}]}
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import exp, expm1
 from typing import Literal
 
@@ -13,7 +13,6 @@ from pipelines.recipe import Metric
 from pipelines.records import Record
 from pipelines.suites.probes import Probe
 
-HELDOUT = "heldout"
 PERPLEXITY: Metric = "perplexity"
 HELDOUT_METRICS: tuple[Metric, ...] = ("rougeL", "rouge1", "rouge2", "perplexity")
 BaselineName = Literal["champion", "origin"]
@@ -24,13 +23,17 @@ class ItemScore(Record):
 
     Attributes:
         cluster: items of one cluster are not independent; empty when the item stands alone.
-        fresh: the item comes from data that the champion's lineage has not seen (held-out answers only).
+        fresh: the item comes from data that the champion's lineage has not seen (held-out answers and pairs only).
+        stratum: the subject, topic or language that reports group it by.
+        own: the baselines that wrote the answer which is asked for (held-out answers only).
     """
 
     id: str
     value: float
     cluster: str = ""
     fresh: bool = True
+    stratum: str = ""
+    own: tuple[BaselineName, ...] = ()
 
 
 class SuiteScores(Record):
@@ -61,7 +64,7 @@ class AnswerShape(Record):
 
     Attributes:
         foreign, third: shares of its letters that are not in the script of the prompt, that are in the script of no
-            known language; 0 for an answer without letters.
+            known language; 0 for an answer without letters, which is not `lettered`.
     """
 
     id: str
@@ -69,6 +72,7 @@ class AnswerShape(Record):
     third: float
     gibberish: bool
     short: bool
+    lettered: bool
 
 
 class LanguageMeasure(Record):
@@ -78,7 +82,6 @@ class LanguageMeasure(Record):
         target: share of letters that are in the script of the prompt, mean over the answers that hold letters.
         third: share of letters that are in the script of no known language, mean over the answers.
         gibberish, short: shares of answers.
-        shapes: answer by answer; left out of reports.
     """
 
     answers: int
@@ -86,7 +89,17 @@ class LanguageMeasure(Record):
     third: float
     gibberish: float
     short: float
+
+
+class LanguageScores(LanguageMeasure):
+    """The same with every answer, for the gate; none in scores of earlier versions."""
+
     shapes: tuple[AnswerShape, ...] = ()
+
+    @property
+    def shares(self) -> LanguageMeasure:
+        """The shares alone, for reports."""
+        return LanguageMeasure.model_validate(self.model_dump(exclude={"shapes"}))
 
 
 class PreferenceScore(Record):
@@ -141,13 +154,38 @@ class PreferenceMeasure(Record):
         )
 
 
+class Cost(Record):
+    """What serving a form costs on a few prompts, and log-likelihoods in nats by which two forms are told apart.
+
+    Attributes:
+        size_bytes: of its file, or of its two.
+        answer_tokens: mean length of so many greedy answers, their end-of-turn marker counted.
+        tokens_per_second: of all these answers side by side, while other models may be measured on the same machine.
+    """
+
+    size_bytes: int
+    answers: int
+    answer_tokens: float
+    tokens_per_second: float
+    probes: tuple[float, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The figures in words."""
+        said = f"{self.size_bytes / 1e6:,.1f} MB"
+        if not self.answers:
+            return said
+        return f"{said}, answers of {self.answer_tokens:.1f} tokens, {self.tokens_per_second:.3g} tokens/s"
+
+
 class ModelScores(Record):
     """Everything measured of one served form; `form` is its `form_digest`, equal for equal forms only."""
 
     form: str
     suites: tuple[SuiteScores, ...]
-    language: LanguageMeasure | None = None
+    language: LanguageScores | None = None
     preference: PreferenceMeasure | None = None
+    cost: Cost | None = None
 
     def suite(self, name: str, metric: Metric | None = None) -> SuiteScores:
         """The scores on one suite; without a metric, the suite's first.
@@ -177,9 +215,9 @@ class GateInput(Record):
 
 
 def paired_values(
-    candidate: SuiteScores, baseline: SuiteScores, *, fresh: bool | None = None
+    candidate: SuiteScores, baseline: SuiteScores, *, asks: Callable[[ItemScore], bool] | None = None
 ) -> tuple[list[float], list[float], list[str]]:
-    """Candidate's and baseline's values item by item, and their clusters; `fresh` keeps only new or older items.
+    """Candidate's and baseline's values item by item, and their clusters; `asks` says of which items, None of all.
 
     Raises:
         SuiteError: the two were not measured on the same items in the same order.
@@ -189,7 +227,7 @@ def paired_values(
     pairs = [
         (new.value, old.value, new.cluster or new.id)
         for new, old in zip(candidate.items, baseline.items, strict=True)
-        if fresh is None or new.fresh is fresh
+        if asks is None or asks(new)
     ]
     clusters = [cluster for _, _, cluster in pairs]
     return [new for new, _, _ in pairs], [old for _, old, _ in pairs], clusters

@@ -11,12 +11,11 @@ import yaml
 
 from pipelines.artifacts import new_folder
 from pipelines.errors import Refused, SuiteError
-from pipelines.recipe import GUARD_SUITE
+from pipelines.recipe import APART, GUARD_SUITE
 from pipelines.suites.load import PREFIXES, Item, Suite, load_suite
-from pipelines.suites.scores import HELDOUT
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-_RESERVED = (HELDOUT, GUARD_SUITE, "candidate", "preference", "sycophancy")
+_RESERVED = (*APART, GUARD_SUITE, "candidate", "preference", "sycophancy")
 _CHOICES = {
     "letter": "{{letters|default(['A','B','C','D','E','F','G','H','I','J'][:choices|length])}}",
     "likelihood": "{{choices}}",

@@ -17,6 +17,7 @@ from pipelines.forecast.model_size import shape_of
 from pipelines.forecast.plan import REFUSED, Plan
 from pipelines.forecast.preference import count_thumbs
 from pipelines.forecast.round import Stock, forecast
+from pipelines.gate.disagreement import Disagreement, read_disagreement
 from pipelines.gate.outlook import GateOutlook, gate_outlooks
 from pipelines.mixture.anchors import AnchorPool, Pools
 from pipelines.recipe import GUARD_SUITE, Recipe, Train
@@ -84,7 +85,8 @@ def plan_recipe(
         "everything above is for that number"
     )
     limits = tokenizer.limits() if tokenizer else ()
-    sizes, gates, unusable = _gates(settings, phase, None if missing > 0 else taken.heldout)
+    measured = _disagreement(settings, store, recipe)
+    sizes, gates, unusable = _gates(settings, phase, None if missing > 0 else taken, measured)
     warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *unusable, *plan.warnings)
     left_out = {**taken.rejected, **taken.left_out}
     plan = plan.model_copy(
@@ -228,17 +230,31 @@ def _pool_stock(pool: AnchorPool, count: Callable[[str], int]) -> Stock:
 
 
 def _gates(
-    settings: Settings, recipe: Recipe, heldout: int | None
+    settings: Settings, recipe: Recipe, taken: SnapshotOutput | None, measured: Disagreement | None
 ) -> tuple[Mapping[str, int], tuple[GateOutlook, ...], tuple[str, ...]]:
     """Gate items by suite, and what is to be expected of each gate, or why the round would be refused for its suites."""
     try:
         suites = open_folders(settings.suite_folders, [name for name in recipe.evaluate.suites if name != GUARD_SUITE])
     except PerennialError as error:
         return {}, (), (f"{REFUSED}{error}",)
-    outlooks = gate_outlooks(recipe, suites.sizes, heldout)
+    sizes, heldout = suites.sizes, None
+    if taken is not None:
+        sizes, heldout = {**sizes, **taken.pair_sizes}, taken.heldout
+    outlooks = gate_outlooks(recipe, sizes, heldout, measured)
     never = [outlook.suite for outlook in outlooks if outlook.never]
     refused = f"{REFUSED}no candidate can pass its gate on {' and '.join(never)}"
     return suites.sizes, outlooks, (refused,) if never else ()
+
+
+def _disagreement(settings: Settings, store: Store, recipe: Recipe) -> Disagreement | None:
+    """How far origin and candidate lay apart in the newest round of this recipe that was measured."""
+    with store.read() as session:
+        numbers = [one.id for one in rounds.list_rounds(session) if one.recipe_name == recipe.name]
+    for number in numbers:
+        for items in sorted(settings.rounds.glob(f"{number:04}/attempt-*/evaluate/items.jsonl.gz"), reverse=True):
+            if measured := read_disagreement(items, f"round {number}"):
+                return measured
+    return None
 
 
 def _machine(train: Train) -> tuple[Machine | None, tuple[str, ...]]:

@@ -14,11 +14,10 @@ from pathlib import Path
 from pipelines.anchors.sets import TINY_SET
 from pipelines.errors import RecipeError
 from pipelines.gate.outlook import check_gates
-from pipelines.recipe import GUARD_SUITE, Base, GateRule, Preference, Recipe, Stops
+from pipelines.recipe import APART, GUARD_SUITE, Base, GateRule, Preference, Recipe, Stops
 from pipelines.stages.baseline import pin_of
 from pipelines.suites.folder import open_folders, place_of
 from pipelines.suites.load import load_suite
-from pipelines.suites.scores import HELDOUT
 from service.api_keys import Caller, Forbidden
 from service.bases.records import list_bases
 from service.settings import Settings
@@ -107,7 +106,7 @@ def _is_model(folder: Path) -> bool:
 
 
 def _check_suite(settings: Settings, name: str) -> None:
-    folders, apart = settings.suite_folders, (HELDOUT, GUARD_SUITE)
+    folders, apart = settings.suite_folders, (*APART, GUARD_SUITE)
     if name not in apart and not (_NAME.fullmatch(name) and any((folder / name).is_dir() for folder in folders)):
         known = ", ".join([*sorted(one.name for folder in folders for one in folder.glob("*") if one.is_dir()), *apart])
         raise RecipeError(f"the suite {name[:80]!r} is none of those installed here: {known}")

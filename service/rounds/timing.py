@@ -26,10 +26,9 @@ from pipelines.errors import PerennialError
 from pipelines.forecast.hours import ExampleSize
 from pipelines.forecast.plan import Plan
 from pipelines.mixture.anchors import Pools
-from pipelines.recipe import GUARD_SUITE, Recipe, Train
+from pipelines.recipe import GUARD_SUITE, HELDOUT, Recipe, Train
 from pipelines.recipe_file import parse_recipe
 from pipelines.records import Corpus, Turn
-from pipelines.suites.scores import HELDOUT
 from pipelines.tokenizer import ChatTokenizer
 from service.settings import Settings
 from service.store import rounds

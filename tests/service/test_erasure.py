@@ -1,11 +1,15 @@
 """Forgetting a person: nothing of theirs can be read any more, and what learned from them is named."""
 
+from collections import deque
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
-from pipelines.errors import ArtifactError, NotFound
+from pipelines.errors import ArtifactError, Cancelled, NotFound
+from pipelines.feedback.regression import HeldoutCorrections, RegressionItem
+from pipelines.feedback.select import renders_always
+from service.corpus import StoreCorpus
 from service.curation import curate_due
 from service.erasure import Footprint, footprint, forget
 from service.settings import Settings
@@ -14,7 +18,7 @@ from service.store.people import wrapped_key
 from service.store.session import Store, open_store
 from service.vault import Vault, open_vault
 from tests.factories import conversation, put
-from tests.service.curating import shared_curator
+from tests.service.curating import curate_all, shared_curator
 
 PLANTED = "Zanzibarquartz"
 LONG = f"My cousin {PLANTED} wants to know how the colour of a title is changed in the settings of a blog, please help"
@@ -170,3 +174,33 @@ def _hmac(people: object, id: str) -> str:
 
 def everything(home: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file())
+
+
+def regression_suite(store: Store, vault: Vault) -> list[RegressionItem]:
+    """The permanent suite, as if every prompt had been kept apart."""
+    collected = HeldoutCorrections(renders_always)
+    apart = (one.model_copy(update={"part": "heldout"}) for one in StoreCorpus(store, vault).candidates())
+    deque(collected.watch(apart), maxlen=0)
+    return collected.settle()[0]
+
+
+def test_items_leave_the_regression_suite_with_the_person_of_the_chat_and_with_who_corrected_it(
+    store: Store, vault: Vault
+) -> None:
+    for user, question in (
+        ("u", "Where does the river end?"),
+        ("v", "Who built the old bridge?"),
+        ("w", "How far is it?"),
+    ):
+        wrote = [{"message": 1, "content": f"It is told in book {user}.", "user": "critic" if user == "w" else user}]
+        put(store, vault, conversation(question, "Nobody knows.", user=user, consent=True, corrections=wrote))
+    curate_all(store, vault)
+    first = regression_suite(store, vault)
+    assert len(first) == 3 and regression_suite(store, vault) == first
+    assert StoreCorpus(store, vault).texts([one.chosen for one in first if one.chosen])
+    for gone, left in (("u", 2), ("critic", 1)):
+        forget(store, vault, "default", gone)
+        items = regression_suite(store, vault)
+        assert len(items) == left and {one.id for one in items} < {one.id for one in first}
+    with pytest.raises(Cancelled):
+        StoreCorpus(store, vault).texts([one.chosen for one in first if one.chosen])

@@ -13,8 +13,9 @@ import numpy as np
 
 from pipelines.gate.statistics import cluster_spread
 from pipelines.isolated import run_in_child
+from pipelines.recipe import HELDOUT
 from pipelines.records import Record, ServedForm
-from pipelines.suites.scores import HELDOUT, ModelScores, SuiteScores
+from pipelines.suites.scores import ModelScores, SuiteScores
 
 SWEEP_ITEMS = 500  # dev items of each suite, and held-out answers of the dev part, where there are so many
 _TOLERANCE = 0.01

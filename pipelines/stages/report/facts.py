@@ -17,8 +17,10 @@ from pydantic import ValidationError
 
 from pipelines.backends.base import PreferOutput, TrainOutput
 from pipelines.curate.reasons import Altered
+from pipelines.feedback.regression import Regression
 from pipelines.feedback.select import UserCap
-from pipelines.gate.decide import Check, Outcome
+from pipelines.gate.decide import Check
+from pipelines.gate.judge import Outcome
 from pipelines.records import Record
 from pipelines.stages.export.form import Exported
 from pipelines.stages.mix import ShareLine
@@ -115,6 +117,7 @@ class ReportFacts(Record):
 
     Attributes:
         examples, tokens: trained examples and tokens by source.
+        regression: the permanent suite of corrections, as this round found it.
         preference: None where the recipe has no such stage.
         scores: by suite, with the metric where a suite has several.
         language: by role; empty if it was not measured.
@@ -144,6 +147,7 @@ class ReportFacts(Record):
     language: Mapping[str, LanguageMeasure]
     lineage: Lineage
     seconds: Mapping[str, float]
+    regression: Regression = Regression()
 
 
 def read_preference_section(report: Path) -> PreferenceSection | None:

@@ -92,6 +92,7 @@ def gather(input: Input) -> ReportFacts:
         lineage=Lineage(
             kind=input.recipe.lineage, origin=input.origin, champion=input.champion, passed_over=input.passed_over
         ),
+        regression=snapshot.regression,
         seconds={**input.seconds, "total": sum(input.seconds.values())},
     )
 
@@ -126,11 +127,7 @@ def _funnel(snapshot: SnapshotOutput, mixture: MixOutput) -> Funnel:
 def _language(scores: GateInput) -> dict[str, LanguageMeasure]:
     """How the models' answers look, by role; empty if the recipe does not measure it."""
     roles = {"origin": scores.origin, "champion": scores.champion, "candidate": scores.candidate}
-    return {
-        role: measured.language.model_copy(update={"shapes": ()})
-        for role, measured in roles.items()
-        if measured.language is not None
-    }
+    return {role: measured.language.shares for role, measured in roles.items() if measured.language is not None}
 
 
 def _name(row: ScoreRow, rows: Sequence[ScoreRow]) -> str:

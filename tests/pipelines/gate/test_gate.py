@@ -7,11 +7,12 @@ import pytest
 
 from pipelines.errors import RecipeError, SuiteError
 from pipelines.gate.change import Change
-from pipelines.gate.decide import check_floors, decide, judge_margin
+from pipelines.gate.decide import check_floors, decide
+from pipelines.gate.judge import judge_margin
 from pipelines.gate.simulate import rate_table, simulate_rounds
 from pipelines.recipe import GateRule, Margin
 from pipelines.suites.language import LanguagePrompt, measure_language
-from pipelines.suites.scores import GateInput, ItemScore, LanguageMeasure, ModelScores, SuiteScores
+from pipelines.suites.scores import GateInput, ItemScore, LanguageScores, ModelScores, SuiteScores
 
 THREE = GateRule(suite="math", margin=Margin(champion=3.0, origin=3.0))
 GAIN = GateRule(suite="heldout", metric="rougeL", min_gain=0.0)
@@ -21,7 +22,7 @@ CLEAN, RUSSIAN = (measure_language(PROMPTS, [answer] * 200) for answer in ("Yes,
 
 
 def scores(
-    values: Sequence[float], suite: str = "math", fresh: int | None = None, language: LanguageMeasure | None = None
+    values: Sequence[float], suite: str = "math", fresh: int | None = None, language: LanguageScores | None = None
 ) -> ModelScores:
     metric = "rougeL" if suite == "heldout" else "acc"
     limit = len(values) if fresh is None else fresh

@@ -5,15 +5,15 @@ import pytest
 
 from pipelines.errors import RecipeError, SuiteError
 from pipelines.gate.language_guard import check_language, language_findings
-from pipelines.suites.language import LanguagePrompt, measure_language
-from pipelines.suites.scores import LanguageMeasure
+from pipelines.suites.language import LanguagePrompt, measure_language, sum_up
+from pipelines.suites.scores import LanguageScores
 
 GOOD = {"Hang": "네, 안녕하세요! 무엇을 도와드릴까요?", "Latn": "Yes, hello! How can I help you?"}
 PROMPTS = [LanguagePrompt(id=str(i), prompt="?", script="Hang" if i % 2 else "Latn") for i in range(200)]
 RUSSIAN, MASH = "Привет, как дела?", "the the the " * 20
 
 
-def measured(*others: str, places: range = range(0)) -> LanguageMeasure:
+def measured(*others: str, places: range = range(0)) -> LanguageScores:
     """Good answers to 200 prompts, those at these places replaced."""
     answers = [GOOD[prompt.script] for prompt in PROMPTS]
     for i in places:
@@ -21,7 +21,7 @@ def measured(*others: str, places: range = range(0)) -> LanguageMeasure:
     return measure_language(PROMPTS, answers)
 
 
-def outcome(candidate: LanguageMeasure, origin: LanguageMeasure) -> str:
+def outcome(candidate: LanguageScores, origin: LanguageScores) -> str:
     found = {finding.outcome for finding in language_findings(candidate, origin, 0.05)}
     return next(kind for kind in ("fail", "inconclusive", "pass") if kind in found)
 
@@ -40,7 +40,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("measure", "problem", "expected"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])
-def test_the_guard_trips_with_a_reason(measure: LanguageMeasure, problem: str | None, expected: str) -> None:
+def test_the_guard_trips_with_a_reason(measure: LanguageScores, problem: str | None, expected: str) -> None:
     findings = language_findings(measure, measured(), 0.05)
     assert outcome(measure, measured()) == expected
     assert problem is None or any(problem in finding.sentence for finding in findings)
@@ -63,20 +63,20 @@ def test_a_rise_that_may_be_chance_is_not_promoted_and_says_how_many_prompts_wou
 
 
 def test_an_unchanged_model_passes_whatever_its_origin_is_like() -> None:
-    """300 pairs that are equally good, and answer one prompt in ten otherwise: seldom inconclusive, hardly ever failed."""
+    """100 pairs that are equally good, and answer one prompt in ten otherwise: seldom inconclusive, hardly ever failed."""
     random, outcomes = np.random.default_rng(0), []
-    for _ in range(300):
+    for _ in range(100):
         short = random.random(200) < random.choice([0.0, 0.04, 0.3])
         other = np.where(random.random(200) < 0.1, random.random(200) < short.mean(), short)
         shown = [measure_of(column) for column in (other, short)]
         outcomes.append(outcome(*shown))
-    assert outcomes.count("fail") <= 0.05 * 300 and outcomes.count("pass") >= 0.8 * 300
+    assert outcomes.count("fail") <= 0.05 * 100 and outcomes.count("pass") >= 0.8 * 100
 
 
-def measure_of(short: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> LanguageMeasure:
+def measure_of(short: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> LanguageScores:
     shape = SHAPE.model_copy(update={"short": True})
     shapes = tuple((shape if one else SHAPE).model_copy(update={"id": str(i)}) for i, one in enumerate(short))
-    return measured().model_copy(update={"short": float(short.mean()), "shapes": shapes})
+    return sum_up(shapes)
 
 
 SHAPE = measured().shapes[0]

@@ -1,11 +1,15 @@
 """What is said of a gate beforehand is what the gate would do."""
 
+import gzip
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipelines.errors import RecipeError
-from pipelines.gate.decide import judge_margin
+from pipelines.gate.disagreement import read_disagreement
+from pipelines.gate.judge import judge_margin
 from pipelines.gate.outlook import check_gates, gate_outlooks
 from pipelines.gate.simulate import simulate_rounds
 from pipelines.recipe import Recipe
@@ -80,3 +84,67 @@ def test_a_recipe_that_asks_for_too_few_items_is_told_so_and_a_fair_one_passes()
 def test_more_attempts_cost_power() -> None:
     one, three = (gate_outlooks(recipe(MARGIN, max_attempts=n), {"mmlu": 600})[0].power or 0 for n in (1, 3))
     assert three < one
+
+
+def test_what_was_measured_takes_the_place_of_what_is_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl.gz"
+    rows = [
+        {
+            "model": model,
+            "suite": "mmlu",
+            "metric": "acc",
+            "id": str(i),
+            "value": float(i % 5 != 0 or model == "origin"),
+        }
+        for model in ("origin", "champion", "candidate")
+        for i in range(400)
+    ]
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    measured = read_disagreement(path, "round 7")
+    assert measured and measured.spread["mmlu"] == pytest.approx(0.4)
+    [assumed] = gate_outlooks(recipe(MARGIN), {"mmlu": 600})
+    [outlook] = gate_outlooks(recipe(MARGIN), {"mmlu": 600}, measured=measured)
+    assert "(16 % differing, measured in round 7)" in outlook.sentence and "assumed" in assumed.sentence
+    assert (outlook.power or 0) < (assumed.power or 0), "a fifth of the answers was lost: they lie further apart"
+    path.write_bytes(b"not gzip")
+    assert read_disagreement(path, "round 7") is None
+
+
+def test_two_models_that_answer_alike_promise_no_certainty(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl.gz"
+    rows = [
+        {"model": model, "suite": "mmlu", "metric": "acc", "id": str(i), "value": 1.0}
+        for model in ("origin", "candidate")
+        for i in range(200)
+    ]
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    measured = read_disagreement(path, "round 1")
+    assert measured and measured.spread["mmlu"] == pytest.approx((1 / 200) ** 0.5)
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, rows[150:250])).encode()))
+    few = read_disagreement(path, "round 1")
+    assert few and few.spread == {}, "50 items say little"
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        (12, "corrections: fewer than 30 decide nothing, on 12 held-out corrections"),
+        (45, "corrections: a candidate that surely lost 5 points or more fails, on 45 held-out corrections"),
+    ],
+)
+def test_corrections_have_an_outlook_of_their_own_and_stand_in_no_rounds_way(count: int, sentence: str) -> None:
+    _, outlook = gate_outlooks(recipe(MARGIN), {"mmlu": 600, "corrections": count})
+    assert outlook.sentence == sentence and not outlook.never
+    check_gates(recipe(MARGIN), {"mmlu": 600, "corrections": count})
+    assert len(gate_outlooks(recipe(MARGIN), {"mmlu": 600})) == 1
+
+
+def test_a_gate_on_corrections_or_pairs_says_what_it_needs() -> None:
+    margin = {"suite": "corrections", "margin": {"champion": 5.0, "origin": 5.0}}
+    with pytest.raises(RecipeError, match="corrections: never: .* at least 200 held-out corrections, and there are 12"):
+        check_gates(recipe(margin), {"corrections": 12})
+    check_gates(recipe(margin), {})  # how many there are the snapshot says
+    gain = {"suite": "pairs", "min_gain": 0.0}
+    suites = {"suites": ["pairs"], "heldout": 100}
+    [outlook] = gate_outlooks(recipe(gain, evaluate=suites), {"pairs": 150})
+    assert outlook.items == 100 and "on 100 held-out pairs (10 % of answers that differ assumed)" in outlook.sentence

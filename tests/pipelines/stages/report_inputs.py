@@ -23,7 +23,7 @@ from pipelines.stages.snapshot import FeedbackSummary, SnapshotOutput
 from pipelines.suites.scores import (
     GateInput,
     ItemScore,
-    LanguageMeasure,
+    LanguageScores,
     ModelScores,
     PreferenceMeasure,
     PreferenceScore,
@@ -248,7 +248,7 @@ def _model(name: str, math: float, liked: PreferenceMeasure | None) -> ModelScor
             ),
             SuiteScores(suite="heldout", metric="perplexity", items=held),
         ),
-        language=LanguageMeasure(answers=200, target=math, third=0.001, gibberish=0, short=0.01),
+        language=LanguageScores(answers=200, target=math, third=0.001, gibberish=0, short=0.01),
         preference=liked,
     )
 

@@ -21,6 +21,7 @@ from pipelines.stages.export.form import Exported
 from pipelines.stages.questions import Measurement, Questions
 from pipelines.stages.snapshot import SnapshotOutput
 from pipelines.stages.sources import keyed_model, open_suites
+from pipelines.suites.heldout import heldout_items
 from tests.pipelines.stages.test_mix import ListedCorpus
 
 SHIPPED = Path(__file__).resolve().parents[3] / "data" / "suites"
@@ -38,7 +39,7 @@ HELDOUT = tuple(
     for i in range(4)
 )
 MEASURED = ("tiny_mmlu", "tiny_math", "heldout", "language")
-MEASUREMENT = Measurement(suites=MEASURED, language=PROMPTS, items=6, heldout=HELDOUT)
+MEASUREMENT = Measurement(suites=MEASURED, language=PROMPTS, items=6, heldout=heldout_items(HELDOUT))
 
 
 @pytest.fixture(scope="module")

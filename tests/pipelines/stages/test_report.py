@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.context import StageContext
 from pipelines.curate.reasons import Altered
+from pipelines.feedback.regression import Regression
 from pipelines.gate.change import Change
 from pipelines.stages.report import report
 from pipelines.stages.report.facts import ReportFacts, read_preference_section
@@ -43,8 +44,12 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
         "people",
         "examples",
         "unrendered_anchors",
+        "regression",
     }
     assert found["funnel"].pop("altered") == {"answers": 0, "changed": 0, "replaced": 0}
+    assert found["funnel"]["feedback"].pop("heldout_pairs") == 0 and not any(
+        one.pop("slices") for one in found["checks"]
+    )
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
     assert found["export"].pop("scale_why") == ""
     assert found["training"].pop("trained_on") == "full" and found["lineage"].pop("passed_over") == []
@@ -57,6 +62,15 @@ def test_anchors_that_the_template_refused_are_named(tmp_path: Path) -> None:
     output = report.run(made.report_input(tmp_path, mixture=mixture), tmp_path, CONTEXT)
     said = "Anchors that the chat template cannot render and that were not used: coding 7."
     assert said in (tmp_path / output.markdown).read_text()
+
+
+def test_the_permanent_suite_of_corrections_is_told_with_its_version(tmp_path: Path) -> None:
+    given = made.report_input(tmp_path)
+    suite = Regression(version="ab12cd34", items=14, people=9, by_app={"help": 4, "shop": 10}, in_training=2)
+    taken = given.snapshot.output.model_copy(update={"regression": suite})
+    told = given.model_copy(update={"snapshot": given.snapshot.model_copy(update={"output": taken})})
+    said = (tmp_path / report.run(told, tmp_path, CONTEXT).markdown).read_text()
+    assert "has 14 items of 9 people (version ab12cd34; help: 4, shop: 10; 2 more are not asked" in said
 
 
 def test_models_that_a_sequential_round_passed_over_are_named(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pipelines.records import ServedForm
 from pipelines.stages import evaluate, gate
 from pipelines.stages.contract import Finished
 from pipelines.stages.export.form import Exported
+from pipelines.stages.snapshot import FeedbackSummary
 from pipelines.suites.scores import GateInput, ItemScore, ModelScores, SuiteScores
 from tests.anchor_sets import adopt_shipped_set
 from tests.pipelines.stages.report_inputs import exported
@@ -51,7 +52,9 @@ class Spied:
         if name == "evaluate":
             raise Reached
         self.given[name] = given
-        made = self._outputs.get(name) or stage.Output.model_construct(new=9, examples=9, heldout=9, trained=None)
+        made = self._outputs.get(name) or stage.Output.model_construct(
+            new=9, examples=9, heldout=9, feedback=FeedbackSummary.model_construct(), trained=None
+        )
         finished = Finished[stage.Output]
         return finished.model_construct(digest=name, output=made, folder=Path(name))
 

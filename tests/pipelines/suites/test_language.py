@@ -4,13 +4,13 @@ import pytest
 
 from pipelines.errors import SuiteError
 from pipelines.suites.language import LanguagePrompt, count_scripts, is_gibberish, load_prompts, measure_language
-from pipelines.suites.scores import LanguageMeasure
+from pipelines.suites.scores import LanguageScores
 
 GOOD = {"Hang": "네, 안녕하세요! 무엇을 도와드릴까요?", "Latn": "Yes, hello! How can I help you?"}
 PROMPTS = [LanguagePrompt(id=str(i), prompt="?", script="Hang" if i % 2 else "Latn") for i in range(200)]
 
 
-def measured(*others: str, count: int = 0) -> LanguageMeasure:
+def measured(*others: str, count: int = 0) -> LanguageScores:
     """Good answers to 200 prompts, the first `count` of them replaced."""
     answers = [GOOD[prompt.script] for prompt in PROMPTS]
     answers[:count] = [others[i % len(others)] for i in range(count)]

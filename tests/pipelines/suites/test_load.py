@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,22 @@ def test_another_seed_chooses_other_items_and_a_large_count_takes_all(suites: Pa
     choices = {tuple(item.id for item in choose_items(suite, "gate", 4, seed=seed)) for seed in range(6)}
     assert len(choices) > 1
     assert choose_items(suite, "gate", 600) == choose_items(suite, "gate", None) == suite.items["gate"]
+
+
+def test_half_of_the_items_change_with_the_quarter_and_half_stay() -> None:
+    suite = load_suite(SHIPPED / "tiny_math")
+    quarters = ("2026Q3", "2026Q4", "2027Q1")
+    chosen = [{item.id for item in choose_items(suite, "gate", 300, quarter=quarter)} for quarter in quarters]
+    assert [len(one) for one in chosen] == [300] * 3 and len(set.intersection(*chosen)) >= 150
+    for one, other in pairwise(chosen):
+        # half stays, and of the rest one in nine is chosen again by chance: 150 of 1,350
+        assert 150 <= len(one & other) <= 190
+    assert chosen[1] == {item.id for item in choose_items(suite, "gate", 300, quarter="2026Q4")}
+    strata = [
+        Counter(item.stratum for item in choose_items(suite, "gate", 300, quarter=quarter)) for quarter in quarters
+    ]
+    assert strata[0] == strata[1] == strata[2]
+    assert choose_items(suite, "gate", None, quarter="2026Q4") == suite.items["gate"]
 
 
 def test_uneven_strata_get_their_share_to_the_last_item(suites: Path) -> None:

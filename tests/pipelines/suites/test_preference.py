@@ -15,6 +15,7 @@ from pipelines.stages.evaluate import measure_models
 from pipelines.stages.questions import Measurement
 from pipelines.suites import preference
 from pipelines.suites.cache import ScoreCache
+from pipelines.suites.pairs import PairItem, PairSuite, count_pairs, score_pairs
 from pipelines.suites.preference import (
     DISTRIBUTIONS,
     PreferenceAsk,
@@ -95,6 +96,28 @@ def test_a_labelled_answer_has_one_side_and_prefers_nothing(scorer: GGUFScorer) 
 def test_what_the_model_cannot_read_whole_is_left_out(scorer: GGUFScorer) -> None:
     long = Turn(role="assistant", content="No! " * 2000)
     assert score_example(scorer, PAIR.model_copy(update={"rejected": long})) is None
+
+
+def test_a_suite_of_pairs_says_which_answer_is_likelier_token_for_token(scorer: GGUFScorer) -> None:
+    long = Turn(role="assistant", content="No! " * 2000)
+    unread = PAIR.model_copy(update={"id": "unread", "rejected": long})
+    swapped = PAIR.model_copy(update={"id": "swapped", "chosen": PAIR.rejected, "rejected": PAIR.chosen})
+    items = (
+        PairItem(example=PAIR, cluster="p", stratum="shop", fresh=False),
+        PairItem(example=unread),
+        PairItem(example=swapped),
+    )
+    asked, done = PairSuite(suite="corrections", items=items), []
+    preferred, likelihood = score_pairs(scorer, asked, lambda: done.append(1))
+    assert len(done) == count_pairs([asked]) == 3 and (preferred.metric, likelihood.metric) == (
+        "preferred",
+        "perplexity",
+    )
+    assert sorted(item.value for item in preferred.items) == [0, 1], "of a pair and its contrary one is right"
+    first, other = likelihood.items
+    assert (first.id, first.cluster, first.stratum, first.fresh, other.id) == ("pair", "p", "shop", False, "swapped")
+    assert (first.value > other.value) is (preferred.items[0].value == 1)
+    assert score_pairs(scorer, PairSuite(suite="pairs", items=items[1:2]), lambda: done.append(1)) == []
 
 
 def test_everything_is_measured_and_told(
