@@ -18,6 +18,7 @@ from pipelines.gate.judge import Outcome, judge_gain, judge_margin
 from pipelines.gate.language_guard import language_findings
 from pipelines.gate.preference_guard import PREFERENCE, preference_findings
 from pipelines.gate.regression_guard import regression_findings
+from pipelines.gate.served import served_findings
 from pipelines.gate.slices import Slice, slice_words, worst_slices
 from pipelines.gate.statistics import (
     MIN_GRADED,
@@ -112,7 +113,7 @@ def decide(
     if not any(rule.suite == CORRECTIONS for rule in rules):
         checks += _guard(CORRECTIONS, regression_findings(scores, alpha))
     checks += _guard(PREFERENCE, preference_findings(scores, stops, alpha)) if stops else []
-    checks += [*_change(scores, change), *_cost(scores)]
+    checks += [_of_candidate(criterion, finding) for criterion, finding in served_findings(scores, change)]
     return Verdict(outcome=_overall(checks), checks=tuple(checks))
 
 
@@ -318,40 +319,10 @@ def _guard(suite: str, findings: Sequence[Finding]) -> list[Check]:
     ]
 
 
-def _change(scores: GateInput, change: Change | None) -> list[Check]:
-    """A candidate that is what it was trained from holds every margin by itself, and is never promoted for it."""
-    twin = next((name for name in BASELINES if scores.candidate.form == scores.baseline(name).form), None)
-    probes = _probes(scores)
-    if twin is None and change is None and probes is None:
-        return []
-    mute = probes is not None and not probes[0]
-    outcome: Outcome = "fail" if twin or mute or (change and change.unchanged) else "pass"
-    said = [f"it is the {twin} byte for byte"] if twin else []
-    said += [change.sentence] if change else []
-    said += [f"{probes[0]} of {probes[1]} probes of what is served differ from the origin's"] if probes else []
-    why = "its adapter is not in what is served" if mute else "nothing was learned"
-    said += [f"unchanged: {why}"] if outcome == "fail" else []
-    return [
-        Check(suite=CANDIDATE, criterion="change", outcome=outcome, reason=f"{CANDIDATE}: {'; '.join(said)}: {outcome}")
-    ]
-
-
-def _probes(scores: GateInput) -> tuple[int, int] | None:
-    """How many probes differ from the origin's, of how many; None where none were asked."""
-    candidate, origin = scores.candidate.cost, scores.origin.cost
-    if candidate is None or origin is None or not origin.probes:
-        return None
-    pairs = list(zip(candidate.probes, origin.probes, strict=True))
-    return sum(now != before for now, before in pairs), len(pairs)
-
-
-def _cost(scores: GateInput) -> list[Check]:
-    """What serving the candidate costs beside the champion; it decides nothing."""
-    candidate, champion = scores.candidate.cost, scores.champion.cost
-    if candidate is None or champion is None:
-        return []
-    reason = f"{CANDIDATE}: {candidate.sentence}; the champion: {champion.sentence}: pass"
-    return [Check(suite=CANDIDATE, criterion="cost", outcome="pass", reason=reason, n=candidate.answers)]
+def _of_candidate(criterion: Criterion, finding: Finding) -> Check:
+    """The check of what is judged of the candidate's weights and file, not of a suite."""
+    reason = f"{CANDIDATE}: {finding.sentence}: {finding.outcome}"
+    return Check(suite=CANDIDATE, criterion=criterion, outcome=finding.outcome, reason=reason, n=finding.n)
 
 
 def _overall(checks: Sequence[Check]) -> Outcome:

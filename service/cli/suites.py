@@ -3,12 +3,14 @@
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.table import Table
 
 from pipelines.errors import InputError, NotFound, PerennialError, Refused
+from pipelines.recipe import APART
+from pipelines.suites.benchmarks.fetch import fetch_data
 from pipelines.suites.benchmarks.make import BENCHMARKS, find_benchmark, make_benchmark
 from pipelines.suites.folder import place_of
 from pipelines.suites.join import join_suites
@@ -36,13 +38,22 @@ def add(
         str, typer.Argument(help=f"a benchmark ({', '.join(BENCHMARKS)}), or a FILE.jsonl of your own checks")
     ],
     data: Annotated[Path | None, typer.Option(help="the folder or file with the benchmark's published data")] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="fetch the benchmark's data from the Hugging Face hub")] = False,
+    revision: Annotated[str | None, typer.Option(help="with --hub: a branch, tag or commit, if not main")] = None,
     name: Annotated[str | None, typer.Option(help="what to call it, if not by its own name")] = None,
     shots: Annotated[int | None, typer.Option(help="examples before a question, if not as is usual", min=0)] = None,
     scorer: Annotated[str | None, typer.Option(help="of your own checks, where their keys do not say it")] = None,
 ) -> None:
-    """Add a suite: a published benchmark from a folder that you have, or a file of your own checks."""
+    """Add a suite: a published benchmark from a folder or from the hub, or a file of your own checks."""
     settings = _home()
-    text = _text(what, data, name, shots, scorer, settings)
+    if what in BENCHMARKS:
+        text = _benchmark(_Source(what, data, hub, revision), name, shots, scorer, settings)
+    elif data is not None or shots is not None or hub or revision:
+        raise InputError(
+            "--data, --hub, --revision and --shots are for benchmarks; a file of your own checks is all there is"
+        )
+    else:
+        text = _checks(what, name, scorer, settings)
     suite = write_suite(settings.suites, text)
     console.print(
         f"{suite.name} v{suite.version}: {_sizes(suite)}, scored by {suite.scorer}", markup=False, soft_wrap=True
@@ -142,27 +153,42 @@ def join(
     console.print(f"{suite.name} v{suite.version}: {_sizes(suite)}", markup=False, soft_wrap=True)
 
 
-def _text(
-    what: str, data: Path | None, name: str | None, shots: int | None, scorer: str | None, settings: Settings
+class _Source(NamedTuple):
+    """Where a benchmark's data is, as it was asked for."""
+
+    benchmark: str
+    data: Path | None
+    hub: bool
+    revision: str | None
+
+
+def _benchmark(
+    source: _Source, name: str | None, shots: int | None, scorer: str | None, settings: Settings
 ) -> SuiteText:
-    """The suite that was asked for, not written yet. Raises as the readers of benchmarks and checks do."""
-    if what in BENCHMARKS:
-        if scorer is not None:
-            raise InputError(f"--scorer is for checks of your own; {what} has its own way of scoring")
-        benchmark = find_benchmark(what)
-        check_name(name or what, settings.suite_folders)
-        if data is None:
-            raise InputError(
-                f"name the folder with the data of {what}: --data FOLDER; its authors publish it at "
-                f"https://huggingface.co/datasets/{benchmark.hub} ({benchmark.licence})"
-            )
-        return make_benchmark(benchmark, data, shots, name)
+    """The benchmark's suite, not written yet. Raises as its readers do, before anything is fetched where it can."""
+    if scorer is not None:
+        raise InputError(f"--scorer is for checks of your own; {source.benchmark} has its own way of scoring")
+    benchmark = find_benchmark(source.benchmark)
+    check_name(name or source.benchmark, settings.suite_folders)
+    if source.revision is not None and not source.hub:
+        raise InputError("--revision is for --hub; a folder is what it is")
+    if (source.data is None) is not source.hub:
+        raise InputError(
+            f"name the folder with the data of {source.benchmark}: --data FOLDER, or let it be fetched: --hub; its authors "
+            f"publish it at https://huggingface.co/datasets/{benchmark.hub} ({benchmark.licence})"
+        )
+    if source.data is not None:
+        return make_benchmark(benchmark, source.data, shots, name)
+    fetched = fetch_data(benchmark, source.revision)
+    return make_benchmark(benchmark, fetched.folder, shots, name, fetched.commit)
+
+
+def _checks(what: str, name: str | None, scorer: str | None, settings: Settings) -> SuiteText:
+    """The suite of a file of one's own checks, not written yet. Raises as its reader does."""
     if Path(what).suffix != ".jsonl":
         raise InputError(
             f"{what[:80]!r} is neither a benchmark ({', '.join(BENCHMARKS)}) nor a file of checks (.jsonl)"
         )
-    if data is not None or shots is not None:
-        raise InputError("--data and --shots are for benchmarks; a file of your own checks is all there is")
     chosen = name or Path(what).stem.lower()
     check_name(chosen, settings.suite_folders)
     return read_own(chosen, Path(what), scorer)
@@ -185,6 +211,10 @@ def _folders(settings: Settings) -> list[Path]:
 
 
 def _find(settings: Settings, name: str) -> Path:
+    if name in APART:
+        raise NotFound(
+            f"the suite '{name}' is no folder: each round reads it from the corpus, and `perennial plan` says how many items it has"
+        )
     folder = place_of(settings.suite_folders, name)
     if folder not in _folders(settings):
         known = ", ".join(one.name for one in _folders(settings)) or "none"

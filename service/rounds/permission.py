@@ -58,7 +58,7 @@ def check_suites(settings: Settings, recipe: Recipe) -> None:
     named = [name for name in recipe.evaluate.suites if name != GUARD_SUITE]  # its prompts come with the anchors
     check_gates(recipe, open_folders(settings.suite_folders, named).sizes)
     if len(recipe.export.scales) > 1:
-        _check_dev_items(settings, [name for name in named if name != HELDOUT])
+        _check_dev_items(settings, [name for name in named if name not in APART])
 
 
 def _check_dev_items(settings: Settings, names: Sequence[str]) -> None:

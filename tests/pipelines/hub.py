@@ -15,7 +15,7 @@ Files = Mapping[str, bytes]
 
 @dataclass
 class Hub:
-    """Models with their commits; `branches` says where each revision points now, `asked` every path that was asked.
+    """Models and data sets with their commits; `branches` says where each revision points now, `asked` what was asked.
 
     Of a model in `gated` it lists the files and gives none.
     """
@@ -28,7 +28,8 @@ class Hub:
 
     def push(self, model: str, folder: Path, branch: str = "main", **changes: bytes) -> str:
         """A new commit of the files in a folder, to which the branch points from now on."""
-        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} | changes
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        files |= changes
         digest = hashlib.sha1(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()
         self.commits.setdefault(model, {})[digest] = files
         self.branches.setdefault(model, {})[branch] = digest
@@ -38,9 +39,10 @@ class Hub:
         """Status, headers and body for a path."""
         self.asked.append(path)
         parts = [unquote(part) for part in path.strip("/").split("/")]
-        if parts[:2] == ["api", "models"]:
+        if parts[0] == "api":  # api/models/NAME/MODEL/revision/main, api/datasets/...
             model, what, revision = "/".join(parts[2:4]), parts[4], parts[5]
-        else:
+        else:  # NAME/MODEL/resolve/main/FILE, datasets/NAME/SET/resolve/main/FOLDER/FILE
+            parts = parts[1:] if parts[0] == "datasets" else parts
             model, what, revision = "/".join(parts[:2]), parts[2], parts[3]
         if model not in self.commits:
             return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
@@ -59,7 +61,7 @@ class Hub:
             return 200, {}, json.dumps(rows).encode()
         if model in self.gated:
             return 401, {"X-Error-Code": "GatedRepo"}, b"{}"
-        content = files[parts[-1]]
+        content = files["/".join(parts[4:])]
         return 200, {"ETag": f'"{_blob(content)}"', "X-Repo-Commit": commit}, content
 
 

@@ -28,6 +28,7 @@ class Benchmark:
         task: keys of the suite's YAML besides the usual ones.
         headless: the columns of CSV files without a line of names.
         adjust: a row with its part put right, where its file does not say it.
+        takes: which files of the hub's data set are its items, as patterns: others repeat them or are something else.
     """
 
     name: str
@@ -46,3 +47,4 @@ class Benchmark:
     task: Mapping[str, Any] = field(default_factory=dict)
     headless: tuple[str, ...] = ()
     adjust: Callable[[Row], Row] = lambda row: row
+    takes: tuple[str, ...] = ("*.parquet", "*.jsonl", "*.csv", "*.tsv")

@@ -70,6 +70,7 @@ BENCHMARKS = (
         shots=5,
         introduces=_mmlu_introduces,
         headless=("question", "A", "B", "C", "D", "answer"),
+        takes=("all/dev-*.parquet", "all/validation-*.parquet", "all/test-*.parquet"),
     ),
     Benchmark(
         name="kmmlu",

@@ -35,12 +35,15 @@ def find_benchmark(name: str) -> Benchmark:
     return next(one for one in every if one.name == name)
 
 
-def make_benchmark(benchmark: Benchmark, folder: Path, shots: int | None = None, name: str | None = None) -> SuiteText:
+def make_benchmark(
+    benchmark: Benchmark, folder: Path, shots: int | None = None, name: str | None = None, revision: str = ""
+) -> SuiteText:
     """The suite that these published files make; the same files always make the same one.
 
     Args:
         shots: how many examples are shown before a question; None takes what is usual for the benchmark.
         name: what to call the suite, if not as the benchmark.
+        revision: the hub's commit that the files are of; empty for files from elsewhere.
 
     Raises:
         DataError: the files are not this benchmark's, or none of them holds items to be gated on.
@@ -65,9 +68,9 @@ def make_benchmark(benchmark: Benchmark, folder: Path, shots: int | None = None,
         raise DataError(
             f"{folder} has {len(items)} items of {benchmark.name}; a suite needs some to choose by and some to gate on"
         )
-    return SuiteText(
-        name or benchmark.name, _task(benchmark, gated, chosen, prefixes, len(examples)), chosen, gated, prefixes
-    )
+    task = _task(benchmark, gated, chosen, prefixes, len(examples))
+    task["metadata"] |= {"revision": revision} if revision else {}
+    return SuiteText(name or benchmark.name, task, chosen, gated, prefixes)
 
 
 def _parts(benchmark: Benchmark, folder: Path) -> Rows:

@@ -94,6 +94,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
         Benchmark(
             name="gsm8k",
             hub="openai/gsm8k",
+            takes=("main/*.parquet",),
             licence="MIT",
             scorer="exact",
             metric="exact_match",
@@ -133,6 +134,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
         Benchmark(
             name="mbpp",
             hub="google-research-datasets/mbpp",
+            takes=("full/*.parquet",),
             licence="CC BY 4.0",
             scorer="python",
             metric="pass_at_1",

@@ -1,14 +1,16 @@
 """`perennial suites`: added, shown, listed, removed, and what is refused in a sentence."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from pipelines.errors import InputError, NotFound, RecipeError, Refused, SuiteError
+from pipelines.errors import DataError, InputError, NotFound, RecipeError, Refused, SuiteError
 from service.cli import app
+from tests.pipelines.hub import Hub, serving
+from tests.pipelines.suites.test_benchmarks import parquet
 
 PROJECT = Path(__file__).resolve().parents[3]
 Perennial = Callable[..., Result]
@@ -44,21 +46,66 @@ def test_a_benchmark_comes_from_the_folder_that_is_named(perennial: Perennial, t
     assert "sums v1." in said and "3 dev and 27 gate items, scored by exact" in said and "licence: MIT" in said
 
 
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub with a few rows of GSM8K in its layout, which this machine takes for the real one while it is offline."""
+    with serving() as hub:
+        rows = [{"question": f"{n} + 1?", "answer": f"...\n#### {n + 1}"} for n in range(30)]
+        for part, shown in (("train", rows[:8]), ("test", rows[8:])):
+            for config in ("main", "socratic"):  # the same questions, answered otherwise
+                parquet(tmp_path / "data" / config / f"{part}-00000-of-00001.parquet", shown)
+        hub.push("openai/gsm8k", tmp_path / "data")
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+        yield hub
+
+
+def test_a_benchmark_comes_from_the_hub_at_a_commit_that_the_suite_keeps(perennial: Perennial, hub: Hub) -> None:
+    (commit,) = hub.commits["openai/gsm8k"]
+    said = perennial("suites", "add", "gsm8k", "--hub").output
+    assert "3 dev and 22 gate items" in said and f"revision: {commit}" in said
+    assert not [path for path in hub.asked if "socratic" in path and "resolve" in path], (
+        "what is not its items stays there"
+    )
+    gone = perennial("suites", "add", "gsm8k", "--hub", "--revision", "v9", "--name", "other").exception
+    assert isinstance(gone, DataError) and "'openai/gsm8k' has no revision 'v9'" in str(gone)
+    unknown = perennial("suites", "add", "math", "--hub").exception
+    assert isinstance(unknown, DataError) and "name the folder with --data" in str(unknown)
+    assert "other" not in (listed := perennial("suites", "list").output) and " math " not in listed
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "sentence"),
     [
         (
             ("add", "mmlu"),
             InputError,
-            "--data FOLDER; its authors publish it at https://huggingface.co/datasets/cais/mmlu",
+            "--data FOLDER, or let it be fetched: --hub; its authors publish it at https://huggingface.co/datasets/cais/mmlu",
         ),
+        (("add", "mmlu", "--hub", "--data", "d"), InputError, "--data FOLDER, or let it be fetched: --hub"),
+        (("add", "mmlu", "--data", "d", "--revision", "v1"), InputError, "--revision is for --hub"),
+        (("add", "shop.jsonl", "--hub"), InputError, "are for benchmarks"),
         (("add", "glue"), InputError, "'glue' is neither a benchmark"),
         (("add", "mmlu", "--scorer", "exact"), InputError, "--scorer is for checks of your own"),
         (("add", "shop.jsonl", "--name", "tiny_math"), Refused, "there is a suite 'tiny_math' already"),
         (("remove", "tiny_math"), Refused, "ships with the project and stays"),
+        (("show", "corrections"), NotFound, "each round reads it from the corpus"),
         (("show", "nothing"), NotFound, "no suite is called 'nothing'; there are tiny_humaneval"),
     ],
-    ids=["no data", "no benchmark", "scorer of a benchmark", "a name that is taken", "shipped", "unknown"],
+    ids=[
+        "no data",
+        "folder and hub",
+        "revision of a folder",
+        "hub of a file",
+        "no benchmark",
+        "scorer of a benchmark",
+        "a name that is taken",
+        "shipped",
+        "of the corpus",
+        "unknown",
+    ],
 )
 def test_what_cannot_be_done_ends_in_a_sentence(
     perennial: Perennial, words: tuple[str, ...], kind: type[Exception], sentence: str
