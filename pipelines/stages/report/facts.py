@@ -27,7 +27,7 @@ from pipelines.stages.mix import ShareLine
 from pipelines.stages.report.scores import ScoreRow
 from pipelines.stages.snapshot import FeedbackSummary
 from pipelines.suites.probes import Probe
-from pipelines.suites.scores import LanguageMeasure
+from pipelines.suites.scores import Cost, LanguageMeasure
 
 JSON_FILE = "report.json"
 
@@ -122,6 +122,7 @@ class ReportFacts(Record):
         scores: by suite, with the metric where a suite has several.
         language: by role; empty if it was not measured.
         seconds: by stage, and `total`.
+        cost: what serving takes, by role; empty if it was not measured.
     """
 
     recipe: str
@@ -148,6 +149,7 @@ class ReportFacts(Record):
     lineage: Lineage
     seconds: Mapping[str, float]
     regression: Regression = Regression()
+    cost: Mapping[str, Cost] = {}
 
 
 def read_preference_section(report: Path) -> PreferenceSection | None:

@@ -19,7 +19,7 @@ from pipelines.stages.report.preference import preference_section, read_curve
 from pipelines.stages.report.scores import ScoreRow
 from pipelines.stages.report.text import as_markdown
 from pipelines.stages.snapshot import SnapshotOutput, as_resampled
-from pipelines.suites.scores import GateInput, LanguageMeasure
+from pipelines.suites.scores import Cost, GateInput, LanguageMeasure
 
 
 class Input(Record):
@@ -93,6 +93,7 @@ def gather(input: Input) -> ReportFacts:
             kind=input.recipe.lineage, origin=input.origin, champion=input.champion, passed_over=input.passed_over
         ),
         regression=snapshot.regression,
+        cost=_cost(scores),
         seconds={**input.seconds, "total": sum(input.seconds.values())},
     )
 
@@ -128,6 +129,13 @@ def _language(scores: GateInput) -> dict[str, LanguageMeasure]:
     """How the models' answers look, by role; empty if the recipe does not measure it."""
     roles = {"origin": scores.origin, "champion": scores.champion, "candidate": scores.candidate}
     return {role: measured.language.shares for role, measured in roles.items() if measured.language is not None}
+
+
+def _cost(scores: GateInput) -> dict[str, Cost]:
+    """What serving each model takes, by role, without the probes."""
+    roles = {"origin": scores.origin, "champion": scores.champion, "candidate": scores.candidate}
+    costs = {role: measured.cost for role, measured in roles.items() if measured.cost is not None}
+    return {role: cost.model_copy(update={"probes": ()}) for role, cost in costs.items()}
 
 
 def _name(row: ScoreRow, rows: Sequence[ScoreRow]) -> str:

@@ -13,6 +13,7 @@ from pipelines.gate.change import Change
 from pipelines.stages.report import report
 from pipelines.stages.report.facts import ReportFacts, read_preference_section
 from pipelines.stages.report.text import as_markdown
+from pipelines.suites.scores import Cost, GateInput
 from tests.pipelines.stages import report_inputs as made
 
 REPORTS = Path(__file__).parent / "reports"  # of three made-up rounds, by the code before there was a template
@@ -45,6 +46,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
         "examples",
         "unrendered_anchors",
         "regression",
+        "cost",
     }
     assert found["funnel"].pop("altered") == {"answers": 0, "changed": 0, "replaced": 0}
     assert found["funnel"]["feedback"].pop("heldout_pairs") == 0 and not any(
@@ -52,7 +54,11 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
     )
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
     assert found["export"].pop("scale_why") == ""
-    assert found["training"].pop("trained_on") == "full" and found["lineage"].pop("passed_over") == []
+    assert (
+        found["training"].pop("rounding") == {}
+        and found["training"].pop("trained_on") == "full"
+        and found["lineage"].pop("passed_over") == []
+    )
     assert before.pop("recipe_digest") != found["recipe_digest"]  # of all keys that a recipe has: there are more now
     assert {key: found[key] for key in before} == before
 
@@ -71,6 +77,19 @@ def test_the_permanent_suite_of_corrections_is_told_with_its_version(tmp_path: P
     told = given.model_copy(update={"snapshot": given.snapshot.model_copy(update={"output": taken})})
     said = (tmp_path / report.run(told, tmp_path, CONTEXT).markdown).read_text()
     assert "has 14 items of 9 people (version ab12cd34; help: 4, shop: 10; 2 more are not asked" in said
+
+
+def test_what_serving_costs_is_told_for_the_three_models(tmp_path: Path) -> None:
+    given = made.report_input(tmp_path)
+    path = tmp_path / given.measured.output.scores
+    scores = GateInput.model_validate_json(path.read_text())
+    cost = Cost(size_bytes=18_300_000, answers=8, answer_tokens=10.25, tokens_per_second=211.0, probes=(-1.0,))
+    path.write_text(
+        scores.model_copy(update={"candidate": scores.candidate.model_copy(update={"cost": cost})}).model_dump_json()
+    )
+    output = report.run(given, tmp_path, CONTEXT)
+    assert "| candidate | 18.3 | 10.2 | 211 | 8 |" in (tmp_path / output.markdown).read_text()
+    assert report.gather(given).cost["candidate"].probes == ()
 
 
 def test_models_that_a_sequential_round_passed_over_are_named(tmp_path: Path) -> None:
