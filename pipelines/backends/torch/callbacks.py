@@ -23,6 +23,8 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         self.seconds_before = 0.0
         self.threads: int | None = None
         self.bf16: bool | None = None
+        self.row_tokens: int | None = None
+        self.activation_checkpointing: bool | None = None
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of the count."""
@@ -32,6 +34,8 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
             "seconds_before": self.seconds,
             "threads": self.threads,
             "bf16": self.bf16,
+            "row_tokens": self.row_tokens,
+            "activation_checkpointing": self.activation_checkpointing,
         }
         return {"args": {}, "attributes": attributes}
 
@@ -40,6 +44,8 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         self.tokens, self.trained_tokens = attributes["tokens"], attributes["trained_tokens"]
         self.seconds_before, self.threads = attributes["seconds_before"], attributes["threads"]
         self.bf16 = attributes["bf16"]
+        self.row_tokens = attributes.get("row_tokens")
+        self.activation_checkpointing = attributes.get("activation_checkpointing")
 
     @property
     def seconds(self) -> float:

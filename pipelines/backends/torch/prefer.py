@@ -42,6 +42,7 @@ from pipelines.backends.torch.load import count_parameters, load_adapted, load_p
 from pipelines.backends.torch.measures import PACKAGES, peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
+from pipelines.backends.torch.relief import as_before, keep_in_mind, telling_out_of_memory, until_rows_fit
 from pipelines.backends.torch.reward_shift import RewardShift
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
@@ -63,7 +64,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
 
     Raises:
         NothingToLearn: nothing to train on, or answers of one label only.
-        TrainingError: a loss, gradient or weight that became NaN, or no such device here.
+        TrainingError: a loss, gradient or weight that became NaN, no such device here, or too little memory in it for one item.
         RecipeError: `train.method: full`, which leaves no adapter that could be the reference.
         ModelError, DataError: the base, the adapter or a file does not hold what it must.
     """
@@ -72,12 +73,29 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     tokenizer = ChatTokenizer(request.base, request.chat)
     plan = _plan(request, tokenizer)
     watch = gather_watch(request, tokenizer)
+    longest = max(sum(len(answer.ids) for answer in item.answers) for item in plan.items)
+    longest = max(longest, max((len(anchor.ids) for anchor in plan.anchors.examples), default=0))
+    return until_rows_fit(partial(_prefer, request, out, tokenizer, plan, watch), _choices(request, out, plan), longest)
+
+
+def _choices(request: PreferRequest, out: Path, plan: Plan) -> Choices:
+    """The plan's choices, or those that an interrupted run in `out` made where it could not resume exactly with others."""
+    before = Tally(out)
+    _restore(newest_valid_checkpoint(out / "checkpoints"), (before,))
     torch.set_num_threads(plan.choices.threads)
+    return as_before(with_measured_precision(request.base, plan.train, plan.choices, before.bf16), before)
+
+
+def _prefer(
+    request: PreferRequest, out: Path, tokenizer: ChatTokenizer, plan: Plan, watch: Watch, choices: Choices
+) -> PreferOutput:
+    """Train from the newest checkpoint on with these choices. Raises RowsDoNotFit where memory runs out."""
+    torch.set_num_threads(choices.threads)
     tally, shift = Tally(out, "prefer"), RewardShift()
     checkpoint = newest_valid_checkpoint(out / "checkpoints")
     _restore(checkpoint, (tally, shift))
-    plan = replace(plan, choices=with_measured_precision(request.base, plan.train, plan.choices, tally.bf16))
-    tally.bf16 = plan.choices.bf16
+    keep_in_mind(choices, tally)
+    plan = replace(plan, choices=choices)
     set_seed(plan.train.seed)
     trainer = _trainer(request, out, plan, tokenizer, [tally, shift])
     plan = replace(plan, choices=with_fitting_attention(trainer.model, plan.choices))
@@ -89,7 +107,8 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
         end_id=tokenizer.end_id,
         pad_id=tokenizer.pad_id,
     )
-    reference = consult_reference(request, plan.items, watch, reader, tokenizer, out)
+    with telling_out_of_memory():
+        reference = consult_reference(request, plan.items, watch, reader, tokenizer, out)
     last_good = LastGood(reference.before, request.preference.stops, watch.too_few, out / "kept")
     trainer.add_callback(last_good)
     trainer.data_collator = StepCollator(
@@ -102,14 +121,16 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     )
     trainer.look = partial(look, reader, watch, reference.distributions, tokenizer)
     _restore(checkpoint, (last_good,))
-    choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
+    with telling_out_of_memory():
+        choices = with_fitting_threads(request.base, request.threads, plan.choices, trainer, tally)
     choices = replace(choices, why=choices.why | in_words(request, plan, watch))
     for name, why in choices.why.items():
         _log.info("preference_choice", choice=name, why=why)
     if last_good.stopped_by is not None and checkpoint is not None:  # killed between the stop and the result
         trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     else:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        with telling_out_of_memory():
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     plan = replace(plan, choices=choices)
     return _finish(request, out, plan, watch, trainer, tally, last_good, reference.before)
 

@@ -9,6 +9,7 @@ out/
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -26,6 +27,7 @@ from pipelines.backends.torch.device import Choices, choose, machine
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
 from pipelines.backends.torch.measures import PACKAGES, peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
+from pipelines.backends.torch.relief import as_before, keep_in_mind, telling_out_of_memory, until_rows_fit
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import RecipeError, TrainingError
@@ -38,7 +40,8 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     """Train as the request says, going on from the newest whole checkpoint in `out`.
 
     Raises:
-        TrainingError: no token would get loss, a loss, gradient or weight became NaN, or the device is not here.
+        TrainingError: no token would get loss, a loss, gradient or weight became NaN, the device is not here, or its memory
+            does not hold a single example.
         RecipeError, ModelError, DataError: see load_model and load_examples.
     """
     recipe = request.train
@@ -48,21 +51,39 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     tokenizer = ChatTokenizer(request.base, request.chat)
     data = load_examples(request.train_file, tokenizer, recipe.max_tokens)
     dev = load_examples(request.dev_file, tokenizer, recipe.max_tokens) if request.dev_file else ExampleSet((), 0, 0)
-    choices = choose(recipe, count_parameters(request.base), request.threads)
+    choices = _choices(request, out)
+    longest = max((len(one.ids) for one in (*data.examples, *dev.examples)), default=0)
+    return until_rows_fit(partial(_train, request, out, tokenizer, data, dev), choices, longest)
+
+
+def _choices(request: TrainRequest, out: Path) -> Choices:
+    """The choices for this machine; those that an interrupted run in `out` made where it could not resume exactly with others."""
+    before = Tally(out)
+    _restore(newest_valid_checkpoint(out / "checkpoints"), before, None)
+    choices = choose(request.train, count_parameters(request.base), request.threads)
+    torch.set_num_threads(choices.threads)
+    return as_before(with_measured_precision(request.base, request.train, choices, before.bf16), before)
+
+
+def _train(
+    request: TrainRequest, out: Path, tokenizer: ChatTokenizer, data: ExampleSet, dev: ExampleSet, choices: Choices
+) -> TrainOutput:
+    """Train from the newest checkpoint on with these choices. Raises RowsDoNotFit where memory runs out."""
+    recipe = request.train
     torch.set_num_threads(choices.threads)
     tally = Tally(out)
     best = BestOnDev(recipe.early_stopping, out / "best") if recipe.early_stopping and dev.examples else None
     checkpoint = newest_valid_checkpoint(out / "checkpoints")
     _restore(checkpoint, tally, best)
-    choices = with_measured_precision(request.base, recipe, choices, tally.bf16)
-    tally.bf16 = choices.bf16
+    keep_in_mind(choices, tally)
     set_seed(recipe.seed)
     trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
     choices = with_fitting_attention(trainer.model, choices)
-    choices = with_fitting_threads(request.base, request.threads, choices, trainer, tally)
-    for name, why in choices.why.items():
-        _log.info("training_choice", choice=name, why=why)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    with telling_out_of_memory():
+        choices = with_fitting_threads(request.base, request.threads, choices, trainer, tally)
+        for name, why in choices.why.items():
+            _log.info("training_choice", choice=name, why=why)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     return _finish(request, out, data, dev, choices, trainer, tally, best)
 
 
