@@ -8,13 +8,13 @@ import pytest
 
 from bench.gpu import run
 from bench.gpu.correctness import isolated_rows, nf4
-from bench.gpu.memory import kl_rows
+from bench.gpu.memory import kl_rows, out_of_memory
 from bench.gpu.profile import profile_7b
 from bench.gpu.speed import lora_7b, qlora_7b
 from bench.gpu.table import PARTS, Part, measure
 
 
-@pytest.mark.parametrize("part", [isolated_rows, nf4, kl_rows], ids=lambda part: part.__name__)
+@pytest.mark.parametrize("part", [isolated_rows, nf4, kl_rows, out_of_memory], ids=lambda part: part.__name__)
 def test_what_is_right_here_passes(part: Any) -> None:
     figures = part()
     assert figures["passed"], figures

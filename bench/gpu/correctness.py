@@ -37,15 +37,17 @@ def same_losses() -> dict[str, Any]:
             "bfloat16": _sft(folder / "bfloat16", "auto", "bfloat16"),
             "qlora": _sft(folder / "qlora", "auto", "bfloat16", method="qlora"),
         }
-    apart = {kind: _apart(reference, losses) for kind, losses in here.items()}
+    differences = {kind: apart(reference, losses) for kind, losses in here.items()}
     return rounded(
         {
-            "passed": len(reference) > 3 and apart["float32"] < _MOST and all(map(math.isfinite, apart.values())),
+            "passed": len(reference) > 3
+            and differences["float32"] < _MOST
+            and all(map(math.isfinite, differences.values())),
             "device": device_here(),
             "steps": len(reference),
             "first_loss": reference[0],
             "last_loss": reference[-1],
-            **{f"{kind}_apart": value for kind, value in apart.items()},
+            **{f"{kind}_apart": value for kind, value in differences.items()},
         }
     )
 
@@ -98,34 +100,34 @@ def preferences() -> dict[str, Any]:
         _sft(folder / "sft", "cpu", "float32")
         for method in ("dpo", "kto", "bco"):
             losses = [_preference(folder, method, backend) for backend in ("cpu", "auto")]
-            figures[f"{method}_apart"] = _apart(*losses)
+            figures[f"{method}_apart"] = apart(*losses)
             figures[f"{method}_steps"] = len(losses[1])
-    apart = [value for key, value in figures.items() if key.endswith("apart")]
-    return rounded({"passed": all(value < _MOST for value in apart)} | figures)
+    differences = [value for key, value in figures.items() if key.endswith("apart")]
+    return rounded({"passed": all(value < _MOST for value in differences)} | figures)
 
 
 def resume() -> dict[str, Any]:
     """A run that is killed with -9 after its first checkpoint and started again, against one that was left alone."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        request = _request(folder, "auto", "auto", save_every=2)
+        request = sft_request(folder, "auto", "auto", save_every=2)
         whole, killed = folder / "whole", folder / "killed"
         for out in (whole, killed):
             out.mkdir()
         launch.train(request, whole)
         steps = _killed_at(request, killed)
         launch.train(request, killed)
-        losses, resumed = _losses(whole / "loss_history.csv"), _losses(killed / "loss_history.csv")
+        losses, resumed = losses_in(whole / "loss_history.csv"), losses_in(killed / "loss_history.csv")
         same = (whole / "adapter/adapter_model.safetensors").read_bytes() == (
             killed / "adapter/adapter_model.safetensors"
         ).read_bytes()
-    apart = _apart(losses, resumed)
+    difference = apart(losses, resumed)
     return rounded(
         {
-            "passed": apart < _MOST,
+            "passed": difference < _MOST,
             "killed_after_step": steps,
             "steps": len(losses),
-            "apart": apart,
+            "apart": difference,
             "adapter_identical": same,
         }
     )
@@ -149,7 +151,8 @@ def _killed_at(request: TrainRequest, out: Path) -> int:
     return -1  # it ended before anybody looked
 
 
-def _request(folder: Path, backend: str, precision: str, **changes: Any) -> TrainRequest:
+def sft_request(folder: Path, backend: str, precision: str, **changes: Any) -> TrainRequest:
+    """SFT of the embedded model on chats of the shipped pool."""
     lines = [json.loads(line) for line in _POOL.read_text(encoding="utf-8").splitlines()[:_EXAMPLES]]
     path = folder / "train.jsonl"
     path.write_text("".join(json.dumps(_trained(line)) + "\n" for line in lines), encoding="utf-8")
@@ -175,8 +178,8 @@ def _trained(line: dict[str, Any]) -> dict[str, Any]:
 
 def _sft(out: Path, backend: str, precision: str, **changes: Any) -> list[float]:
     out.mkdir()
-    train.train(_request(out, backend, precision, **changes), out)
-    return _losses(out / "loss_history.csv")
+    train.train(sft_request(out, backend, precision, **changes), out)
+    return losses_in(out / "loss_history.csv")
 
 
 def _preference(folder: Path, method: str, backend: str) -> list[float]:
@@ -185,7 +188,7 @@ def _preference(folder: Path, method: str, backend: str) -> list[float]:
     request = PreferRequest(
         base=_TINY,
         base_name="models/tiny",
-        train=_request(folder, backend, "float32").train,
+        train=sft_request(folder, backend, "float32").train,
         preference=Preference.model_validate(
             {"learning_rate": 1e-4, "batch": {"per_device": 8, "accumulate": 1}, "stops": _NO_STOPS}
         ),
@@ -195,7 +198,7 @@ def _preference(folder: Path, method: str, backend: str) -> list[float]:
         threads=2,
     )
     prefer.prefer(request, out)
-    return _losses(out / "preference_history.csv")
+    return losses_in(out / "preference_history.csv")
 
 
 _NO_STOPS = {"displacement": 1e9, "length": 1e9, "kl": 1e9, "refusal": 100, "sycophancy": 100}
@@ -221,12 +224,14 @@ def _pairs(path: Path) -> Path:
     return path
 
 
-def _losses(path: Path) -> list[float]:
+def losses_in(path: Path) -> list[float]:
+    """Of each step, from a history."""
     with path.open(encoding="utf-8") as file:
         return [float(line["loss"]) for line in csv.DictReader(file) if line["loss"]]
 
 
-def _apart(one: Sequence[float], other: Sequence[float]) -> float:
+def apart(one: Sequence[float], other: Sequence[float]) -> float:
+    """The largest difference of two runs' losses, infinite where they have not as many steps."""
     if len(one) != len(other):
         return math.inf
     return max(abs(a - b) for a, b in zip(one, other, strict=True))

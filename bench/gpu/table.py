@@ -21,6 +21,7 @@ PARTS: Mapping[str, Part] = {
     "preferences": Part("correctness:preferences", 120),
     "resume": Part("correctness:resume", 120),
     "kl_rows": Part("memory:kl_rows", 90),
+    "out_of_memory": Part("memory:out_of_memory", 90),
     "qlora_7b": Part("speed:qlora_7b", 150),
     "lora_7b": Part("speed:lora_7b", 150),
     "qlora_32b": Part("speed:qlora_32b", 150),
