@@ -33,7 +33,16 @@ _DRAWS = 24  # steps that are packed to see how many rows they make
 _CONVERT, _QUANTIZE, _COMPARE = 25e-9, 45e-9, 400e-9
 _SECONDS_A_CONVERSATION = 0.01
 _SECONDS_OF_A_SMALL_STAGE = 2.0
-_ITEM_TOKENS = 250.0
+_ANSWER_TOKENS = 200.0  # of a held-out answer with its question, or a rated one
+_CHARACTERS_A_TOKEN = 3.0
+_STARTS: Mapping[str, int] = {
+    "origin": 1,
+    "prefer": 1,
+    "export": 3,
+    "evaluate": 2,
+}  # child processes, one after the other
+START_SECONDS = 6.0  # of a child that trains or scores, on two idle cores
+_READS_TRAINED, _READS_PREFERRED = 6.0, 5.0  # a token with loss and the prompt before it; policy, reference and anchors
 _MODELS = 2  # are scored anew: the candidate, and in a first round the origin
 
 
@@ -58,6 +67,7 @@ class RoundWork(Record):
 
     Attributes:
         amounts: by stage; 0 for one that has nothing to do.
+        item_characters: of a scored item on average; None for those of a chat.
         parameters: of the base; None where they are not known.
         origin_ready: the origin has been converted before.
     """
@@ -65,6 +75,14 @@ class RoundWork(Record):
     amounts: Mapping[str, float]
     parameters: int | None
     origin_ready: bool
+    item_characters: float | None = None
+
+
+class Speed(NamedTuple):
+    """By what a stage is guessed that no round has shown: seconds to read a token, and to start a process."""
+
+    read: float
+    start: float = START_SECONDS
 
 
 class TrainingWork(Record):
@@ -82,13 +100,13 @@ class TrainingWork(Record):
 
 
 def stage_times(
-    work: RoundWork, rates: Mapping[str, float], read: float | None, known: Mapping[str, float]
+    work: RoundWork, rates: Mapping[str, float], speed: Speed | None, known: Mapping[str, float]
 ) -> tuple[StageTime, ...]:
     """How long every stage takes, in their order; empty where nothing at all is known to go by.
 
     Args:
         rates: seconds for one of what UNITS counts, or for the whole stage, as earlier rounds took them.
-        read: seconds in which a token is read here, by which a stage is guessed that no round has shown.
+        speed: of this machine, as far as it is known.
         known: seconds of stages that were timed just now.
     """
     times = []
@@ -100,25 +118,28 @@ def stage_times(
             times.append(StageTime(name=stage.name, seconds=known[stage.name], ground="timed"))
         elif stage.name in rates:
             times.append(StageTime(name=stage.name, seconds=rates[stage.name] * amount, ground="rounds"))
-        elif (seconds := _guess(stage.name, amount, work, read)) is not None:
+        elif (seconds := _guess(stage.name, amount, work, speed)) is not None:
             times.append(StageTime(name=stage.name, seconds=seconds, ground="guess"))
         else:
             return ()
     return tuple(times)
 
 
-def _guess(stage: str, amount: float, work: RoundWork, read: float | None) -> float | None:
+def _guess(stage: str, amount: float, work: RoundWork, speed: Speed | None) -> float | None:
     """Seconds of a stage by its size alone; None where the model or the machine is not known."""
     if stage == "snapshot":
         return _SECONDS_OF_A_SMALL_STAGE + amount * _SECONDS_A_CONVERSATION
     if stage in ("mix", "gate", "report"):
         return _SECONDS_OF_A_SMALL_STAGE
-    if work.parameters is None or read is None:
+    if work.parameters is None or speed is None:
         return None
+    starts = _STARTS.get(stage, 1) * speed.start
     per_parameter = {"origin": _CONVERT + _QUANTIZE, "export": _CONVERT + _QUANTIZE + _COMPARE}
     if stage in per_parameter:
-        return _SECONDS_OF_A_SMALL_STAGE + work.parameters * per_parameter[stage]
-    return amount * read * {"train": 3.0, "prefer": 5 * _ITEM_TOKENS, "evaluate": _ITEM_TOKENS * _MODELS}[stage]
+        return starts + work.parameters * per_parameter[stage]
+    item = _ANSWER_TOKENS if work.item_characters is None else work.item_characters / _CHARACTERS_A_TOKEN
+    read = {"train": _READS_TRAINED, "prefer": _READS_PREFERRED * _ANSWER_TOKENS, "evaluate": _MODELS * item}
+    return starts + amount * speed.read * read[stage]
 
 
 def training_seconds(train: Train, work: TrainingWork, pace: Pace) -> float:

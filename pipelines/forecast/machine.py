@@ -1,10 +1,12 @@
-"""A machine that is not this one, as a person describes it: `--device mlx --memory 36GB`."""
+"""A machine that is not this one, as a person describes it: `--device mlx --memory 36GB`; and how much a Mac's GPU may hold."""
 
 import re
+import subprocess
 from typing import get_args
 
 from pipelines.backends.base import Device, Machine
 from pipelines.errors import InputError
+from pipelines.forecast.memory import SHARED
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(M|G|T)i?B?", re.IGNORECASE)
 _BYTES = {"M": 1e6, "G": 1e9, "T": 1e12}
@@ -13,6 +15,19 @@ _CHECKPOINTING_FROM = 1_000_000_000
 _NOT_ON_MPS = (
     "`train.method: qlora` trains on CUDA, MLX or a CPU, and not on mps; use `method: lora`, or `backend: mlx`"
 )
+
+
+def with_wired_limit(machine: Machine, sysctl: str = "/usr/sbin/sysctl") -> Machine:
+    """The machine with what its GPU may hold of a shared memory, where somebody set `iogpu.wired_limit_mb`."""
+    if machine.device not in SHARED:
+        return machine
+    try:
+        asked = subprocess.run([sysctl, "-n", "iogpu.wired_limit_mb"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return machine
+    said = asked.stdout.strip()
+    megabytes = int(said) if said.isdigit() else 0  # 0: nobody set it
+    return machine.model_copy(update={"limit_bytes": megabytes << 20}) if megabytes else machine
 
 
 def other_machine(device: str, memory: str) -> Machine | None:

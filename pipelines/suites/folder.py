@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 
 from pipelines.artifacts import sha256_of
 from pipelines.errors import SuiteError
 from pipelines.recipe import APART, GUARD_SUITE
 from pipelines.records import Record
 from pipelines.suites.contamination import Contamination, suite_items
-from pipelines.suites.load import load_suite
+from pipelines.suites.load import Item, load_suite
 from pipelines.suites.tools import check_tools
 
 
@@ -20,12 +21,14 @@ class SuiteFolder(Record):
         folders: of suite folders; the first that has a suite of a name has it.
         language: the file of the language guard's prompts, which lies with the base's anchors.
         sizes: gate items by suite; the language guard has none.
+        characters: of a gate item on average, with what is shown before it.
     """
 
     folders: tuple[Path, ...]
     digests: Mapping[str, str]
     language: Path | None = None
     sizes: Mapping[str, int] = {}
+    characters: Mapping[str, float] = {}
 
     @cached_property
     def contamination(self) -> Contamination:
@@ -49,7 +52,7 @@ def open_folders(folders: Sequence[Path], names: Sequence[str], language: Path |
     Raises:
         SuiteError: one is missing, empty or malformed. MissingDependency: this machine cannot score one.
     """
-    digests, sizes = {}, {}
+    digests, sizes, characters = {}, {}, {}
     for name in names:
         if name == GUARD_SUITE:
             digests[name] = suite_digest(folders, name, language)
@@ -57,7 +60,12 @@ def open_folders(folders: Sequence[Path], names: Sequence[str], language: Path |
             suite = load_suite(place_of(folders, name))
             check_tools(suite)
             digests[name], sizes[name] = suite.digest, len(suite.items["gate"])
-    return SuiteFolder(folders=tuple(folders), digests=digests, sizes=sizes, language=language)
+            characters[name] = fmean(_characters(item) for item in suite.items["gate"])
+    return SuiteFolder(folders=tuple(folders), digests=digests, sizes=sizes, characters=characters, language=language)
+
+
+def _characters(item: Item) -> int:
+    return len(str(item.fields.get("prefix") or "")) + len(item.prompt) + len(item.answer)
 
 
 def place_of(folders: Sequence[Path], name: str) -> Path:

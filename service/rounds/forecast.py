@@ -1,6 +1,6 @@
 """`perennial plan`: what a round of a recipe would be with today's data. Reads, counts, starts nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,8 @@ from pipelines.backends.fetch import BaseFolder
 from pipelines.backends.launch import look_at_machine
 from pipelines.errors import DataError, PerennialError, RecipeError
 from pipelines.feedback.select import renders_always
-from pipelines.forecast.hours import ExampleSize, RoundWork, TrainingWork, stage_times, training_seconds
+from pipelines.forecast.hours import ExampleSize, RoundWork, Speed, TrainingWork, stage_times, training_seconds
+from pipelines.forecast.machine import with_wired_limit
 from pipelines.forecast.memory import memory_outlook
 from pipelines.forecast.model_size import shape_of
 from pipelines.forecast.plan import REFUSED, Plan
@@ -23,11 +24,11 @@ from pipelines.mixture.anchors import AnchorPool, Pools
 from pipelines.recipe import GUARD_SUITE, Recipe, Train
 from pipelines.stages.baseline import base_digest, set_base
 from pipelines.stages.snapshot import Selector, SnapshotOutput, preview
-from pipelines.suites.folder import open_folders
+from pipelines.suites.folder import SuiteFolder, open_folders
 from pipelines.tokenizer import ChatTokenizer
 from service.corpus import StoreCorpus
 from service.room import free_bytes
-from service.rounds.timing import count_items, find_pace, sample_examples, stage_rates
+from service.rounds.timing import count_items, find_pace, item_characters, sample_examples, seen_speed, stage_rates
 from service.settings import Settings
 from service.store import rounds
 from service.store.models import has_origin
@@ -86,7 +87,7 @@ def plan_recipe(
     )
     limits = tokenizer.limits() if tokenizer else ()
     measured = _disagreement(settings, store, recipe)
-    sizes, gates, unusable = _gates(settings, phase, None if missing > 0 else taken, measured)
+    suites, gates, unusable = _gates(settings, phase, None if missing > 0 else taken, measured)
     warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *unusable, *plan.warnings)
     left_out = {**taken.rejected, **taken.left_out}
     plan = plan.model_copy(
@@ -99,7 +100,7 @@ def plan_recipe(
     may_time = timed and not plan.refused
     pace, untimed = find_pace(settings, base, phase.train, timed=may_time)
     sample = () if pace is None else sample_examples(corpus, pools, tokenizer, plan, phase.train.max_tokens)
-    looked = _Looked(phase, taken, sizes, sample)
+    looked = _Looked(phase, taken, suites, sample)
     return _with_times(settings, store, plan, looked, base, machine, pace, untimed)
 
 
@@ -109,7 +110,7 @@ class _Looked:
 
     phase: Recipe
     taken: SnapshotOutput
-    sizes: Mapping[str, int]
+    suites: SuiteFolder
     sample: tuple[ExampleSize, ...]
 
 
@@ -126,24 +127,30 @@ def _with_times(
     """The plan with how long its stages take, and with what a row was seen to need."""
     phase, taken = looked.phase, looked.taken
     with store.read() as session:
-        rates = stage_rates(session, settings, phase, looked.sizes)
+        rates = stage_rates(session, settings, phase, looked.suites.sizes)
         origin_ready = has_origin(session, phase.name)
+        speed = Speed(pace.read, pace.start) if pace else seen_speed(session, settings, phase)
     amounts = {
         "snapshot": taken.received,
         "mix": sum(plan.examples.values()),
         "train": sum(plan.tokens.values()) * plan.epochs,
         "prefer": plan.preference.answers if plan.preference else 0,
-        "evaluate": count_items(phase, looked.sizes, taken.heldout),
+        "evaluate": count_items(phase, looked.suites.sizes, taken.heldout),
     }
-    work = RoundWork(amounts=amounts, parameters=plan.parameters, origin_ready=origin_ready)
-    read, known = None, {}
+    work = RoundWork(
+        amounts=amounts,
+        parameters=plan.parameters,
+        origin_ready=origin_ready,
+        item_characters=item_characters(phase, looked.suites),
+    )
+    known = {}
     if pace is not None and looked.sample:
         early = phase.train.early_stopping is not None
         reading = TrainingWork(
             sample=looked.sample, steps=plan.steps, looks=plan.evaluations + early, dev_examples=_dev(plan, taken)
         )
-        read, known = pace.read, {"train": training_seconds(phase.train, reading, pace)}
-    times = stage_times(work, rates, read, known)
+        known = {"train": training_seconds(phase.train, reading, pace)}
+    times = stage_times(work, rates, speed, known)
     shape, memory = shape_of(phase.base.model, base), plan.memory
     if shape is not None and pace is not None:
         longest = max((one.tokens for one in looked.sample), default=None)
@@ -231,19 +238,19 @@ def _pool_stock(pool: AnchorPool, count: Callable[[str], int]) -> Stock:
 
 def _gates(
     settings: Settings, recipe: Recipe, taken: SnapshotOutput | None, measured: Disagreement | None
-) -> tuple[Mapping[str, int], tuple[GateOutlook, ...], tuple[str, ...]]:
-    """Gate items by suite, and what is to be expected of each gate, or why the round would be refused for its suites."""
+) -> tuple[SuiteFolder, tuple[GateOutlook, ...], tuple[str, ...]]:
+    """The suites, and what is to be expected of each gate, or why the round would be refused for its suites."""
     try:
         suites = open_folders(settings.suite_folders, [name for name in recipe.evaluate.suites if name != GUARD_SUITE])
     except PerennialError as error:
-        return {}, (), (f"{REFUSED}{error}",)
+        return SuiteFolder(folders=(), digests={}), (), (f"{REFUSED}{error}",)
     sizes, heldout = suites.sizes, None
     if taken is not None:
         sizes, heldout = {**sizes, **taken.pair_sizes}, taken.heldout
     outlooks = gate_outlooks(recipe, sizes, heldout, measured)
     never = [outlook.suite for outlook in outlooks if outlook.never]
     refused = f"{REFUSED}no candidate can pass its gate on {' and '.join(never)}"
-    return suites.sizes, outlooks, (refused,) if never else ()
+    return suites, outlooks, (refused,) if never else ()
 
 
 def _disagreement(settings: Settings, store: Store, recipe: Recipe) -> Disagreement | None:
@@ -260,6 +267,6 @@ def _disagreement(settings: Settings, store: Store, recipe: Recipe) -> Disagreem
 def _machine(train: Train) -> tuple[Machine | None, tuple[str, ...]]:
     """What would train here, or why nothing can."""
     try:
-        return look_at_machine(train), ()
+        return with_wired_limit(look_at_machine(train)), ()
     except PerennialError as error:
         return None, (f"{REFUSED}{error}",)

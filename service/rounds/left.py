@@ -16,8 +16,9 @@ from sqlmodel import Session
 
 from pipelines.artifacts import read_manifest, write_atomic
 from pipelines.errors import PerennialError
-from pipelines.forecast.hours import RoundWork, StageTime, stage_times
+from pipelines.forecast.hours import RoundWork, Speed, StageTime, stage_times
 from pipelines.forecast.model_size import shape_of
+from pipelines.forecast.preference import Thumbs, plan_preference
 from pipelines.progress import PROGRESS_FILE, number_of, read_progress
 from pipelines.recipe import GUARD_SUITE, Recipe
 from pipelines.records import Record
@@ -25,13 +26,12 @@ from pipelines.stages import STAGES
 from pipelines.stages.mix import asked_shares
 from pipelines.stages.snapshot import SnapshotOutput
 from pipelines.suites.folder import open_folders
-from service.rounds.timing import count_items, find_pace, stage_rates
+from service.rounds.timing import count_items, find_pace, item_characters, seen_speed, speed_of, stage_rates
 from service.settings import Settings
 
 _FORECAST = "forecast.json"
 _TIMES = TypeAdapter(tuple[StageTime, ...])
 _PACE_SECONDS = 60.0  # a pace is that of about the last minute: a first step is often slow
-_TRAINED_TO_READ = 3.0  # a token that is trained takes as long as three that are read
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -105,26 +105,33 @@ def _forecast(session: Session, settings: Settings, recipe: Recipe, attempt: Pat
     taken, base = SnapshotOutput.model_validate(manifest.output), settings.project / recipe.base.model
     here = base if (base / "config.json").is_file() else None
     named = [name for name in recipe.evaluate.suites if name != GUARD_SUITE]
-    sizes = open_folders(settings.suite_folders, named).sizes
+    suites = open_folders(settings.suite_folders, named)
     shape = shape_of(recipe.base.model, here)
     lead, share = next(iter(asked_shares(recipe).items()))
     tokens = taken.tokens["new"] + (taken.tokens["replay"] if lead == "user" else 0)
-    thumbs = taken.feedback
+    found = taken.feedback
+    thumbs = Thumbs(pairs=sum(found.pairs.values()), good=found.good, bad=found.bad)
     amounts = {
         "snapshot": taken.received,
         "mix": taken.examples / share,
         "train": tokens / share * recipe.train.epochs,
-        "prefer": 2 * sum(thumbs.pairs.values()) + thumbs.good + thumbs.bad if recipe.preference else 0,
-        "evaluate": count_items(recipe, sizes, taken.heldout),
+        "prefer": plan_preference(recipe.preference, thumbs).answers if recipe.preference else 0,
+        "evaluate": count_items(recipe, suites.sizes, taken.heldout),
     }
-    work = RoundWork(amounts=amounts, parameters=shape.parameters if shape else None, origin_ready=False)
-    return stage_times(work, stage_rates(session, settings, recipe, sizes), _read(settings, recipe, here, attempt), {})
+    work = RoundWork(
+        amounts=amounts,
+        parameters=shape.parameters if shape else None,
+        origin_ready=False,
+        item_characters=item_characters(recipe, suites),
+    )
+    rates = stage_rates(session, settings, recipe, suites.sizes)
+    return stage_times(work, rates, _speed(session, settings, recipe, here, attempt), {})
 
 
-def _read(settings: Settings, recipe: Recipe, base: Path | None, attempt: Path) -> float | None:
-    """Seconds in which a token is read here: by this round's training, else by an earlier timing."""
+def _speed(session: Session, settings: Settings, recipe: Recipe, base: Path | None, attempt: Path) -> Speed | None:
+    """How fast this machine is, by this round's training, else by an earlier timing or round."""
     trained = read_manifest(attempt / "train")
-    if trained is not None and trained.output.get("tokens_per_second"):
-        return 1 / float(trained.output["tokens_per_second"]) / _TRAINED_TO_READ
+    if trained is not None:
+        return speed_of(trained)
     pace = find_pace(settings, base, recipe.train, timed=False)[0] if base else None
-    return pace.read if pace else None
+    return Speed(pace.read, pace.start) if pace else seen_speed(session, settings, recipe)

@@ -19,16 +19,17 @@ from typing import Any
 from pydantic import ValidationError
 from sqlmodel import Session
 
-from pipelines.artifacts import digest_of, read_manifest, sha256_of, write_atomic
+from pipelines.artifacts import Manifest, digest_of, read_manifest, sha256_of, write_atomic
 from pipelines.backends.base import Pace
 from pipelines.backends.launch import calibrate
 from pipelines.errors import PerennialError
-from pipelines.forecast.hours import ExampleSize
+from pipelines.forecast.hours import ExampleSize, Speed
 from pipelines.forecast.plan import Plan
 from pipelines.mixture.anchors import Pools
-from pipelines.recipe import GUARD_SUITE, HELDOUT, Recipe, Train
+from pipelines.recipe import HELDOUT, Recipe, Train
 from pipelines.recipe_file import parse_recipe
 from pipelines.records import Corpus, Turn
+from pipelines.suites.folder import SuiteFolder
 from pipelines.tokenizer import ChatTokenizer
 from service.settings import Settings
 from service.store import rounds
@@ -38,6 +39,7 @@ _DECISIVE = {"backend", "method", "lora", "batch", "max_tokens", "precision", "o
 _PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "mlx", "mlx-lm")
 _ROUNDS = 3
 _SAMPLE = 400
+_TRAINED_TO_READ = 3.0  # a token that is trained takes as long as three that are read
 _LOOK_AT = 150
 
 
@@ -124,10 +126,20 @@ def _sizes(turns: Sequence[Turn], tokenizer: ChatTokenizer, max_tokens: int, *, 
 
 def count_items(recipe: Recipe, sizes: Mapping[str, int], heldout: int) -> int:
     """Items on which one model is scored for the gate."""
-    most = recipe.evaluate.items
-    suites = [size if most is None else min(size, most) for name, size in sizes.items() if name != GUARD_SUITE]
     asked = min(heldout, recipe.evaluate.heldout) if HELDOUT in recipe.evaluate.suites else 0
-    return sum(suites) + asked
+    return sum(_asked(recipe, sizes).values()) + asked
+
+
+def item_characters(recipe: Recipe, suites: SuiteFolder) -> float | None:
+    """How long the suites' items are on average, None without any."""
+    asked = _asked(recipe, suites.sizes)
+    whole = sum(asked.values())
+    return sum(suites.characters[name] * count for name, count in asked.items()) / whole if whole else None
+
+
+def _asked(recipe: Recipe, sizes: Mapping[str, int]) -> dict[str, int]:
+    most = recipe.evaluate.items
+    return {name: size if most is None else min(size, most) for name, size in sizes.items()}
 
 
 def stage_rates(session: Session, settings: Settings, recipe: Recipe, sizes: Mapping[str, int]) -> dict[str, float]:
@@ -138,6 +150,22 @@ def stage_rates(session: Session, settings: Settings, recipe: Recipe, sizes: Map
             for stage, rate in _rates_of(session, settings, row, recipe, sizes):
                 seen[stage].append(rate)
     return {stage: median(values) for stage, values in seen.items()}
+
+
+def seen_speed(session: Session, settings: Settings, recipe: Recipe) -> Speed | None:
+    """How fast the last round with this base trained, which says how fast it reads; None before there was one."""
+    for row in rounds.list_rounds(session, 50):
+        for attempt in rounds.attempts(session, row.id or 0) if _alike(row, recipe) else ():
+            manifest = read_manifest(settings.home / attempt.folder / "train")
+            if manifest is not None and (speed := speed_of(manifest)):
+                return speed
+    return None
+
+
+def speed_of(trained: Manifest) -> Speed | None:
+    """How fast a finished training read, by its tokens a second."""
+    per_second = float(trained.output.get("tokens_per_second") or 0)
+    return Speed(1 / per_second / _TRAINED_TO_READ) if per_second else None
 
 
 def _alike(row: Round, recipe: Recipe) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.backends.base import Pace
-from pipelines.forecast.hours import ExampleSize, RoundWork, TrainingWork, span, stage_times, training_seconds
+from pipelines.forecast.hours import ExampleSize, RoundWork, Speed, TrainingWork, span, stage_times, training_seconds
 from pipelines.recipe import Train
 
 PACE = Pace(
@@ -20,6 +20,7 @@ PACE = Pace(
     read=0.0004,
     memory_bytes=10**9,
 )
+SPEED = Speed(read=0.0004)
 FOUR = Train.model_validate({"batch": {"per_device": 4, "accumulate": 1}, "max_tokens": 100})
 ALIKE = (ExampleSize(50, 10),) * 8
 WORK = RoundWork(
@@ -45,14 +46,22 @@ def test_anchors_with_kl_have_rows_of_their_own_that_take_longer() -> None:
 
 
 def test_a_stage_takes_what_was_timed_else_what_earlier_rounds_took_else_a_guess() -> None:
-    times = stage_times(WORK, {"train": 9.0, "evaluate": 0.25}, 0.0004, {"train": 61.0})
+    times = stage_times(WORK, {"train": 9.0, "evaluate": 0.25}, SPEED, {"train": 61.0})
     grounds = {time.name: (time.seconds, time.ground) for time in times}
     assert grounds["train"] == (61.0, "timed") and grounds["evaluate"] == (50.0, "rounds")
     assert grounds["export"][1] == "guess" and "prefer" not in grounds
 
 
+def test_longer_items_are_guessed_to_take_longer() -> None:
+    short, long = (
+        next(time.seconds for time in stage_times(work, {}, SPEED, {}) if time.name == "evaluate")
+        for work in (WORK.model_copy(update={"item_characters": length}) for length in (90.0, 9000.0))
+    )
+    assert long - short == pytest.approx(200 * 2 * (3000 - 30) * 0.0004)
+
+
 def test_an_origin_that_is_there_takes_no_time() -> None:
-    names = [time.name for time in stage_times(WORK.model_copy(update={"origin_ready": True}), {}, 0.0004, {})]
+    names = [time.name for time in stage_times(WORK.model_copy(update={"origin_ready": True}), {}, SPEED, {})]
     assert names == ["snapshot", "mix", "train", "export", "evaluate", "gate", "report"]
 
 

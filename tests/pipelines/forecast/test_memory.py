@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import InputError
-from pipelines.forecast.machine import other_machine
+from pipelines.forecast.machine import other_machine, with_wired_limit
 from pipelines.forecast.memory import memory_outlook, training_memory, usable_bytes
 from pipelines.forecast.model_size import Shape, shape_of
 from pipelines.recipe import Train
@@ -56,6 +56,17 @@ def test_a_raised_limit_counts_instead_of_three_quarters() -> None:
     assert usable_bytes(mac.model_copy(update={"limit_bytes": 33 * 10**9})) == 33 * 10**9
     gpu = other_machine("cuda", "24GB")
     assert gpu is not None and usable_bytes(gpu) == 24 * 10**9
+
+
+@pytest.mark.parametrize(("said", "limit"), [("33000", 33_000 << 20), ("0", None), ("", None)])
+def test_the_limit_that_somebody_set_is_read_on_a_mac(tmp_path: Path, said: str, limit: int | None) -> None:
+    sysctl = tmp_path / "sysctl"
+    sysctl.write_text(f'#!/bin/sh\n[ "$2" = iogpu.wired_limit_mb ] && echo {said}\n')
+    sysctl.chmod(0o755)
+    mac, gpu = other_machine("mlx", "36GB"), other_machine("cuda", "24GB")
+    assert mac is not None and gpu is not None
+    assert with_wired_limit(mac, str(sysctl)).limit_bytes == limit
+    assert with_wired_limit(gpu, str(sysctl)) == gpu and with_wired_limit(mac, str(tmp_path / "gone")) == mac
 
 
 def test_logits_are_held_a_chunk_at_a_time() -> None:
