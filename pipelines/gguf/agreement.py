@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,23 @@ from pipelines.gguf.convert import TrainedOn
 from pipelines.gguf.lora import Lora
 from pipelines.gguf.rounding import is_rounded, round_trip
 from pipelines.gguf.tensors import Checkpoint
+from pipelines.progress import report_progress
 from pipelines.records import Record
 from pipelines.timing import faster_matmul_dtype
 
 _POSITIONS = 4
 _LONGEST = 1024
+_BATCH_TOKENS = 4096
+_GPU_ROOM = 1.3  # of the weights' size: activations and a copy of one layer's matrix stand beside them
 _FLOAT32_BYTES = 4 << 30
 
 
 class Request(Record):
-    """`trained_on` says whether the layers' matrices went through NF4 or MLX's 4 bits; `merge_onto`, what to try, in this order."""
+    """`trained_on` says whether the layers' matrices went through NF4 or MLX's 4 bits;
+    `merge_onto`, what to try, in this order.
+
+    `progress` is the folder of the stage named `export`, whose progress.jsonl grows; None for none.
+    """
 
     base: str
     adapter: str | None
@@ -35,6 +42,7 @@ class Request(Record):
     merge_onto: tuple[TrainedOn, ...]
     max_kld: float
     prompts: tuple[str, ...]
+    progress: str | None = None
 
 
 class Result(Record):
@@ -48,7 +56,7 @@ class Result(Record):
 
 
 def measure(request: Request) -> Result:
-    """Top-1 agreement and mean KL(adapter-on || merged) at the last positions of each prompt.
+    """Top-1 agreement and mean KL(adapter-on || merged) at the last positions of each prompt, on the GPU where there is room.
 
     For the first of `merge_onto` that stays within `max_kld`, or else the last.
     """
@@ -57,16 +65,18 @@ def measure(request: Request) -> Result:
     ids = [tokenizer.encode(text, add_special_tokens=False).ids[-_LONGEST:] for text in request.prompts]
     if not all(ids):
         raise ModelError("an empty prompt cannot be compared")
-    model = load_model(base, request.trained_on)
+    model = _on_device(load_model(base, request.trained_on))
+    passes = 1 if request.adapter is None else 1 + len(request.merge_onto)
+    progress = _Progress(request.progress, len(ids), passes)
     if request.adapter is None:
-        trained = list(_log_probabilities(model, ids))
+        trained = _log_probabilities(model, ids, progress)
         return _compare(trained, trained, request.merge_onto[0])
     tuned = _with_adapter(model, Path(request.adapter), request.scale)
-    trained = list(_log_probabilities(tuned, ids))
+    trained = _log_probabilities(tuned, ids, progress)
     model = tuned.unload()
     for weights in request.merge_onto:
         _merge_into(model, base, Lora(Path(request.adapter), request.scale, dora=True), weights)
-        result = _compare(trained, _log_probabilities(model, ids), weights)
+        result = _compare(trained, _log_probabilities(model, ids, progress), weights)
         if result.kld <= request.max_kld:
             break
     return result
@@ -118,16 +128,47 @@ def _merge_into(model: Any, base: Path, lora: Lora, weights: TrainedOn) -> None:
         parameter.data.copy_(weight.to(torch.float16))
 
 
-def _log_probabilities(model: Any, ids: Sequence[Sequence[int]]) -> Iterator[torch.Tensor]:
-    """Per prompt, the log-probabilities (positions x vocabulary) at its last positions, float32."""
-    for prompt in ids:
+def _on_device(model: Any) -> Any:
+    """The model on the GPU if there is one with room for it."""
+    if not torch.cuda.is_available():
+        return model
+    size = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    return model.to("cuda") if torch.cuda.mem_get_info()[0] > size * _GPU_ROOM else model
+
+
+def batches(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Places of prompts that are computed together: like lengths, padded to the longest at most so many tokens."""
+    parts: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lambda one: lengths[one], reverse=True):
+        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= tokens:
+            parts[-1].append(place)
+        else:
+            parts.append([place])
+    return parts
+
+
+def _log_probabilities(model: Any, ids: Sequence[Sequence[int]], progress: "_Progress") -> list[torch.Tensor]:
+    """Per prompt the log-probabilities (positions x vocabulary) at its last positions, float32; in batches."""
+    rows: dict[int, torch.Tensor] = {}
+    for places in batches([len(prompt) for prompt in ids], _BATCH_TOKENS):
+        longest = len(ids[places[0]])
+        tokens_BT = torch.zeros(len(places), longest, dtype=torch.long)
+        mask_BT = torch.zeros_like(tokens_BT)
+        for row, place in enumerate(places):  # padding first, so that all end at the same place
+            tokens_BT[row, longest - len(ids[place]) :] = torch.tensor(list(ids[place]))
+            mask_BT[row, longest - len(ids[place]) :] = 1
+        position_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
+        inputs = {"input_ids": tokens_BT, "attention_mask": mask_BT, "position_ids": position_BT}
         with torch.inference_mode():
-            positions = min(_POSITIONS, len(prompt))
-            logits = model(torch.tensor([list(prompt)]), logits_to_keep=positions).logits[0]
-            yield torch.log_softmax(logits.float(), dim=-1)
+            placed = {name: value.to(model.device) for name, value in inputs.items()}
+            logits = model(**placed, logits_to_keep=min(_POSITIONS, longest)).logits.float().cpu()
+        for row, place in enumerate(places):
+            rows[place] = torch.log_softmax(logits[row, -min(_POSITIONS, len(ids[place])) :], dim=-1)
+        progress.add(len(places))
+    return [rows[place] for place in range(len(ids))]
 
 
-def _compare(trained: Sequence[torch.Tensor], merged: Iterable[torch.Tensor], weights: TrainedOn) -> Result:
+def _compare(trained: Sequence[torch.Tensor], merged: Sequence[torch.Tensor], weights: TrainedOn) -> Result:
     same = positions = 0
     divergence = 0.0
     for p, q in zip(trained, merged, strict=True):
@@ -141,6 +182,24 @@ def _compare(trained: Sequence[torch.Tensor], merged: Iterable[torch.Tensor], we
         kld=max(0.0, divergence / positions),
         tokens=tuple(int(p[-1].argmax()) for p in trained),
     )
+
+
+class _Progress:
+    """Appends a line to the export's progress after each batch."""
+
+    def __init__(self, folder: str | None, prompts: int, passes: int) -> None:
+        self._folder, self._prompts, self._total, self._done = folder, prompts, prompts * passes, 0
+
+    def add(self, prompts: int) -> None:
+        self._done += prompts
+        if self._folder is not None:
+            report_progress(
+                Path(self._folder),
+                "export",
+                self._done,
+                self._total,
+                message=f"comparing the merged model with the trained one, on {self._prompts} prompts",
+            )
 
 
 if __name__ == "__main__":

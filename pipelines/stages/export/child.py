@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import GGUFError, ModelError
+from pipelines.errors import ChildTimedOut, GGUFError, ModelError
 from pipelines.gguf.adapter import convert_adapter
 from pipelines.gguf.check import check_adapter, smoke_test
 from pipelines.gguf.convert import TrainedOn, convert
@@ -25,7 +25,7 @@ from pipelines.stages.export.change import count_modules, measure_change
 from pipelines.stages.export.form import Agreement, Exported, ExportRequest
 from pipelines.tokenizer import read_chat_format
 
-_AGREEMENT_SECONDS = 4 * 3600.0
+_AGREEMENT_SECONDS = 3600.0
 _MEMORY_SHARE = 0.7
 
 
@@ -51,12 +51,20 @@ def export(request: ExportRequest) -> Exported:
     request.out.mkdir(parents=True, exist_ok=True)
     modules = count_modules(request.base, request.adapter, request.scale, request.target)
     note = _too_large(request.base) if request.prompts else "agreement was not measured: no prompts were given"
-    trained = None if note else _agreement(request)
+    trained = agreement = None
+    try:
+        trained = None if note else _agreement(request)
+    except ChildTimedOut:
+        note = _too_long()
     exported = _make(request, trained.merged_onto if trained else "full")
     form = exported.form_in(request.out)
     smoke_test(form)
+    try:
+        agreement = _served(trained, form, request.prompts) if trained else None
+    except ChildTimedOut:
+        note = _too_long()
     facts = {
-        "agreement": _served(trained, form, request.prompts) if trained else None,
+        "agreement": agreement,
         "change": measure_change(form, request.origin, modules) if request.origin else None,
         "note": note,
     }
@@ -101,6 +109,10 @@ def _too_large(base: Path) -> str:
     return f"agreement was not measured: {needed >> 30} GB of weights are too many for {present >> 30} GB of memory"
 
 
+def _too_long() -> str:
+    return f"agreement was not measured: it took longer than {_AGREEMENT_SECONDS:g} s and was stopped"
+
+
 def _agreement(request: ExportRequest) -> _Trained:
     """How the merge will agree with adapter-on, and onto which weights it must go for that."""
     max_kld = request.settings.max_kld
@@ -112,6 +124,7 @@ def _agreement(request: ExportRequest) -> _Trained:
         "merge_onto": list(dict.fromkeys(("full", request.trained_on))),
         "max_kld": max_kld,
         "prompts": list(request.prompts),
+        "progress": str(request.progress) if request.progress else None,
     }
     answer = run_in_child(
         "pipelines.gguf.agreement:measure_in_this_process", arguments, timeout_seconds=_AGREEMENT_SECONDS

@@ -60,6 +60,7 @@ def run(input: Input, out: Path, context: StageContext) -> Output:
         target=input.training.lora.target,
         origin=Path(input.origin.value.form.path),
         prompts=tuple(agreement_prompts(text, ChatTokenizer(input.base.base.value, input.chat))),
+        progress=out,
     )
     return export_candidate(request, lambda adapter: _scale_on_dev(input, adapter, out, context))
 

@@ -30,6 +30,7 @@ class ExportRequest(Record):
         target: the modules that the recipe has trained; an adapter without all of them is refused.
         origin: the origin's served file, to tell what changed; None where that is not asked.
         prompts: rendered chats to measure agreement on; without any it is not measured.
+        progress: the folder whose progress.jsonl tells how far that is; None for none.
     """
 
     base: Path
@@ -42,6 +43,7 @@ class ExportRequest(Record):
     target: Target = "all-linear"
     origin: Path | None = None
     prompts: tuple[str, ...] = ()
+    progress: Path | None = None
 
 
 class Agreement(Record):

@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from pipelines.errors import GGUFError, ModelError
 from pipelines.gate.change import Change
+from pipelines.gguf import agreement
 from pipelines.gguf.check import tensor_types, verify_form
 from pipelines.gguf.scorer import GGUFScorer
+from pipelines.progress import PROGRESS_FILE, read_progress
 from pipelines.recipe import Export
 from pipelines.stages.export.child import export
 from pipelines.stages.export.form import Exported, ExportRequest, run_export
@@ -99,6 +101,30 @@ def test_a_model_larger_than_memory_is_exported_without_agreement_and_says_so(
     monkeypatch.setattr("pipelines.stages.export.child.os.sysconf", lambda name: 1 << 11)
     output = export(request(model, adapter, tmp_path / "made", prompts=PROMPTS[:5]))
     assert output.agreement is None and "too many for 0 GB of memory" in output.note
+
+
+def test_a_comparison_that_takes_too_long_is_a_note_and_the_export_goes_on(
+    model: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.stages.export.child._AGREEMENT_SECONDS", 0.01)
+    output = export(request(model, adapter, tmp_path / "made", prompts=PROMPTS[:5]))
+    assert output.agreement is None and output.note.endswith("it took longer than 0.01 s and was stopped")
+    verify_form(output.form_in(tmp_path / "made"))
+
+
+def test_prompts_are_compared_in_batches_of_like_length_which_changes_no_figure(
+    model: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert agreement.batches([3, 9, 2, 8, 1], tokens=18) == [[1, 3], [0, 2, 4]]
+    prompts = (*PROMPTS[:3], "a", PROMPTS[0] * 3)
+    asked = {"base": str(model), "adapter": str(adapter), "scale": 1.0, "trained_on": "full", "max_kld": 1.0}
+    both = agreement.Request(**asked, merge_onto=("full",), prompts=prompts, progress=str(tmp_path))  # type: ignore[arg-type]
+    together = agreement.measure(both)
+    assert [line["done"] for line in read_progress(tmp_path / PROGRESS_FILE)] == [5, 10]
+    monkeypatch.setattr(agreement, "_BATCH_TOKENS", 1)
+    alone = agreement.measure(both)
+    assert (alone.tokens, alone.positions, alone.top1) == (together.tokens, 17, together.top1)
+    assert alone.kld == pytest.approx(together.kld, abs=1e-7)
 
 
 # ---- what the candidate changed --------------------------------------------------------------------------
