@@ -1,4 +1,7 @@
-FROM python:3.11-slim-bookworm
+# For CUDA: --build-arg IMAGE=... (an image with nvcc and Python 3.11) --build-arg PERENNIAL_LLAMA=cuda
+ARG IMAGE=python:3.11-slim-bookworm
+FROM ${IMAGE}
+ARG PERENNIAL_LLAMA=cpu
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential cmake make && rm -rf /var/lib/apt/lists/*
 WORKDIR /srv/perennial
 # A container may run on another machine than the one that built it: no instructions of this machine only.
@@ -11,7 +14,7 @@ COPY pipelines pipelines
 COPY alembic alembic
 COPY data data
 COPY models/tiny models/tiny
-RUN make setup
+RUN PERENNIAL_LLAMA=${PERENNIAL_LLAMA} make setup
 VOLUME /var/lib/perennial
 ENTRYPOINT [".venv/bin/perennial"]
 CMD ["up"]

@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready-$(shell cat pyproject.toml client/pyproject.toml constraints.txt .ci/setup.py 2>/dev/null | cksum | cut -d' ' -f1)
+# what llama.cpp is compiled for: auto (Metal on macOS, CUDA where nvcc is found), cpu, cuda, metal or vulkan
+PERENNIAL_LLAMA ?= auto
+STAMP := $(VENV)/.ready-$(shell (cat pyproject.toml client/pyproject.toml constraints.txt .ci/setup.py; echo $(PERENNIAL_LLAMA)) 2>/dev/null | cksum | cut -d' ' -f1)
 RECIPE ?= data/recipes/tiny.yaml
 EXIT ?=
 MONTHS ?= 2
@@ -20,7 +22,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml client/pyproject.toml constraints.txt .ci/setup.py
 	@sh .ci/tools $(PYTHON)
 	@echo "Setting up $(VENV): about 7 minutes on two cores the first time, most of it compiling llama.cpp"
-	@$(PYTHON) .ci/setup.py $(VENV)
+	@PERENNIAL_LLAMA=$(PERENNIAL_LLAMA) $(PYTHON) .ci/setup.py $(VENV)
 	@$(MAKE) --no-print-directory page
 	@rm -f $(VENV)/.ready-*
 	@touch $@

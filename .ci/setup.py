@@ -1,6 +1,7 @@
 """Sets up the virtual environment, one sentence before each long step; what is done already is skipped.
 
     python3 .ci/setup.py .venv
+    PERENNIAL_LLAMA=cuda python3 .ci/setup.py .venv      auto (what is there), cpu, cuda, metal or vulkan
 
 llama.cpp's archive (the source distribution of llama-cpp-python) is downloaded once for two uses: the engine is compiled
 from it unless pip has that wheel in its cache, and .venv/llama.cpp-VERSION/ gets what works on models beside the engine:
@@ -33,6 +34,13 @@ UNPACKED = (
     "models/ggml-vocab-*.gguf*",
     "models/templates/*.jinja",
 )
+# What llama.cpp is compiled for, by the value of PERENNIAL_LLAMA, beside `auto`.
+PROCESSORS = {
+    "cpu": "-DGGML_METAL=OFF",  # which is on by itself on macOS
+    "cuda": "-DGGML_CUDA=ON",
+    "metal": "-DGGML_METAL=ON",
+    "vulkan": "-DGGML_VULKAN=ON",
+}
 _SAY_EVERY_SECONDS = 30.0
 _PROJECT = Path(__file__).resolve().parent.parent
 
@@ -44,11 +52,12 @@ class SetUpError(Exception):
 def main(venv: Path) -> None:
     """Do what is missing, in order; every step looks first whether it is done."""
     python = venv / "bin" / "python"
+    processor = choose_processor(os.environ.get("PERENNIAL_LLAMA", ""))
     make_environment(venv, python)
     pins = read_pins(_PROJECT / "constraints.txt")
     if installed(python, "torch") != pins["torch"]:
         pip("Installing PyTorch (1 to 2 minutes)", python, "install", "-c", "constraints.txt", "torch")
-    set_up_llama_cpp(venv, python, pins[ENGINE])
+    set_up_llama_cpp(venv, python, pins[ENGINE], processor)
     # by itself and first: it has the name that the service had, and whoever gives that up takes the command along
     pip("Installing the client (some seconds)", python, "install", "-c", "constraints.txt", "-e", "./client")
     pip(
@@ -68,18 +77,40 @@ def make_environment(venv: Path, python: Path) -> None:
         )
 
 
-def set_up_llama_cpp(venv: Path, python: Path, version: str) -> None:
-    """The engine in the environment and the maintainers' tools beside it, both of one version and one archive."""
-    tools = venv / f"llama.cpp-{version}"
-    has_engine = installed(python, ENGINE) == version or install_cached_wheel(python, version)
+def choose_processor(wanted: str, system: str = sys.platform, search: str | None = None) -> str:
+    """What llama.cpp is compiled for: one of PROCESSORS. By itself Metal on macOS, CUDA where nvcc is found, else the CPU.
+
+    `search` is the PATH to look for nvcc. Raises SetUpError for a word that is none.
+    """
+    if wanted in PROCESSORS:
+        return wanted
+    if wanted not in ("", "auto"):
+        known = ", ".join(("auto", *PROCESSORS))
+        raise SetUpError(f"PERENNIAL_LLAMA is {wanted!r}, and llama.cpp can be compiled for {known}; set one of them")
+    if system == "darwin":
+        return "metal"
+    return "cuda" if shutil.which("nvcc", path=search) else "cpu"
+
+
+def set_up_llama_cpp(venv: Path, python: Path, version: str, processor: str) -> None:
+    """The engine in the environment and the maintainers' tools beside it, both of one version and one archive.
+
+    pip's cache does not tell for what a wheel was compiled, so it is only used for the CPU; a note in the environment does.
+    """
+    tools, note = venv / f"llama.cpp-{version}", venv / ".llama-processor"
+    built_for = note.read_text().strip() if note.is_file() else "cpu"
+    has_engine = installed(python, ENGINE) == version and built_for == processor
+    has_engine = has_engine or (processor == "cpu" and install_cached_wheel(python, version))
     if has_engine and tools.is_dir():
+        note.write_text(f"{processor}\n")
         return
     with tempfile.TemporaryDirectory(dir=venv) as folder:
         archive = download(python, version, Path(folder))
         if not tools.is_dir():
             unpack(archive, tools)
         if not has_engine:
-            build(python, archive, version)
+            build(python, archive, version, processor)
+    note.write_text(f"{processor}\n")
 
 
 def download(python: Path, version: str, folder: Path) -> Path:
@@ -135,14 +166,22 @@ def is_of_the_archive(wheel: Path, version: str) -> bool:
         return False
 
 
-def build(python: Path, archive: Path, version: str) -> None:
-    """Compile the engine and install it; pip keeps the wheel in its cache."""
-    options = os.environ.get("CMAKE_ARGS", "-DLLAVA_BUILD=OFF")
-    sentence = "Compiling llama.cpp for this machine (about 5 minutes on two cores; once, pip keeps the result)"
+def build(python: Path, archive: Path, version: str, processor: str) -> None:
+    """Compile the engine and install it; pip keeps the wheel in its cache if it is for the CPU."""
+    sentence = f"Compiling llama.cpp for {processor} (about 5 minutes on two cores; once, pip keeps the result)"
+    if processor != "cpu":
+        sentence = f"Compiling llama.cpp for {processor} (its kernels take 10 minutes and more)"
     wheels = archive.parent / "wheels"
-    pip(sentence, python, "wheel", "--no-deps", str(archive), "-w", str(wheels), environment={"CMAKE_ARGS": options})
+    words = [] if processor == "cpu" else ["--no-cache-dir"]
+    environment = {"CMAKE_ARGS": cmake_options(processor, os.environ.get("CMAKE_ARGS"))}
+    pip(sentence, python, "wheel", "--no-deps", *words, str(archive), "-w", str(wheels), environment=environment)
     if not install_wheel(python, wheels, version):
         raise SetUpError("the engine that was just compiled cannot be installed: see pip's words above")
+
+
+def cmake_options(processor: str, given: str | None) -> str:
+    """llama.cpp's build options: those of CMAKE_ARGS, or without them no image part, and the processor's."""
+    return f"{'-DLLAVA_BUILD=OFF' if given is None else given} {PROCESSORS[processor]}".strip()
 
 
 def install_wheel(python: Path, folder: Path, version: str) -> bool:

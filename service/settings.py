@@ -17,12 +17,14 @@ from typing import Any
 from pipelines.artifacts import write_atomic
 from pipelines.curate.labels import parse_mapping
 from pipelines.errors import InputError
+from pipelines.gguf.runtime import SETTINGS as LLAMA_SETTINGS
 
 SETTINGS_FILE = "settings.env"
 KEY_SETTINGS = ("PERENNIAL_MASTER_KEY", "PERENNIAL_KEYS_URL")  # what no backup of the data may hold
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MAX_PORT = 65_535
 _URL = "PERENNIAL_DATABASE_URL"
+_OF_SETUP = ("PERENNIAL_LLAMA", "PERENNIAL_LLAMA_CPP")  # what is compiled, and where its tools lie
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -164,19 +166,23 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         InputError: a variable or a line of the file that is unknown or malformed; the sentence names it.
     """
     env = os.environ if environment is None else environment
-    given = {key: value for key, value in env.items() if key.startswith("PERENNIAL_")}
+    given = {key: value for key, value in env.items() if key.startswith("PERENNIAL_") and key not in _OF_SETUP}
     home = Path(given.pop("PERENNIAL_HOME", "") or "var").absolute()
     given = read_settings_file(home) | given
-    unknown = sorted(set(given) - set(_READERS) - {_URL})
+    known = {**_READERS, **LLAMA_SETTINGS}
+    unknown = sorted(set(given) - set(known) - {_URL})
     if unknown:
-        raise InputError(f"unknown setting {unknown[0]}; known are {', '.join(sorted(_READERS))}")
+        raise InputError(f"unknown setting {unknown[0]}; known are {', '.join(sorted(known))}")
     values: dict[str, Any] = {}
-    for name, (attribute, read) in _READERS.items():
+    for name, (attribute, read) in known.items():
         if name in given:
             try:
                 values[attribute] = read(given[name])
             except ValueError as error:
                 raise InputError(f"{name}={given[name][:80]!r} cannot be used: {error}") from error
+    for name, (attribute, _) in LLAMA_SETTINGS.items():
+        if values.pop(attribute, None) is not None and environment is None:
+            os.environ.setdefault(name, given[name])  # read where a model is loaded: in child processes
     url = given.get(_URL, f"sqlite:///{home / 'perennial.db'}")
     return Settings(home=home, database_url=url, project=Path(__file__).resolve().parent.parent, **values)
 
@@ -199,7 +205,7 @@ def read_settings_file(home: Path) -> dict[str, str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or (name not in _READERS and name != _URL):
+        if not equals or (name not in {*_READERS, *LLAMA_SETTINGS, _URL}):
             raise InputError(f"{path}, line {number}: {line.strip()[:80]!r} is no setting; write PERENNIAL_NAME=value")
         kept[name] = value
     return kept

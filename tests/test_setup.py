@@ -101,6 +101,49 @@ def test_a_wheel_in_pips_cache_is_taken_only_if_it_was_built_from_the_pinned_arc
     assert setup.is_of_the_archive(tmp_path / name, "0.3.36") is is_ours
 
 
+@pytest.mark.parametrize(
+    ("wanted", "system", "has_nvcc", "processor", "options"),
+    [
+        ("", "linux", False, "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
+        ("auto", "linux", True, "cuda", "-DLLAVA_BUILD=OFF -DGGML_CUDA=ON"),
+        ("auto", "darwin", True, "metal", "-DLLAVA_BUILD=OFF -DGGML_METAL=ON"),
+        ("cpu", "darwin", True, "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
+        ("cuda", "linux", False, "cuda", "-DLLAVA_BUILD=OFF -DGGML_CUDA=ON"),
+        ("vulkan", "linux", True, "vulkan", "-DLLAVA_BUILD=OFF -DGGML_VULKAN=ON"),
+    ],
+)
+def test_llama_cpp_is_compiled_for_what_is_asked_or_else_for_what_is_there(
+    tmp_path: Path, wanted: str, system: str, has_nvcc: bool, processor: str, options: str
+) -> None:
+    if has_nvcc:
+        (tmp_path / "nvcc").touch(mode=0o755)
+    assert setup.choose_processor(wanted, system, str(tmp_path)) == processor
+    assert setup.cmake_options(processor, None) == options
+    assert setup.cmake_options(processor, "-DGGML_NATIVE=OFF").startswith("-DGGML_NATIVE=OFF -DGGML_")
+
+
+def test_a_processor_that_llama_cpp_cannot_be_compiled_for_is_refused_with_those_it_can() -> None:
+    with pytest.raises(setup.SetUpError, match="PERENNIAL_LLAMA is 'rocm'.* auto, cpu, cuda, metal, vulkan; set one"):
+        setup.choose_processor("rocm")
+
+
+def test_an_engine_for_another_processor_is_compiled_anew_and_never_taken_from_pips_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "llama.cpp-1").mkdir()
+    done: list[str] = []
+    monkeypatch.setattr(setup, "installed", lambda python, package: "1")
+    monkeypatch.setattr(setup, "install_cached_wheel", lambda python, version: done.append("cache") or True)
+    monkeypatch.setattr(setup, "download", lambda python, version, folder: folder / "archive")
+    monkeypatch.setattr(
+        setup, "pip", lambda sentence, python, *words, environment: done.append(f"{words} {environment}")
+    )
+    monkeypatch.setattr(setup, "install_wheel", lambda python, folder, version: True)
+    for processor in ("cpu", "cuda", "cuda", "cpu"):
+        setup.set_up_llama_cpp(tmp_path, tmp_path / "python", "1", processor)
+    assert len(done) == 2 and "GGML_CUDA=ON" in done[0] and "--no-cache-dir" in done[0] and done[1] == "cache"
+
+
 def test_a_long_step_says_so_before_and_while_it_runs(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,11 +13,10 @@ import numpy.typing as npt
 from pipelines.chat import AddedToken, escape_of
 from pipelines.errors import GGUFError, InputError
 from pipelines.gguf.batch import Batch
-from pipelines.gguf.runtime import Runtime, last_words, llama, runtime_for
+from pipelines.gguf.runtime import KV_TYPES, Runtime, last_words, llama, runtime_for
 from pipelines.records import ServedForm
 
 Row = npt.NDArray[np.float32]
-_KV_TYPES = {"f32": 0, "f16": 1}
 
 
 class Session:
@@ -251,6 +250,7 @@ class Session:
 
     def _load(self, path: Path) -> Any:
         parameters = self._library.llama_model_default_params()
+        parameters.n_gpu_layers = self.runtime.gpu_layers
         model = self._library.llama_model_load_from_file(str(path).encode(), parameters)
         if not model:
             raise GGUFError(f"llama.cpp cannot load {path.name}: {last_words() or 'no reason given'}")
@@ -273,7 +273,7 @@ class Session:
         parameters.kv_unified = False
         parameters.n_batch = parameters.n_ubatch = self.runtime.chunk
         parameters.n_threads = parameters.n_threads_batch = self.runtime.threads
-        parameters.type_k = parameters.type_v = _KV_TYPES[self.runtime.kv_type]
+        parameters.type_k = parameters.type_v = KV_TYPES[self.runtime.kv_type]
         parameters.flash_attn_type = int(self.runtime.flash_attention)
         parameters.no_perf = True
         handle = self._library.llama_init_from_model(self._model, parameters)

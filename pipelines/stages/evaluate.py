@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from pipelines.artifacts import write_atomic
 from pipelines.context import Baseline, StageContext
 from pipelines.errors import ArtifactError
-from pipelines.gguf.runtime import runtime_for, usable_cores
+from pipelines.gguf.runtime import threads_for, usable_cores, uses_gpu
 from pipelines.progress import PROGRESS_FILE, read_progress, report_progress
 from pipelines.recipe import APART, GUARD_SUITE, HELDOUT
 from pipelines.records import Record, ServedForm
@@ -174,10 +174,11 @@ def _job(
 
 
 def _workers(forms: Sequence[ServedForm]) -> int:
-    """How many models fit side by side on the cores, given the threads each uses."""
-    paths = [Path(form.path) for form in forms]
-    threads = max(runtime_for(path).threads if path.is_file() else 1 for path in paths)
-    return max(1, usable_cores() // threads)
+    """How many models fit side by side on the cores, given the threads each uses; on a GPU one after the other."""
+    if uses_gpu():
+        return 1
+    threads = [threads_for(path) for form in forms if (path := Path(form.path)).is_file()]
+    return max(1, usable_cores() // max(threads, default=1))
 
 
 def _write_items(path: Path, measured: Mapping[str, ModelScores]) -> int:

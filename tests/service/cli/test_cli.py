@@ -280,6 +280,21 @@ def test_a_value_that_cannot_be_used_is_named(name: str, value: str, why: str) -
         load_settings({name: value})
 
 
+def test_how_llama_cpp_runs_may_stand_in_the_settings_file_for_the_processes_that_load_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    monkeypatch.setenv("PERENNIAL_LLAMA", "cuda")  # of set-up, and no setting of the service
+    monkeypatch.setenv("PERENNIAL_KV_TYPE", "f32")
+    monkeypatch.setenv("PERENNIAL_GPU_LAYERS", "auto")
+    monkeypatch.delenv("PERENNIAL_GPU_LAYERS")
+    (tmp_path / "settings.env").write_text("PERENNIAL_KV_TYPE=q8_0\nPERENNIAL_GPU_LAYERS=12\n")
+    load_settings()
+    assert (os.environ["PERENNIAL_KV_TYPE"], os.environ["PERENNIAL_GPU_LAYERS"]) == ("f32", "12")
+    with pytest.raises(InputError, match="PERENNIAL_KV_TYPE='q3' cannot be used"):
+        load_settings({"PERENNIAL_KV_TYPE": "q3"})
+
+
 def test_a_settings_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "settings.env").write_bytes(b"PERENNIAL_PORT=1\xff\n")
     with pytest.raises(InputError, match="settings.env is not UTF-8 text"):
