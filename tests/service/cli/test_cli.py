@@ -188,7 +188,7 @@ def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings:
         ("nonsense", 2, "no such command 'nonsense'; see perennial --help"),
         ("import", 2, "missing argument 'path'; see perennial import --help"),
         ("import nowhere.ndjson", 1, "there is no file nowhere.ndjson"),
-        ("import docs/decisions", 1, "adopted-bases.md holds no JSON, CSV, Parquet or SQLite (nor "),
+        ("import docs/decisions", 1, "adapter-scale.md holds no JSON, CSV, Parquet or SQLite (nor "),
         ("import README.md --format open-webu", 1, "no format is called 'open-webu'; did you mean open-webui?"),
         ("import data/samples/month-1.ndjson --rating 9", 1, "the rating '9' is none of 1, 2, 3, 4, 5, up, down"),
         ("import data/samples/month-1.ndjson --url here", 1, "'here' is no web address; write e.g. http://127.0.0.1:8600"),
