@@ -26,6 +26,7 @@ from pipelines.backends.torch.head import answer_values, token_log_probs
 from pipelines.backends.torch.load import count_parameters, keep_trained_in_float32, load_model, load_padding
 from pipelines.backends.torch.measures import peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
+from pipelines.backends.torch.rows import with_fitting_rows
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.tokenizer import ChatTokenizer
@@ -50,7 +51,7 @@ def calibrate(request: CalibrateRequest) -> Pace:
     tokenizer = ChatTokenizer(request.base)
     choices = choose(recipe, count_parameters(request.base), request.threads)
     torch.set_num_threads(choices.threads)
-    choices = with_measured_precision(request.base, recipe, choices)
+    choices = with_fitting_rows(request.base, recipe, with_measured_precision(request.base, recipe, choices))
     set_seed(recipe.seed)
     with tempfile.TemporaryDirectory(prefix="perennial-calibrate-") as folder:
         stamps = _Stamps(clock)

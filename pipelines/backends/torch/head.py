@@ -65,8 +65,12 @@ def answer_logits(model: Any, inputs: Mapping[str, Any], labels: Tensor) -> Iter
 
 def chunk_rows(model: Any, device: torch.device) -> int:
     """How many tokens' logits are held at a time."""
-    vocabulary = causal_model(model).config.get_text_config().vocab_size
-    return max(_SMALLEST_CHUNK, int(_CHUNK_BYTES.get(device.type, _CHUNK_BYTES_ELSEWHERE) // (4 * vocabulary)))
+    return chunk_tokens(causal_model(model).config.get_text_config().vocab_size, device.type)
+
+
+def chunk_tokens(vocabulary: int, device: str) -> int:
+    """The same for a vocabulary and a kind of device."""
+    return max(_SMALLEST_CHUNK, _CHUNK_BYTES.get(device, _CHUNK_BYTES_ELSEWHERE) // (4 * vocabulary))
 
 
 def causal_model(model: Any) -> Any:

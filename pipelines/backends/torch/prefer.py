@@ -44,6 +44,7 @@ from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.preference_trainer import PreferenceTrainer
 from pipelines.backends.torch.relief import as_before, keep_in_mind, telling_out_of_memory, until_rows_fit
 from pipelines.backends.torch.reward_shift import RewardShift
+from pipelines.backends.torch.rows import with_fitting_rows
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.watch import Look, Watch, gather_watch, look
@@ -83,7 +84,8 @@ def _choices(request: PreferRequest, out: Path, plan: Plan) -> Choices:
     before = Tally(out)
     _restore(newest_valid_checkpoint(out / "checkpoints"), (before,))
     torch.set_num_threads(plan.choices.threads)
-    return as_before(with_measured_precision(request.base, plan.train, plan.choices, before.bf16), before)
+    choices = with_measured_precision(request.base, plan.train, plan.choices, before.bf16)
+    return as_before(with_fitting_rows(request.base, plan.train, choices), before)
 
 
 def _prefer(

@@ -28,6 +28,7 @@ from pipelines.backends.torch.load import count_parameters, keep_trained_in_floa
 from pipelines.backends.torch.measures import PACKAGES, peak_memory_bytes, with_fitting_threads
 from pipelines.backends.torch.precision import with_measured_precision
 from pipelines.backends.torch.relief import as_before, keep_in_mind, telling_out_of_memory, until_rows_fit
+from pipelines.backends.torch.rows import with_fitting_rows
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import RecipeError, TrainingError
@@ -62,7 +63,8 @@ def _choices(request: TrainRequest, out: Path) -> Choices:
     _restore(newest_valid_checkpoint(out / "checkpoints"), before, None)
     choices = choose(request.train, count_parameters(request.base), request.threads)
     torch.set_num_threads(choices.threads)
-    return as_before(with_measured_precision(request.base, request.train, choices, before.bf16), before)
+    choices = with_measured_precision(request.base, request.train, choices, before.bf16)
+    return as_before(with_fitting_rows(request.base, request.train, choices), before)
 
 
 def _train(

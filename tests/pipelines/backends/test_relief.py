@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from pipelines.backends.base import TrainRequest
+from pipelines.backends.torch import rows as rows_module
 from pipelines.backends.torch import train as backend
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.device import Choices, choose
 from pipelines.backends.torch.relief import RowsDoNotFit, as_before, keep_in_mind, telling_out_of_memory, until_rows_fit
+from pipelines.backends.torch.rows import with_fitting_rows
 from pipelines.backends.torch.trainer import RowTrainer
 from pipelines.errors import TrainingError
 from pipelines.recipe import Train
@@ -154,3 +156,34 @@ def test_a_run_that_is_taken_up_again_keeps_its_rows_and_its_checkpointing() -> 
         "on"
     )
     assert as_before(choices, Tally()) is choices
+
+
+QWEN_7B = {"hidden_size": 3584, "intermediate_size": 18_944, "num_hidden_layers": 28, "num_attention_heads": 28}
+
+
+@pytest.mark.parametrize(
+    ("method", "free_gb", "checkpointing", "rows"),
+    [
+        ("lora", 80, True, 8192),  # all of a step's tokens
+        ("lora", 23, True, 5248),
+        ("lora", 16, True, 512),  # not even one example fits by this reckoning: it is tried all the same
+        ("lora", 80, False, 4096),
+        ("qlora", 23, True, 8192),
+    ],
+)
+def test_rows_on_a_gpu_are_as_long_as_its_free_memory_holds(
+    method: str, free_gb: int, checkpointing: bool, rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Qwen2Config(**QWEN_7B, num_key_value_heads=4, vocab_size=152_064, tie_word_embeddings=False)
+    config.save_pretrained(tmp_path)
+    monkeypatch.setattr(rows_module, "count_parameters", lambda _: 7_615_616_512)
+    recipe = Train.model_validate({"method": method, "batch": {"per_device": 4, "accumulate": 4}, "max_tokens": 512})
+    on_cuda = replace(choose(Train(backend="cpu"), 1, 1), device="cuda", bf16=True)
+    on_cuda = replace(on_cuda, optimizer="paged_adamw_8bit", activation_checkpointing=checkpointing)
+    fitting = with_fitting_rows(tmp_path, recipe, on_cuda, free_gb * 10**9)
+    assert fitting.row_tokens == rows and f"{free_gb}.0 GB are free" in fitting.why["packing"]
+
+
+def test_rows_elsewhere_are_those_of_the_device(tmp_path: Path) -> None:
+    choices = choose(Train(backend="cpu"), 1, 1)
+    assert with_fitting_rows(tmp_path, Train(), choices) is choices
