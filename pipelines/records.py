@@ -221,7 +221,7 @@ class TurnKey(Record):
 class SnapshotItem(Record):
     """What the snapshot decided about one record; ids and numbers only. `served_by` wrote its last trained answer.
 
-    `written` are those of its trained tokens that others than its person wrote, as corrections, by writer.
+    `written` are trained tokens that others than its person wrote, as corrections, by writer; `stratum` is language/topic.
     """
 
     conversation: str
@@ -235,7 +235,7 @@ class SnapshotItem(Record):
     turns: tuple[TurnKey, ...] = ()
     digest: str = ""
     written: Mapping[str, int] = {}
-    topic: str = ""
+    stratum: str = ""
     served_by: str = ""
 
 

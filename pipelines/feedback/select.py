@@ -294,7 +294,8 @@ def _item(lesson: LessonFacts, reason: str | None, candidates: Sequence[RatedCon
             part=lesson.part,
             month=month,
         )
-    path = lesson.path_in(candidates[lesson.place])
+    candidate = candidates[lesson.place]
+    path = lesson.path_in(candidate)
     turns = tuple(
         TurnKey(key=message.key, role=message.role, trained=good)
         for message, good in zip(path, lesson.trained, strict=True)
@@ -311,7 +312,7 @@ def _item(lesson: LessonFacts, reason: str | None, candidates: Sequence[RatedCon
         turns=turns,
         digest=digest_of([turn.model_dump(mode="json") for turn in turns]),
         written=_written(lesson, path),
-        topic=candidates[lesson.place].topic,
+        stratum=f"{candidate.language}/{candidate.topic}",
         served_by=next(
             (m.served_by for m, good in zip(reversed(path), reversed(lesson.trained), strict=True) if good), ""
         ),

@@ -155,10 +155,10 @@ def preference_ask(source: PreferenceQuestions, corpus: Corpus) -> PreferenceAsk
 
 
 def _heldout_item(example: Example, item: SnapshotItem, baselines: Mapping[BaselineName, str]) -> HeldoutItem:
-    """The example with what the gate has to know of it: its person, its topic, and which baselines wrote its answer."""
+    """The example with what the gate has to know of it: its person, its language and topic, and which baselines wrote its answer."""
     own = tuple(name for name, model in baselines.items() if item.served_by == model)
     return HeldoutItem(
-        example=example, fresh=example.source != "replay", cluster=item.person, stratum=item.topic, own=own
+        example=example, fresh=example.source != "replay", cluster=item.person, stratum=item.stratum, own=own
     )
 
 
@@ -180,7 +180,7 @@ def _pair_suites(source: Questions, items: Sequence[SnapshotItem], corpus: Corpu
             PairItem(
                 example=example,
                 cluster=people.get(pair.conversations[0], pair.conversations[0]),
-                stratum=pair.app if isinstance(pair, RegressionItem) else pair.source,
+                stratum=f"{pair.app}/{pair.language}" if isinstance(pair, RegressionItem) else pair.source,
                 fresh=not older.intersection(pair.conversations),
             )
             for pair, example in zip(chosen, texts, strict=True)

@@ -30,7 +30,7 @@ class HeldoutItem(Record):
     Attributes:
         fresh: the champion's lineage has not seen its like.
         own: the baselines one of which wrote the answer.
-        stratum: the topic that reports group it by.
+        stratum: the language and topic that reports group it by.
     """
 
     example: Example

@@ -50,12 +50,12 @@ def test_corrections_are_asked_unnamed_and_answers_say_who_wrote_them(tmp_path: 
     gate, dev = asked(tmp_path, *chats)
     own = {item.example.id: item.own for item in gate.heldout}
     assert (own["b"], own["c"], own["d"]) == (("champion",), ("origin",), ())
-    assert {item.stratum for item in gate.heldout if item.example.id != "a"} == {"rivers"}
+    assert {item.stratum for item in gate.heldout if item.example.id != "a"} == {"en/rivers"}
     (suite,) = gate.pairs
     (item,) = suite.items
     assert suite.suite == "corrections" and set(gate.suites) == {"heldout", "corrections"}
     assert (item.stratum, item.cluster, item.example.chosen and item.example.chosen.content) == (
-        "shop",
+        "shop/en",
         "p-a",
         "a is in the north",
     )
