@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer", "plan")
+MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer", "plan", "mlx")
 WITH_OPTIONS = ("storm", "growth", "imports", "gpu", "plan")
 ENTRIES = tuple(dict.fromkeys((*MEASURES, *WITH_OPTIONS)))
 RESULTS = Path("var/bench.json")

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
@@ -14,6 +15,43 @@ from pipelines.recipe import Target
 require_mlx()
 from mlx_lm.tuner.dora import DoRALinear  # noqa: E402
 from mlx_lm.tuner.lora import LoRALinear  # noqa: E402
+
+_KEYS = (1 << 64) - 1
+
+
+@dataclass
+class Draws:
+    """What the dropout of a forward depends on, besides its layer: so it is the same when activations are computed again.
+
+    MLX draws anew then, and the gradient would be that of another mask than the loss was computed with.
+    """
+
+    seed: int = 0
+    step: int = 0
+    forward: int = 0
+
+    def begin(self, seed: int, step: int) -> None:
+        """A step begins."""
+        self.seed, self.step, self.forward = seed, step, 0
+
+    def key(self, layer: int) -> mx.array:
+        """The key of a layer in this forward."""
+        return mx.random.key((((self.seed << 32) + self.step) * 1_009 + self.forward) * 65_537 + layer & _KEYS)
+
+
+class KeyedDropout(nn.Module):  # type: ignore[misc]  # mlx has no types
+    """Dropout whose mask depends on seed, step, forward and layer alone."""
+
+    def __init__(self, share: float, draws: Draws, layer: int) -> None:
+        super().__init__()
+        self._share, self._draws, self._layer = share, draws, layer
+
+    def __call__(self, x: mx.array) -> mx.array:
+        """The input with a share of it 0 and the rest the larger for it, in training."""
+        if self._share == 0 or not self.training:
+            return x
+        kept = 1 - self._share
+        return mx.random.bernoulli(kept, x.shape, key=self._draws.key(self._layer)) * x * (1 / kept)
 
 
 class _Switch:
@@ -43,11 +81,13 @@ def attach(model: nn.Module, target: Target, *, rank: int, scale: float, dropout
     """
     kind = DoRALinear if dora else LoRALinear
     replaced: list[tuple[str, Any]] = []
+    model.draws = Draws()
     for name, module in sorted(model.named_modules()):
         if isinstance(module, nn.Linear | nn.QuantizedLinear) and _fits(name, target):
-            layer = kind.from_base(module, r=rank, dropout=dropout, scale=scale)
+            layer = kind.from_base(module, r=rank, scale=scale)
             layer.__class__ = Dora if dora else Lora
             layer.linear.freeze()
+            layer.dropout = KeyedDropout(dropout, model.draws, len(replaced))
             replaced.append((name, layer))
     if replaced:
         model.update_modules(tree_unflatten(replaced))
@@ -57,6 +97,12 @@ def attach(model: nn.Module, target: Target, *, rank: int, scale: float, dropout
 def adapted(model: nn.Module) -> list[_Switch]:
     """The adapter layers of a model."""
     return [module for _, module in model.named_modules() if isinstance(module, _Switch)]
+
+
+def draws_of(model: nn.Module) -> Draws:
+    """What the dropout of the model's adapters depends on; of a model without adapters, nothing that matters."""
+    draws: Draws = getattr(model, "draws", None) or Draws()
+    return draws
 
 
 @contextmanager

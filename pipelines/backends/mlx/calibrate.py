@@ -17,7 +17,7 @@ from pipelines.backends.base import CalibrateRequest, Pace
 from pipelines.backends.examples import IGNORED
 from pipelines.backends.mlx.choices import apply, choose
 from pipelines.backends.mlx.load import load_for_sft
-from pipelines.backends.mlx.loop import Loop, StepResult, Tally, seed_random
+from pipelines.backends.mlx.loop import Loop, StepResult, Tally
 from pipelines.backends.mlx.loss import add_up, anchored_share, sft_loss, share
 from pipelines.backends.mlx.measures import peak_memory_bytes
 from pipelines.backends.mlx.rows import Batch, make_batch
@@ -42,7 +42,7 @@ def calibrate(request: CalibrateRequest) -> Pace:
     recipe = request.train
     vocabulary = ChatTokenizer(request.base).size
     choices = choose(recipe, request.base, None)
-    seed_random(recipe.seed, 0)
+    mx.random.seed(recipe.seed)
     model = load_for_sft(request.base, request.base.name, recipe, bf16=choices.bf16)
     apply(choices, model)
     example, longest = min(_EXAMPLE_TOKENS, recipe.max_tokens), choices.budget

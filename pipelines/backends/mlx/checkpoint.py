@@ -6,7 +6,7 @@ checkpoints/checkpoint-100/
 ├── state.json              step, history, what was best so far
 └── complete.json           written last
 
-Random numbers need no place of their own: every step seeds them with the run's seed and its own number (loop.py).
+Random numbers need no place of their own: dropout is drawn by the run's seed and the number of the step (adapters.py).
 """
 
 import json

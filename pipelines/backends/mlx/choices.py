@@ -43,7 +43,8 @@ def choose(train: Train, base: Path, before: bool | None) -> Choices:
     here = machine(train.backend)
     parameters = count_parameters(base)
     checkpointing = parameters >= here.checkpointing_from
-    budget = train.batch.per_device * train.max_tokens
+    asked = train.batch.per_device * train.max_tokens
+    budget = min(asked, here.row_tokens or asked)
     where = "the GPU of an Apple chip" if on_metal() else "the processor, for there is no Apple GPU here"
     bf16, why = _precision(train, base, parameters, before)
     optimizer = "as the recipe asks" if train.optimizer == "adamw_torch" else f"{train.optimizer} needs CUDA"

@@ -16,6 +16,7 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten
 
+from pipelines.backends.mlx.adapters import draws_of
 from pipelines.backends.mlx.checkpoint import Stateful, restore_checkpoint, save_checkpoint
 from pipelines.backends.mlx.loss import Gradients
 from pipelines.backends.mlx.schedule import learning_rate
@@ -117,7 +118,7 @@ class Loop:
         """Take the next of `steps` steps. Raises TrainingError for a loss or gradient that is no number."""
         tally = self._tally
         self._model.train()
-        seed_random(self._train.seed, tally.step + 1)
+        draws_of(self._model).begin(self._train.seed, tally.step + 1)
         result = gradients(tally.step)
         if not math.isfinite(result.loss):
             self._refuse(f"the loss became {result.loss} at step {tally.step + 1}")
@@ -159,11 +160,6 @@ class Loop:
         raise TrainingError(
             f"{what}; lower {self._key}.learning_rate (now {self._train.learning_rate:g}) or train.max_grad_norm"
         )
-
-
-def seed_random(seed: int, step: int) -> None:
-    """Random numbers of a step, or of the adapter's first weights (step 0): MLX's state cannot be set, its seed can."""
-    mx.random.seed((seed << 32) + step)
 
 
 def make_optimizer(train: Train) -> optim.Optimizer:

@@ -7,7 +7,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_map
 
-from pipelines.backends.mlx.adapters import adapter_off
+from pipelines.backends.mlx.adapters import adapter_off, draws_of
 from pipelines.backends.mlx.picking import logits_at
 from pipelines.backends.mlx.rows import Batch
 
@@ -62,8 +62,9 @@ def add_up(
 
     One forward and backward after the other, so that one is in memory.
     """
-    total, others = 0.0, []
+    total, others, draws = 0.0, [], draws_of(model)
     for loss in losses:
+        draws.forward += 1
         (value, *rest), gradients = nn.value_and_grad(model, loss)()
         sum_ = gradients if sum_ is None else tree_map(mx.add, sum_, gradients)
         mx.eval(value, rest, sum_)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 
+import mlx.core as mx
 import mlx.nn as nn
 import structlog
 
@@ -19,7 +20,7 @@ from pipelines.backends.mlx.checkpoint import restore_parts
 from pipelines.backends.mlx.choices import Choices, apply, choose
 from pipelines.backends.mlx.kept import BestOnDev, KeptWeights, WriteWeights
 from pipelines.backends.mlx.load import MLX4, load_for_sft
-from pipelines.backends.mlx.loop import Evaluation, Loop, StepResult, Tally, seed_random
+from pipelines.backends.mlx.loop import Evaluation, Loop, StepResult, Tally
 from pipelines.backends.mlx.loss import add_up, anchored_share, sft_loss, share
 from pipelines.backends.mlx.measures import PACKAGES, peak_memory_bytes
 from pipelines.backends.mlx.rows import Batch, SftSteps, batch_examples
@@ -55,7 +56,7 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     tally.bf16 = choices.bf16
     for name, why in choices.why.items():
         _log.info("training_choice", choice=name, why=why)
-    seed_random(recipe.seed, 0)
+    mx.random.seed(recipe.seed)
     model = load_for_sft(request.base, request.base_name, recipe, bf16=choices.bf16)
     apply(choices, model)
     write = _writer(request, model)

@@ -23,6 +23,7 @@ from tests.pipelines.conftest import MakeBase
 
 mx = pytest.importorskip("mlx.core")
 pytest.importorskip("mlx_lm")
+adapters = importlib.import_module("pipelines.backends.mlx.adapters")
 backend = importlib.import_module("pipelines.backends.mlx.train")
 load = importlib.import_module("pipelines.backends.mlx.load")
 loss = importlib.import_module("pipelines.backends.mlx.loss")
@@ -143,11 +144,12 @@ def test_every_method_lowers_the_loss_and_leaves_its_weights(tmp_path: Path, req
 def test_early_stopping_ends_the_run_and_keeps_the_weights_that_were_best_on_dev(
     tmp_path: Path, request_for: Any
 ) -> None:
-    settings = {"learning_rate": 1.0, "epochs": 6, "evaluate_every": 2, "early_stopping": {"patience": 2}, "warmup": 0}
-    request = request_for(**settings, scheduler="constant")
+    never_enough = {"patience": 2, "threshold": 100.0}
+    request = request_for(learning_rate=0.5, evaluate_every=2, early_stopping=never_enough, scheduler="constant")
     output = run(request, tmp_path / "out")
-    assert output.stopped_early and output.steps < output.planned_steps
-    assert output.best_step is not None and output.steps == output.best_step + 2 * 2
+    assert output.stopped_early and (output.steps, output.planned_steps) == (6, 14)
+    dev = {int(row["step"]): float(row["dev_loss"]) for row in history(tmp_path / "out") if row["dev_loss"]}
+    assert output.best_dev_loss == min(dev.values()) == dev[output.best_step or 0] and len(dev) == 3
     model, _ = load.load_adapted(request.base, "random", tmp_path / "out" / "adapter", request.train, bf16=False)
     dev = load_examples(request.dev_file, ChatTokenizer(request.base), 128)
     again = backend.dev_loss(model, rows.batch_examples(dev.examples, 64))
@@ -306,3 +308,23 @@ def test_precision_is_measured_where_it_is_left_open_and_named_with_its_seconds(
     assert "one row took" in output.choices["precision"] and output.choices["optimizer"].endswith("needs CUDA")
     assert output.choices["device"].startswith("mlx: ")
     assert output.peak_memory_bytes > 1 << 20
+
+
+def test_computing_activations_again_gives_the_same_gradients(
+    request_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mlx_lm patches the class of the layers for the whole process, which is why every run has one of its own."""
+    choices = importlib.import_module("pipelines.backends.mlx.choices")
+    request = request_for(lora={"r": 4, "alpha": 8, "dropout": 0.1})
+    model = load.load_for_sft(request.base, "random", request.train, bf16=False)
+    kind = type(model.layers[0])
+    monkeypatch.setattr(kind, "__call__", kind.__call__)  # put back afterwards
+    batch = rows.make_batch([(example.ids, example.labels) for example in encoded(request)[:3]])
+    results = []
+    for again in (False, True):
+        choices.apply(choices.Choices(bf16=False, checkpointing=again, budget=128, why={}), model)
+        adapters.draws_of(model).begin(0, 1)
+        total, _, gradients = loss.add_up(model, [loss.share(model, batch, 1)])
+        results.append((total, gradients["model"]["layers"][0]["self_attn"]["q_proj"]["lora_b"]))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-6)
+    assert mx.allclose(results[0][1], results[1][1], rtol=1e-4, atol=1e-5).item() and mx.any(results[1][1]).item()
