@@ -13,6 +13,7 @@ from pipelines.errors import NoSpace
 from service.room import RoundRoom, free_bytes
 from service.rounds import requests
 from service.rounds.execution import execute
+from service.rounds.quiet import Surroundings
 from service.rounds.worker import RoundProcess, _work
 from service.settings import Settings
 from service.store.session import Store
@@ -31,7 +32,7 @@ def the_round(store: Store) -> Round:
 
 def work(settings: Settings, store: Store) -> None:
     """What a worker does for rounds, until none can run."""
-    _work(settings, store, "host:1:a", (), once=True, stop=threading.Event())
+    _work(settings, store, "host:1:a", (), once=True, stop=threading.Event(), around=Surroundings())
 
 
 def test_without_room_a_round_waits_says_so_and_runs_once_there_is_some(
