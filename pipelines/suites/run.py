@@ -107,8 +107,8 @@ def _nothing(suite: Suite) -> Fresh:
 def _run_by_harness(
     scorer: GGUFScorer, suite: Suite, items: Sequence[Item], scored: Callable[[], None]
 ) -> Iterator[Fresh]:
-    if items:
-        yield {suite.metric: run_suite(scorer, suite, items, scored)}
+    for start in range(0, len(items), KEPT_EVERY):
+        yield {suite.metric: run_suite(scorer, suite, items[start : start + KEPT_EVERY], scored)}
 
 
 def model_key(scorer: GGUFScorer, form: ServedForm) -> dict[str, Any]:

@@ -199,11 +199,12 @@ def test_our_scorers_of_choices_and_of_words_agree_with_the_harness(scorer: Coun
         assert fresh[ours.metric] == run_suite(scorer, ours, items, nothing)
 
 
+@pytest.mark.parametrize("by", ["scorer", "harness"])
 def test_what_was_scored_before_a_scorer_stopped_is_kept(
-    scorer: CountingScorer, served: ServedForm, letters: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scorer: CountingScorer, served: ServedForm, letters: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     monkeypatch.setattr("pipelines.suites.run.KEPT_EVERY", 3)
-    ours, cache = own(letters, "letter", "acc"), ScoreCache(tmp_path)
+    ours, cache = own(letters, "letter", "acc") if by == "scorer" else letters, ScoreCache(tmp_path)
     done: list[int] = []
 
     def stop(count: int, _: str) -> None:
