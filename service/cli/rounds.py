@@ -19,7 +19,7 @@ from service.models import promotion
 from service.obstacles import SILENT_SECONDS, find_obstacles
 from service.rounds import requests, schedule
 from service.rounds.follow import follow_round
-from service.rounds.permission import check_suites
+from service.rounds.permission import check_base_is_here, check_suites
 from service.store.health import backlog, is_worked_for
 
 _round = typer.Typer(help="Ask for a round, and see what it does.", no_args_is_help=True)
@@ -48,7 +48,9 @@ def run(
             "--promote needs the end of the round: leave --no-wait out, or say `promote: automatic` in the recipe"
         )
     home = open_home()
-    check_suites(home.settings, load_recipe(recipe))
+    parsed = load_recipe(recipe)
+    check_base_is_here(home.settings, parsed)
+    check_suites(home.settings, parsed)
     with _own_worker(home) if wait else nullcontext(False) as is_carried_here:
         round_id = requests.request_round(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
         if round_id is None:
@@ -133,7 +135,9 @@ def cancel(round_id: Annotated[int, typer.Argument(help="the round's number")]) 
 def add(recipe: Annotated[Path, typer.Argument(help="a recipe with a `schedule`")]) -> None:
     """Ask for a round of this recipe whenever its cron says so (UTC)."""
     home = open_home()
-    check_suites(home.settings, load_recipe(recipe))
+    parsed = load_recipe(recipe)
+    check_base_is_here(home.settings, parsed)
+    check_suites(home.settings, parsed)
     name = schedule.add_schedule(home.store, recipe.read_text(encoding="utf-8"), by=whoami())
     console.print(f"schedule {name} is kept")
 

@@ -20,6 +20,7 @@ from pipelines.forecast.preference import count_thumbs
 from pipelines.forecast.round import Stock, forecast
 from pipelines.gate.disagreement import Disagreement, read_disagreement
 from pipelines.gate.outlook import GateOutlook, gate_outlooks
+from pipelines.isolated import run_in_child
 from pipelines.mixture.anchors import AnchorPool, Pools
 from pipelines.recipe import GUARD_SUITE, Recipe, Train
 from pipelines.stages.baseline import base_digest, set_base
@@ -28,6 +29,7 @@ from pipelines.suites.folder import SuiteFolder, open_folders
 from pipelines.tokenizer import ChatTokenizer
 from service.corpus import StoreCorpus
 from service.room import free_bytes
+from service.rounds.permission import check_base_is_here
 from service.rounds.timing import count_items, find_pace, item_characters, sample_examples, seen_speed, stage_rates
 from service.settings import Settings
 from service.store import rounds
@@ -35,6 +37,8 @@ from service.store.models import has_origin
 from service.store.session import Store
 from service.vault import Vault
 
+_INSPECT = "pipelines.bases.inspect:inspect_in_this_process"
+_INSPECT_SECONDS = 120.0
 _CHARACTERS_PER_TOKEN = 3  # a rough mean of Korean and English, where the model's tokenizer is not here
 
 
@@ -59,6 +63,7 @@ def plan_recipe(
         ModelError: no chat can be learnt under the base model's template.
     """
     base = _base(settings, recipe)
+    unfit = _unfit(settings, recipe, base)
     pools, unwatched = _anchors(settings, recipe, base)
     tokenizer = _tokenizer(base, recipe)
     count = _counter(tokenizer)
@@ -88,7 +93,7 @@ def plan_recipe(
     limits = tokenizer.limits() if tokenizer else ()
     measured = _disagreement(settings, store, recipe)
     suites, gates, unusable = _gates(settings, phase, None if missing > 0 else taken, measured)
-    warnings = (*([short] if missing > 0 else []), *refused, *unwatched, *limits, *unusable, *plan.warnings)
+    warnings = (*([short] if missing > 0 else []), *unfit, *refused, *unwatched, *limits, *unusable, *plan.warnings)
     left_out = {**taken.rejected, **taken.left_out}
     plan = plan.model_copy(
         update={"warnings": warnings, "left_out": left_out, "altered": taken.altered, "gates": gates}
@@ -97,8 +102,8 @@ def plan_recipe(
         return plan.model_copy(update={"untimed": "not told for another machine; ask there, where a step can be timed"})
     if base is None or tokenizer is None or machine is None:
         return plan.model_copy(update={"untimed": "not told: it takes the base, and a machine that can train it"})
-    may_time = timed and not plan.refused
-    pace, untimed = find_pace(settings, base, phase.train, timed=may_time)
+    fits = plan.memory is None or plan.memory.fits  # a step that does not fit may take the whole machine with it
+    pace, untimed = find_pace(settings, base, phase.train, timed=timed and fits and not plan.refused)
     sample = () if pace is None else sample_examples(corpus, pools, tokenizer, plan, phase.train.max_tokens)
     looked = _Looked(phase, taken, suites, sample)
     return _with_times(settings, store, plan, looked, base, machine, pace, untimed)
@@ -174,6 +179,18 @@ def _base(settings: Settings, recipe: Recipe) -> Path | None:
     """The base model's folder, if it is here."""
     folder = settings.project / recipe.base.model
     return folder if (folder / "config.json").is_file() else None
+
+
+def _unfit(settings: Settings, recipe: Recipe, base: Path | None) -> tuple[str, ...]:
+    """Why the round would be refused for its base: it is not here and not on the hub, or cannot be trained or converted."""
+    try:
+        if base is None:
+            check_base_is_here(settings, recipe)
+        else:
+            run_in_child(_INSPECT, {"folder": str(base)}, timeout_seconds=_INSPECT_SECONDS)
+    except PerennialError as error:
+        return (f"{REFUSED}{error}",)
+    return ()
 
 
 def _tokenizer(base: Path | None, recipe: Recipe) -> ChatTokenizer | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.anchors.sets import TINY_SET
+from pipelines.backends.fetch import fetch_base
 from pipelines.errors import RecipeError
 from pipelines.gate.outlook import check_gates
 from pipelines.recipe import APART, GUARD_SUITE, Base, GateRule, Preference, Recipe, Stops
@@ -69,6 +70,12 @@ def _check_dev_items(settings: Settings, names: Sequence[str]) -> None:
                 f"export.scales has several scales to choose from, and the suite '{name}' has no dev items to choose on: give it "
                 "some in dev.jsonl, or name one scale"
             )
+
+
+def check_base_is_here(settings: Settings, recipe: Recipe) -> None:
+    """Passes if the recipe's base is a folder of this machine, or one that a round would fetch. Raises ModelError."""
+    if not recipe.base.hub:
+        fetch_base(recipe.base, settings.project)
 
 
 def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
