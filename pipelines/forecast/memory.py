@@ -107,7 +107,7 @@ def training_memory(train: Train, shape: Shape, machine: Machine, longest: int |
         longest: tokens of the longest example; `train.max_tokens` where that is not known.
     """
     row = row_tokens(train, machine, longest or train.max_tokens)
-    wide = 2 if machine.bf16 else 4
+    wide = _bytes_of_a_number(train, machine)
     four_bits = _MLX4_BYTES if machine.device == "mlx" else _NF4_BYTES
     held: float = {"qlora": four_bits, "lora": wide, "full": 4}[train.method]
     embeddings: float = {"qlora": four_bits if machine.device == "mlx" else wide, "lora": wide, "full": 4}[train.method]
@@ -121,6 +121,14 @@ def training_memory(train: Train, shape: Shape, machine: Machine, longest: int |
         activations=_activations(train, shape, machine, row, wide),
         logits=_logits(shape, machine, row),
     )
+
+
+def _bytes_of_a_number(train: Train, machine: Machine) -> int:
+    """In which weights and activations are held; where precision is timed first, what it usually comes to."""
+    if train.precision != "auto":
+        return 2 if train.precision == "bfloat16" else 4
+    half = machine.device == "mlx" if machine.bf16 is None else machine.bf16
+    return 2 if half else 4
 
 
 def row_tokens(train: Train, machine: Machine, longest: int) -> int:

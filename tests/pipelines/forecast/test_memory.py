@@ -69,6 +69,26 @@ def test_the_limit_that_somebody_set_is_read_on_a_mac(tmp_path: Path, said: str,
     assert with_wired_limit(gpu, str(sysctl)) == gpu and with_wired_limit(mac, str(tmp_path / "gone")) == mac
 
 
+@pytest.mark.parametrize(
+    ("device", "bf16", "precision", "half"),
+    [
+        ("cpu", None, "auto", False),
+        ("mlx", None, "auto", True),
+        ("cuda", False, "auto", False),
+        ("cuda", True, "float32", False),
+        ("cpu", None, "bfloat16", True),
+    ],
+)
+def test_weights_are_as_wide_as_the_precision_in_which_they_are_held(
+    device: str, bf16: bool | None, precision: str, half: bool
+) -> None:
+    machine = other_machine(device, "36GB")
+    assert machine is not None
+    train = Train.model_validate({"precision": precision})
+    weights = training_memory(train, shape("qwen2.5-0.5b"), machine.model_copy(update={"bf16": bf16})).weights
+    assert weights == pytest.approx(shape("qwen2.5-0.5b").parameters * (2 if half else 4))
+
+
 def test_logits_are_held_a_chunk_at_a_time() -> None:
     cpu = other_machine("cpu", "16GB")
     assert cpu is not None
