@@ -99,7 +99,7 @@ def test_the_next_slot_comes_after_this_one() -> None:
 
 
 def test_a_recipe_without_a_schedule_cannot_be_scheduled(store: Store) -> None:
-    with pytest.raises(RecipeError, match="has no `schedule`"):
+    with pytest.raises(RecipeError, match=r"has no `schedule\.cron`: give one"):
         schedule.add_schedule(store, RECIPE.replace("schedule:", "#"), "test")
 
 
