@@ -18,8 +18,8 @@ from pipelines.errors import ArtifactError, PerennialError
 from real.chats import STYLE, STYLE_PROMPTS, write_chats
 from real.facts import all_facts, questions
 from real.suites import SCORERS, write_suites
-from service.demo.learned import ask
 from service.demo.steps import served_form
+from service.models.answers import ask
 from service.settings import load_settings
 from service.store.models import list_models
 from service.store.session import open_store

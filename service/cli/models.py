@@ -6,11 +6,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from pipelines.errors import NotFound
 from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from service.cli.home import console, open_home, print_table, whoami, whole
 from service.cli.user_ids import read_user
 from service.ingest import DEFAULT_APP
 from service.models import contributions, promotion
+from service.models.answers import ask, whom_to_ask
 from service.models.contributions import Contribution, Influence
 from service.models.gc import collect
 from service.store.models import champion_id, list_models
@@ -24,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(why)
     app.command()(promote)
     _models.command()(promote)
+    _models.command("ask")(ask_models)
     app.command()(rollback)
     app.command()(gc)
 
@@ -44,6 +47,31 @@ def models(context: typer.Context) -> None:
     print_table(table)
     if any(one.model.tainted_at for one in entries):
         console.print(promotion.TAINTED, soft_wrap=True)
+
+
+def ask_models(
+    questions: Annotated[list[str], typer.Argument(help="what to ask; several are asked one after the other")],
+    model: Annotated[
+        list[str] | None, typer.Option(help="whom to ask; else the origin, the champion and the newest candidate")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="how long an answer may be", min=1, max=2048)] = 128,
+) -> None:
+    """Ask models the same questions, before and after: greedy answers, on this machine; nothing is kept."""
+    home = open_home()
+    with home.store.read() as session:
+        asked = whom_to_ask(session, model or ())
+    if not asked:
+        raise NotFound("there is no model to ask yet: `perennial base add` or `perennial origin` makes the first one")
+    answers = []
+    for one in asked:
+        if one.model.form is None:
+            raise NotFound(f"the model {one.model.model.id} has no file to ask")
+        answers.append(ask(home.settings.home, one.model.form, questions, max_tokens))
+    for place, question in enumerate(questions):
+        console.print(f"? {question}", markup=False, soft_wrap=True)
+        for one, said in zip(asked, answers, strict=True):
+            name = f"{one.model.model.id} ({one.role})" if one.role else one.model.model.id
+            console.print(f"  {name}: {said[place]}", markup=False, soft_wrap=True)
 
 
 def why(

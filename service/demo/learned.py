@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipelines.isolated import run_in_child
 from pipelines.records import PreferenceExample, Turn
+from service.models.answers import form_record
 from service.store.tables import ServedForm
 
-_ANSWER_TOKENS = 32
 _SECONDS = 3600.0
 
 
@@ -46,26 +45,12 @@ def read_style(path: Path) -> list[PreferenceExample]:
 
 def share_preferred(home: Path, form: ServedForm, style: Sequence[PreferenceExample]) -> float:
     """The share of prompts whose preferred answer is the likelier one under a served form, from a child process."""
-    asked = {"form": _record(home, form), "examples": [one.model_dump(mode="json") for one in style]}
+    asked = {"form": form_record(home, form), "examples": [one.model_dump(mode="json") for one in style]}
     found = run_in_child("pipelines.suites.preference:prefer_here", asked, timeout_seconds=_SECONDS)["prefers"]
     return sum(found) / len(found)
-
-
-def ask(home: Path, form: ServedForm, prompts: Sequence[str], max_tokens: int = _ANSWER_TOKENS) -> list[str]:
-    """Greedy answers of a served form of this home, from a child process."""
-    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    request = {"form": _record(home, form), "prompts": turns, "max_tokens": max_tokens}
-    return list(run_in_child("pipelines.gguf.ask:answer_here", request, timeout_seconds=_SECONDS)["answers"])
 
 
 def share_right(questions: Sequence[Question], answers: Sequence[str]) -> float:
     """The share of answers that hold what their question asks for."""
     right = sum(question.match in answer for question, answer in zip(questions, answers, strict=True))
     return right / len(questions)
-
-
-def _record(home: Path, form: ServedForm) -> dict[str, Any]:
-    """The form with whole paths, as the pipelines read it."""
-    keys = ("kind", "sha256", "adapter_sha256", "scale", "quantization")
-    paths = {key: str(home / path) if (path := getattr(form, key)) else None for key in ("path", "adapter_path")}
-    return {key: getattr(form, key) for key in keys} | paths

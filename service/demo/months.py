@@ -12,8 +12,11 @@ from rich.console import Console
 from service.demo import learned, privacy, show
 from service.demo.processes import Service
 from service.demo.steps import ask_over_http, import_month, promote, run_round, served_form, wait_for_curation
+from service.models.answers import ask
 from service.progress import waiting
 from service.settings import Settings
+
+_ANSWER_TOKENS = 32
 
 SAMPLES = Path("data/samples")
 
@@ -140,7 +143,7 @@ class Wheel:
 
     def _share_known(self, model: str) -> float:
         prompts = [question.prompt for question in self._questions]
-        answers = learned.ask(self._settings.home, served_form(self._settings, model), prompts)
+        answers = ask(self._settings.home, served_form(self._settings, model), prompts, _ANSWER_TOKENS)
         return learned.share_right(self._questions, answers)
 
     def _share_preferred(self, model: str, style: Sequence[Any]) -> float:

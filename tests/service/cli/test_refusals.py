@@ -32,6 +32,7 @@ WORDS = {
     "forget": ["--yes"],
     "why": ["m"],
     "promote": ["m"],
+    "models ask": ["Hello?"],
     "models promote": ["m"],
     "base add": ["a-folder"],
     "base show": ["b"],
