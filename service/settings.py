@@ -57,6 +57,8 @@ class Settings:
     curation_budget_seconds: float = 2.0
     min_free_bytes: int = 1 << 30
     recipe: str = "data/recipes/tiny.yaml"
+    engine_context: int = 4096
+    engine_chats: int = 4
     upstream: str | None = None
     upstream_silence_seconds: float = 600.0
     proxy_user: str | None = None
@@ -302,6 +304,8 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_CURATION_BUDGET_SECONDS": ("curation_budget_seconds", _between(float, 0.1, 3_600)),
     "PERENNIAL_MIN_FREE_BYTES": ("min_free_bytes", _count),
     "PERENNIAL_RECIPE": ("recipe", str),
+    "PERENNIAL_ENGINE_CONTEXT": ("engine_context", _between(int, 256, 1 << 20)),
+    "PERENNIAL_ENGINE_CHATS": ("engine_chats", _between(int, 1, 64)),
     "PERENNIAL_UPSTREAM": ("upstream", str),
     "PERENNIAL_UPSTREAM_SILENCE_SECONDS": ("upstream_silence_seconds", _between(float, 1, 86_400)),
     "PERENNIAL_PROXY_USER": ("proxy_user", str),

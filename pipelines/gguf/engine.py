@@ -267,7 +267,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def serve_here(arguments: dict[str, Any]) -> dict[str, Any]:
     """`main` on a unix socket, for pipelines.isolated."""
-    main(["--socket", arguments["socket"]])
+    room = [f"--{name}={arguments[name]}" for name in ("context", "sequences") if name in arguments]
+    main(["--socket", arguments["socket"], *room])
     return {}
 
 

@@ -214,7 +214,8 @@ def _start(settings: Settings) -> Child:
     log = settings.logs / "engine.log"
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.unlink()
-    return Child(_ENGINE, {"socket": str(socket_path(settings.home))}, log=log)
+    room = {"context": settings.engine_context, "sequences": settings.engine_chats}
+    return Child(_ENGINE, {"socket": str(socket_path(settings.home)), **room}, log=log)
 
 
 def _end_orphan(home: Path) -> None:

@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 90.0
 @pytest.fixture
 def settings(sqlite_settings: Settings) -> Settings:
     """SQLite only: what the engine does is the same on both databases."""
-    return sqlite_settings
+    return replace(sqlite_settings, engine_context=300)
 
 
 @pytest.fixture
@@ -94,6 +94,7 @@ def test_it_loads_the_champion_and_follows_the_row(store: Store, engine: Setting
     view = wait_for_view(engine.home, "second", lambda view: view.state == "serving")
     assert status.form is not None and (view.model_id, view.sha256) == ("second", status.form.sha256)
     assert os.readlink(engine.home / "champion") == "models/second"
+    assert status.context == 300  # by setting
 
 
 def test_after_kill_9_it_is_back_within_seconds_with_the_champion(store: Store, engine: Settings) -> None:
