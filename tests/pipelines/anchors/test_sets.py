@@ -38,7 +38,7 @@ def test_the_shipped_set_says_that_it_is_for_the_tiny_model_as_it_ships() -> Non
     assert sum(card.kept.values()) == 15_000
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny-bad", "tiny-qlora"])
+@pytest.mark.parametrize("name", ["tiny", "tiny-bad", "tiny-mlx", "tiny-qlora"])
 def test_recipes_of_the_tiny_model_name_its_set_and_those_of_an_older_version_get_it(name: str, tmp_path: Path) -> None:
     given = load_recipe(PROJECT / "data" / "recipes" / f"{name}.yaml")
     older = given.model_copy(update={"anchors": None})
