@@ -42,7 +42,11 @@ def _hold_closer(recipe: Recipe) -> Recipe:
     learned = recipe.preference
     if learned is None:
         return recipe
-    changes = {"learning_rate": learned.learning_rate * _LEARNING_RATE_FACTOR, "beta": learned.beta * _BETA_FACTOR}
+    changes: dict[str, object] = {"beta": learned.beta * _BETA_FACTOR}
+    if learned.learning_rate == "auto":
+        changes["travel"] = learned.travel * _LEARNING_RATE_FACTOR
+    else:
+        changes["learning_rate"] = learned.learning_rate * _LEARNING_RATE_FACTOR
     return recipe.model_copy(update={"preference": learned.model_copy(update=changes)})
 
 

@@ -19,7 +19,7 @@ from pipelines.errors import NothingToLearn, RecipeError
 from pipelines.recipe import Train
 from pipelines.tokenizer import ChatTokenizer
 
-_OWN_KEYS = ("learning_rate", "scheduler", "warmup", "epochs", "batch", "save_every")
+_OWN_KEYS = ("scheduler", "warmup", "epochs", "batch", "save_every")
 _LOOKS = 8
 
 
@@ -98,7 +98,11 @@ def plan_preference(request: PreferRequest, tokenizer: ChatTokenizer) -> Prefere
             good, bad, preference.desirable, preference.undesirable, preference.max_boost
         )
     objective = Objective(request.method, preference.beta, preference.nll_weight, desirable, undesirable)
-    train = train.model_copy(update={"evaluate_every": look_every(preference.evaluate_every, len(steps))})
+    by_steps = {
+        "learning_rate": preference.rate(len(steps)),
+        "evaluate_every": look_every(preference.evaluate_every, len(steps)),
+    }
+    train = train.model_copy(update=by_steps)
     return PreferencePlan(train, data, anchors, tuple(steps), objective)
 
 
@@ -113,6 +117,7 @@ def in_words(request: PreferRequest, plan: PreferencePlan, watch: Watch) -> dict
     anchors = sum(len(step.anchors) for step in plan.steps)
     choices = {
         "steps": f"{len(plan.steps)} of exactly {len(plan.steps[0].items)} items, drawn up before the first",
+        "learning_rate": _rate(request, plan),
         "anchors": f"{anchors} readings of {len(plan.anchors.examples)} anchors, {request.preference.anchors:g} tokens per answer token",
         "looks": _looks(request, plan),
         "stop_rules": f"skipped: {watch.skipped}" if watch.skipped else "all five are watched",
@@ -187,6 +192,13 @@ def write_preference(
         shutil.rmtree(out / name, ignore_errors=True)
     forget_reference(out)
     return result
+
+
+def _rate(request: PreferRequest, plan: PreferencePlan) -> str:
+    rule, rate = request.preference, f"{plan.train.learning_rate:.2g}"
+    if rule.learning_rate != "auto":
+        return f"{rate}: as the recipe asks"
+    return f"{rate}: {rule.travel:g} shared out over {len(plan.steps)} steps, within 5e-06 and 0.0002"
 
 
 def _looks(request: PreferRequest, plan: PreferencePlan) -> str:

@@ -33,6 +33,7 @@ class PreferencePlan(Record):
     batch: int
     steps: int
     warmup_steps: int
+    learning_rate: float
 
     @property
     def answers(self) -> int:
@@ -45,7 +46,8 @@ class PreferencePlan(Record):
         have = f"{self.thumbs.pairs} pairs, {self.thumbs.good} good and {self.thumbs.bad} bad answers before caps"
         if self.method == "none":
             return f"thumbs    {have}: no preference stage"
-        return f"thumbs    {have}: {self.method}, {self.steps} steps of {self.batch}, {self.warmup_steps} of warm-up"
+        run = f"{self.steps} steps of {self.batch}, {self.warmup_steps} of warm-up, rate {self.learning_rate:.2g}"
+        return f"thumbs    {have}: {self.method}, {run}"
 
 
 def count_thumbs(candidates: Iterable[RatedConversation]) -> Thumbs:
@@ -67,7 +69,13 @@ def plan_preference(rule: Preference, thumbs: Thumbs) -> PreferencePlan:
     steps = math.ceil(math.ceil(examples / batch) * rule.epochs)
     warmup = math.ceil(rule.warmup * steps) if rule.warmup < 1 else int(rule.warmup)
     return PreferencePlan(
-        method=choice.method, why=choice.why, thumbs=thumbs, batch=batch, steps=steps, warmup_steps=warmup
+        method=choice.method,
+        why=choice.why,
+        thumbs=thumbs,
+        batch=batch,
+        steps=steps,
+        warmup_steps=warmup,
+        learning_rate=rule.rate(steps),
     )
 
 
@@ -131,7 +139,7 @@ def _label_warnings(rule: Preference, plan: PreferencePlan) -> Iterator[str]:
 
 def _evidence(rule: Preference, plan: PreferencePlan) -> Iterator[str]:
     low, high = _LEARNING_RATES[plan.method]
-    if not low * 0.999 <= rule.learning_rate <= high * 1.001:
+    if rule.learning_rate != "auto" and not low * 0.999 <= rule.learning_rate <= high * 1.001:
         side = "below" if rule.learning_rate < low else "above"
         yield f"preference learning rate {rule.learning_rate:g} is {side} what holds for {plan.method} ({low:g} to {high:g})"
     few, many = _BATCHES[plan.method]

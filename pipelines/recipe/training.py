@@ -87,6 +87,10 @@ class Stops(Section):
     sycophancy: float = Field(2.0, ge=0)
 
 
+# What `learning_rate: auto` keeps to: DPO-QLoRA's of long runs, and what SFT takes for LoRA.
+LOWEST_PREFERENCE_RATE, HIGHEST_PREFERENCE_RATE = 5e-6, 2e-4
+
+
 class Preference(Section):
     """Learning from thumbs after SFT; SCIENCE section 2 has the defaults' sources.
 
@@ -99,6 +103,8 @@ class Preference(Section):
             answers word for word where 70 % were before (docs/decisions/preference-trainer.md).
         anchors: anchor tokens per answer token that go along; every anchor family of the mixture takes part.
         desirable, undesirable: weights of good and bad answers; auto balances them by count.
+        learning_rate: auto is `travel` / steps, 5e-6 to 2e-4: ten steps at 5e-6 teach nothing, a thousand at 2e-4 too much.
+        travel: rate x steps that a run with `learning_rate: auto` makes (docs/decisions/preference-rate.md).
         max_boost: how many times as much one answer of the rarer label may count as one of the other, readings times
             weight, whatever the balance asks; figures given for both weights stay (docs/decisions/rare-labels.md).
         evaluate_every: how many steps apart the stop rules look; auto looks at least eight times a run.
@@ -116,7 +122,8 @@ class Preference(Section):
     desirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     undesirable: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
     max_boost: float = Field(10.0, ge=1)
-    learning_rate: float = Field(5e-6, gt=0)
+    learning_rate: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    travel: float = Field(2.5e-3, gt=0)
     scheduler: Literal["cosine", "linear", "constant", "cosine_with_min_lr"] = "cosine"
     warmup: float = Field(0.1, ge=0)
     epochs: float = Field(1, gt=0)
@@ -125,6 +132,12 @@ class Preference(Section):
     save_every: int = Field(50, ge=1)
     probes: int = Field(100, ge=1)
     stops: Stops = Stops()
+
+    def rate(self, steps: int) -> float:
+        """The learning rate of a run of so many steps."""
+        if self.learning_rate != "auto":
+            return self.learning_rate
+        return min(max(self.travel / max(1, steps), LOWEST_PREFERENCE_RATE), HIGHEST_PREFERENCE_RATE)
 
     @model_validator(mode="after")
     def _fits_both_labels(self) -> "Preference":

@@ -172,7 +172,7 @@ def _gate_values(gate: GateRule) -> Iterator[Value]:
 
 
 def _preference_values(preference: Preference) -> Iterator[Value]:
-    yield "recipes_max_learning_rate", "preference.learning_rate", preference.learning_rate
+    yield "recipes_max_learning_rate", "preference.learning_rate", preference.rate(1)
     yield "recipes_max_epochs", "preference.epochs", preference.epochs
     yield "recipes_max_batch", "preference.batch", preference.batch.per_device * preference.batch.accumulate
     yield "recipes_max_items", "preference.probes", preference.probes

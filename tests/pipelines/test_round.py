@@ -215,6 +215,9 @@ def test_after_a_broken_stop_rule_only_preferences_are_held_closer() -> None:
     assert (changed.preference.learning_rate, changed.preference.beta) == (2e-6, 0.2)
     assert (changed.train, changed.mixture) == (given.train, given.mixture)
     assert next_recipe(given, [*guard, *failed("margin")], 1).mixture.user < given.mixture.user
+    by_steps = next_recipe(recipe(preference=Preference()), guard, 1).preference
+    assert by_steps is not None and by_steps.learning_rate == "auto"
+    assert by_steps.rate(50) == pytest.approx(Preference().rate(50) / 2)
 
 
 def test_a_recipe_without_anchors_gets_some() -> None:

@@ -12,19 +12,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.backends.base import PreferRequest
 from pipelines.backends.crossed import cross
 from pipelines.backends.examples import IGNORED
 from pipelines.backends.label_weights import Readings, balanced_weights, readings_of
 from pipelines.backends.objective import rewards_of_step
 from pipelines.backends.preference_items import Answer, Item, load_items
+from pipelines.backends.preference_run import in_words, plan_preference
 from pipelines.backends.step_plan import plan_steps, with_anchors
 from pipelines.backends.torch.answer_rows import pack, row_log_probs
 from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.kl import kl_to_origin, kl_to_top, top_distribution
 from pipelines.backends.torch.load import load_adapted
+from pipelines.backends.watch import gather_watch
 from pipelines.errors import DataError, ModelError, TrainingError
-from pipelines.recipe import Train
+from pipelines.recipe import Batch, Preference, Train
 from pipelines.records import Turn
 from pipelines.tokenizer import ChatTokenizer
 from tests.pipelines.backends.preferring import write_adapter
@@ -304,3 +307,23 @@ def test_kl_to_the_kept_tokens_is_a_lower_bound_that_is_exact_when_all_are_kept(
     assert kl_to_top(policy, *top_distribution(origin, 50)).item() == pytest.approx(exact, abs=1e-3)
     assert 0 < kl_to_top(policy, *top_distribution(origin, 10)).item() <= exact
     assert kl_to_top(origin, *top_distribution(origin, 10)).item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rate"), [(1, 2e-4), (10, 2e-4), (25, 1e-4), (100, 2.5e-5), (500, 5e-6), (10_000, 5e-6)]
+)
+def test_a_run_of_few_steps_goes_faster_so_that_it_gets_as_far(steps: int, rate: float) -> None:
+    assert Preference().rate(steps) == pytest.approx(rate)
+    assert Preference(learning_rate=3e-6).rate(steps) == 3e-6
+
+
+def test_a_run_is_planned_with_the_rate_of_its_steps_and_says_so(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
+    goods = [GOOD | {"id": f"g{number}"} for number in range(20)]
+    train_file = write(tmp_path / "t.jsonl", *goods, BAD | {"rejected": "no"})
+    rule = Preference(batch=Batch(per_device=2, accumulate=1), epochs=4, min_downs=0)
+    files = {"base": tmp_path, "adapter": tmp_path, "train_file": train_file}
+    request = PreferRequest(base_name="b", train=Train(max_tokens=128), preference=rule, method="kto", **files)
+    plan = plan_preference(request, tokenizer)
+    assert len(plan.steps) == 42 and plan.train.learning_rate == pytest.approx(2.5e-3 / 42)
+    words = in_words(request, plan, gather_watch(request, tokenizer))["learning_rate"]
+    assert words == "6e-05: 0.0025 shared out over 42 steps, within 5e-06 and 0.0002"

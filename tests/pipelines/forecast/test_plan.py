@@ -246,7 +246,7 @@ def test_the_forecast_says_method_and_steps_of_the_preference_stage() -> None:
         5,
     )
     assert (
-        "thumbs    100 pairs, 900 good and 700 bad answers before caps: kto, 50 steps of 32, 5 of warm-up"
+        "thumbs    100 pairs, 900 good and 700 bad answers before caps: kto, 50 steps of 32, 5 of warm-up, rate 5e-05"
         in plan.lines()
     )
 
