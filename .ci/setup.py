@@ -11,6 +11,7 @@ constraints.txt. Only the standard library, for this runs before anything is ins
 
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from ctypes.util import find_library
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
@@ -62,8 +64,26 @@ def main(venv: Path) -> None:
     pip("Installing the client (some seconds)", python, "install", "-c", "constraints.txt", "-e", "./client")
     pip(
         "Installing everything else (about a minute the first time)",
-        *(python, "install", "-c", "constraints.txt", "-e", ".[all]"),
+        *(python, "install", "-c", "constraints.txt", "-e", ".[all,mlx]" if runs_mlx() else ".[all]"),
     )
+    print(about_mlx(), flush=True)
+
+
+def runs_mlx(system: str = sys.platform, chip: str = platform.machine(), libc: tuple[str, str] | None = None) -> bool:
+    """Whether MLX has wheels for this machine: an Apple chip, or a Linux with glibc 2.35."""
+    if system == "darwin":
+        return chip == "arm64"
+    name, version = libc or platform.libc_ver()
+    return system == "linux" and name == "glibc" and tuple(map(int, version.split(".")[:2])) >= (2, 35)
+
+
+def about_mlx() -> str:
+    """What a person should know of `backend: mlx` here."""
+    if not runs_mlx():
+        return "Without MLX, which needs an Apple chip or a Linux with glibc 2.35; everything else is here"
+    if sys.platform == "linux" and find_library("openblas") is None:
+        return "`backend: mlx` is faster with OpenBLAS, which it takes by itself: apt-get install libopenblas0-pthread"
+    return "`backend: mlx` is here"
 
 
 def make_environment(venv: Path, python: Path) -> None:

@@ -152,3 +152,19 @@ def test_a_long_step_says_so_before_and_while_it_runs(
     assert capfd.readouterr().out.splitlines()[:2] == ["Waiting (a blink)", "  still at it after 0 s"]
     with pytest.raises(setup.SetUpError, match="'Waiting' failed"):
         setup.run("Waiting (a blink)", [sys.executable, "-c", "raise SystemExit(1)"])
+
+
+@pytest.mark.parametrize(
+    ("system", "chip", "libc", "here"),
+    [
+        ("darwin", "arm64", ("", ""), True),
+        ("darwin", "x86_64", ("", ""), False),
+        ("linux", "x86_64", ("glibc", "2.36"), True),
+        ("linux", "x86_64", ("glibc", "2.31"), False),
+        ("linux", "x86_64", ("", ""), False),
+        ("win32", "AMD64", ("", ""), False),
+    ],
+)
+def test_mlx_is_set_up_only_where_it_has_wheels(system: str, chip: str, libc: tuple[str, str], here: bool) -> None:
+    """Where it has none, pip would refuse everything else with it."""
+    assert setup.runs_mlx(system, chip, libc) is here
