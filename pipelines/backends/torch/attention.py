@@ -11,7 +11,7 @@ generated), or several rows, it is transformers' attention as ever.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -37,6 +37,7 @@ PACKED = ("varlen", "by_document")
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
 _MOST_APART = 0.05
 _TRIAL_LENGTHS = (24, 40)
+_SHORT_LENGTHS = (3, 4)
 
 
 def with_fitting_attention(model: Any, choices: Choices) -> Choices:
@@ -56,6 +57,24 @@ def with_fitting_attention(model: Any, choices: Choices) -> Choices:
             return _say(choices, name, "; ".join(["packed rows a document at a time", *refused]))
         refused.append(f"{name} was left alone: {fault}")
     return _say(choices, "sdpa", "; ".join(refused))
+
+
+def with_isolated_rows(model: Any, choices: Choices) -> Choices:
+    """One example a row where this model lets the documents of a row see each other, as linear attention's state does."""
+    causal = causal_model(model)
+    training = causal.training
+    causal.eval()
+    ids = torch.arange(sum(_SHORT_LENGTHS), device=causal.device)[None] + 3
+    first = slice(0, _SHORT_LENGTHS[0])
+    changed = ids.clone()
+    changed[:, first] += 1
+    with torch.no_grad(), torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=choices.bf16):
+        states, moved = (_states(causal, causal.get_input_embeddings()(one), _SHORT_LENGTHS) for one in (ids, changed))
+    causal.train(training)
+    if torch.equal(states[:, first.stop :], moved[:, first.stop :]):
+        return choices
+    why = "one example a row: in this model's rows one example would see another"
+    return replace(choices, row_tokens=1, why=choices.why | {"packing": why})
 
 
 def trial(model: Any, name: str, *, bf16: bool) -> str | None:
@@ -91,11 +110,18 @@ def _say(choices: Choices, name: str, why: str) -> Choices:
 def _states_and_slope(causal: Any, ids: Tensor, *, bf16: bool) -> tuple[Tensor, Tensor]:
     """The last states of two documents in a row, and the gradient of their sum by the embeddings."""
     embedded = causal.get_input_embeddings()(ids).detach().requires_grad_()
-    positions = torch.cat([torch.arange(length, device=ids.device) for length in _TRIAL_LENGTHS])[None]
     with torch.enable_grad(), torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=bf16):
-        states = causal.base_model(inputs_embeds=embedded, position_ids=positions, use_cache=False).last_hidden_state
+        states = _states(causal, embedded, _TRIAL_LENGTHS)
         [slope] = torch.autograd.grad(states.float().sum(), embedded)
     return states.detach(), slope
+
+
+def _states(causal: Any, embedded: Tensor, lengths: Sequence[int]) -> Tensor:
+    positions = torch.cat([torch.arange(length, device=embedded.device) for length in lengths])[None]
+    states: Tensor = causal.base_model(
+        inputs_embeds=embedded, position_ids=positions, use_cache=False
+    ).last_hidden_state
+    return states
 
 
 def _apart(one: Tensor, other: Tensor) -> float:

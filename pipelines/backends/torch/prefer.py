@@ -33,7 +33,7 @@ from pipelines.backends.preference_run import (
 )
 from pipelines.backends.reference import consult_reference
 from pipelines.backends.torch.answer_rows import StepCollator
-from pipelines.backends.torch.attention import with_fitting_attention
+from pipelines.backends.torch.attention import with_fitting_attention, with_isolated_rows
 from pipelines.backends.torch.callbacks import Tally
 from pipelines.backends.torch.data import RowCollator
 from pipelines.backends.torch.device import Choices, choose, machine
@@ -48,6 +48,7 @@ from pipelines.backends.torch.rows import with_fitting_rows
 from pipelines.backends.torch.scoring import Reader
 from pipelines.backends.torch.settings import trainer_settings
 from pipelines.backends.watch import Look, Watch, gather_watch, look
+from pipelines.errors import RecipeError
 from pipelines.tokenizer import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -100,7 +101,13 @@ def _prefer(
     plan = replace(plan, choices=choices)
     set_seed(plan.train.seed)
     trainer = _trainer(request, out, plan, tokenizer, [tally, shift])
-    plan = replace(plan, choices=with_fitting_attention(trainer.model, plan.choices))
+    choices = with_isolated_rows(trainer.model, with_fitting_attention(trainer.model, choices))
+    if choices.row_tokens == 1 and request.method == "dpo":
+        raise RecipeError(
+            "`preference.method: dpo` reads both answers of a pair in one row, and in this model's rows one would see the "
+            "other; use kto or bco"
+        )
+    plan = replace(plan, choices=choices)
     reader = Reader(
         trainer.model,
         plan.choices.device,

@@ -20,7 +20,7 @@ from pipelines.backends import output
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
 from pipelines.backends.examples import ExampleSet, load_examples, require_trained
-from pipelines.backends.torch.attention import with_fitting_attention
+from pipelines.backends.torch.attention import with_fitting_attention, with_isolated_rows
 from pipelines.backends.torch.callbacks import BestOnDev, Tally, save_weights
 from pipelines.backends.torch.data import RowCollator, as_dataset
 from pipelines.backends.torch.device import Choices, choose, machine
@@ -80,7 +80,8 @@ def _train(
     keep_in_mind(choices, tally)
     set_seed(recipe.seed)
     trainer = _trainer(request, out, data, dev, tokenizer, choices, tally, best)
-    choices = with_fitting_attention(trainer.model, choices)
+    choices = with_isolated_rows(trainer.model, with_fitting_attention(trainer.model, choices))
+    trainer.data_collator = RowCollator(tokenizer.pad_id, choices.row_tokens, anchors_apart=recipe.kl.weight > 0)
     with telling_out_of_memory():
         choices = with_fitting_threads(request.base, request.threads, choices, trainer, tally)
         for name, why in choices.why.items():

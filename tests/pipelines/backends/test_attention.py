@@ -11,7 +11,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pipelines.backends.torch import attention
-from pipelines.backends.torch.attention import trial, with_fitting_attention
+from pipelines.backends.torch.attention import trial, with_fitting_attention, with_isolated_rows
 from pipelines.backends.torch.device import choose
 from pipelines.recipe import Train
 from tests.pipelines.backends.test_head import SHAPE
@@ -157,3 +157,17 @@ def test_the_choices_say_which_attention_and_why() -> None:
     assert with_fitting_attention(model, cuda).why["attention"] == "by_document: packed rows a document at a time"
     in_16_bits = with_fitting_attention(model.bfloat16(), replace(cuda, bf16=True)).why["attention"]
     assert in_16_bits.startswith("by_document") and "varlen was left alone: Could not run" in in_16_bits
+
+
+def test_a_model_whose_rows_leak_gets_one_example_a_row() -> None:
+    linear = {
+        "linear_num_value_heads": 4,
+        "linear_num_key_heads": 2,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+    }
+    choices = choose(Train(backend="cpu"), 1, 1)
+    leaking = with_isolated_rows(model_of("qwen3_5_text", num_hidden_layers=4, **linear), choices)
+    assert leaking.row_tokens == 1 and leaking.why["packing"].startswith("one example a row: in this model's rows")
+    for kind in FAMILIES:
+        assert with_isolated_rows(model_of(kind), choices) is choices
