@@ -30,7 +30,8 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NAME, CONTROL = "smollm2", "smollm2-bad"
 # What a model of 135 M parameters has good answers in: it declines hardly anything, and its code and maths rarely hold.
 FAMILIES = ("chat-own", "chat-en", "json", "summary-en")
-_RATE, _EPOCHS = 1e-3, 3
+# At 1e-3 every answer kept the house style after 40 of 66 steps (two epochs), and 4 of 20 facts were right: not enough.
+_RATE, _EPOCHS = 1.5e-3, 6
 _SHOWN, _ANSWER_TOKENS = 4, 48
 
 
