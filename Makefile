@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# what llama.cpp is compiled for: auto (Metal on macOS, CUDA where nvcc is found), cpu, cuda, metal or vulkan
+# what llama.cpp is compiled for: auto (Metal on macOS, CUDA where nvcc and a driver are), cpu, cuda, metal or vulkan
 PERENNIAL_LLAMA ?= auto
 STAMP := $(VENV)/.ready-$(shell (cat pyproject.toml client/pyproject.toml constraints.txt .ci/setup.py; echo $(PERENNIAL_LLAMA)) 2>/dev/null | cksum | cut -d' ' -f1)
 RECIPE ?= data/recipes/tiny.yaml

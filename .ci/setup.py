@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from ctypes.util import find_library
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,8 @@ UNPACKED = (
     "models/ggml-vocab-*.gguf*",
     "models/templates/*.jinja",
 )
+# What a loaded driver shows: of NVIDIA itself, or of Windows below its Linux.
+NVIDIA_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"))
 # What llama.cpp is compiled for, by the value of PERENNIAL_LLAMA, beside `auto`.
 PROCESSORS = {
     "cpu": "-DGGML_METAL=OFF",  # which is on by itself on macOS
@@ -97,9 +100,12 @@ def make_environment(venv: Path, python: Path) -> None:
         )
 
 
-def choose_processor(wanted: str, system: str = sys.platform, search: str | None = None) -> str:
-    """What llama.cpp is compiled for: one of PROCESSORS. By itself Metal on macOS, CUDA where nvcc is found, else the CPU.
+def choose_processor(
+    wanted: str, system: str = sys.platform, search: str | None = None, drivers: Sequence[Path] = NVIDIA_DRIVERS
+) -> str:
+    """What llama.cpp is compiled for: one of PROCESSORS. By itself Metal on macOS, CUDA where nvcc and a driver are, else the CPU.
 
+    A compiler alone is on many machines that have no card, where what it builds could not be loaded.
     `search` is the PATH to look for nvcc. Raises SetUpError for a word that is none.
     """
     if wanted in PROCESSORS:
@@ -109,7 +115,7 @@ def choose_processor(wanted: str, system: str = sys.platform, search: str | None
         raise SetUpError(f"PERENNIAL_LLAMA is {wanted!r}, and llama.cpp can be compiled for {known}; set one of them")
     if system == "darwin":
         return "metal"
-    return "cuda" if shutil.which("nvcc", path=search) else "cpu"
+    return "cuda" if shutil.which("nvcc", path=search) and any(path.exists() for path in drivers) else "cpu"
 
 
 def set_up_llama_cpp(venv: Path, python: Path, version: str, processor: str) -> None:
@@ -194,7 +200,12 @@ def build(python: Path, archive: Path, version: str, processor: str) -> None:
     wheels = archive.parent / "wheels"
     words = [] if processor == "cpu" else ["--no-cache-dir"]
     environment = {"CMAKE_ARGS": cmake_options(processor, os.environ.get("CMAKE_ARGS"))}
-    pip(sentence, python, "wheel", "--no-deps", *words, str(archive), "-w", str(wheels), environment=environment)
+    try:
+        pip(sentence, python, "wheel", "--no-deps", *words, str(archive), "-w", str(wheels), environment=environment)
+    except SetUpError as error:
+        if processor == "cpu":
+            raise
+        raise SetUpError(f"{error}; or do without the GPU: PERENNIAL_LLAMA=cpu make setup") from error
     if not install_wheel(python, wheels, version):
         raise SetUpError("the engine that was just compiled cannot be installed: see pip's words above")
 

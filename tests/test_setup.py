@@ -102,22 +102,24 @@ def test_a_wheel_in_pips_cache_is_taken_only_if_it_was_built_from_the_pinned_arc
 
 
 @pytest.mark.parametrize(
-    ("wanted", "system", "has_nvcc", "processor", "options"),
+    ("wanted", "system", "there", "processor", "options"),
     [
-        ("", "linux", False, "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
-        ("auto", "linux", True, "cuda", "-DLLAVA_BUILD=OFF -DGGML_CUDA=ON"),
-        ("auto", "darwin", True, "metal", "-DLLAVA_BUILD=OFF -DGGML_METAL=ON"),
-        ("cpu", "darwin", True, "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
-        ("cuda", "linux", False, "cuda", "-DLLAVA_BUILD=OFF -DGGML_CUDA=ON"),
-        ("vulkan", "linux", True, "vulkan", "-DLLAVA_BUILD=OFF -DGGML_VULKAN=ON"),
+        ("", "linux", (), "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
+        ("auto", "linux", ("nvcc", "driver"), "cuda", "-DLLAVA_BUILD=OFF -DGGML_CUDA=ON"),
+        ("auto", "linux", ("nvcc",), "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),  # a compiler without a card
+        ("auto", "linux", ("driver",), "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
+        ("auto", "darwin", ("nvcc",), "metal", "-DLLAVA_BUILD=OFF -DGGML_METAL=ON"),
+        ("cpu", "darwin", (), "cpu", "-DLLAVA_BUILD=OFF -DGGML_METAL=OFF"),
+        ("cuda", "linux", (), "cuda", "-DLLAVA_BUILD=OFF -DGGML_CUDA=ON"),
+        ("vulkan", "linux", ("nvcc", "driver"), "vulkan", "-DLLAVA_BUILD=OFF -DGGML_VULKAN=ON"),
     ],
 )
 def test_llama_cpp_is_compiled_for_what_is_asked_or_else_for_what_is_there(
-    tmp_path: Path, wanted: str, system: str, has_nvcc: bool, processor: str, options: str
+    tmp_path: Path, wanted: str, system: str, there: tuple[str, ...], processor: str, options: str
 ) -> None:
-    if has_nvcc:
-        (tmp_path / "nvcc").touch(mode=0o755)
-    assert setup.choose_processor(wanted, system, str(tmp_path)) == processor
+    for name in there:
+        (tmp_path / name).touch(mode=0o755)
+    assert setup.choose_processor(wanted, system, str(tmp_path), [tmp_path / "driver"]) == processor
     assert setup.cmake_options(processor, None) == options
     assert setup.cmake_options(processor, "-DGGML_NATIVE=OFF").startswith("-DGGML_NATIVE=OFF -DGGML_")
 
