@@ -287,7 +287,7 @@ def draw(sizes: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Draws each cost over the number of conversations, both by powers of ten: flat is flat, linear rises by one for one."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.add_subplot()
     counts = [int(size) for size in sizes]
     for name, cost in _CURVES.items():
@@ -295,5 +295,5 @@ def draw(sizes: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         axes.plot(counts, [cost(one) for one in sizes.values()], style, marker="o", label=name)
     axes.set(xscale="log", yscale="log", xlabel="conversations stored")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
     figure.savefig(path, dpi=120)
