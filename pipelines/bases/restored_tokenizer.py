@@ -25,7 +25,9 @@ _DIGITS = pre_tokenizers.Sequence(
 )
 _SPLITS: Mapping[str, Any] = {
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), _DIGITS),
-    "deepseek-coder": _regexes(r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[一-龥ࠀ-一가-퟿]+", r"\p{N}"),
+    "deepseek-coder": _regexes(
+        r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", r"[\x{4e00}-\x{9fa5}\x{0800}-\x{4e00}\x{ac00}-\x{d7ff}]+", r"\p{N}"
+    ),
 }
 _SPACES_OF_ITS_OWN = ("gemma", "phi3")  # transformers knows how these treat a space at the beginning
 

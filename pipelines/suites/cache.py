@@ -6,6 +6,7 @@ The file's name is the digest of served form, scorer, versions, processor, setti
 digest covers its whole line. Only shipped suites are kept here, never anything derived from people's text.
 """
 
+import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipelines.errors import ArtifactError
 
 
 class ScoreCache:
-    """A folder of scores. Two writers of one file may lose each other's rows, which are then measured again."""
+    """A folder of scores, which several rounds may keep at once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,7 +41,9 @@ class ScoreCache:
         """Keep these scores beside those that are there."""
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(self.read(key) | dict(scores), sort_keys=True))
+        with (path.parent / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+            write_atomic(path, json.dumps(self.read(key) | dict(scores), sort_keys=True))
 
     def _path(self, key: Mapping[str, Any]) -> Path:
         digest = digest_of(dict(key))

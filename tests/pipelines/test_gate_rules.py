@@ -26,7 +26,7 @@ def test_rules_of_the_shipped_recipes_are_read(raw: dict[str, object]) -> None:
         ({"suite": "math"}, "asks for nothing"),
         ({"suite": "math", "margin": {"champion": 2.0}}, "Field required"),
         ({"suite": "math", "margin": {"champion": 0, "origin": 3}}, "greater than 0"),
-        ({"suite": "math", "min_gain": 1.0}, "'heldout' only"),
+        ({"suite": "math", "min_gain": 1.0}, "heldout, corrections and pairs, not for 'math'"),
         ({"suite": "heldout", "metric": "perplexity", "floor": 5}, "perplexity is not"),
         ({"suite": "math", "metric": "bleu", "margin": MARGIN}, "rouge1"),
         ({"suite": "math", "margins": MARGIN}, "Extra inputs"),

@@ -55,16 +55,16 @@ def take(candidates: Iterable[RatedConversation], out: Path, rules: Select = RUL
 @pytest.mark.parametrize(
     ("seed", "lists", "output"),
     [
-        (1, "c6e139b872b974a9d382b3afdc55d8548cd9301caecfe82b7802b8c01c5c4ee3", "e12095ddb1678e5d"),
-        (2, "dd1dfb9c0236bee4d5ad040bdf1896c4957d90f510ad18349e859eb8227c722c", "64ba976f3a0506b0"),
-        (3, "69f9746bd1c775a20a432e7a82e1319995cdfc1d881d2c595327405abafbbc30", "466a78bee54b4e2e"),
+        (1, "4eb3322dbc4b28cae513c75f735675a3931621d7bb7e5dd088220928672c69ab", "cd3a2e2b8a377d9a"),
+        (2, "c2077dacb76f6b38f09f9f237bd26ac0620349d4030108c60b75f4e52424cd98", "c2ba214c96fa26d4"),
+        (3, "24fd30788414c438849ec209b20bf19686855292413ea272b04fdbc48ed92ee3", "c50726beab50486e"),
     ],
     ids=["1", "2", "3"],
 )
 def test_the_lists_are_those_of_the_way_that_held_all_in_memory(
     seed: int, lists: str, output: str, held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The digests are those that it wrote for these pools, before conversations were laid aside."""
+    """The digests are those that it wrote for these pools, before conversations were laid aside, with the fields added since."""
     monkeypatch.setattr(shelf, "HELD", held)
     monkeypatch.setattr(same_prompt, "_TEXTS_AT_ONCE", 7)
 
