@@ -10,7 +10,7 @@ from bench.gpu import run
 from bench.gpu.correctness import isolated_rows, nf4
 from bench.gpu.memory import kl_rows, out_of_memory
 from bench.gpu.profile import profile_7b
-from bench.gpu.speed import lora_7b, qlora_7b
+from bench.gpu.speed import qlora_7b
 from bench.gpu.table import PARTS, Part, measure
 
 
@@ -20,13 +20,12 @@ def test_what_is_right_here_passes(part: Any) -> None:
     assert figures["passed"], figures
 
 
-@pytest.mark.parametrize("part", [qlora_7b, lora_7b], ids=lambda part: part.__name__)
-def test_a_speed_counts_tokens_without_padding_of_ours_and_of_trl(part: Any) -> None:
-    figures = part()
+def test_a_speed_counts_tokens_without_padding_of_ours_and_of_trl() -> None:
+    figures = qlora_7b()
     assert figures["passed"], figures
     for name in ("rows of 4k", "rows of 8k", "plain trl"):
         speed = figures[name]
-        assert speed["steps"] == 4
+        assert speed["steps"] == 2
         assert 0 < speed["loss_tokens_per_second"] < speed["tokens_per_second"]
         assert speed["loss_tokens_per_second"] == pytest.approx(0.4 * speed["tokens_per_second"], rel=0.1)
 

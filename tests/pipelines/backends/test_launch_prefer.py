@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipelines.backends.base import Job, PreferJob, PreferRequest
 from pipelines.backends.launch import prefer
+from pipelines.backends.torch.prefer import prefer as prefer_here
 from pipelines.errors import Cancelled, ChildCrashed, RecipeError
 from pipelines.isolated import run_in_child
 from pipelines.recipe import Preference, Train
@@ -71,13 +72,14 @@ def die_at_step_8(arguments: dict[str, Any]) -> dict[str, Any]:
     return run_here(arguments)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning:transformers", "ignore::UserWarning:peft")
 def test_a_run_killed_with_9_ends_with_the_very_history_and_weights_of_one_that_was_not(
     tmp_path: Path, request_for: Any
 ) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     for folder in (whole, cut):
         folder.mkdir()
-    expected = prefer(request_for(), whole)
+    expected = prefer_here(request_for(), whole)
     job = PreferJob(request=request_for()).model_dump(mode="json")
     with pytest.raises(ChildCrashed, match="SIGKILL"):
         run_in_child(f"{__name__}:die_at_step_8", {"job": job, "out": str(cut)}, log=cut / "prefer.log")
