@@ -126,7 +126,8 @@ def _states(causal: Any, embedded: Tensor, lengths: Sequence[int]) -> Tensor:
 
 def _same(one: Tensor, other: Tensor) -> bool:
     """Bit for bit; what is no number in both is the same: broken weights are for the loss to tell."""
-    return torch.equal(one.nan_to_num(), other.nan_to_num())
+    same: bool = torch.equal(one.nan_to_num(), other.nan_to_num())
+    return same
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
