@@ -26,11 +26,11 @@ def test_every_shipped_recipe_is_read(path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "instead", "sentence"),
     [
-        ("epochs: 2.25", "epoch: 3", "does not act on the key `train.epoch`; did you mean `epochs`"),
-        ("epochs: 2.25", "epochs: .inf", "`train.epochs`: Input should be a finite number"),
+        ("epochs: 1.9", "epoch: 3", "does not act on the key `train.epoch`; did you mean `epochs`"),
+        ("epochs: 1.9", "epochs: .inf", "`train.epochs`: Input should be a finite number"),
         ("learning_rate: 1.5e-3", "learning_rate: .nan", "`train.learning_rate`"),
-        ("epochs: 2.25", "epochs: 2.25\n  epochs: 30", "the key `epochs` stands twice"),
-        ("epochs: 2.25", "epochs: 2.25\n  seed: -1", "`train.seed`: Input should be greater than or equal to 0"),
+        ("epochs: 1.9", "epochs: 1.9\n  epochs: 30", "the key `epochs` stands twice"),
+        ("epochs: 1.9", "epochs: 1.9\n  seed: -1", "`train.seed`: Input should be greater than or equal to 0"),
         ("[4, 1024]", "[1024, 4]", r"response_tokens \[1024, 4\] fits no answer"),
         ("[4, 1024]", "[-4, 1024]", "fits no answer"),
         ("scales: [1.0]", "scales: []", "`export.scales`"),
