@@ -85,7 +85,8 @@ def _learned(scores: ModelScores) -> float:
 
 
 def _teaching(scores: ModelScores) -> list[SuiteScores]:
-    return [entry for entry in scores.suites if entry.metric == "perplexity"] or list(scores.suites)
+    heldout = [entry for entry in scores.suites if entry.suite == HELDOUT and entry.metric == "perplexity"]
+    return heldout or list(scores.suites)
 
 
 def _difference(one: SuiteScores, other: SuiteScores) -> tuple[float, float]:

@@ -44,6 +44,17 @@ def test_where_every_scale_harms_the_least_harmful_is_taken_and_it_says_so() -> 
     assert "every scale harms a suite, this one least (20.0 points)" in choice.why
 
 
+def test_what_a_suite_of_texts_gains_is_not_what_people_taught() -> None:
+    def with_texts(scores: ModelScores, likelihood: float) -> ModelScores:
+        items = tuple(ItemScore(id=str(place), value=likelihood) for place in range(ITEMS))
+        texts = SuiteScores(suite="manuals", metric="perplexity", items=items)
+        return scores.model_copy(update={"suites": (*scores.suites, texts)})
+
+    small = with_texts(model(0.80, -1.0, 1), -2.0)  # held-out answers likelier, texts as they were
+    large = with_texts(model(0.80, -1.5, 2), -0.5)
+    assert choose_scale(with_texts(model(0.80, -3.0, 0), -2.0), [large, small], (0.5, 1.0)).scale == 1.0
+
+
 def test_a_loss_of_half_a_point_is_no_harm() -> None:
     assert choose_scale(model(0.80, -3.0, 0), [model(0.795, -1.0, 1), model(0.80, -1.5, 2)], (1.0, 0.5)).scale == 1.0
 
