@@ -23,8 +23,8 @@ from service.store.people import app_ids
 from service.store.session import Store
 from service.store.tables import ApiKey, now
 
-SCOPES = ("ingest", "read", "chat", "people", "rounds", "models", "admin")
-EVERY_APP = ("rounds", "models", "admin")  # a model learns from every app and answers every app
+SCOPES = ("ingest", "read", "review", "operate", "chat", "people", "rounds", "models", "admin")
+EVERY_APP = ("review", "operate", "rounds", "models", "admin")  # a model learns from every app and answers every app
 MAX_OVERLAP = timedelta(days=90)
 _PREFIX = "pk_"
 

@@ -17,7 +17,7 @@ from service.vault import open_vault
 from service.web import openapi, problems
 from service.web.limits import is_proxied
 from service.web.middleware import Guard, Held
-from service.web.pages import routes
+from service.web.pages.table import ROUTERS
 from service.web.peers import Peers
 from service.web.proxy import answer_proxied, open_passage
 from service.web.routes import audit, chat, conversations, feedback, health, models, rounds, users
@@ -25,6 +25,7 @@ from service.web.vitals import Vitals
 
 _KEYS_SECONDS = 1.5  # and the proxy's watch looks five times a second: a key that is revoked ends within two
 
+_API = (health, conversations, feedback, users, chat, models, rounds, audit)
 _BUSIEST_ROUTE = conversations.router.routes[0]
 
 
@@ -69,8 +70,8 @@ def create_app(settings: Settings, is_front: bool = False) -> FastAPI:
     app.state.peers = Peers()
     problems.register(app)
     openapi.describe(app)
-    for module in (health, conversations, feedback, users, chat, models, rounds, audit, routes):
-        app.include_router(module.router)
+    for router in (*(module.router for module in _API), *ROUTERS):
+        app.include_router(router)
     most, held = settings.max_body_bytes, Held.at_least(settings.max_body_bytes)
     app.add_middleware(Guard, max_body_bytes=most, held=held)
     app.state.busiest = Guard(_store_conversations, max_body_bytes=most, held=held)

@@ -53,7 +53,7 @@ class ApiKey(SQLModel, table=True):
     id: str = Field(default_factory=new_id, primary_key=True)
     app_id: str | None = Field(default=None, foreign_key="app.id")
     label: str
-    scopes: str  # separated by spaces: ingest read chat people rounds models admin
+    scopes: str  # separated by spaces: ingest read review operate chat people rounds models admin
     hash: str = Field(unique=True)
     created_at: datetime = Field(default_factory=now)
     revoked_at: datetime | None = None

@@ -11,10 +11,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Query, Request, Response
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
+from starlette.responses import FileResponse, RedirectResponse
 
 from pipelines.errors import Conflict, NotFound, PerennialError
-from service.api_keys import Forbidden
 from service.curation.changes import sample_changes
 from service.models import promotion
 from service.obstacles import Obstacle, find_obstacles
@@ -27,16 +26,10 @@ from service.web.deps import KeysDep, SettingsDep, StoreDep
 from service.web.pages import views
 from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, keep
-from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep, templates
+from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep
 from service.web.problems import status_of
 
-_STATIC = {
-    "perennial.css": "text/css",
-    "perennial.js": "text/javascript",
-    "leaf.svg": "image/svg+xml",
-    "uPlot.min.css": "text/css",
-    "uPlot.iife.min.js": "text/javascript",
-}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 _STATIC_SECONDS = 300
 _AUDIT_ENTRIES = 100
 
@@ -50,11 +43,11 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
-    """A file that the pages load; those of uPlot are there where set-up could fetch them (.ci/page-assets)."""
-    if name not in _STATIC or not (WEB / "static" / name).is_file():
+    """A file that the pages load; those of others are there where set-up could fetch them (.ci/page-assets)."""
+    path = next((path for path in (WEB / "static").iterdir() if path.name == name and path.suffix in _TYPES), None)
+    if path is None:
         raise NotFound(f"there is no file {name[:80]!r}")
-    headers = {"Cache-Control": f"max-age={_STATIC_SECONDS}"}
-    return FileResponse(WEB / "static" / name, media_type=_STATIC[name], headers=headers)
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": f"max-age={_STATIC_SECONDS}"})
 
 
 @router.get("/")
@@ -84,8 +77,7 @@ async def models_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Re
 @router.get("/audit")
 def audit_(visit: VisitDep, store: StoreDep, before: Annotated[int | None, Query(ge=1, le=2**31)] = None) -> Response:
     """Who did what and when."""
-    if visit.caller is None or not visit.caller.may("admin"):
-        raise Forbidden("this key may not read the audit: it needs the scope 'admin'")
+    visit.require("admin")
     with store.read() as session:
         shown = [
             row.model_dump() | {"words": audit.in_words(row.detail)}
@@ -100,7 +92,7 @@ async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: Settin
     """The part of a live page that changes."""
     template, view = _view_of(f"/{path}", settings, _funnel(visit.request, store), _obstacles(visit, store, settings))
     values = await run_in_threadpool(_look, store, view)
-    return HTMLResponse(templates().get_template(template).render(values), headers=dict(HEADERS))
+    return visit.fragment(template, **values)
 
 
 @router.get("/models/rollback")
@@ -217,8 +209,7 @@ def _look(store: Store, view: View) -> dict[str, Any]:
 
 def _check(visit: Visit, token: str) -> None:
     visit.check_token(token)
-    if visit.caller is None or not visit.caller.may("models"):
-        raise Forbidden("this key may not promote: it needs the scope 'models'")
+    visit.require("models")
 
 
 def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "", status: int = 200) -> Response:

@@ -17,9 +17,18 @@ from service.settings import Settings
 from service.web.auth import identify
 from service.web.deps import KeysDep, VaultDep
 from service.web.pages.session import HEADERS, BrowserSession, Cookies, keep
+from service.web.pages.words import LANGUAGE_COOKIE, LANGUAGES, N_, language_of, translations
 from service.web.problems import Unauthorized, about_database, retry_after, status_of
 
 WEB = Path(__file__).parents[1]
+# The pages that a visitor can choose: address, label, and the scope without which it is not offered.
+NAVIGATION = (
+    ("/", N_("Overview"), "read"),
+    ("/rounds", N_("Rounds"), "read"),
+    ("/models", N_("Models"), "read"),
+    ("/audit", N_("Audit"), "admin"),
+)
+_LANGUAGE_SECONDS = 365 * 24 * 3600
 
 
 class Visit:
@@ -33,15 +42,45 @@ class Visit:
         """Who this is, for the audit log."""
         return f"key:{self.caller.label}" if self.caller and self.session.key else "page:localhost"
 
+    @property
+    def language(self) -> str:
+        """The language that this visitor reads, one of words.LANGUAGES."""
+        return language_of(self.request)
+
+    def require(self, scope: str) -> None:
+        """Raises Unauthorized for a stranger, Forbidden for somebody without the scope."""
+        if self.caller is None:
+            raise Unauthorized("sign in first")
+        self.caller.require(scope)
+
+    def may(self, scope: str) -> bool:
+        """Whether this visitor holds a scope."""
+        return self.caller is not None and self.caller.may(scope)
+
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page with the headers that every page has."""
-        person = None
-        if self.caller:
-            person = {"key_id": self.session.key is not None, "audits": self.caller.may("admin")}
-        shown = {"person": person, "csrf": self.cookies.token(self.session), "here": None, "draws": _draws(), **values}
-        response = HTMLResponse(templates().get_template(template).render(shown), status, dict(HEADERS))
+        shown = {
+            "person": {"key_id": self.session.key is not None} if self.caller else None,
+            "navigation": [(path, label) for path, label, scope in NAVIGATION if self.may(scope)],
+            "csrf": self.cookies.token(self.session),
+            "here": None,
+            "draws": _draws(),
+            **values,
+        }
+        response = HTMLResponse(self.render(template, **shown), status, dict(HEADERS))
         keep(response, self.session, self.request)
+        if self.request.query_params.get("lang") == self.language:
+            response.set_cookie(LANGUAGE_COOKIE, self.language, max_age=_LANGUAGE_SECONDS, samesite="lax", path="/")
         return response
+
+    def fragment(self, template: str, **values: Any) -> HTMLResponse:
+        """A part of a page, for a script that puts it in place."""
+        return HTMLResponse(self.render(template, **values), headers=dict(HEADERS))
+
+    def render(self, template: str, **values: Any) -> str:
+        """A template's text in this visitor's language. `may(scope)` tells it what to offer."""
+        known = {"language": self.language, "languages": LANGUAGES, "may": self.may}
+        return templates(self.language).get_template(template).render(known | values)
 
     def check_token(self, token: str) -> None:
         """Raises Forbidden for a form that is not one of ours."""
@@ -74,7 +113,7 @@ def _problem_page(request: Request, error: PerennialError) -> Response:
     visit = Visit(request, cookies, cookies.open(request), None)
     settings: Settings = request.app.state.settings
     sentence, status = settings.without_paths(str(error)), status_of(error)
-    page = visit.page("problem.html", status, title="This did not work", problem=sentence)
+    page = visit.page("problem.html", status, title=N_("This did not work"), problem=sentence)
     page.headers.update(retry_after(status))
     return page
 
@@ -105,9 +144,16 @@ def _draws() -> bool:
 
 
 @cache
-def templates() -> jinja2.Environment:
-    """The templates, read once."""
-    loader = jinja2.FileSystemLoader(WEB / "templates")
-    return jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+def templates(language: str = "en") -> jinja2.Environment:
+    """The templates, read once a language."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(WEB / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
     )
+    texts = translations(language)
+    environment.install_gettext_callables(texts.gettext, texts.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    return environment
