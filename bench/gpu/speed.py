@@ -119,8 +119,7 @@ def ours(size: str, method: str, variant: Variant, device: str) -> dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         trainer, clock = build_trainer(config, recipe, choices, device, Path(folder))
         trainer.train()
-        attention = trainer.model.config._attn_implementation
-    return {"attention": attention} | _figures(clock, matrix_parameters(config), device)
+    return {"attention": clock.attention} | _figures(clock, matrix_parameters(config), device)
 
 
 def build_trainer(
@@ -131,11 +130,11 @@ def build_trainer(
     `anchors` makes anchors of all chats, which get the KL term where the recipe has one.
     """
     model = random_model(config, device, nf4=recipe.method == "qlora", attention="sdpa")
-    with_fitting_attention(model, choices)
+    attention = with_fitting_attention(model, choices).why["attention"]
     chats = random_chats(_ROWS_A_STEP * choices.row_tokens * (_WARM_UP + _MEASURED), config, device)
     chats = [replace(chat, anchor=anchors) for chat in chats]
     tokenizer, tally = ChatTokenizer(_TINY), Tally()
-    clock = StepClock(device, lambda: (tally.tokens, tally.trained_tokens))
+    clock = StepClock(device, lambda: (tally.tokens, tally.trained_tokens), attention)
     settings = trainer_settings(
         recipe,
         choices,
@@ -211,10 +210,11 @@ def _counting(collate: Callable[[Any], Any], counted: list[int]) -> Callable[[An
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Seconds and tokens of each step."""
+    """Seconds and tokens of each step; `attention` says which was taken, and why."""
 
-    def __init__(self, device: str, tokens: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, device: str, tokens: Callable[[], tuple[int, int]], attention: str = "") -> None:
         self._device, self._tokens = device, tokens
+        self.attention = attention
         self.marks: list[tuple[float, int, int]] = []
         self.optimizer_seconds: list[float] = []
         self._optimizer_started = 0.0

@@ -36,6 +36,7 @@ except ImportError:  # before torch 2.10
 PACKED = ("varlen", "by_document")
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "cache")
 _MOST_APART = 0.05
+_NOISE = 2.0
 _TRIAL_LENGTHS = (24, 40)
 _SHORT_LENGTHS = (3, 4)
 
@@ -88,13 +89,17 @@ def trial(model: Any, name: str, *, bf16: bool) -> str | None:
     fault = None
     try:
         states, other_slope = _states_and_slope(causal, ids, bf16=bf16)
+        again, _ = _states_and_slope(causal, ids, bf16=bf16)
         changed = ids.clone()
         changed[:, : _TRIAL_LENGTHS[0]] += 1
         moved, _ = _states_and_slope(causal, changed, bf16=bf16)
-        if not _same(states[:, _TRIAL_LENGTHS[0] :], moved[:, _TRIAL_LENGTHS[0] :]):
-            fault = "one document of a row sees another"
-        elif max(_apart(states, expected), _apart(other_slope, slope)) > _MOST_APART:
-            fault = "its result is not that of the model's own attention"
+        after = slice(_TRIAL_LENGTHS[0], None)
+        # a card's kernels may choose another way of adding up from one call to the next: that is no document seen
+        noise, shift = (_apart(one[:, after], states[:, after]) for one in (again, moved))
+        if shift > _NOISE * noise and not _same(states[:, after], moved[:, after]):
+            fault = f"one document of a row sees another: its states move by {shift:.1g}, where repeating moves them by {noise:.1g}"
+        elif (apart := max(_apart(states, expected), _apart(other_slope, slope))) > _MOST_APART:
+            fault = f"its result is not that of the model's own attention: {apart:.1g} apart"
     except Exception as error:  # whatever a kernel raises on whatever card: the model's own attention remains
         fault = (str(error).splitlines() or [type(error).__name__])[0][:200]
     causal.train(training)
