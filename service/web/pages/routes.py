@@ -43,7 +43,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 @router.get("/static/{name}")
 def static(name: str) -> Response:
-    """A file that the pages load; those of others are there where set-up could fetch them (.ci/page-assets)."""
+    """A file that the pages load; those of uPlot and htmx are there where set-up could fetch them (.ci/page-assets)."""
     path = next((path for path in (WEB / "static").iterdir() if path.name == name and path.suffix in _TYPES), None)
     if path is None:
         raise NotFound(f"there is no file {name[:80]!r}")

@@ -64,7 +64,7 @@ class Visit:
             "navigation": [(path, label) for path, label, scope in NAVIGATION if self.may(scope)],
             "csrf": self.cookies.token(self.session),
             "here": None,
-            "draws": _draws(),
+            **_libraries(),
             **values,
         }
         response = HTMLResponse(self.render(template, **shown), status, dict(HEADERS))
@@ -138,9 +138,13 @@ VisitDep = Annotated[Visit, Depends(_visit)]
 StrangerDep = Annotated[Visit, Depends(_stranger)]
 
 
-def _draws() -> bool:
-    """Whether the library that draws curves is there; without it the pages show their figures."""
-    return (WEB / "static" / "uPlot.iife.min.js").is_file()
+def _libraries() -> dict[str, bool]:
+    """Which libraries set-up could fetch: without the one that draws, the pages show figures; without the other, whole pages."""
+    return {"draws": _is_fetched("uPlot.iife.min.js"), "swaps": _is_fetched("htmx.min.js")}
+
+
+def _is_fetched(name: str) -> bool:
+    return (WEB / "static" / name).is_file()
 
 
 @cache

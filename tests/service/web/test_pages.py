@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlmodel import Session
 
 from pipelines.bases.facts import Proof
 from pipelines.feedback.reasons import CONVERSATION_REASONS
@@ -22,21 +21,13 @@ from service.bases.records import AdoptedBase
 from service.settings import Settings
 from service.store import health, models
 from service.store.session import open_store
-from service.store.tables import App, Attempt, Conversation, Person, Rejection, Snapshot, SnapshotItem, Stage, now
+from service.store.tables import now
 from service.web.pages import charts, rounds, routes, visit
 from service.web.pages.preferences import preference_view
 from tests.conftest import make_settings
 from tests.service.live import Live, running
-from tests.service.served import add_model, add_round, crown
-
-RECIPE = """
-name: tiny
-base: {model: models/tiny}
-mixture: {user: 1.0}
-evaluate: {suites: [tiny_math]}
-gates: [{suite: tiny_math, margin: {champion: 3.0, origin: 3.0}}]
-preference: {method: auto}
-"""
+from tests.service.served import add_model, crown
+from tests.service.web.filled import fill, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +182,7 @@ def test_the_report_of_a_round_from_before_still_shows_its_thumbs(tmp_path: Path
 def test_a_candidate_that_learned_nothing_is_shown_with_the_reason(tmp_path: Path) -> None:
     check = {"suite": "candidate", "criterion": "change", "outcome": "fail", "reason": "candidate: unchanged: fail"}
     later = {"needed": None, "what a later version adds": 1}
-    _manifest(tmp_path, {"outcome": "fail", "checks": [check | later]})
+    write_manifest(tmp_path, {"outcome": "fail", "checks": [check | later]})
     (row,) = (rounds._score_row(one, ()) for one in rounds._checks(tmp_path))
     assert (row.suite, row.metric, row.verdict, row.drawing) == ("candidate", "change", "fail", None)
 
@@ -231,9 +222,8 @@ def test_what_does_not_exist_is_a_page_with_a_sentence(browser: httpx.Client, pa
 
 
 @pytest.mark.parametrize("name", ["perennial.css", "perennial.js", "leaf.svg"])
-def test_static_files_are_served_by_name_only(browser: httpx.Client, name: str) -> None:
+def test_static_files_are_served(browser: httpx.Client, name: str) -> None:
     assert browser.get(f"/static/{name}").status_code == 200
-    assert browser.get("/static/..%2Fpages.py").status_code == 404
 
 
 def test_promotion_is_offered_only_to_what_passed(browser: httpx.Client) -> None:
@@ -346,133 +336,49 @@ def test_a_long_curve_keeps_its_last_point_and_few_enough() -> None:
     assert (steps[0], steps[-1]) == (0, 10_000) and len(steps) <= 401 and drawn.count("<tr>") <= 14
 
 
+LIBRARIES = ("uPlot.iife.min.js", "htmx.min.js")
+
+
 @pytest.mark.parametrize("fetched", [True, False])
-def test_a_page_loads_the_drawing_library_only_where_set_up_could_fetch_it(
-    browser: httpx.Client, monkeypatch: pytest.MonkeyPatch, fetched: bool
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_page_loads_a_library_only_where_set_up_could_fetch_it(
+    browser: httpx.Client, monkeypatch: pytest.MonkeyPatch, name: str, fetched: bool
 ) -> None:
-    monkeypatch.setattr(visit, "_draws", lambda: fetched)
-    assert ("/static/uPlot.iife.min.js" in browser.get("/rounds/2").text) == fetched
+    monkeypatch.setattr(visit, "_is_fetched", lambda asked: fetched and asked == name)
+    assert [library for library in LIBRARIES if f"/static/{library}" in browser.get("/rounds/2").text] == (
+        [name] if fetched else []
+    )
 
 
-def test_the_library_is_served_from_here_or_is_not_there(browser: httpx.Client) -> None:
-    there = (Path(routes.__file__).parents[1] / "static" / "uPlot.iife.min.js").is_file()
-    answer = browser.get("/static/uPlot.iife.min.js")
-    assert answer.status_code == (200 if there else 404)
-    assert browser.get("/static/..%2Fserver.py").status_code == 404
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_is_served_from_here_or_is_not_there(browser: httpx.Client, name: str) -> None:
+    there = (Path(routes.__file__).parents[1] / "static" / name).is_file()
+    assert browser.get(f"/static/{name}").status_code == (200 if there else 404)
 
 
-def test_the_lock_file_of_the_library_names_no_registry() -> None:
+@pytest.mark.parametrize("name", ["..%2Fserver.py", "uPlot.LICENSE", "none.js", "%2Fetc%2Fpasswd"])
+def test_nothing_else_is_served_as_a_static_file(browser: httpx.Client, name: str) -> None:
+    assert browser.get(f"/static/{name}").status_code == 404
+
+
+def test_the_libraries_evaluate_no_text_and_keep_no_page(browser: httpx.Client) -> None:
+    settings = re.search("name=\"htmx-config\" content='([^']*)'", browser.get("/").text)
+    if settings is None:
+        pytest.skip("htmx is not there: make page fetches it")
+    told = json.loads(settings[1])
+    assert told["allowEval"] is told["allowScriptTags"] is told["includeIndicatorStyles"] is False
+    assert told["historyCacheSize"] == 0 and told["selfRequestsOnly"] is True
+
+
+def test_the_lock_file_of_the_libraries_names_no_registry() -> None:
     folder = Path(__file__).parents[3] / ".ci" / "page"
     lock = (folder / "package-lock.json").read_text(encoding="utf-8")
     assert "resolved" not in lock and "://" not in lock
     assert '"integrity": "sha512-' in lock
-    wanted = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
-    assert json.loads(lock)["packages"]["node_modules/uplot"]["version"] == wanted["uplot"]
-
-
-def fill(settings: Settings) -> None:
-    store = open_store(settings)
-    add_model(store, settings, "origin", kind="origin", verdict=None)
-    crown(store, "origin")
-    add_round(store, counts={"champion": "origin"}, stage="gate", recipe=RECIPE)
-    reasons = ["tiny_math: surely inside the margin of 3.0: pass", "<script>alert(1)</script>"]
-    add_model(store, settings, "good", round_id=1, reasons=reasons)
-    add_model(store, settings, "bad", "second", round_id=1, verdict="fail", reasons=["tiny_math lost 9 points"])
-    _finished_attempt(settings.home / "rounds" / "0001" / "attempt-1")
-    _report(settings.home / "rounds" / "0001" / "attempt-1")
-    add_round(store, state="running", stage="train")
-    _training_attempt(settings.home / "rounds" / "0002" / "attempt-1")
-    with store.begin() as session:
-        session.add(
-            Attempt(
-                round_id=1, number=1, folder="rounds/0001/attempt-1", state="finished", verdict="pass", reasons=reasons
-            )
-        )
-        session.add(Attempt(round_id=2, number=1, folder="rounds/0002/attempt-1"))
-        session.flush()
-        session.add(Stage(attempt_id=2, name="snapshot", digest="d", fence=1, seconds=0.4))
-        _conversations(session)
-    store.close()
-
-
-def _conversations(session: Session) -> None:
-    session.add(app := App(name="default"))
-    session.flush()
-    session.add(person := Person(app_id=app.id, hmac="p"))
-    session.flush()
-    for number, state in enumerate(["clean", "clean", "received", "rejected"]):
-        conversation = Conversation(
-            app_id=app.id,
-            client_hmac=str(number),
-            person_id=person.id,
-            consent=True,
-            state=state,
-            digest="d",
-            occurred_at=now(),
-            sealed_meta=b"",
-        )
-        session.add(conversation)
-        session.flush()
-        if state == "rejected":
-            session.add(Rejection(conversation_id=conversation.id, rule="too_short", detail="3 characters"))
-    item = {"round_id": 1, "conversation_id": "c", "person_id": person.id, "part": "train"}
-    session.add(Snapshot(round_id=1, digest="d"))
-    session.add(SnapshotItem(**item, outcome="left_out", reason="cannot_be_rendered"))
-
-
-def _finished_attempt(folder: Path) -> None:
-    check = {
-        "suite": "tiny_math",
-        "criterion": "margin",
-        "outcome": "pass",
-        "reason": "inside",
-        "baseline": "champion",
-        "candidate": 70.1,
-        "reference": 71.3,
-        "difference": -1.2,
-        "lower": -2.0,
-        "upper": -0.4,
-        "n": 600,
-        "needed": None,
-    }
-    _manifest(folder, {"outcome": "pass", "checks": [check]})
-
-
-def _manifest(folder: Path, output: dict[str, object]) -> None:
-    """A finished gate stage."""
-    said = {"stage": "gate", "input": "i", "output": output, "files": {}, "seconds": 0.1, "finished_at": 1.0}
-    (folder / "gate").mkdir(parents=True)
-    (folder / "gate" / "manifest.json").write_text(json.dumps(said))
-
-
-def _report(folder: Path) -> None:
-    told = {
-        "method": "kto",
-        "why": "Few pairs.",
-        "notes": ["At most 3.7 % per person."],
-        "used": {"siblings": 360},
-        "dropped": {"over_user_cap": 31, "echo": 8},
-        "held_out": 74,
-        "heldout_before": 0.1,
-        "heldout_after": 0.95,
-        "n": 40,
-        "lower": 0.705,
-        "upper": 0.92,
-        "sources": {"siblings": 180},
-    }
-    (folder / "report").mkdir(parents=True)
-    (folder / "report" / "report.json").write_text(json.dumps({"recipe": "tiny", "preference": told}))
-
-
-def _training_attempt(folder: Path) -> None:
-    (folder / "train.1.tmp").mkdir(parents=True)
-    lines = [
-        {"stage": "train", "done": 1, "total": 100, "loss": 3.0},
-        {"stage": "train", "done": 20, "total": 100, "dev_loss": 2.9},
-        {"stage": "train", "done": 40, "total": 100, "loss": 1.0},
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines) + '{"half a li'
-    (folder / "train.1.tmp" / "progress.jsonl").write_text(text)
+    package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    wanted = package["dependencies"] | package["devDependencies"]
+    locked = {path.removeprefix("node_modules/"): one for path, one in json.loads(lock)["packages"].items() if path}
+    assert {name: one["version"] for name, one in locked.items()} == wanted
 
 
 def _row(text: str, model_id: str) -> str:
