@@ -120,6 +120,14 @@ def test_an_attention_is_taken_only_after_a_trial_on_the_model_itself() -> None:
     assert model.base_model(input_ids=torch.arange(5)[None]).last_hidden_state.shape == (1, 5, 32)
 
 
+def test_rounding_that_grows_with_the_layers_is_no_other_result() -> None:
+    model = model_of("qwen2", num_hidden_layers=48, initializer_range=0.3).bfloat16().requires_grad_(False).eval()
+    ids = torch.arange(sum(attention._TRIAL_LENGTHS))[None] + 3
+    own = attention._states_and_slope(model, ids, bf16=True)
+    assert trial(model, "by_document", bf16=True) is None
+    assert attention._most_apart(attention._states_and_slope(model, ids, bf16=True), own) > attention._APART
+
+
 @pytest.mark.parametrize(
     ("broken", "fault"),
     [
