@@ -14,7 +14,8 @@ from sqlmodel import select
 from alembic import command
 from pipelines.errors import InputError
 from service.settings import Settings
-from service.store.session import Store, alembic_config, checked_url, migrate, open_store
+from service.store.schema import alembic_config
+from service.store.session import Store, checked_url, migrate, newest_revision, open_store
 from service.store.tables import App, SQLModel
 from service.vault import open_vault
 from tests.conftest import create_database, make_settings
@@ -77,6 +78,7 @@ def test_processes_that_start_together_migrate_once(postgresql: str, tmp_path: P
     store = open_store(settings)
     with store.read() as session:
         heads = ScriptDirectory.from_config(alembic_config()).get_heads()
+        assert heads == [newest_revision()]
         assert session.execute(text("SELECT version_num FROM alembic_version")).all() == [(head,) for head in heads]
     store.close()
 
