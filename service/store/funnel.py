@@ -1,18 +1,14 @@
 """Counts for the pages: the funnel, and what was left out and why. Ids and numbers only."""
 
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from pipelines.curate.reasons import Altered
-from service.store.session import Store
 from service.store.tables import Conversation, Quarantine, Rejection, Snapshot, SnapshotItem
 
 MAX_REASONS = 20
@@ -29,10 +25,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Counts of conversations. `used` and `held_out` are those of the newest round that took a snapshot.
-
-    `samples` are of the answers that anonymization changed, where whoever counts asks for them.
-    """
+    """Counts of conversations. `used` and `held_out` are those of the newest round that took a snapshot."""
 
     received: int
     waiting: int
@@ -47,34 +40,6 @@ class Funnel:
     last_curated: datetime | None
     altered: Altered
     left_out: tuple[LeftOut, ...]
-    samples: tuple[Any, ...] = ()
-
-
-class FunnelWatch:
-    """The funnel of a store for pages that look every two seconds.
-
-    It is counted again once it is older than a second and than 20 times what counting took, so that a million
-    conversations cost a twentieth of one core however many people watch.
-    """
-
-    def __init__(self, store: Store, sample: Callable[[Session], Sequence[Any]] = lambda session: ()) -> None:
-        self._store, self._sample = store, sample
-        self._lock = threading.Lock()
-        self._seen: Funnel | None = None
-        self._due = 0.0
-
-    def __call__(self) -> Funnel:
-        """The funnel, counted again once its last count is old for what counting takes."""
-        with self._lock:
-            if self._seen is None or time.monotonic() >= self._due:
-                started = time.monotonic()
-                with self._store.read() as session:
-                    seen = funnel(session)
-                    samples = tuple(self._sample(session)) if seen.altered.changed else ()
-                    self._seen = replace(seen, samples=samples)
-                took = time.monotonic() - started
-                self._due = time.monotonic() + max(1.0, 20 * took)
-            return self._seen
 
 
 def funnel(session: Session) -> Funnel:

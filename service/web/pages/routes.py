@@ -4,7 +4,6 @@ Reading needs the scope `read`, promoting `models`. While no API key exists this
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -14,16 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse
 
 from pipelines.errors import Conflict, NotFound, PerennialError
-from service.curation.changes import sample_changes
 from service.models import promotion
-from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
 from service.store import audit, models
-from service.store.funnel import FunnelWatch
 from service.store.session import Store
-from service.store.trainable import TrainableWatch
 from service.web.deps import KeysDep, SettingsDep, StoreDep
 from service.web.pages import views
+from service.web.pages.overview import Overview
 from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, keep
 from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep
@@ -90,7 +86,7 @@ def audit_(visit: VisitDep, store: StoreDep, before: Annotated[int | None, Query
 @router.get("/fragments/{path:path}")
 async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
     """The part of a live page that changes."""
-    template, view = _view_of(f"/{path}", settings, _funnel(visit.request, store), _obstacles(visit, store, settings))
+    template, view = _view_of(f"/{path}", visit.request, settings)
     values = await run_in_threadpool(_look, store, view)
     return visit.fragment(template, **values)
 
@@ -166,32 +162,25 @@ def logout(visit: StrangerDep, csrf: Text) -> Response:
 
 
 async def _live(visit: Visit, store: Store, settings: Settings, title: str, path: str) -> Response:
-    template, view = _view_of(path, settings, _funnel(visit.request, store), _obstacles(visit, store, settings))
+    template, view = _view_of(path, visit.request, settings)
     values = await run_in_threadpool(_look, store, view)
     here = "/" + path.split("/")[1]
     return visit.page("live.html", title=title, path=path, here=here, fragment=template, **values)
 
 
-def _funnel(request: Request, store: Store) -> FunnelWatch:
-    """The process's one watch over the funnel."""
+def _overview(request: Request) -> Overview:
+    """The process's one overview, which keeps what was counted."""
     state = request.app.state
-    if not hasattr(state, "funnel"):
-        state.funnel = FunnelWatch(store, partial(sample_changes, vault=state.vault))
-    found: FunnelWatch = state.funnel
+    if not hasattr(state, "overview"):
+        state.overview = Overview(state.settings, state.store, state.vault, state.trainable)
+    found: Overview = state.overview
     return found
 
 
-def _obstacles(visit: Visit, store: Store, settings: Settings) -> Callable[[], list[Obstacle]]:
-    counts: TrainableWatch = visit.request.app.state.trainable
-    return lambda: find_obstacles(settings, store, counts=counts)
-
-
-def _view_of(
-    path: str, settings: Settings, funnel: FunnelWatch, obstacles: Callable[[], list[Obstacle]]
-) -> tuple[str, View]:
+def _view_of(path: str, request: Request, settings: Settings) -> tuple[str, View]:
     """The template and data of a live page. Raises NotFound."""
     if path == "/":
-        return "overview.html", lambda session: views.overview_view(session, settings, funnel(), obstacles())
+        return "overview.html", _overview(request).view
     if path == "/rounds":
         return "rounds.html", views.rounds_view
     if path == "/models":

@@ -1,39 +1,21 @@
 """What the pages show, gathered from the tables and the rounds' folders; no HTML in here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlmodel import Session
 
-from pipelines.curate.reasons import in_words
-from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.bases.records import list_bases
 from service.engine.state import EngineView, engine_view
 from service.models.promotion import TAINTED, objections
-from service.obstacles import SILENT_SECONDS, Obstacle
 from service.rounds.schedule import schedule_views
 from service.settings import Settings
 from service.store import models
-from service.store.clock import database_time
-from service.store.funnel import Funnel
-from service.store.health import last_beat
 from service.store.models import StoredModel
 from service.store.rounds import list_rounds
-from service.store.tables import Model, Promotion, Round, ServedForm
-from service.web.pages.rounds import clock, latest_stages
-
-_OPEN = ("requested", "running")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One bar of the funnel; `aside` marks those that left it."""
-
-    name: str
-    count: int
-    aside: bool = False
+from service.store.tables import Model, Promotion, ServedForm
+from service.web.pages.rounds import clock
 
 
 @dataclass(frozen=True)
@@ -47,31 +29,6 @@ class ModelRow:
     is_serving: bool
     can_promote: bool
     can_override: bool
-
-
-def overview_view(
-    session: Session, settings: Settings, counts: Funnel, obstacles: Sequence[Obstacle]
-) -> dict[str, Any]:
-    """The overview: what stops the wheel, funnel, champion and engine, the newest round."""
-    last = models.last_promotion(session)
-    rounds = list_rounds(session, 50)
-    running = next((one for one in rounds if one.state == "running"), None)
-    latest = running or next(iter(rounds), None)
-    return {
-        "obstacles": obstacles,
-        "champion": last,
-        "engine": engine_of(session, settings),
-        "running": running,
-        "rounds_sentence": _rounds_sentence(rounds),
-        "funnel": {"received": counts.received, "waiting": counts.waiting, "steps": _steps(counts)},
-        "last_curated": counts.last_curated,
-        "altered": counts.altered,
-        "changes": counts.samples,
-        "worker": _worker_sentence(last_beat(session), database_time(session)),
-        "left_out": [(row, CONVERSATION_REASONS.get(row.reason) or in_words(row.reason)) for row in counts.left_out],
-        "latest": latest,
-        "latest_stages": latest_stages(session, settings, latest),
-    }
 
 
 def rounds_view(session: Session) -> dict[str, Any]:
@@ -102,40 +59,6 @@ def models_view(session: Session, settings: Settings) -> dict[str, Any]:
 def engine_of(session: Session, settings: Settings) -> EngineView:
     """The engine, and whether it serves the champion."""
     return engine_view(settings.home, models.champion_id(session))
-
-
-def _steps(counts: Funnel) -> list[Step]:
-    steps = [
-        Step("Received", counts.received),
-        Step("Clean", counts.clean),
-        Step("With consent", counts.consented),
-        Step("Waiting", counts.waiting, aside=True),
-        Step("Rejected", counts.rejected, aside=True),
-        Step("Quarantined", counts.quarantined, aside=True),
-        Step("Erased", counts.erased, aside=True),
-    ]
-    if counts.snapshot_round is not None:
-        steps[3:3] = [
-            Step(f"Used in round {counts.snapshot_round}", counts.used),
-            Step("Held out to measure", counts.held_out),
-        ]
-    return [step for step in steps if step.count or not step.aside]
-
-
-def _rounds_sentence(rounds: Sequence[Round]) -> str:
-    if not rounds:
-        return "none was asked for yet"
-    waiting = sum(one.state == "requested" for one in rounds)
-    ended = next((one for one in rounds if one.state not in _OPEN), None)
-    said = [f"{waiting} waiting"] if waiting else []
-    return ", ".join([*said, f"the last one {ended.state}"] if ended else said) or "this is the first"
-
-
-def _worker_sentence(seen: datetime | None, at: datetime) -> str:
-    ago = None if seen is None else (at - seen).total_seconds()
-    if ago is None or ago > SILENT_SECONDS:
-        return "no worker runs: start `perennial worker`"
-    return "a worker is at work"
 
 
 def _model_row(session: Session, entry: StoredModel, champion: str | None, engine: EngineView) -> ModelRow:

@@ -17,15 +17,22 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from fastapi import Request
 
-LANGUAGES = {"en": "English", "ko": "한국어"}
-LANGUAGE_COOKIE = "language"
-_WORDS = Path(__file__).parents[1] / "words"
-_DEFAULT = "en"
-
 
 def N_(text: str) -> str:
     """The text itself; marks it as one that a template gives to `_`, so that the catalogues must have it."""
     return text
+
+
+LANGUAGES = {"en": "English", "ko": "한국어"}
+LANGUAGE_COOKIE = "language"
+# How rounds, models and the engine stand: what the macro `pill` shows.
+STATES = (
+    *(N_("passed"), N_("failed"), N_("inconclusive"), N_("skipped"), N_("cancelled"), N_("error"), N_("running")),
+    *(N_("requested"), N_("pass"), N_("fail"), N_("champion"), N_("tainted"), N_("waiting")),
+    *(N_("serving"), N_("loading"), N_("empty"), N_("down")),
+)
+_WORDS = Path(__file__).parents[1] / "words"
+_DEFAULT = "en"
 
 
 def language_of(request: Request) -> str:

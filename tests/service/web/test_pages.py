@@ -60,12 +60,12 @@ def test_the_overview_shows_funnel_champion_and_what_was_left_out(browser: httpx
     text = browser.get("/").text
     for part in (
         "origin",
-        "Received",
+        "received",
         "too_short",
-        CONVERSATION_REASONS["cannot_be_rendered"].replace("'", "&#39;"),
+        CONVERSATION_REASONS["cannot_be_rendered"],
         'start <span class="mono">perennial engine</span>',
-        "round 2",
-        "Waiting",
+        "Round 2 is running",
+        "1 waits for curation.",
     ):
         assert part in text
     assert "No conversation has come in yet" not in text

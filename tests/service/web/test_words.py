@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from babel.messages.extract import extract_from_file
 
+from pipelines.curate.reasons import QUARANTINED, REJECTED
+from pipelines.feedback.reasons import CONVERSATION_REASONS
 from service.web.pages.visit import WEB, templates
 from service.web.pages.words import LANGUAGES, catalogues, translations
 from tests.conftest import make_settings
@@ -30,6 +32,8 @@ def texts_of_templates() -> set[str]:
             texts.update(part for part in ((message,) if isinstance(message, str) else message or ()) if part)
     for path in sorted((WEB / "pages").glob("*.py")):
         texts.update(message for _, message, _, _ in extract_from_file("python", path, keywords={"N_": None}))
+    for reasons in (CONVERSATION_REASONS, REJECTED, QUARANTINED):  # which pages give to `_` too
+        texts.update(reasons.values())
     return texts
 
 
