@@ -26,6 +26,8 @@ NAVIGATION = (
     ("/", N_("Overview"), "read"),
     ("/rounds", N_("Rounds"), "read"),
     ("/models", N_("Models"), "read"),
+    ("/recipes", N_("Recipes"), "operate"),
+    ("/schedule", N_("Schedule"), "operate"),
     ("/audit", N_("Audit"), "admin"),
 )
 _LANGUAGE_SECONDS = 365 * 24 * 3600
