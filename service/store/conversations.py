@@ -143,6 +143,17 @@ def quarantine_of(session: Session, conversation_id: str) -> Quarantine | None:
     return session.get(Quarantine, conversation_id)
 
 
+def reasons_of(session: Session, conversations: Sequence[str]) -> dict[str, str]:
+    """Why curation rejected or quarantined those of these conversations that it did."""
+    rejected = select(Rejection.conversation_id, Rejection.rule).where(
+        col(Rejection.conversation_id).in_(conversations)
+    )
+    kept = select(Quarantine.conversation_id, Quarantine.reason).where(
+        col(Quarantine.conversation_id).in_(conversations)
+    )
+    return dict(session.exec(rejected).all()) | dict(session.exec(kept).all())
+
+
 def satisfaction_of(session: Session, conversation_id: str) -> int | None:
     """The satisfaction with a conversation, if somebody gave one."""
     row = session.get(Satisfaction, conversation_id)

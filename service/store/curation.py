@@ -20,6 +20,7 @@ from service.store.tables import (
     NameMention,
     Quarantine,
     Rejection,
+    Review,
     Round,
     Satisfaction,
     SnapshotItem,
@@ -200,7 +201,7 @@ def delete_rejected(session: Session, before: datetime, limit: int) -> int:
     theirs = col(Message.conversation_id).in_(ids)
     erase_ratings_on(session, theirs)
     session.execute(delete(Correction).where(col(Correction.message_id).in_(select(Message.id).where(theirs))))
-    for table in (CleanMessage, NameMention, Rejection, Quarantine, Satisfaction, Message):
+    for table in (CleanMessage, NameMention, Rejection, Quarantine, Review, Satisfaction, Message):
         session.execute(delete(table).where(col(table.conversation_id).in_(ids)))
     session.execute(delete(Conversation).where(col(Conversation.id).in_(ids)))
     return len(ids)

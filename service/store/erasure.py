@@ -21,6 +21,7 @@ from service.store.tables import (
     Person,
     Quarantine,
     Rejection,
+    Review,
     Round,
     Satisfaction,
     Snapshot,
@@ -75,7 +76,7 @@ def erase_text(session: Session, person: str) -> None:
     erase_ratings_on(session, mine)
     theirs = select(Message.id).where(mine)
     session.execute(delete(Correction).where(col(Correction.corrected_message_id).in_(theirs)))
-    for table in (CleanMessage, NameMention, Rejection, Quarantine, Satisfaction):
+    for table in (CleanMessage, NameMention, Rejection, Quarantine, Review, Satisfaction):
         session.execute(delete(table).where(col(table.conversation_id).in_(ids)))
     # an id of its own instead of the hash, so that the app may send the message again after consenting anew
     session.execute(update(Message).where(mine).values(**_NOTHING, client_hmac=Message.id))

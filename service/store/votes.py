@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, func, select
 
 from service.store.bulk import Rows, fetch_where_in
-from service.store.tables import Message, Satisfaction, Vote, VoteEvent, new_ids, now
+from service.store.tables import Conversation, Message, Satisfaction, Vote, VoteEvent, new_ids, now
 
 # the votes that stand on messages of an app, retracted ones included
 STANDING = (
@@ -128,6 +128,36 @@ def count_votes(session: Session, app: str, conversation_id: str) -> Counter[tup
         .group_by(col(Vote.message_hmac), col(Vote.value))
     )
     return Counter({(message, value): count for message, value, count in session.exec(query).all()})
+
+
+def count_votes_in(session: Session, conversations: Sequence[str]) -> Counter[tuple[str, int]]:
+    """How many votes of each value, given by people, stand on the answers of each of these conversations."""
+    answers = select(Message.client_hmac, Message.conversation_id).where(
+        col(Message.conversation_id).in_(conversations), Message.role == "assistant"
+    )
+    at_home = dict(session.exec(answers).all())
+    # never a join: SQLite would go through all votes of the app once for each conversation
+    query = (
+        select(Vote.message_hmac, Vote.value)
+        .where(col(Vote.app_id).in_(select(Conversation.app_id).where(col(Conversation.id).in_(conversations))))
+        .where(col(Vote.message_hmac).in_(list(at_home)), Vote.source == "person")
+    )
+    return Counter((at_home[message], value) for message, value in session.exec(query).all())
+
+
+def tags_of(session: Session, app: str, conversation_id: str) -> dict[str, tuple[tuple[str, int], ...]]:
+    """The reasons that people gave with their votes on each message of a conversation, with how many did."""
+    hashes = select(Message.client_hmac).where(Message.conversation_id == conversation_id, Message.role == "assistant")
+    query = (
+        select(Vote.message_hmac, Vote.reason, func.count())
+        .where(Vote.app_id == app, col(Vote.message_hmac).in_(hashes), Vote.value != 0, col(Vote.reason).is_not(None))
+        .group_by(col(Vote.message_hmac), col(Vote.reason))
+        .order_by(col(Vote.message_hmac), col(Vote.reason))
+    )
+    found: dict[str, tuple[tuple[str, int], ...]] = {}
+    for message, reason, count in session.exec(query).all():
+        found[message] = (*found.get(message, ()), (reason or "", count))
+    return found
 
 
 def _columns(key: VoteKey) -> dict[str, str]:

@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 from service.store.tables.base import new_id, now
 
 _KEPT = text("raw_deleted_at IS NULL")
+_SERVED, _NAMED = text("served_by IS NOT NULL"), text("model IS NOT NULL")
 
 
 class Conversation(SQLModel, table=True):
@@ -22,6 +23,7 @@ class Conversation(SQLModel, table=True):
         UniqueConstraint("app_id", "client_hmac"),
         Index("ix_conversation_due", "state", "heavy", "received_at"),
         Index("ix_conversation_funnel", "state", "consent", "curated_at"),
+        Index("ix_conversation_browse", "id", "state", "app_id", "language", "topic", "part", "occurred_at"),
         Index("ix_conversation_raw", "first_curated_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
     )
 
@@ -61,6 +63,8 @@ class Message(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("conversation_id", "client_hmac"),
         Index("ix_message_client_hmac", "client_hmac"),
+        Index("ix_message_served_by", "served_by", "conversation_id", sqlite_where=_SERVED, postgresql_where=_SERVED),
+        Index("ix_message_model", "model", "conversation_id", sqlite_where=_NAMED, postgresql_where=_NAMED),
     )
 
     id: str = Field(default_factory=new_id, primary_key=True)

@@ -66,14 +66,18 @@ class Band(SQLModel, table=True):
 class Rejection(SQLModel, table=True):
     """The rule by which curation rejected a conversation."""
 
+    __table_args__ = (Index("ix_rejection_rule", "rule", "conversation_id"),)
+
     conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
-    rule: str = Field(index=True)
+    rule: str
     detail: str
     at: datetime = Field(default_factory=now)
 
 
 class Quarantine(SQLModel, table=True):
     """Why a conversation could not be checked; it is never trained on."""
+
+    __table_args__ = (Index("ix_quarantine_reason", "reason", "conversation_id"),)
 
     conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
     reason: str

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, LargeBinary, UniqueConstraint
+from sqlalchemy import Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from service.store.tables.base import new_id, now
@@ -11,7 +11,7 @@ from service.store.tables.base import new_id, now
 class Vote(SQLModel, table=True):
     """As it stands now. Found by the message's keyed client id, so that a vote may come before its message."""
 
-    __table_args__ = (UniqueConstraint("app_id", "message_hmac", "rater_hmac"),)
+    __table_args__ = (UniqueConstraint("app_id", "message_hmac", "rater_hmac"), Index("ix_vote_value", "value", "id"))
 
     id: str = Field(default_factory=new_id, primary_key=True)
     app_id: str = Field(foreign_key="app.id")
@@ -23,6 +23,19 @@ class Vote(SQLModel, table=True):
     at: datetime | None = None  # when it was given, where its sender says so
     sealed_comment: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))  # rater's key
     updated_at: datetime = Field(default_factory=now)
+
+
+class Review(SQLModel, table=True):
+    """What a reviewer decided about a conversation, as it stands now. `verdict`: kept or dropped.
+
+    `seen` is the position of the last message that the reviewer was shown; what came later nobody has reviewed.
+    """
+
+    conversation_id: str = Field(primary_key=True, foreign_key="conversation.id")
+    verdict: str
+    seen: int
+    by: str
+    at: datetime = Field(default_factory=now)
 
 
 class VoteEvent(SQLModel, table=True):

@@ -96,6 +96,7 @@ class SnapshotItem(SQLModel, table=True):
     """What a round decided about one conversation; `person_id` makes every model attributable."""
 
     __tablename__ = "snapshot_item"
+    __table_args__ = (Index("ix_snapshot_item_reason", "round_id", "outcome", "reason", "conversation_id"),)
 
     round_id: int = Field(primary_key=True, foreign_key="round.id")
     conversation_id: str = Field(primary_key=True)

@@ -1,5 +1,5 @@
 """The pages that there are: one router a group."""
 
-from service.web.pages import asking, recipe_routes, round_routes, routes, schedule_routes
+from service.web.pages import conversations, routes
 
-ROUTERS = (routes.router, asking.router, round_routes.router, recipe_routes.router, schedule_routes.router)
+ROUTERS = (routes.router, conversations.router)

@@ -24,10 +24,9 @@ WEB = Path(__file__).parents[1]
 # The pages that a visitor can choose: address, label, and the scope without which it is not offered.
 NAVIGATION = (
     ("/", N_("Overview"), "read"),
+    ("/conversations", N_("Conversations"), "operate"),
     ("/rounds", N_("Rounds"), "read"),
     ("/models", N_("Models"), "read"),
-    ("/recipes", N_("Recipes"), "operate"),
-    ("/schedule", N_("Schedule"), "operate"),
     ("/audit", N_("Audit"), "admin"),
 )
 _LANGUAGE_SECONDS = 365 * 24 * 3600

@@ -34,7 +34,6 @@ WORDS = {
     "promote": ["m"],
     "models ask": ["Hello?"],
     "models promote": ["m"],
-    "models modelfile": ["m"],
     "base add": ["a-folder"],
     "base show": ["b"],
     "base remove": ["b"],
