@@ -8,7 +8,7 @@
 libyaml reads the events first; nothing is built before they were counted.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,28 @@ def parse_plain_yaml(text: str, subject: str) -> Any:
         return yaml.load(text, _PlainLoader)
     except yaml.YAMLError as error:
         raise DataError(f"{subject} is not valid YAML: {' '.join(str(error).split())[:300]}") from error
+
+
+def find_line(text: str, steps: Sequence[str | int]) -> int:
+    """The line, from 1, of the last key or item on the way that these steps lead through a text that could be parsed."""
+    node, line = yaml.compose(text, _PlainLoader), 1
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            place, node = next(((key, value) for key, value in node.value if key.value == step), (None, None))
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            place = node = node.value[step]
+        else:
+            break
+        if place is None:
+            break
+        line = place.start_mark.line + 1
+    return line
+
+
+def line_of_problem(error: DataError) -> int:
+    """The line, from 1, at which `parse_plain_yaml` stopped; 1 where it never began."""
+    mark = getattr(error.__cause__, "problem_mark", None)
+    return 1 if mark is None else mark.line + 1
 
 
 class _Bounds:

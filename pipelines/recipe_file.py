@@ -2,16 +2,24 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from pipelines.errors import DataError, RecipeError
-from pipelines.plain_yaml import parse_plain_yaml, read_plain_yaml
+from pipelines.plain_yaml import find_line, line_of_problem, parse_plain_yaml, read_plain_yaml
 from pipelines.recipe import Recipe, Section
 from pipelines.text import find_nearest, shorten
 
 _MAX_SENTENCES = 10
+_NO_GATES = "has no gates; a candidate without a gate is never promoted"
+
+
+class Problem(NamedTuple):
+    """What is wrong with a recipe in a sentence, and on which line of its text, from 1."""
+
+    line: int
+    sentence: str
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -40,8 +48,24 @@ def parse_recipe(text: str, name: str) -> Recipe:
     except ValidationError as error:
         raise RecipeError(f"recipe {name}: {_sentences(error)}") from error
     if not recipe.gates:  # said now, not after hours of training
-        raise RecipeError(f"recipe {name} has no gates; a candidate without a gate is never promoted")
+        raise RecipeError(f"recipe {name} {_NO_GATES}")
     return recipe
+
+
+def find_problems(text: str) -> list[Problem]:
+    """What is wrong with a recipe's text, by line; empty for one that this version acts on."""
+    try:
+        raw = parse_plain_yaml(text, "the recipe")
+    except DataError as error:
+        return [Problem(line_of_problem(error), str(error))]
+    if not isinstance(raw, Mapping):
+        return [Problem(1, f"the recipe holds {type(raw).__name__}, not a mapping of keys")]
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        problems = [(find_line(text, one["loc"]), _sentence(dict(one))) for one in error.errors()]
+        return [Problem(line, sentence) for line, sentence in sorted(problems)[:_MAX_SENTENCES]]
+    return [] if recipe.gates else [Problem(find_line(text, ("gates",)), f"the recipe {_NO_GATES}")]
 
 
 def _sentences(error: ValidationError) -> str:

@@ -3,6 +3,7 @@
 backup/
 ├── perennial.db      as of one moment, also while the service writes; PostgreSQL has its own: pg_dump, before this
 ├── models/ rounds/   what serves, what it was trained with, the reports; no `scratch`, where text lies unsealed
+├── targets.yaml      the deploy targets, where they stand in the home
 └── settings.env      without the lines that hold a key
 
 backup-keys/          0700; opens the text in backups of the database, so there is one of it, replaced each time
@@ -24,7 +25,7 @@ import structlog
 
 from pipelines.errors import Conflict
 from service.private_files import private_files
-from service.settings import KEY_SETTINGS, SETTINGS_FILE, Settings, keep_settings
+from service.settings import KEY_SETTINGS, SETTINGS_FILE, TARGETS_FILE, Settings, keep_settings
 from service.store.models import list_models
 from service.store.session import Store
 
@@ -123,8 +124,7 @@ def _copy_database(store: Store, to: Path) -> None:
 
 
 def _files(home: Path) -> Iterator[Path]:
-    if (home / SETTINGS_FILE).is_file():
-        yield home / SETTINGS_FILE
+    yield from (home / name for name in (SETTINGS_FILE, TARGETS_FILE) if (home / name).is_file())
     for name in _FOLDERS:
         for parent, folders, files in os.walk(home / name):
             folders[:] = [one for one in folders if one != _SCRATCH and not one.endswith(".tmp")]

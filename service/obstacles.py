@@ -16,6 +16,8 @@ disk_full          less is free than must be: rounds wait, conversations are sto
 chats_waiting      chats that passed the proxy are on disk and nobody stores them
 spool_full         there is no more room for them
 chats_lost         chats passed and were not recorded, and why
+target_failed      the champion could not be brought to a deploy target
+targets_unusable   the file that names the deploy targets cannot be read
 recipe_unusable    the settings name a recipe that cannot be read
 unrated, consent   too few conversations can train, and why
 port_taken         the address to listen on is another program's (only at the start)
@@ -40,6 +42,7 @@ from service.engine.state import engine_view, read_watch
 from service.ingest.losses import REASONS, TOLD, read_losses
 from service.ingest.spool import waiting
 from service.models.origin import read_preparation
+from service.models.targets.deploy import list_targets
 from service.room import GIGABYTE, LOW, free_bytes
 from service.settings import MAX_PORT, Settings
 from service.store import models, people
@@ -85,6 +88,7 @@ def find_obstacles(
     with store.read() as session:
         found = [*_keys(session), *_names(settings, session), *_work(settings, session), *answering(settings, session)]
         counts = counts or (lambda enough: count_trainable(session, enough))
+        found += [*_targets(settings, session)]
         found += [*_disk(settings), *_proxy(settings), *_data(settings, session, recipe, counts)]
     return found
 
@@ -225,6 +229,20 @@ def _engine(settings: Settings, champion: str) -> Iterator[Obstacle]:
 
 
 _START_ENGINE = "Start it: `perennial engine`, or everything with `perennial up`"
+
+
+def _targets(settings: Settings, session: Session) -> Iterator[Obstacle]:
+    try:
+        failed = [one for one in list_targets(settings, session) if one.state == "failed"]
+    except InputError as error:
+        yield Obstacle("targets_unusable", str(error), "Mend the file; until then the champion is brought nowhere")
+        return
+    if failed:
+        yield Obstacle(
+            "target_failed",
+            "; ".join(one.line() for one in failed),
+            f"Mend that and run `perennial models deploy {failed[0].name}`; see docs/deploying.md",
+        )
 
 
 def _disk(settings: Settings) -> Iterator[Obstacle]:

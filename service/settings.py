@@ -20,6 +20,7 @@ from pipelines.errors import InputError
 from pipelines.gguf.runtime import SETTINGS as LLAMA_SETTINGS
 
 SETTINGS_FILE = "settings.env"
+TARGETS_FILE = "targets.yaml"
 KEY_SETTINGS = ("PERENNIAL_MASTER_KEY", "PERENNIAL_KEYS_URL")  # what no backup of the data may hold
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MAX_PORT = 65_535
@@ -64,6 +65,7 @@ class Settings:
     proxy_user: str | None = None
     proxy_consent: bool | None = None
     spool_bytes: int = 1 << 30
+    targets: str | None = None
     # what a recipe over the API may ask for at most (service/rounds/permission.py)
     gates_max_margin: float = 5.0
     gates_max_stops: float = 4.0
@@ -149,6 +151,11 @@ class Settings:
     def scores(self) -> Path:
         """Where scores are kept between rounds."""
         return self.home / "scores"
+
+    @property
+    def targets_path(self) -> Path:
+        """The file that names the deploy targets (service/models/targets/configuration.py)."""
+        return Path(self.targets) if self.targets else self.home / TARGETS_FILE
 
     @property
     def spool(self) -> Path:
@@ -311,6 +318,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_PROXY_USER": ("proxy_user", str),
     "PERENNIAL_PROXY_CONSENT": ("proxy_consent", _boolean),
     "PERENNIAL_SPOOL_BYTES": ("spool_bytes", _count),
+    "PERENNIAL_TARGETS": ("targets", _absolute),
     "PERENNIAL_GATES_MAX_MARGIN": ("gates_max_margin", _bound),
     "PERENNIAL_GATES_MAX_STOPS": ("gates_max_stops", _bound),
     "PERENNIAL_RECIPES_MAX_LEARNING_RATE": ("recipes_max_learning_rate", _bound),

@@ -1,7 +1,7 @@
 """Indexes for the list of conversations, and what reviewers decided about them.
 
 Revision ID: 0022
-Revises: 0016
+Revises: 0023
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import sqlmodel
 from alembic import op
 
 revision = "0022"
-down_revision = "0016"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """What the stop rules look at while a preference run trains, the same for every backend."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -163,6 +163,12 @@ def as_metrics(seen: Look) -> dict[str, float | None]:
     """A look as a line of the trainer's log."""
     numbers = {**seen.probe.model_dump(), "dev_accuracy": seen.dev_accuracy}
     return {f"eval_{name}": value for name, value in numbers.items()}
+
+
+def as_progress(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a look in a line of the trainer's log, for those who follow the run; none in any other line."""
+    figures = {name: metrics.get(f"eval_{name}") for name in Probe.model_fields}
+    return {name: round(value, 5) for name, value in figures.items() if value is not None and _is_number(value)}
 
 
 def _no_numbers(seen: Look) -> Iterator[str]:

@@ -55,7 +55,7 @@ class Check(Record):
     """One criterion judged. Scores, difference and bounds are percentage points; `needed` is a number of items.
 
     Of a perplexity the scores are perplexities, and a difference is by how many percent it is lower. `slices` are the
-    strata that lost most, where the check did not pass.
+    strata that lost most, where the check did not pass. `metric` is None in checks of earlier versions.
     """
 
     suite: str
@@ -71,6 +71,7 @@ class Check(Record):
     n: int | None = None
     needed: int | None = None
     slices: tuple[Slice, ...] = ()
+    metric: str | None = None
 
 
 class Verdict(Record):
@@ -189,6 +190,7 @@ class _Pair(NamedTuple):
             n=self.interval.n,
             needed=needed,
             slices=slices,
+            metric=self.metric,
         )
 
 
@@ -280,6 +282,7 @@ def _floor_check(candidate: SuiteScores, floor: float, alpha: float) -> Check:
         candidate=100 * score,
         n=n,
         needed=few,
+        metric=candidate.metric,
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands about models: models, models promote, why, promote, rollback, gc."""
+"""Commands about models: models, why, promote, rollback, gc."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipelines.errors import NotFound
 from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
+from service.cli.deploy import bring_to_targets, register_targets, say_targets
 from service.cli.home import console, open_home, print_table, whoami, whole
 from service.cli.user_ids import read_user
 from service.ingest import DEFAULT_APP
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     _models.command("ask")(ask_models)
     app.command()(rollback)
     app.command()(gc)
+    register_targets(_models)
 
 
 @_models.callback(invoke_without_command=True)
@@ -36,7 +38,8 @@ def models(context: typer.Context) -> None:
     """Every model, newest first; the champion is marked."""
     if context.invoked_subcommand is not None:
         return
-    with open_home().store.read() as session:
+    home = open_home()
+    with home.store.read() as session:
         champion, entries = champion_id(session), list_models(session)
     table = Table("", whole("model"), "kind", "verdict", "made at", "size")
     for one in entries:
@@ -47,6 +50,7 @@ def models(context: typer.Context) -> None:
     print_table(table)
     if any(one.model.tainted_at for one in entries):
         console.print(promotion.TAINTED, soft_wrap=True)
+    say_targets(home)
 
 
 def ask_models(
@@ -101,6 +105,7 @@ def promote(
     home = open_home()
     row = promotion.promote(home.store, home.settings, model_id, whoami(), override_reason)
     console.print(f"{row.model_id} is the champion (before: {row.previous_id or 'none'})")
+    bring_to_targets(home)
 
 
 def rollback(
@@ -112,6 +117,7 @@ def rollback(
     home = open_home()
     row = promotion.rollback(home.store, home.settings, whoami(), override_reason)
     console.print(f"{row.model_id} is the champion again (before: {row.previous_id})")
+    bring_to_targets(home)
 
 
 def gc(

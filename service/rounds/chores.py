@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from pipelines.isolated import StillOurs
 from service.curation import Curator, Lane, Spending, curate_due, delete_raw, delete_rejected, note_look, open_curator
 from service.log_files import sweep_logs
 from service.models.gc import collect
+from service.rounds.deploying import DeployLane, bring_due
 from service.rounds.requests import sweep_leftovers
 from service.settings import Settings
 from service.store import curation, health
@@ -50,6 +52,9 @@ def open_chores(settings: Settings, store: Store, vault: Vault, apart: bool = Tr
         chores = [_alive(store), curation.curate_some, retention.delete_some, orphans.sweep, weights.sweep]
         if apart:
             chores.append(stack.enter_context(_HeavyLane(settings, store, vault, spending)).watch)
+            chores.append(stack.enter_context(DeployLane(settings, store)).watch)
+        else:
+            chores.append(partial(bring_due, settings, store))
         yield chores
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from sqlmodel import Session
 
-from pipelines.errors import NotFound, Refused
+from pipelines.errors import Refused
 from pipelines.progress import PROGRESS_FILE, read_progress
 from pipelines.recipe import Recipe
 from pipelines.recipe_file import parse_recipe
@@ -26,6 +26,7 @@ from pipelines.stages import STAGES
 from service.liveness import another_lives
 from service.rounds.leases import LeaseWatch
 from service.rounds.left import TimeLeft, time_left
+from service.rounds.library import get_recipe
 from service.settings import Settings
 from service.store import audit, rounds
 from service.store.clock import database_seconds
@@ -178,20 +179,13 @@ def add_round(
 
 
 def recipe_text(settings: Settings, given: str) -> str:
-    """The YAML text of a recipe given by its name in data/recipes, or given as YAML.
+    """The YAML text of a recipe given by its name (library.py), or given as YAML.
 
     Raises:
         NotFound: no recipe has that name; the sentence lists those that exist.
     """
     name = given.strip()
-    if not _RECIPE_NAME.fullmatch(name):
-        return given
-    folder = settings.project / "data" / "recipes"
-    path = folder / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml"))) or "none"
-        raise NotFound(f"no recipe is called '{name}'; data/recipes has {known}")
-    return path.read_text(encoding="utf-8")
+    return get_recipe(settings, name).text if _RECIPE_NAME.fullmatch(name) else given
 
 
 def claim_round(

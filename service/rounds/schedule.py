@@ -157,10 +157,10 @@ def _last(row: Schedule) -> datetime:
 
 def _advance(row: Schedule, slot: datetime) -> None:
     """Go forward to a slot, counting those that are passed over."""
-    passed = islice(takewhile(lambda time: time < slot, _times(row.cron, _last(row))), MAX_MISSED)
+    passed = islice(takewhile(lambda time: time < slot, slots(row.cron, _last(row))), MAX_MISSED)
     if number := sum(1 for _ in passed):
         row.missed += number
-        row.last_missed = next(_times(row.cron, slot, backwards=True))
+        row.last_missed = next(slots(row.cron, slot, backwards=True))
     row.last_slot = slot
 
 
@@ -176,7 +176,7 @@ def _view(row: Schedule, at: datetime) -> ScheduleView:
 
 def latest_slot(cron: str, after: datetime, until: datetime) -> datetime | None:
     """The last time that the expression names in (after, until], UTC; None if there is none."""
-    last = next(_times(cron, until + timedelta(microseconds=1), backwards=True), None)
+    last = next(slots(cron, until + timedelta(microseconds=1), backwards=True), None)
     return last if last is not None and last > after else None
 
 
@@ -186,10 +186,10 @@ def next_slot(cron: str, after: datetime) -> datetime:
     Raises:
         RecipeError: the expression cannot be used.
     """
-    return next(_times(cron, after))
+    return next(slots(cron, after))
 
 
-def _times(expression: str, start: datetime, *, backwards: bool = False) -> Iterator[datetime]:
+def slots(expression: str, start: datetime, *, backwards: bool = False) -> Iterator[datetime]:
     """The times that a crontab line of five fields names after (or before) `start`, as Debian's cron reads it, in UTC.
 
     A day and a weekday together mean either; 0 and 7 are Sunday; a month without the day is passed over. Beyond cron,

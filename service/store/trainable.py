@@ -2,13 +2,14 @@
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, and_, exists, or_
 from sqlmodel import Session, col, func, select
 
 from service.store.session import Store
-from service.store.tables import Conversation, Correction, Message, Satisfaction, Vote
+from service.store.tables import Conversation, Correction, Message, Model, Satisfaction, SnapshotItem, Vote
 
 
 class Trainable(NamedTuple):
@@ -53,6 +54,23 @@ def count_trainable(session: Session, enough: int) -> Trainable:
         unrated=_count(session, and_(clean, ~rated)),
         ready=found,
     )
+
+
+def count_new(session: Session, lineage: Sequence[str], enough: int) -> int:
+    """How many conversations could train that no model of a lineage has seen; counted no further than `enough`."""
+    seen = (
+        exists()
+        .where(
+            col(SnapshotItem.conversation_id) == col(Conversation.id),
+            col(SnapshotItem.outcome).in_(("used", "held_out")),
+            col(SnapshotItem.round_id) == col(Model.round_id),
+            col(Model.id).in_(lineage),
+        )
+        .correlate(Conversation)
+    )
+    clean = and_(col(Conversation.state) == "clean", col(Conversation.consent).is_(True))
+    query = select(Conversation.id).where(clean, ~seen, _is_rated()).limit(enough)
+    return session.exec(select(func.count()).select_from(query.subquery())).one()
 
 
 def _count(session: Session, condition: ColumnElement[bool]) -> int:

@@ -150,6 +150,7 @@ OWN_REFUSALS: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/v1/users/forget"): (404, 409),
     ("get", "/v1/models/{model_id}"): (404,),
     ("post", "/v1/models/{model_id}/promote"): (404, 409, 501),
+    ("post", "/v1/models/{model_id}/deploy"): (404, 409),
     ("post", "/v1/models/rollback"): (409, 501),
     ("post", "/v1/rounds"): (404, 409),
     ("get", "/v1/rounds/{round_id}"): (404,),

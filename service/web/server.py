@@ -98,7 +98,9 @@ def server_of(app: FastAPI, limits: Limits, **options: Any) -> uvicorn.Server:
     )
     peers: Peers = app.state.peers
     peers.watch(config)
-    return uvicorn.Server(config)
+    server = uvicorn.Server(config)
+    app.state.server = server  # streams that have no end of their own look whether it ends
+    return server
 
 
 def _settle_garbage_collector() -> None:

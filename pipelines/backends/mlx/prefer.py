@@ -29,7 +29,7 @@ from pipelines.backends.preference_run import (
     write_preference,
 )
 from pipelines.backends.reference import Reference, consult_reference
-from pipelines.backends.watch import Watch, as_metrics, gather_watch, look
+from pipelines.backends.watch import Watch, as_metrics, as_progress, gather_watch, look
 from pipelines.tokenizer import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -101,6 +101,7 @@ def _evaluation(
     def evaluate(step: int) -> Evaluation:
         loop.refuse_broken_weights()
         seen = look(reader, watch, reference.distributions, tokenizer)
-        return Evaluation(as_metrics(seen), {}, last_good.judge(seen, step))
+        metrics = as_metrics(seen)
+        return Evaluation(metrics, as_progress(metrics), last_good.judge(seen, step))
 
     return evaluate

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from pipelines.backends.watch import as_progress
 from pipelines.progress import report_progress
 from pipelines.recipe import EarlyStopping
 
@@ -61,26 +62,19 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
             report_progress(self._out, self._stage, state.global_step, state.max_steps)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Writes a loss to the history and the progress, the one on dev items under its own name."""
+        """Writes a loss to the progress, the one on dev items under its own name, and what the stop rules looked at."""
         logs = rest.get("logs") or {}
-        name = "dev_loss" if "eval_loss" in logs else "loss"
-        value = logs.get("eval_loss", logs.get("loss"))
+        figures = as_progress(logs)
+        is_look = bool(figures) or "eval_loss" in logs
+        if (value := logs.get("eval_loss", logs.get("loss"))) is not None:
+            figures["dev_loss" if "eval_loss" in logs else "loss"] = round(value, 5)
         last = state.global_step == state.max_steps
-        if (
-            value is None
-            or self._out is None
-            or (time.monotonic() - self._reported < 1 and not last and name == "loss")
-        ):
+        if not figures or self._out is None or (time.monotonic() - self._reported < 1 and not last and not is_look):
             return
         self._reported = time.monotonic()
         speed = self.tokens / max(self.seconds, 1e-6)
         report_progress(
-            self._out,
-            self._stage,
-            state.global_step,
-            state.max_steps,
-            **{name: round(value, 5)},
-            tokens_per_second=round(speed, 1),
+            self._out, self._stage, state.global_step, state.max_steps, **figures, tokens_per_second=round(speed, 1)
         )
 
 

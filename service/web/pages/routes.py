@@ -20,7 +20,6 @@ from service.store.session import Store
 from service.web.deps import KeysDep, SettingsDep, StoreDep
 from service.web.pages import views
 from service.web.pages.overview import Overview
-from service.web.pages.rounds import round_view
 from service.web.pages.session import COOKIE, HEADERS, keep
 from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep
 from service.web.problems import status_of
@@ -56,12 +55,6 @@ async def overview_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> 
 async def rounds(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
     """All rounds."""
     return await _live(visit, store, settings, "Rounds", "/rounds")
-
-
-@router.get("/rounds/{round_id}")
-async def round_(round_id: int, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
-    """One round."""
-    return await _live(visit, store, settings, f"Round {round_id}", f"/rounds/{round_id}")
 
 
 @router.get("/models")
@@ -185,9 +178,6 @@ def _view_of(path: str, request: Request, settings: Settings) -> tuple[str, View
         return "rounds.html", views.rounds_view
     if path == "/models":
         return "models.html", lambda session: views.models_view(session, settings)
-    number = path.removeprefix("/rounds/")
-    if path.startswith("/rounds/") and number.isdecimal() and len(number) < 10:
-        return "round.html", lambda session: round_view(session, settings, int(number))
     raise NotFound(f"there is no page {path[:80]!r}")
 
 

@@ -1,5 +1,12 @@
 """The pages that there are: one router a group."""
 
-from service.web.pages import conversations, routes
+from service.web.pages import asking, conversations, recipe_routes, round_routes, routes, schedule_routes
 
-ROUTERS = (routes.router, conversations.router)
+ROUTERS = (
+    routes.router,
+    conversations.router,
+    asking.router,
+    round_routes.router,
+    recipe_routes.router,
+    schedule_routes.router,
+)

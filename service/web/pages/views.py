@@ -1,7 +1,6 @@
 """What the pages show, gathered from the tables and the rounds' folders; no HTML in here."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlmodel import Session
@@ -15,7 +14,7 @@ from service.store import models
 from service.store.models import StoredModel
 from service.store.rounds import list_rounds
 from service.store.tables import Model, Promotion, ServedForm
-from service.web.pages.rounds import clock
+from service.web.pages.rounds import took
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def rounds_view(session: Session) -> dict[str, Any]:
     """All rounds, newest first, and the schedules that ask for them."""
     found = list_rounds(session)
     return {
-        "rounds": [{**one.model_dump(), "took": _took(one.started_at, one.finished_at)} for one in found],
+        "rounds": [{**one.model_dump(), "took": took(one.started_at, one.finished_at)} for one in found],
         "schedules": schedule_views(session),
     }
 
@@ -74,12 +73,6 @@ def _model_row(session: Session, entry: StoredModel, champion: str | None, engin
         can_promote=present and not is_champion and not against,
         can_override=present and not is_champion and bool(against),
     )
-
-
-def _took(started: datetime | None, finished: datetime | None) -> str:
-    if started is None:
-        return ""
-    return clock(((finished or datetime.now(UTC)) - started).total_seconds())
 
 
 def _size(size_bytes: int) -> str:

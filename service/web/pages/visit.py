@@ -27,6 +27,8 @@ NAVIGATION = (
     ("/conversations", N_("Conversations"), "operate"),
     ("/rounds", N_("Rounds"), "read"),
     ("/models", N_("Models"), "read"),
+    ("/recipes", N_("Recipes"), "operate"),
+    ("/schedule", N_("Schedule"), "operate"),
     ("/audit", N_("Audit"), "admin"),
 )
 _LANGUAGE_SECONDS = 365 * 24 * 3600

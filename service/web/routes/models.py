@@ -10,11 +10,12 @@ from pipelines.errors import NotFound
 from service.api_keys import Caller, Forbidden
 from service.engine.state import engine_view
 from service.models import promotion
+from service.models.targets.deploy import TargetView, check_targets, deploy, list_targets
 from service.obstacles import answering
 from service.store import models
 from service.store.models import StoredModel
 from service.store.tables import Promotion
-from service.web.auth import ModelsCaller, authenticate
+from service.web.auth import EveryAppReader, ModelsCaller, authenticate
 from service.web.deps import SettingsDep, StoreDep
 from service.web.problems import OpenAIRoute
 from service.web.routes.chat import ALIAS
@@ -73,6 +74,27 @@ class ModelList(BaseModel):
     serving: str | None
 
 
+class TargetOut(BaseModel):
+    """A deploy target: `model` is what answers there, `state` current, waiting (the champion is on its way), failed (see
+    `problem`; `model` answers there still) or none (there is no champion). `changed` is what somebody else did there."""
+
+    name: str
+    kind: str
+    where: str
+    state: str
+    model: str | None
+    since: datetime | None
+    tries: int
+    problem: str | None
+    changed: str | None = None
+
+
+class TargetList(BaseModel):
+    """Every deploy target, in the order of the file that names them."""
+
+    targets: list[TargetOut]
+
+
 @_listing.get("/v1/models", summary="The champion under its lasting name, then every model, newest first")
 def list_models(caller: AnyCaller, store: StoreDep, settings: SettingsDep) -> ModelList:
     """Every model, newest first; `champion` and `serving` mark what is chosen and what answers."""
@@ -116,7 +138,41 @@ def rollback(
     return _told(promotion.rollback(store, settings, f"key:{caller.label}", reason))
 
 
+@router.get("/v1/targets", summary="The deploy targets, and which model answers at each")
+def list_deploy_targets(
+    caller: EveryAppReader, store: StoreDep, settings: SettingsDep, check: bool = False
+) -> TargetList:
+    """What was brought where. `check` asks every target whether that is there still, which may take seconds."""
+    changed = check_targets(settings, store) if check else {}
+    with store.read() as session:
+        return TargetList(targets=[_target(one, changed.get(one.name)) for one in list_targets(settings, session)])
+
+
+@router.post("/v1/models/{model_id}/deploy", summary="Bring the champion to its deploy targets again")
+def deploy_model(
+    model_id: str, caller: ModelsCaller, store: StoreDep, settings: SettingsDep, target: str | None = None
+) -> TargetList:
+    """Only the champion is brought anywhere (409); `champion` names it. Without `target`, to all of them; answers when done."""
+    wanted = None if model_id == ALIAS else model_id
+    views = deploy(settings, store, f"key:{caller.label}", target, wanted)
+    return TargetList(targets=[_target(one, None) for one in views])
+
+
 router.include_router(_listing)
+
+
+def _target(view: TargetView, changed: str | None) -> TargetOut:
+    return TargetOut(
+        name=view.name,
+        kind=view.kind,
+        where=view.where,
+        state=view.state,
+        model=view.model_id,
+        since=view.since,
+        tries=view.tries,
+        problem=view.problem,
+        changed=changed,
+    )
 
 
 def _may_list(caller: Caller) -> None:

@@ -25,7 +25,7 @@ from pipelines.backends.torch.density import density_weights
 from pipelines.backends.torch.device import choose
 from pipelines.backends.torch.kl import kl_to_origin, kl_to_top, top_distribution
 from pipelines.backends.torch.load import load_adapted
-from pipelines.backends.watch import gather_watch
+from pipelines.backends.watch import as_progress, gather_watch
 from pipelines.errors import DataError, ModelError, TrainingError
 from pipelines.recipe import Batch, Preference, Train
 from pipelines.records import Turn
@@ -327,3 +327,9 @@ def test_a_run_is_planned_with_the_rate_of_its_steps_and_says_so(tmp_path: Path,
     assert len(plan.steps) == 42 and plan.train.learning_rate == pytest.approx(2.5e-3 / 42)
     words = in_words(request, plan, gather_watch(request, tokenizer))["learning_rate"]
     assert words == "6e-05: 0.0025 shared out over 42 steps, within 5e-06 and 0.0002"
+
+
+def test_a_look_is_told_to_who_follows_the_run_and_a_step_is_not() -> None:
+    figures = {"eval_kl": 0.0123456, "eval_length": 12.0, "eval_refusals": None, "eval_chosen": float("nan")}
+    assert as_progress(figures | {"eval_dev_accuracy": 1.0}) == {"kl": 0.01235, "length": 12.0}
+    assert as_progress({"loss": 0.5, "learning_rate": 1e-4}) == {}

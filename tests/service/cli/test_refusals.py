@@ -34,6 +34,7 @@ WORDS = {
     "promote": ["m"],
     "models ask": ["Hello?"],
     "models promote": ["m"],
+    "models modelfile": ["m"],
     "base add": ["a-folder"],
     "base show": ["b"],
     "base remove": ["b"],

@@ -84,7 +84,7 @@ def test_a_recipe_is_found_by_its_name_or_taken_as_text(settings: Settings) -> N
     assert "name: tiny-bad" in requests.recipe_text(settings, "tiny-bad")
     assert requests.recipe_text(settings, RECIPE) == RECIPE
     for name in ("nowhere", "tiny.yaml"):
-        with pytest.raises(NotFound, match="data/recipes has .*tiny"):
+        with pytest.raises(NotFound, match="no recipe is called .*; there are .*tiny"):
             requests.recipe_text(settings, name)
 
 

@@ -59,6 +59,8 @@ ROUTES = [
     ("POST", "/v1/rounds/1/cancel"),
     ("POST", "/v1/models/tiny/promote"),
     ("POST", "/v1/models/rollback"),
+    ("POST", "/v1/models/tiny/deploy"),
+    ("GET", "/v1/targets"),
 ]
 
 

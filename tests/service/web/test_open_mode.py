@@ -37,6 +37,8 @@ EVERYTHING = [
     ("GET", "/v1/models/tiny"),
     ("POST", "/v1/models/tiny/promote"),
     ("POST", "/v1/models/rollback"),
+    ("POST", "/v1/models/tiny/deploy"),
+    ("GET", "/v1/targets"),
     ("GET", "/v1/rounds"),
     ("GET", "/v1/rounds/1"),
     ("POST", "/v1/rounds"),

@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.store import health, models
 from service.store.session import open_store
 from service.store.tables import now
-from service.web.pages import charts, rounds, routes, visit
+from service.web.pages import charts, routes, scores, visit
 from service.web.pages.preferences import preference_view
 from tests.conftest import make_settings
 from tests.service.live import Live, running
@@ -92,9 +92,9 @@ def test_the_overview_says_when_nothing_stops_you(sqlite_settings: Settings) -> 
 
 
 def test_a_fragment_is_the_changing_part_alone(browser: httpx.Client) -> None:
-    page, fragment = browser.get("/rounds/2").text, browser.get("/fragments/rounds/2").text
+    page, fragment = browser.get("/models").text, browser.get("/fragments/models").text
     assert "<html" not in fragment and fragment.strip() in page
-    assert 'data-refresh="/fragments/rounds/2"' in page
+    assert 'data-refresh="/fragments/models"' in page
 
 
 def test_a_running_round_shows_stage_progress_and_the_loss_curve(browser: httpx.Client) -> None:
@@ -183,7 +183,7 @@ def test_a_candidate_that_learned_nothing_is_shown_with_the_reason(tmp_path: Pat
     check = {"suite": "candidate", "criterion": "change", "outcome": "fail", "reason": "candidate: unchanged: fail"}
     later = {"needed": None, "what a later version adds": 1}
     write_manifest(tmp_path, {"outcome": "fail", "checks": [check | later]})
-    (row,) = (rounds._score_row(one, ()) for one in rounds._checks(tmp_path))
+    (row,) = (scores.score_row(one, ()) for one in scores.read_checks(tmp_path))
     assert (row.suite, row.metric, row.verdict, row.drawing) == ("candidate", "change", "fail", None)
 
 
