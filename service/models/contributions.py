@@ -95,3 +95,17 @@ def _ranked(session: Session, rounds: Collection[int]) -> list[Influence]:
         for person in tokens.keys() | weights.keys()
     ]
     return sorted(everybody, key=lambda one: (-max(one.token_share, one.weight_share), one.person))
+
+
+@dataclass(frozen=True)
+class People:
+    """How many people a model and those it was trained on learned from, and how many of them were forgotten since."""
+
+    all: int
+    forgotten: int
+
+
+def count_people(session: Session, model_id: str) -> People:
+    """The people of a model's lineage, as numbers. Raises NotFound."""
+    found = fates.people_of(session, _rounds(session, model_id))
+    return People(all=len(found), forgotten=sum(found.values()))

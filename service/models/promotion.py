@@ -39,8 +39,11 @@ def promote(
     override_reason: str | None = None,
     *,
     automatic: bool = False,
+    expected: str | None = None,
 ) -> Promotion:
     """Make a model the champion and give the committed row.
+
+    `expected` is the champion that whoever decided had before their eyes, "" for none; None: whichever there is.
 
     The first champion is always the origin, which needs no gate: there is nothing yet to be worse than. A candidate
     promoted before it appends the origin's row too, so that there is a model to roll back to.
@@ -49,11 +52,12 @@ def promote(
         NotFound: no such model.
         Refused: the rules speak against it and no reason to override them was given, or it is the champion already.
         ArtifactError: its file is missing, changed, or failed the smoke test.
-        Conflict: another promotion was committed while this one was being checked.
+        Conflict: the champion is not the one that was expected, or became another while this one was being checked.
     """
     reason = _checked_reason(override_reason)
     with store.read() as session:
         last = models.last_promotion(session)
+        _check_expected(last, expected)
         entry = models.get_model(session, model_id)
         _refuse(model_id, objections(session, entry), reason, last)
     verify(settings, entry)
@@ -61,8 +65,12 @@ def promote(
     return _commit(store, settings, model_id, last, kind, by, reason)
 
 
-def rollback(store: Store, settings: Settings, by: str, override_reason: str | None = None) -> Promotion:
+def rollback(
+    store: Store, settings: Settings, by: str, override_reason: str | None = None, *, expected: str | None = None
+) -> Promotion:
     """Make the champion before the present one champion again; a second rollback goes one further back.
+
+    `expected` is the champion that is rolled back from, as for `promote`.
 
     Raises:
         Refused: there is no earlier champion, or it learned from a person who was erased.
@@ -71,6 +79,7 @@ def rollback(store: Store, settings: Settings, by: str, override_reason: str | N
     reason = _checked_reason(override_reason)
     with store.read() as session:
         last = models.last_promotion(session)
+        _check_expected(last, expected)
         target = models.rollback_target(session)
         if target is None:
             raise Refused("there is no earlier champion to roll back to")
@@ -130,6 +139,15 @@ def _checked_reason(reason: str | None) -> str | None:
     if len(reason) > MAX_REASON:
         raise InputError(f"the override reason has {len(reason)} characters; at most {MAX_REASON} are kept")
     return reason.strip()
+
+
+def _check_expected(last: Promotion | None, expected: str | None) -> None:
+    """A decision that was made against another champion than the present one is none."""
+    champion = last.model_id if last else ""
+    if expected is not None and expected != champion:
+        before = f"'{expected[:80]}'" if expected else "nobody"
+        present = f"'{champion}'" if champion else "nobody"
+        raise Conflict(f"this was decided while {before} was the champion, and now {present} is; look again")
 
 
 def _refuse(model_id: str, against: Sequence[str], reason: str | None, last: Promotion | None) -> None:

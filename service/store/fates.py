@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, insert, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, update
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, func, select
 
@@ -16,7 +16,16 @@ from pipelines.feedback.method import RESAMPLED_FROM
 from pipelines.records import FeedbackKind
 from service.store import comparisons, corrections
 from service.store.people import Rater
-from service.store.tables import Conversation, Correction, FeedbackFate, Message, SnapshotItem, SnapshotWriter, Vote
+from service.store.tables import (
+    Conversation,
+    Correction,
+    FeedbackFate,
+    Message,
+    Person,
+    SnapshotItem,
+    SnapshotWriter,
+    Vote,
+)
 
 _NAMES_AT_A_TIME = 500
 _CHUNK = 400  # rows per query: below every database's limit on bound values
@@ -131,6 +140,29 @@ def tokens_by_person(session: Session, rounds: Collection[int]) -> dict[str, int
         found[owner] -= int(tokens)
         found[writer] = found.get(writer, 0) + int(tokens)
     return found
+
+
+def held_out(session: Session, round_id: int, behind: str, limit: int) -> Sequence[SnapshotItem]:
+    """The next conversations that a round kept apart to measure, by their ids, behind one of them."""
+    query = select(SnapshotItem).where(
+        col(SnapshotItem.round_id) == round_id,
+        col(SnapshotItem.outcome) == "held_out",
+        col(SnapshotItem.part) == "heldout",
+        col(SnapshotItem.conversation_id) > behind,
+    )
+    return session.exec(query.order_by(col(SnapshotItem.conversation_id)).limit(limit)).all()
+
+
+def people_of(session: Session, rounds: Collection[int]) -> dict[str, bool]:
+    """Everybody whose conversations or feedback these rounds used, and whether they were forgotten since."""
+    shown = select(SnapshotItem.person_id).where(
+        col(SnapshotItem.round_id).in_(rounds), col(SnapshotItem.outcome) == "used"
+    )
+    heard = select(FeedbackFate.rater).where(
+        col(FeedbackFate.round_id).in_(rounds), col(FeedbackFate.outcome) == "used"
+    )
+    query = select(Person.id, Person.erased_at).where(or_(col(Person.id).in_(shown), col(Person.id).in_(heard)))
+    return {person: erased_at is not None for person, erased_at in session.exec(query).all()}
 
 
 def weight_by_rater(session: Session, rounds: Collection[int]) -> dict[str, float]:

@@ -29,8 +29,8 @@ from service.store.weeks import Arrived, Thumbs, arrived, count_rated_since, thu
 from service.vault import Vault
 from service.web.pages.counted import Counted
 from service.web.pages.machine import machine_of
+from service.web.pages.model_views import engine_of
 from service.web.pages.rounds import latest_stages
-from service.web.pages.views import engine_of
 from service.web.pages.visit import NAVIGATION
 from service.web.pages.wheel import Drawn, Place, drawn
 from service.web.pages.words import N_
@@ -216,13 +216,13 @@ def _wheel(
             Place(
                 N_("candidate"),
                 _short(newest.id) if newest else "–",
-                f"/models#{newest.id}" if newest else None,
+                f"/models/{newest.id}" if newest else None,
                 "info" if newest in waiting else tones.get(f"{newest.verdict}ed", "warn") if newest else "",
             ),
             Place(
                 N_("champion"),
                 _short(last.model_id) if last else "–",
-                f"/models#{last.model_id}" if last else None,
+                f"/models/{last.model_id}" if last else None,
                 "good" if last else "",
             ),
         ]

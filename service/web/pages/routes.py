@@ -5,24 +5,22 @@ Reading needs the scope `read`, promoting `models`. While no API key exists this
 
 from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse
 
-from pipelines.errors import Conflict, NotFound, PerennialError
-from service.models import promotion
+from pipelines.errors import NotFound
 from service.settings import Settings
-from service.store import audit, models
+from service.store import audit
 from service.store.session import Store
 from service.web.deps import KeysDep, SettingsDep, StoreDep
 from service.web.pages import views
+from service.web.pages.model_views import models_view
 from service.web.pages.overview import Overview
 from service.web.pages.session import COOKIE, HEADERS, keep
 from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep
-from service.web.problems import status_of
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 _STATIC_SECONDS = 300
@@ -84,46 +82,6 @@ async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: Settin
     return visit.fragment(template, **values)
 
 
-@router.get("/models/rollback")
-def confirm_rollback(visit: VisitDep, store: StoreDep) -> Response:
-    """Asks whether to go back to the champion before."""
-    return _confirm_rollback(visit, store)
-
-
-@router.post("/models/rollback")
-def rollback(
-    visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = ""
-) -> Response:
-    """Goes back, and shows the models."""
-    _check(visit, csrf)
-    try:
-        promotion.rollback(store, settings, visit.by, override_reason or None)
-    except PerennialError as error:
-        return _confirm_rollback(visit, store, settings.without_paths(str(error)), status_of(error))
-    return RedirectResponse("/models", 303, dict(HEADERS))
-
-
-@router.get("/models/{model_id}/promote")
-def confirm_promote(model_id: str, visit: VisitDep, store: StoreDep) -> Response:
-    """Asks whether to promote a model, and says what speaks against it."""
-    return _confirm_promote(visit, store, model_id)
-
-
-@router.post("/models/{model_id}/promote")
-def promote(
-    model_id: str, visit: VisitDep, store: StoreDep, settings: SettingsDep, csrf: Text, override_reason: Text = ""
-) -> Response:
-    """Promotes, and shows the model."""
-    _check(visit, csrf)
-    try:
-        promotion.promote(store, settings, model_id, visit.by, override_reason or None)
-    except NotFound:
-        raise
-    except PerennialError as error:
-        return _confirm_promote(visit, store, model_id, settings.without_paths(str(error)), status_of(error))
-    return RedirectResponse(f"/models#{quote(model_id)}", 303, dict(HEADERS))
-
-
 @router.get("/login")
 def login_form(visit: StrangerDep) -> Response:
     """The form that takes an API key."""
@@ -177,61 +135,10 @@ def _view_of(path: str, request: Request, settings: Settings) -> tuple[str, View
     if path == "/rounds":
         return "rounds.html", views.rounds_view
     if path == "/models":
-        return "models.html", lambda session: views.models_view(session, settings)
+        return "models.html", lambda session: models_view(session, settings)
     raise NotFound(f"there is no page {path[:80]!r}")
 
 
 def _look(store: Store, view: View) -> dict[str, Any]:
     with store.read() as session:
         return view(session)
-
-
-def _check(visit: Visit, token: str) -> None:
-    visit.check_token(token)
-    visit.require("models")
-
-
-def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "", status: int = 200) -> Response:
-    with store.read() as session:
-        entry = models.get_model(session, model_id)
-        champion = models.champion_id(session)
-        against = promotion.objections(session, entry)
-    if champion == model_id:
-        problem, status = problem or f"'{model_id}' is the champion already", status if problem else 409
-    return visit.page(
-        "confirm.html",
-        status,
-        here="/models",
-        title=f"Promote {model_id}",
-        target=model_id,
-        champion=champion,
-        objections=against,
-        verdict_reasons=entry.model.reasons,
-        problem=problem,
-        blocked=champion == model_id,
-        action=f"/models/{quote(model_id)}/promote",
-        button="Promote against the rules" if against else "Promote",
-    )
-
-
-def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int = 200) -> Response:
-    with store.read() as session:
-        target, champion = models.rollback_target(session), models.champion_id(session)
-        entry = models.get_model(session, target) if target else None
-    if entry is None:
-        raise Conflict("there is no earlier champion to roll back to")
-    against = promotion.taint(entry.model)
-    return visit.page(
-        "confirm.html",
-        status,
-        here="/models",
-        title=f"Roll back to {target}",
-        target=target,
-        champion=champion,
-        objections=against,
-        verdict_reasons=[],
-        problem=problem,
-        blocked=False,
-        action="/models/rollback",
-        button="Roll back against the rules" if against else "Roll back",
-    )

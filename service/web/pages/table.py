@@ -1,9 +1,10 @@
 """The pages that there are: one router a group."""
 
-from service.web.pages import asking, conversations, recipe_routes, round_routes, routes, schedule_routes
+from service.web.pages import asking, conversations, model_routes, recipe_routes, round_routes, routes, schedule_routes
 
 ROUTERS = (
     routes.router,
+    model_routes.router,
     conversations.router,
     asking.router,
     round_routes.router,

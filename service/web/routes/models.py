@@ -26,11 +26,14 @@ AnyCaller = Annotated[Caller, Security(authenticate, scopes=[])]
 
 
 class OverrideIn(BaseModel):
-    """Why to act against the rules; recorded for good. Without it the rules hold."""
+    """Why to act against the rules; recorded for good. Without it the rules hold. And the champion that was decided against."""
 
     model_config = ConfigDict(extra="forbid")
 
     override_reason: str | None = Field(None, max_length=promotion.MAX_REASON)
+    expected_champion: str | None = Field(
+        None, max_length=200, description="refused (409) if another model is the champion by now; empty: none is"
+    )
 
 
 class PromotionOut(BaseModel):
@@ -125,8 +128,9 @@ def promote(
     model_id: str, caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None
 ) -> PromotionOut:
     """Refused (409) unless its gate passed against the present champion; an override needs a reason."""
-    reason = given.override_reason if given else None
-    return _told(promotion.promote(store, settings, model_id, f"key:{caller.label}", reason))
+    given = given or OverrideIn()
+    by, expected = f"key:{caller.label}", given.expected_champion
+    return _told(promotion.promote(store, settings, model_id, by, given.override_reason, expected=expected))
 
 
 @router.post("/v1/models/rollback", summary="Make the champion before the present one champion again")
@@ -134,8 +138,9 @@ def rollback(
     caller: ModelsCaller, store: StoreDep, settings: SettingsDep, given: OverrideIn | None = None
 ) -> PromotionOut:
     """Promotes the champion before this one again."""
-    reason = given.override_reason if given else None
-    return _told(promotion.rollback(store, settings, f"key:{caller.label}", reason))
+    given = given or OverrideIn()
+    by, expected = f"key:{caller.label}", given.expected_champion
+    return _told(promotion.rollback(store, settings, by, given.override_reason, expected=expected))
 
 
 @router.get("/v1/targets", summary="The deploy targets, and which model answers at each")

@@ -48,7 +48,7 @@ def browser(live: Live) -> Iterator[httpx.Client]:
 
 
 def test_every_page_answers_with_the_strict_policy_and_no_inline_code(browser: httpx.Client) -> None:
-    for path in ("/", "/rounds", "/rounds/1", "/rounds/2", "/models", "/models/good/promote", "/login"):
+    for path in ("/", "/rounds", "/rounds/1", "/rounds/2", "/models", "/models/good", "/models/good/promote", "/login"):
         page = browser.get(path)
         policy = page.headers["content-security-policy"]
         assert page.status_code == 200 and "default-src 'none'" in policy and "unsafe" not in policy
@@ -229,8 +229,8 @@ def test_static_files_are_served(browser: httpx.Client, name: str) -> None:
 def test_promotion_is_offered_only_to_what_passed(browser: httpx.Client) -> None:
     text = browser.get("/models").text
     good, bad = _row(text, "good"), _row(text, "bad")
-    assert 'href="/models/good/promote">Promote' in good
-    assert 'aria-disabled="true"' in bad and ">override" in bad and "answers now" in _row(text, "origin")
+    assert 'class="button" href="/models/good/promote">Promote<' in good
+    assert "button" not in bad and ">Promote all the same<" in bad and "answers now" in _row(text, "origin")
 
 
 def test_what_tainted_means_is_said_where_a_model_is_called_so(live: Live, browser: httpx.Client) -> None:
@@ -382,7 +382,7 @@ def test_the_lock_file_of_the_libraries_names_no_registry() -> None:
 
 
 def _row(text: str, model_id: str) -> str:
-    return text.split(f'<tr id="{model_id}">')[1].split("</tr>")[0]
+    return text.split(f'<li id="{model_id}">')[1].split("\n</li>")[0]
 
 
 def token_of(text: str) -> str:
