@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer", "plan", "mlx", "memory")
-WITH_OPTIONS = ("storm", "growth", "imports", "gpu", "plan", "memory")
+MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer", "plan", "mlx", "memory", "pages")
+WITH_OPTIONS = ("storm", "growth", "imports", "gpu", "plan", "memory", "pages")
 ENTRIES = tuple(dict.fromkeys((*MEASURES, *WITH_OPTIONS)))
 RESULTS = Path("var/bench.json")
 
