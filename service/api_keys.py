@@ -13,11 +13,12 @@ from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_urlsafe
+from typing import Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import Busy, InputError, NotFound, PerennialError, Refused
-from service.store import api_keys, audit
+from service.store import api_keys, audit, users
 from service.store.api_keys import StoredKey
 from service.store.people import app_ids
 from service.store.session import Store
@@ -35,12 +36,24 @@ class Forbidden(PerennialError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a request. `app` None means that it may speak for any app; `key` is the key's id, None without keys."""
+    """Who makes a request. `app` None means that it may speak for any app.
+
+    `key` is the key's id, for a user `user:` and theirs (service/users.py), None where nobody needed either.
+    """
 
     label: str
     app: str | None
     scopes: frozenset[str]
     key: str | None = None
+    kind: Literal["key", "user"] = "key"
+
+    def __str__(self) -> str:
+        return f"the {self.kind} {self.label!r}"
+
+    @property
+    def actor(self) -> str:
+        """Who this is in the audit: `key:shop`, `user:anna`."""
+        return f"{self.kind}:{self.label}"
 
     def may(self, scope: str) -> bool:
         """Whether a scope is held. Nobody who speaks for one app holds what concerns them all."""
@@ -54,10 +67,10 @@ class Caller:
             return
         if self.app is not None and scope in EVERY_APP:
             raise Forbidden(
-                f"the key {self.label!r} belongs to the app {self.app!r}, and what needs the scope {scope!r} concerns every "
+                f"{self} belongs to the app {self.app!r}, and what needs the scope {scope!r} concerns every "
                 "app; make a key without an app"
             )
-        raise Forbidden(f"the key {self.label!r} may not do this: it needs the scope {scope!r}")
+        raise Forbidden(f"{self} may not do this: it needs the scope {scope!r}")
 
 
 LOCAL = Caller(label="localhost", app=None, scopes=frozenset(SCOPES))
@@ -168,16 +181,16 @@ def has_keys(store: Store) -> bool:
         return bool(api_keys.active_keys(session))
 
 
-def check_listen(host: str, keys_exist: bool) -> None:
+def check_listen(host: str, needs_sign_in: bool) -> None:
     """Passes if the server may listen on this address.
 
     Raises:
-        Refused: it is reachable from other machines and nobody would need a key.
+        Refused: it is reachable from other machines and nobody would need to sign in or a key.
     """
-    if not keys_exist and not is_loopback(host):
+    if not needs_sign_in and not is_loopback(host):
         raise Refused(
-            f"refusing to listen on {host} without an API key, as anybody could read and write; make one first: "
-            "perennial keys create LABEL --scopes admin"
+            f"refusing to listen on {host} without an API key or a user, as anybody could read and write; make one first: "
+            "perennial users create NAME --role admin, or perennial keys create LABEL --scopes admin"
         )
 
 
@@ -220,7 +233,7 @@ class KeyRing:
 
     @property
     def is_open(self) -> bool:
-        """True while no key was ever made, so that this machine's own user needs none."""
+        """True while neither a key nor a user was ever made, so that this machine's own user needs none."""
         return self._open
 
     def refresh(self) -> None:
@@ -238,7 +251,7 @@ class KeyRing:
             try:
                 with self._store.read() as session:
                     active = api_keys.active_keys(session)
-                    self._open = api_keys.count_keys(session) == 0
+                    self._open = api_keys.count_keys(session) + users.count_users(session) == 0
             except SQLAlchemyError:
                 self._failed_at = time.monotonic()
                 raise

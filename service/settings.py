@@ -6,6 +6,7 @@ var/settings.env    # what `perennial up --names` keeps; any PERENNIAL_ variable
 
 import errno
 import getpass
+import ipaddress
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from pipelines.gguf.runtime import SETTINGS as LLAMA_SETTINGS
 
 SETTINGS_FILE = "settings.env"
 TARGETS_FILE = "targets.yaml"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 KEY_SETTINGS = ("PERENNIAL_MASTER_KEY", "PERENNIAL_KEYS_URL")  # what no backup of the data may hold
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MAX_PORT = 65_535
@@ -53,6 +55,7 @@ class Settings:
     max_body_bytes: int = 32 << 20
     max_queue: int = 20_000
     max_connections: int = 500
+    trusted_proxies: tuple[Network, ...] = ()
     lease_seconds: int = 60
     curation_timeout_seconds: float = 20.0
     curation_budget_seconds: float = 2.0
@@ -282,6 +285,10 @@ def _between(kind: type[int] | type[float], low: float, high: float) -> Callable
     return read
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part) for part in text.replace(",", " ").split())
+
+
 _days = _between(int, 1, 36_500)
 _count = _between(int, 1, 1e15)
 _bound = _between(float, 1e-9, 1e15)
@@ -306,6 +313,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_MAX_BODY_BYTES": ("max_body_bytes", _count),
     "PERENNIAL_MAX_QUEUE": ("max_queue", _count),
     "PERENNIAL_MAX_CONNECTIONS": ("max_connections", _count),
+    "PERENNIAL_TRUSTED_PROXIES": ("trusted_proxies", _networks),
     "PERENNIAL_LEASE_SECONDS": ("lease_seconds", _between(int, 1, 86_400)),
     "PERENNIAL_CURATION_TIMEOUT_SECONDS": ("curation_timeout_seconds", _between(float, 0.1, 3_600)),
     "PERENNIAL_CURATION_BUDGET_SECONDS": ("curation_budget_seconds", _between(float, 0.1, 3_600)),

@@ -178,6 +178,10 @@ class Vault:
         """`message_hash` of each, which together cost less."""
         return keyed_hashes(self._hasher_of("message"), app_id, message_ids)
 
+    def attempt_hash(self, kind: str, text: str) -> str:
+        """How attempts to sign in are counted: by a name that was typed, or an address, neither of which is stored."""
+        return self._hash("sign in", kind, text)
+
     @property
     def cluster_key(self) -> bytes:
         """Keys the hashes of near-duplicate detection."""

@@ -12,10 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 import structlog
+from argon2 import PasswordHasher
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from starlette.testclient import TestClient
 
+from service import passwords
 from service.settings import Settings
 from service.store.session import Store, migrate, open_store
 from service.store.tables import SQLModel
@@ -176,6 +178,13 @@ def sqlite_client(sqlite_settings: Settings) -> Iterator[TestClient]:
 
     with web(sqlite_settings) as opened:
         yield opened
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords hashed in no time: what they cost otherwise is test_passwords.py's."""
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    passwords._nobodys.cache_clear()
 
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

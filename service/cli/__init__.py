@@ -12,7 +12,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, UsageError
 
 from pipelines.errors import Cancelled, PerennialError
-from service.cli import admin, anchors, bases, data, export, intake, models, privacy, processes, rights, rounds, suites
+from service.cli import (
+    admin,
+    anchors,
+    bases,
+    data,
+    export,
+    intake,
+    models,
+    privacy,
+    processes,
+    rights,
+    rounds,
+    suites,
+    users,
+)
 from service.logs import set_up_logging
 from service.private_files import private_files
 from service.settings import load_settings
@@ -25,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (processes, intake, data, privacy, rounds, models, bases, anchors, suites, export, admin, rights):
+for module in (processes, intake, data, privacy, rounds, models, bases, anchors, suites, export, admin, users, rights):
     module.register(app)
 
 

@@ -15,7 +15,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipelines.errors import InputError, PerennialError
-from service.api_keys import check_listen, has_keys
+from service.api_keys import check_listen
 from service.cli.home import Home, console, only_up, open_home, show_obstacles, whoami
 from service.cli.names import settle_names
 from service.cli.parts import Parts, start, stop
@@ -26,6 +26,7 @@ from service.obstacles import find_obstacles
 from service.proxy.upstream import check_upstream
 from service.settings import Settings, load_settings, make_home
 from service.store import models
+from service.users import needs_sign_in
 from service.web.listen import open_sockets
 
 _LOOK_SECONDS = 0.2
@@ -156,7 +157,7 @@ def demo(
 def _run_parts(home: Home, until_stdin_closes: bool) -> None:
     """Run web, worker and engine, and the making of the first champion, until told to stop."""
     settings = home.settings
-    check_listen(settings.host, has_keys(home.store))
+    check_listen(settings.host, needs_sign_in(home.store))
     check_upstream(settings, settings.host, settings.port)
     sockets = open_sockets(settings.host, settings.port)
     numbers = [one.fileno() for one in sockets]

@@ -3,11 +3,11 @@
 import structlog
 
 from pipelines.errors import PerennialError
-from service.api_keys import caller_of
 from service.models.promotion import promote
 from service.settings import Settings
-from service.store import api_keys, rounds
+from service.store import rounds
 from service.store.session import Store
+from service.users import HOLDER, find_holder
 
 _WAITS = "so its model waits to be promoted"
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -16,18 +16,19 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 def objection_to_promoting(store: Store, round_id: int) -> str | None:
     """Why a round must not promote its model by itself although its recipe says so; None if nothing speaks against it.
 
-    Rounds that no key asked for come from the command line, from a schedule or from this machine's own user.
+    Rounds that neither a key nor a user asked for come from the command line, from a schedule or from this machine's own user.
     """
     with store.read() as session:
         row = rounds.get_round(session, round_id)
         if row.requested_key is None:
             unknown = row.requested_by.startswith("key:") and row.requested_by != "key:localhost"
             return f"It was not noted which key asked for it, {_WAITS}." if unknown else None
-        key = api_keys.find_active(session, row.requested_key)
-    if key is None:
-        return f"The key that asked for it was revoked since, {_WAITS}."
-    if not caller_of(key).may("models"):
-        return f"The key that asked for it may not promote, {_WAITS}."
+        holder = find_holder(session, row.requested_key)
+    who, ended = ("user", "disabled") if row.requested_key.startswith(HOLDER) else ("key", "revoked")
+    if holder is None:
+        return f"The {who} that asked for it was {ended} since, {_WAITS}."
+    if not holder.may("models"):
+        return f"The {who} that asked for it may not promote, {_WAITS}."
     return None
 
 

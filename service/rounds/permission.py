@@ -38,7 +38,7 @@ def check_permission(settings: Settings, caller: Caller, recipe: Recipe) -> None
     """
     if recipe.promote == "automatic" and not caller.may("models"):
         raise Forbidden(
-            f"the key {caller.label!r} may not ask for `promote: automatic`: that makes a model the champion and needs the "
+            f"{caller} may not ask for `promote: automatic`: that makes a model the champion and needs the "
             "scope 'models' besides 'rounds'; say `promote: manual`"
         )
     if not caller.may("admin"):
@@ -84,7 +84,7 @@ def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
     if base.hub and not (settings.project / base.model).is_dir():
         if pin_of(base, settings.models) is None:
             raise Forbidden(
-                f"the base {base.model[:80]!r} is not installed here, and the key {caller.label!r} may not fetch it: that needs "
+                f"the base {base.model[:80]!r} is not installed here, and {caller} may not fetch it: that needs "
                 "the scope 'admin', or a first round from the command line"
             )
         return
@@ -94,7 +94,7 @@ def _check_base(settings: Settings, caller: Caller, base: Base) -> None:
             f"models/{one.name}" for one in sorted((settings.project / "models").glob("*")) if _is_model(one)
         )
         raise Forbidden(
-            f"the base {base.model[:80]!r} is none of those installed here ({known or 'none'}); the key {caller.label!r} needs "
+            f"the base {base.model[:80]!r} is none of those installed here ({known or 'none'}); {caller} needs "
             "the scope 'admin' for another"
         )
 
@@ -103,7 +103,7 @@ def _check_anchors(caller: Caller, place: str | None) -> None:
     """A set of this home, or one that ships: a path from outside could name any folder of this machine."""
     if place and place != TINY_SET.as_posix() and not _NAME.fullmatch(place):
         raise Forbidden(
-            f"the anchors {place[:80]!r} are no set of this home; the key {caller.label!r} needs the scope 'admin' for a folder, "
+            f"the anchors {place[:80]!r} are no set of this home; {caller} needs the scope 'admin' for a folder, "
             "and `perennial anchors list` names the sets"
         )
 

@@ -38,6 +38,7 @@ _LOCKS = {
     "clusters": 0x7065_0002,
     "rounds": 0x7065_0003,
     "erasure": 0x7065_0004,
+    "users": 0x7065_0005,
 }
 # PostgreSQL's codes of what goes well when it is tried again: serialization failure, deadlock, and a row that somebody
 # else's new row began to refer to

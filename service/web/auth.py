@@ -74,7 +74,7 @@ ReadCaller = Annotated[Caller, Security(authenticate, scopes=["read"])]
 
 async def _reader_of_every_app(caller: ReadCaller) -> Caller:
     if caller.app is not None:
-        raise Forbidden(f"rounds learn from every app, and the key {caller.label!r} belongs to the app {caller.app!r}")
+        raise Forbidden(f"rounds learn from every app, and {caller} belongs to the app {caller.app!r}")
     return caller
 
 
@@ -98,7 +98,7 @@ def app_of(caller: Caller, named: str | None) -> str:
     if caller.app is None:
         return named or DEFAULT_APP
     if named is not None and named != caller.app:
-        raise Forbidden(f"the key {caller.label!r} belongs to the app {caller.app!r}, not to {named[:80]!r}")
+        raise Forbidden(f"{caller} belongs to the app {caller.app!r}, not to {named[:80]!r}")
     return caller.app
 
 

@@ -41,6 +41,7 @@ from service.engine.client import EngineGone
 from service.ingest.parse import Malformed
 from service.proxy.upstream import UpstreamGone, UpstreamSilent
 from service.settings import Settings
+from service.sign_in import TooManyAttempts
 from service.store.session import is_unavailable
 
 RETRY_AFTER_SECONDS = 1
@@ -67,6 +68,7 @@ STATUS: tuple[tuple[type[PerennialError], int], ...] = (
     (MissingDependency, 501),
     (UpstreamGone, 502),
     (UpstreamSilent, 504),
+    (TooManyAttempts, 429),
     (Busy, 503),
     (PerennialError, 500),
 )

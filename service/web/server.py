@@ -13,13 +13,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from pipelines.errors import PerennialError
-from service.api_keys import check_listen, has_keys
+from service.api_keys import check_listen
 from service.logs import set_up_logging
 from service.private_files import make_private
 from service.proxy.upstream import check_upstream
 from service.rounds.schedule import running_schedules
 from service.settings import Settings, make_home
 from service.store.session import migrate, open_store
+from service.users import needs_sign_in
 from service.vault import open_vault
 from service.web.app import create_app
 from service.web.connections import Limits, protocol_with
@@ -62,7 +63,7 @@ async def run_server(
     `create_app`; `ready` is called once nothing stands in the way any more.
 
     Raises:
-        Refused: `host` is reachable from other machines and no API key exists.
+        Refused: `host` is reachable from other machines and neither an API key nor a user exists.
         PerennialError: the address is taken, the home or its key cannot be used.
     """
     set_up_logging()
@@ -73,7 +74,7 @@ async def run_server(
     store = open_store(settings)
     try:
         open_vault(settings, store)  # here, where it fails in a sentence
-        check_listen(host, has_keys(store))
+        check_listen(host, needs_sign_in(store))
         check_upstream(settings, host, port)
         listening = open_sockets(host, port) if sockets is None else sockets
         ready()

@@ -34,6 +34,7 @@ from service.store.tables.rounds import (
     SnapshotWriter,
     Stage,
 )
+from service.store.tables.users import SignInFailures, User
 from service.store.tables.watch import RetentionLook, WriteProbe
 
 __all__ = [
@@ -68,10 +69,12 @@ __all__ = [
     "Satisfaction",
     "Schedule",
     "ServedForm",
+    "SignInFailures",
     "Snapshot",
     "SnapshotItem",
     "SnapshotWriter",
     "Stage",
+    "User",
     "Vote",
     "VoteEvent",
     "WorkerCrash",

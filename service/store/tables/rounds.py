@@ -40,7 +40,7 @@ class Round(SQLModel, table=True):
     recipe_digest: str
     state: str = "requested"
     requested_by: str
-    requested_key: str | None = None  # the id of the API key that asked; null: nobody needed one
+    requested_key: str | None = None  # who asked: the id of an API key, or user: and a user's; null: nobody needed one
     requested_at: datetime = Field(default_factory=now)
     started_at: datetime | None = None
     finished_at: datetime | None = None

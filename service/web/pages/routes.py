@@ -9,18 +9,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import FileResponse, RedirectResponse
+from starlette.responses import FileResponse
 
 from pipelines.errors import NotFound
 from service.settings import Settings
 from service.store import audit
 from service.store.session import Store
-from service.web.deps import KeysDep, SettingsDep, StoreDep
+from service.web.deps import SettingsDep, StoreDep
 from service.web.pages import views
 from service.web.pages.model_views import models_view
 from service.web.pages.overview import Overview
-from service.web.pages.session import COOKIE, HEADERS, keep
-from service.web.pages.visit import WEB, PageRoute, StrangerDep, Visit, VisitDep
+from service.web.pages.visit import WEB, PageRoute, Visit, VisitDep
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 _STATIC_SECONDS = 300
@@ -80,36 +79,6 @@ async def fragment(path: str, visit: VisitDep, store: StoreDep, settings: Settin
     template, view = _view_of(f"/{path}", visit.request, settings)
     values = await run_in_threadpool(_look, store, view)
     return visit.fragment(template, **values)
-
-
-@router.get("/login")
-def login_form(visit: StrangerDep) -> Response:
-    """The form that takes an API key."""
-    return visit.page("login.html", problem="")
-
-
-@router.post("/login")
-async def login(visit: StrangerDep, keys: KeysDep, csrf: Text, key: Text) -> Response:
-    """Begins a session for the key, or says what is wrong with it."""
-    visit.check_token(csrf)
-    if keys.is_stale:
-        await run_in_threadpool(keys.refresh)
-    caller = keys.find(key.strip())
-    if caller is None or not caller.may("read"):
-        problem = "this API key is unknown or revoked" if caller is None else "this key lacks the scope 'read'"
-        return visit.page("login.html", 403, problem=f"{problem}; see `perennial keys list`")
-    response = RedirectResponse("/", 303, dict(HEADERS))
-    keep(response, visit.cookies.begin(key.strip()), visit.request)
-    return response
-
-
-@router.post("/logout")
-def logout(visit: StrangerDep, csrf: Text) -> Response:
-    """Ends the session."""
-    visit.check_token(csrf)
-    response = RedirectResponse("/login", 303, dict(HEADERS))
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
-    return response
 
 
 async def _live(visit: Visit, store: Store, settings: Settings, title: str, path: str) -> Response:

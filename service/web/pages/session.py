@@ -1,9 +1,11 @@
 """What a browser session needs: a sealed SameSite cookie, a CSRF token bound to it, and a strict content policy.
 
-    cookie perennial = base64url(nonce + AES-256-GCM({"key": "pk_..." or null, "id": "4f..", "at": 1795226400}))
+    cookie perennial = base64url(nonce + AES-256-GCM({"key": "pk_..." or null, "id": "4f..", "at": 1795226400,
+                                                      "user": "019f.." or null, "generation": 1}))
     token            = HMAC of the cookie; every form carries it, and a POST without it is refused
 
-Both have a key of their own, derived from the master key, so every web process reads every cookie and none keeps state.
+Both have a key of their own, derived from the master key, so every web process reads every cookie and none keeps state. A
+user's session ends with its generation (service/users.py), a key's with the key.
 """
 
 import base64
@@ -20,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import Request, Response
 
 from service.vault import Vault
+from service.web.forwarded import is_https
 
 COOKIE = "perennial"
 MAX_AGE_SECONDS = 12 * 3600
@@ -39,11 +42,21 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class BrowserSession:
-    """One browser's visit; `key` is the API key that it signed in with. `cookie` is how it is written."""
+    """One browser's visit; it signed in with the API key `key`, as the user with the id `user`, or not at all.
+
+    `cookie` is how it is written.
+    """
 
     cookie: str
     key: str | None
     is_new: bool = False
+    user: str | None = None
+    generation: int = 0
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether it did, whatever became of the key or the user since."""
+        return self.key is not None or self.user is not None
 
 
 class Cookies:
@@ -63,14 +76,15 @@ class Cookies:
             return self.begin(None)
         if time.time() - plain["at"] > MAX_AGE_SECONDS:
             return self.begin(None)
-        return BrowserSession(cookie, plain["key"])
+        return BrowserSession(cookie, plain["key"], user=plain.get("user"), generation=plain.get("generation", 0))
 
-    def begin(self, key: str | None) -> BrowserSession:
-        """A new session."""
-        plain = json.dumps({"key": key, "id": token_hex(8), "at": time.time()}).encode()
+    def begin(self, key: str | None, user: str | None = None, generation: int = 0) -> BrowserSession:
+        """A new session, of a key, of a user in this generation of theirs, or of nobody yet."""
+        who = {"key": key, "user": user, "generation": generation}
+        plain = json.dumps(who | {"id": token_hex(8), "at": time.time()}).encode()
         nonce = os.urandom(_NONCE_BYTES)
         cookie = base64.urlsafe_b64encode(nonce + self._aes.encrypt(nonce, plain, COOKIE.encode())).decode()
-        return BrowserSession(cookie, key, is_new=True)
+        return BrowserSession(cookie, key, is_new=True, user=user, generation=generation)
 
     def token(self, session: BrowserSession) -> str:
         """The CSRF token that this session's forms carry."""
@@ -91,6 +105,6 @@ def keep(response: Response, session: BrowserSession, request: Request) -> None:
             max_age=MAX_AGE_SECONDS,
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=is_https(request),
             path="/",
         )

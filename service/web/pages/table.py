@@ -1,9 +1,19 @@
 """The pages that there are: one router a group."""
 
-from service.web.pages import asking, conversations, model_routes, recipe_routes, round_routes, routes, schedule_routes
+from service.web.pages import (
+    account,
+    asking,
+    conversations,
+    model_routes,
+    recipe_routes,
+    round_routes,
+    routes,
+    schedule_routes,
+)
 
 ROUTERS = (
     routes.router,
+    account.router,
     model_routes.router,
     conversations.router,
     asking.router,

@@ -4,18 +4,22 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import jinja2
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from pipelines.errors import PerennialError
 from service.api_keys import Caller, Forbidden
 from service.settings import Settings
+from service.store.session import Store
+from service.users import find_signed_in
 from service.web.auth import identify
-from service.web.deps import KeysDep, VaultDep
+from service.web.deps import KeysDep, StoreDep, VaultDep
 from service.web.pages.session import HEADERS, BrowserSession, Cookies, keep
 from service.web.pages.words import LANGUAGE_COOKIE, LANGUAGES, N_, language_of, translations
 from service.web.problems import Unauthorized, about_database, retry_after, status_of
@@ -43,7 +47,7 @@ class Visit:
     @property
     def by(self) -> str:
         """Who this is, for the audit log."""
-        return f"key:{self.caller.label}" if self.caller and self.session.key else "page:localhost"
+        return self.caller.actor if self.caller and self.session.is_signed_in else "page:localhost"
 
     @property
     def language(self) -> str:
@@ -63,7 +67,7 @@ class Visit:
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page with the headers that every page has."""
         shown = {
-            "person": {"key_id": self.session.key is not None} if self.caller else None,
+            "person": {"signed_in": self.session.is_signed_in, "name": self.caller.label} if self.caller else None,
             "navigation": [(path, label) for path, label, scope in NAVIGATION if self.may(scope)],
             "csrf": self.cookies.token(self.session),
             "here": None,
@@ -102,7 +106,7 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except Unauthorized:
-                return RedirectResponse("/login", 303, dict(HEADERS))
+                return RedirectResponse(_sign_in_address(request), 303, dict(HEADERS))
             except PerennialError as error:
                 return _problem_page(request, error)
             except SQLAlchemyError as error:
@@ -111,24 +115,44 @@ class PageRoute(APIRoute):
         return handle_as_page
 
 
+def _sign_in_address(request: Request) -> str:
+    """The form, and where somebody wanted to go."""
+    if request.method != "GET" or request.url.path in ("/", "/login") or request.url.path.startswith("/fragments/"):
+        return "/login"
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"/login?to={quote(request.url.path + query)}"
+
+
 def _problem_page(request: Request, error: PerennialError) -> Response:
     cookies = Cookies(request.app.state.vault)
-    visit = Visit(request, cookies, cookies.open(request), None)
+    visit = Visit(request, cookies, cookies.open(request), getattr(request.state, "caller", None))
     settings: Settings = request.app.state.settings
     sentence, status = settings.without_paths(str(error)), status_of(error)
-    page = visit.page("problem.html", status, title=N_("This did not work"), problem=sentence)
+    page = visit.page("problem.html", status, title=N_("This did not work"), problem=sentence, refused=status == 403)
     page.headers.update(retry_after(status))
     return page
 
 
-async def _visit(request: Request, keys: KeysDep, vault: VaultDep) -> Visit:
+async def _visit(request: Request, keys: KeysDep, vault: VaultDep, store: StoreDep) -> Visit:
     """A visit by somebody who may read."""
     cookies = Cookies(vault)
     session = cookies.open(request)
-    caller = await identify(request, keys, ["read"], session.key, has_token=True)
+    if session.user is None:
+        caller = await identify(request, keys, ["read"], session.key, has_token=True)
+    else:
+        caller = await run_in_threadpool(_user_of, store, session.user, session.generation)
     if caller.app is not None:
-        raise Forbidden(f"the pages show all apps, and the key {caller.label!r} belongs to the app {caller.app!r}")
+        raise Forbidden(f"the pages show all apps, and {caller} belongs to the app {caller.app!r}")
+    request.state.caller = caller
     return Visit(request, cookies, session, caller)
+
+
+def _user_of(store: Store, user_id: str, generation: int) -> Caller:
+    caller = find_signed_in(store, user_id, generation)
+    if caller is None:
+        raise Unauthorized("this session has ended; sign in again")
+    caller.require("read")
+    return caller
 
 
 async def _stranger(request: Request, vault: VaultDep) -> Visit:

@@ -129,7 +129,7 @@ def promote(
 ) -> PromotionOut:
     """Refused (409) unless its gate passed against the present champion; an override needs a reason."""
     given = given or OverrideIn()
-    by, expected = f"key:{caller.label}", given.expected_champion
+    by, expected = caller.actor, given.expected_champion
     return _told(promotion.promote(store, settings, model_id, by, given.override_reason, expected=expected))
 
 
@@ -139,7 +139,7 @@ def rollback(
 ) -> PromotionOut:
     """Promotes the champion before this one again."""
     given = given or OverrideIn()
-    by, expected = f"key:{caller.label}", given.expected_champion
+    by, expected = caller.actor, given.expected_champion
     return _told(promotion.rollback(store, settings, by, given.override_reason, expected=expected))
 
 
@@ -159,7 +159,7 @@ def deploy_model(
 ) -> TargetList:
     """Only the champion is brought anywhere (409); `champion` names it. Without `target`, to all of them; answers when done."""
     wanted = None if model_id == ALIAS else model_id
-    views = deploy(settings, store, f"key:{caller.label}", target, wanted)
+    views = deploy(settings, store, caller.actor, target, wanted)
     return TargetList(targets=[_target(one, None) for one in views])
 
 
@@ -182,7 +182,7 @@ def _target(view: TargetView, changed: str | None) -> TargetOut:
 
 def _may_list(caller: Caller) -> None:
     if not any(caller.may(scope) for scope in ("chat", "read", "models")):
-        raise Forbidden(f"the key {caller.label!r} may not list models: it needs the scope 'chat', 'read' or 'models'")
+        raise Forbidden(f"{caller} may not list models: it needs the scope 'chat', 'read' or 'models'")
 
 
 def _shown(entry: StoredModel, champion: str | None, serving: str | None) -> ModelOut:

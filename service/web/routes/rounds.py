@@ -84,7 +84,7 @@ def request_round(given: RoundIn, caller: RoundsCaller, store: StoreDep, setting
     """
     text = requests.recipe_text(settings, given.recipe)
     check_permission(settings, caller, parse_recipe(text, "given"))
-    round_id = requests.request_round(store, text, by=f"key:{caller.label}", key=caller.key)
+    round_id = requests.request_round(store, text, by=caller.actor, key=caller.key)
     if round_id is None:
         raise Conflict("the round was not recorded; ask again")
     return _line(requests.show_round(store, settings, round_id).round)
@@ -105,7 +105,7 @@ def show_round(round_id: int, caller: EveryAppReader, store: StoreDep, settings:
 @router.post("/v1/rounds/{round_id}/cancel", summary="Cancel a round")
 def cancel_round(round_id: int, caller: RoundsCaller, store: StoreDep) -> RoundOut:
     """At once if it waits, within a few seconds if it runs; refused (409) if it has ended."""
-    return _line(requests.cancel_round(store, round_id, by=f"key:{caller.label}"))
+    return _line(requests.cancel_round(store, round_id, by=caller.actor))
 
 
 def _line(row: Round) -> RoundOut:

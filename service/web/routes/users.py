@@ -80,7 +80,7 @@ def export(given: PersonIn, caller: PeopleCaller, store: StoreDep, vault: VaultD
 
 
 def _forget(store: Store, vault: Vault, caller: Caller, user: str, app: str | None) -> ForgottenOut:
-    done = erasure.forget(store, vault, app_of(caller, app), checked_id(user), actor=f"key:{caller.label}")
+    done = erasure.forget(store, vault, app_of(caller, app), checked_id(user), actor=caller.actor)
     return ForgottenOut(
         receipt=done.id,
         conversations=done.conversations,
@@ -93,5 +93,5 @@ def _forget(store: Store, vault: Vault, caller: Caller, user: str, app: str | No
 
 
 def _export(store: Store, vault: Vault, caller: Caller, user: str, app: str | None) -> Response:
-    found = dossier.read_dossier(store, vault, app_of(caller, app), checked_id(user), actor=f"key:{caller.label}")
+    found = dossier.read_dossier(store, vault, app_of(caller, app), checked_id(user), actor=caller.actor)
     return Response(msgspec.json.encode(found), media_type="application/json", headers={"Cache-Control": "no-store"})
