@@ -17,6 +17,8 @@ chats_waiting      chats that passed the proxy are on disk and nobody stores the
 spool_full         there is no more room for them
 chats_lost         chats passed and were not recorded, and why
 target_failed      the champion could not be brought to a deploy target
+champion_worse      people, errors or lengths say that the champion is worse than the one before
+champion_taken_back the watch rolled a champion back
 targets_unusable   the file that names the deploy targets cannot be read
 recipe_unusable    the settings name a recipe that cannot be read
 unrated, consent   too few conversations can train, and why
@@ -43,6 +45,8 @@ from service.ingest.losses import REASONS, TOLD, read_losses
 from service.ingest.spool import waiting
 from service.models.origin import read_preparation
 from service.models.targets.deploy import list_targets
+from service.models.watch import latest_watch, taken_back
+from service.models.watch import sentence as watch_sentence
 from service.room import GIGABYTE, LOW, free_bytes
 from service.settings import MAX_PORT, Settings
 from service.store import models, people
@@ -115,6 +119,7 @@ def answering(settings: Settings, session: Session) -> Iterator[Obstacle]:
             "Bring it back from the backup (docs/operating.md), roll back (`perennial rollback`), or promote another model",
         )
         return
+    yield from _watched(session, champion)
     yield from _engine(settings, champion)
 
 
@@ -225,6 +230,24 @@ def _engine(settings: Settings, champion: str) -> Iterator[Obstacle]:
             f"the engine does not serve '{champion}': {settings.without_paths(watch.problem)}",
             "It tries again by itself. If this stays, see logs/engine.log in the home, bring the model's file back from the "
             "backup (docs/operating.md), or roll back (`perennial rollback`)",
+        )
+
+
+def _watched(session: Session, champion: str) -> Iterator[Obstacle]:
+    row, gone = latest_watch(session), taken_back(session)
+    if row is not None and row.alarm_at is not None:
+        yield Obstacle(
+            "champion_worse",
+            f"'{champion}' does worse than the weeks before it: {watch_sentence(row)}",
+            "Look at its answers (`perennial models ask`) and roll back if they are (`perennial rollback`); "
+            "PERENNIAL_WATCH=on does so by itself",
+        )
+    if gone is not None:
+        yield Obstacle(
+            "champion_taken_back",
+            f"'{gone.model_id}' was rolled back by itself, as it did worse than the weeks before it: {watch_sentence(gone)}",
+            f"'{champion}' answers again; promote another model when you have one",
+            degrades=False,
         )
 
 

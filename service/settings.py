@@ -69,6 +69,7 @@ class Settings:
     proxy_consent: bool | None = None
     spool_bytes: int = 1 << 30
     targets: str | None = None
+    watch: str = "warn"
     # what a recipe over the API may ask for at most (service/rounds/permission.py)
     gates_max_margin: float = 5.0
     gates_max_stops: float = 4.0
@@ -270,6 +271,15 @@ def _boolean(text: str) -> bool:
     raise ValueError("write 1 or 0")
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"write {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return read
+
+
 def _between(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
     """A reader of numbers from `low` to `high`: beyond them the value has no meaning, or overflows where it is used."""
 
@@ -327,6 +337,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_PROXY_CONSENT": ("proxy_consent", _boolean),
     "PERENNIAL_SPOOL_BYTES": ("spool_bytes", _count),
     "PERENNIAL_TARGETS": ("targets", _absolute),
+    "PERENNIAL_WATCH": ("watch", _one_of("off", "warn", "on")),
     "PERENNIAL_GATES_MAX_MARGIN": ("gates_max_margin", _bound),
     "PERENNIAL_GATES_MAX_STOPS": ("gates_max_stops", _bound),
     "PERENNIAL_RECIPES_MAX_LEARNING_RATE": ("recipes_max_learning_rate", _bound),

@@ -9,10 +9,10 @@ from rich.table import Table
 from pipelines.errors import NotFound
 from pipelines.feedback.reasons import CONVERSATION_REASONS, FEEDBACK_REASONS
 from service.cli.deploy import bring_to_targets, register_targets, say_targets
-from service.cli.home import console, open_home, print_table, whoami, whole
+from service.cli.home import Home, console, open_home, print_table, whoami, whole
 from service.cli.user_ids import read_user
 from service.ingest import DEFAULT_APP
-from service.models import contributions, promotion
+from service.models import contributions, promotion, watch
 from service.models.answers import ask, whom_to_ask
 from service.models.contributions import Contribution, Influence
 from service.models.gc import collect
@@ -51,6 +51,15 @@ def models(context: typer.Context) -> None:
     if any(one.model.tainted_at for one in entries):
         console.print(promotion.TAINTED, soft_wrap=True)
     say_targets(home)
+    _say_watch(home)
+
+
+def _say_watch(home: Home) -> None:
+    with home.store.read() as session:
+        row = watch.latest_watch(session)
+    if row is not None:
+        said = "it does worse than the weeks before" if row.alarm_at else "nothing speaks against the champion so far"
+        console.print(f"Watch: {said}: {watch.sentence(row)}", markup=False, soft_wrap=True)
 
 
 def ask_models(

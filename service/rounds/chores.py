@@ -17,7 +17,7 @@ from pipelines.isolated import StillOurs
 from service.curation import Curator, Lane, Spending, curate_due, delete_raw, delete_rejected, note_look, open_curator
 from service.log_files import sweep_logs
 from service.models.gc import collect
-from service.rounds.deploying import DeployLane, bring_due
+from service.rounds.aftercare import Aftercare, bring_due
 from service.rounds.requests import sweep_leftovers
 from service.settings import Settings
 from service.store import curation, health
@@ -52,7 +52,7 @@ def open_chores(settings: Settings, store: Store, vault: Vault, apart: bool = Tr
         chores = [_alive(store), curation.curate_some, retention.delete_some, orphans.sweep, weights.sweep]
         if apart:
             chores.append(stack.enter_context(_HeavyLane(settings, store, vault, spending)).watch)
-            chores.append(stack.enter_context(DeployLane(settings, store)).watch)
+            chores.append(stack.enter_context(Aftercare(settings, store)).watch)
         else:
             chores.append(partial(bring_due, settings, store))
         yield chores

@@ -89,6 +89,12 @@ def last_promotion(session: Session) -> Promotion | None:
     return session.exec(select(Promotion).order_by(col(Promotion.id).desc()).limit(1)).first()
 
 
+def promotion_before(session: Session, row: Promotion) -> Promotion | None:
+    """The row before this one."""
+    query = select(Promotion).where(col(Promotion.id) < row.id).order_by(col(Promotion.id).desc()).limit(1)
+    return session.exec(query).first()
+
+
 def champion_id(session: Session) -> str | None:
     """The model that is served, None before the first promotion."""
     last = last_promotion(session)

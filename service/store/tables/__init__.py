@@ -20,7 +20,7 @@ from service.store.tables.curation import (
     WorkerCrash,
     WorkerSeen,
 )
-from service.store.tables.deployments import Deployment
+from service.store.tables.deployments import ChampionWatch, Deployment
 from service.store.tables.feedback import Comparison, ComparisonEvent, Correction, Review, Satisfaction, Vote, VoteEvent
 from service.store.tables.models import Model, Promotion, ServedForm
 from service.store.tables.people import ApiKey, App, BoundKeyStore, KeyCheck, Person
@@ -44,6 +44,7 @@ __all__ = [
     "Audit",
     "Band",
     "BoundKeyStore",
+    "ChampionWatch",
     "CleanMessage",
     "Cluster",
     "ClusterText",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.errors import NotFound
 from service.api_keys import Caller, Forbidden
 from service.engine.state import engine_view
-from service.models import promotion
+from service.models import promotion, watch
 from service.models.targets.deploy import TargetView, check_targets, deploy, list_targets
 from service.obstacles import answering
 from service.store import models
@@ -141,6 +141,47 @@ def rollback(
     given = given or OverrideIn()
     by, expected = caller.actor, given.expected_champion
     return _told(promotion.rollback(store, settings, by, given.override_reason, expected=expected))
+
+
+class WatchSignal(BaseModel):
+    """One comparison with the weeks before: mean before and after, on so many. `evidence` of 1 or more is an alarm; null
+    while too little came in. `kind`: thumbs (that point down), broken (answers), longer and shorter (than earlier ones)."""
+
+    kind: str
+    before: float | None
+    after: float | None
+    n_before: int
+    n_after: int
+    evidence: float | None
+
+
+class WatchOut(BaseModel):
+    """The watch over the champion since its promotion; all null where nothing is watched."""
+
+    mode: str
+    model: str | None = None
+    looked_at: datetime | None = None
+    alarm_at: datetime | None = None
+    sentence: str | None = None
+    signals: list[WatchSignal] = []
+
+
+@router.get("/v1/watch", summary="Whether the champion does worse than the weeks before it")
+def get_watch(caller: EveryAppReader, store: StoreDep, settings: SettingsDep) -> WatchOut:
+    """What the watch found so far; docs/deploying.md says what it compares and what it does."""
+    with store.read() as session:
+        row = watch.latest_watch(session)
+    if row is None:
+        return WatchOut(mode=settings.watch)
+    signals = [WatchSignal.model_validate(one) for one in row.signals]
+    return WatchOut(
+        mode=settings.watch,
+        model=row.model_id,
+        looked_at=row.looked_at,
+        alarm_at=row.alarm_at,
+        sentence=watch.sentence(row),
+        signals=signals,
+    )
 
 
 @router.get("/v1/targets", summary="The deploy targets, and which model answers at each")

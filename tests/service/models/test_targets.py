@@ -22,7 +22,7 @@ from service.models.targets.configuration import read_targets
 from service.models.targets.deploy import check_targets, deploy, deploy_due, list_targets
 from service.models.targets.webhook import WebhookTarget
 from service.obstacles import find_obstacles
-from service.rounds.deploying import DeployLane
+from service.rounds.aftercare import Aftercare
 from service.settings import Settings
 from service.store.session import Store
 from service.store.tables import Audit, ServedForm
@@ -356,7 +356,7 @@ def test_a_base_with_an_adapter_goes_only_where_both_are_loaded(
 def test_a_worker_brings_a_champion_to_its_targets_by_itself(store: Store, settings: Settings, place: Path) -> None:
     configure(settings, f"eden: {{kind: copy, path: {place}}}")
     source = champion(store, settings, "first")
-    with DeployLane(settings, store) as lane:
+    with Aftercare(settings, store) as lane:
         wait_for(lambda: states(settings, store) == {"eden": ("current", "first")})
         assert lane.watch() is False
     assert sha256_of(place) == sha256_of(source)

@@ -61,6 +61,7 @@ ROUTES = [
     ("POST", "/v1/models/rollback"),
     ("POST", "/v1/models/tiny/deploy"),
     ("GET", "/v1/targets"),
+    ("GET", "/v1/watch"),
 ]
 
 

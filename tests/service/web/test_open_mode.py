@@ -39,6 +39,7 @@ EVERYTHING = [
     ("POST", "/v1/models/rollback"),
     ("POST", "/v1/models/tiny/deploy"),
     ("GET", "/v1/targets"),
+    ("GET", "/v1/watch"),
     ("GET", "/v1/rounds"),
     ("GET", "/v1/rounds/1"),
     ("POST", "/v1/rounds"),

@@ -1,9 +1,11 @@
-"""What a worker does for the deploy targets: it brings a new champion to them, in a thread of its own.
+"""What a worker does for a new champion, in a thread of its own: it brings it to the deploy targets, and watches it.
 
-Files of many gigabytes are copied and other programs are waited for; curation and leases must not wait for that.
+Files of many gigabytes are copied, other programs are waited for and models are loaded; curation and leases must not wait
+for that.
 """
 
 import threading
+import time
 from types import TracebackType
 from typing import Self
 
@@ -11,21 +13,22 @@ import structlog
 
 from pipelines.errors import InputError
 from service.models.targets.deploy import deploy_due
+from service.models.watch import watch_champion
 from service.settings import Settings
 from service.store.session import Store, is_unavailable
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS, _WATCH_SECONDS = 1.0, 60.0
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class DeployLane:
-    """Looks once a second whether a target waits for the champion; a hand and a killed process are caught up so too."""
+class Aftercare:
+    """Looks once a second whether a target waits for the champion, and once a minute whether people are content with it."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self._settings, self._store = settings, store
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="deploying", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="aftercare", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -44,8 +47,12 @@ class DeployLane:
 
     def _run(self) -> None:
         try:
+            watch_due = 0.0
             while not self._stop.wait(_LOOK_SECONDS):
                 bring_due(self._settings, self._store)
+                if time.monotonic() >= watch_due:
+                    watch_due = time.monotonic() + _WATCH_SECONDS
+                    watch(self._settings, self._store)
         except BaseException as error:
             if not self._stop.is_set():  # the database is closed under it when the worker ends
                 self._error = error
@@ -64,3 +71,13 @@ def bring_due(settings: Settings, store: Store) -> bool:
             raise
         _log.warning("targets_wait_for_database", error=type(error).__name__)
     return False
+
+
+def watch(settings: Settings, store: Store) -> None:
+    """Look at the champion once; a database that is away is looked at again a minute later."""
+    try:
+        watch_champion(settings, store)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        _log.warning("watch_waits_for_database", error=type(error).__name__)
