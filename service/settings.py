@@ -70,8 +70,7 @@ class Settings:
     spool_bytes: int = 1 << 30
     targets: str | None = None
     watch: str = "warn"
-    # what a recipe over the API may ask for at most (service/rounds/permission.py)
-    gates_max_margin: float = 5.0
+    gates_max_margin: float = 5.0  # and below: what a recipe over the API may ask for (service/rounds/permission.py)
     gates_max_stops: float = 4.0
     recipes_max_learning_rate: float = 0.01
     recipes_max_epochs: float = 10.0

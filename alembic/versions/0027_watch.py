@@ -1,7 +1,7 @@
 """What the watch over a new champion found.
 
 Revision ID: 0027
-Revises: 0022
+Revises: 0021
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ import sqlmodel
 from alembic import op
 
 revision = "0027"
-down_revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
