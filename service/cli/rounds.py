@@ -18,6 +18,7 @@ from service.cli.parts import start, stop
 from service.models import promotion
 from service.obstacles import SILENT_SECONDS, find_obstacles
 from service.rounds import requests, schedule
+from service.rounds.card import check_card
 from service.rounds.follow import follow_round
 from service.rounds.permission import check_base_is_here, check_suites
 from service.store.health import backlog, is_worked_for
@@ -129,6 +130,24 @@ def cancel(round_id: Annotated[int, typer.Argument(help="the round's number")]) 
     """Cancel a round that waits or runs."""
     row = requests.cancel_round(open_home().store, round_id, by=whoami())
     console.print(f"round {round_id}: {row.state if row.state == 'cancelled' else 'will stop within seconds'}")
+
+
+@_round.command()
+def verify(card: Annotated[Path, typer.Argument(help="the file of a decision card, from its page")]) -> None:
+    """Check that this home signed a decision card and that nothing in it was changed since."""
+    try:
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the card {card}: {getattr(error, 'strerror', None) or 'it is no text'}"
+        ) from error
+    facts = check_card(open_home().vault, text)
+    console.print(
+        f"this home signed it, and nothing was changed: round {facts['round']}, model {facts['model'] or 'none'}, "
+        f"verdict {facts['verdict']}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @_schedule.command()

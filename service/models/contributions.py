@@ -71,7 +71,12 @@ def most_influential(store: Store, model_id: str, limit: int = 20) -> list[Influ
         NotFound: there is no such model.
     """
     with store.read() as session:
-        return _ranked(session, _rounds(session, model_id))[:limit]
+        return ranked(session, model_id)[:limit]
+
+
+def ranked(session: Session, model_id: str) -> list[Influence]:
+    """Like `most_influential`, everybody, in the caller's transaction."""
+    return _ranked(session, _rounds(session, model_id))
 
 
 def _rounds(session: Session, model_id: str) -> set[int]:

@@ -3,6 +3,7 @@
 from service.web.pages import (
     account,
     asking,
+    card_routes,
     conversations,
     model_routes,
     recipe_routes,
@@ -17,6 +18,7 @@ ROUTERS = (
     model_routes.router,
     conversations.router,
     asking.router,
+    card_routes.router,
     round_routes.router,
     recipe_routes.router,
     schedule_routes.router,

@@ -196,6 +196,8 @@ def test_an_error_reaches_the_terminal_as_one_line_and_status_1(sqlite_settings:
         ("plan data", 1, "cannot read the recipe data: Is a directory"),
         ("round show x", 2, "invalid value for 'round_id': Input should be a valid integer"),
         ("round cancel 9", 1, "no round has the number 9"),
+        ("round verify nowhere.json", 1, "cannot read the card nowhere.json"),
+        ("round verify README.md", 1, "this file is no decision card"),
         ("round run --recipe nowhere.yaml", 1, "cannot read the recipe nowhere.yaml"),
         ("schedule add nowhere.yaml", 1, "cannot read the recipe nowhere.yaml"),
         ("schedule remove nobody", 1, "no schedule is called 'nobody'"),

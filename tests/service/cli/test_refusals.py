@@ -23,6 +23,7 @@ WORDS = {
     "round run": ["--recipe", FILE],
     "round show": ["1"],
     "round cancel": ["1"],
+    "round verify": [FILE],
     "schedule add": [FILE],
     "schedule remove": ["tiny"],
     "plan": [FILE],

@@ -84,6 +84,10 @@ POST    /rounds/{round_id}/cancel              rounds
 GET     /rounds/{round_id}/conversations       operate
 GET     /rounds/{round_id}/attempts/{attempt}/log           operate
 GET     /rounds/{round_id}/attempts/{attempt}/files/{name}  read
+GET     /rounds/{round_id}/card                read
+GET     /rounds/{round_id}/card.json           read
+GET     /rounds/{round_id}/card/answers        operate
+POST    /rounds/{round_id}/card/answers        operate
 GET     /recipes                               operate
 GET     /recipes/{name}                        operate
 POST    /recipes/check                         read

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
+from pipelines.errors import InputError
 from pipelines.gate.decide import Check
 from pipelines.recipe import Stops
 from pipelines.recipe_file import find_problems
 from pipelines.suites.probes import Probe
+from service.rounds.card import check_card
 from service.rounds.files import find_file
 from service.store import audit, rounds
 from service.web.pages.rounds import recipe_changes
@@ -232,3 +235,33 @@ def test_stop_rules_are_drawn_as_what_is_used_of_their_allowance() -> None:
         "sycophancy": 0.0,
     }
     assert all(points[0] == (0, 0) for points in lines.values()) and stop_lines([(0, before)], Stops()) == {}
+
+
+def test_the_card_says_what_to_decide_by_and_is_signed(live: Live, browser: httpx.Client) -> None:
+    page = browser.get("/rounds/1/card").text
+    assert "It passed" in page and "What it learned" in page and "Have them written" in page
+    assert "Preferred answers" not in page  # the report of this round is none that this version reads
+    file = browser.get("/rounds/1/card.json").text
+    assert file == browser.get("/rounds/1/card.json").text  # the same card is signed alike
+    facts = check_card(live.vault, file)
+    assert (facts["round"], facts["verdict"]) == (1, "pass") and len(facts["digests"]["report.json"]) == 64
+    assert json.loads(file)["signature"] in page
+    changed = json.loads(file)
+    changed["card"]["verdict"] = "fail"
+    with pytest.raises(InputError, match="changed after it was signed"):
+        check_card(live.vault, json.dumps(changed))
+    with pytest.raises(InputError, match="another home"):
+        check_card(live.vault, json.dumps(json.loads(file) | {"public_key": "00"}))
+    with pytest.raises(InputError, match="no decision card"):
+        check_card(live.vault, "[]")
+    assert browser.get("/rounds/2/card").status_code == 404
+
+
+def test_answers_are_written_of_what_was_held_out_and_kept_in_memory_alone(live: Live, browser: httpx.Client) -> None:
+    refused = browser.post("/rounds/2/card/answers", data={"csrf": csrf(browser)})
+    assert refused.status_code == 404 and "made no model" in refused.text
+    assert browser.post("/rounds/1/card/answers", data={"csrf": csrf(browser)}).status_code == 200
+    deadline = time.monotonic() + 20
+    while "are being written" in (text := browser.get("/rounds/1/card/answers").text) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert 'role="alert"' in text and "kept no snapshot" in text
