@@ -15,6 +15,7 @@ PerennialError            one clear sentence: what was wrong, with which value, 
 ├── NotFound              an id that names nothing
 ├── Conflict              the same id with other content
 ├── Busy                  try again later (queue full, engine loading)
+│   └── QueueFull         as many chats wait for the engine as may
 ├── Cancelled             the round was cancelled or its lease was lost
 ├── ChildCrashed          a child process that ended without an answer
 │   └── ChildTimedOut     one that took too long and was stopped
@@ -79,6 +80,10 @@ class Conflict(PerennialError):
 
 
 class Busy(PerennialError):
+    pass
+
+
+class QueueFull(Busy):
     pass
 
 

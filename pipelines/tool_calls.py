@@ -41,11 +41,16 @@ class CallFormat:
         begin: the mark at which text ends and calls begin; "{" only as the first thing of an answer.
         marks: tokens that belong to the format, though a vocabulary may call them control tokens.
         read: the calls in what stands from there on; raises ValueError where they are none.
+        key: what one call's JSON calls its arguments, None where a call is no JSON.
+        opening, closing: what stands around one call's JSON.
     """
 
     begin: str
     marks: tuple[str, ...]
     read: Callable[[str, Types], Iterator[Call]]
+    key: str | None = None
+    opening: str = ""
+    closing: str = ""
 
 
 def call_format(template: str) -> CallFormat | None:
@@ -189,12 +194,29 @@ def _read_gemma(text: str, types: Types) -> Iterator[Call]:
 _TAGS = ("<tool_call>", "</tool_call>")
 _FORMATS = (
     ("<|tool_call>call:", CallFormat("<|tool_call>", ("<|tool_call>", "<tool_call|>", '<|"|>'), _read_gemma)),
-    ("[TOOL_CALLS]", CallFormat("[TOOL_CALLS]", ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"), _read_mistral)),
+    (
+        "[TOOL_CALLS]",
+        CallFormat(
+            "[TOOL_CALLS]",
+            ("[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"),
+            _read_mistral,
+            key="arguments",
+            opening="[TOOL_CALLS][",
+            closing="]",
+        ),
+    ),
     (
         "<arg_key>",
         CallFormat("<tool_call>", (*_TAGS, "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"), _read_pairs),
     ),
     ("<function=", CallFormat("<tool_call>", _TAGS, _read_functions)),
-    ("<tool_call>", CallFormat("<tool_call>", _TAGS, _read_json_blocks)),
-    ('"parameters": ', CallFormat("{", (), _read_llama)),
+    (
+        "<tool_call>",
+        CallFormat(
+            "<tool_call>", _TAGS, _read_json_blocks, key="arguments", opening="<tool_call>\n", closing="\n</tool_call>"
+        ),
+    ),
+    ('"parameters": ', CallFormat("{", (), _read_llama, key="parameters")),
 )
+PLAIN = CallFormat("{", (), _read_llama, key="arguments")
+"""A call that a model without a format of its own is made to write."""

@@ -7,14 +7,11 @@ is checked, loaded and warmed beside the old one, then takes its place; the old 
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from datetime import datetime
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,15 +22,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from pipelines.chat import Escape, render
-from pipelines.errors import Busy, InputError, ModelError, PerennialError
+from pipelines.chat import Escape
+from pipelines.errors import Busy, InputError, PerennialError, QueueFull
 from pipelines.gguf.check import check_adapter, verify_form
-from pipelines.gguf.protocol import Calls, ChatRequest, End, Event, Failure, LoadRequest, Start, Status, Text
+from pipelines.gguf.grammar import schema_grammar
+from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, LoadRequest, Start, Status, Text
+from pipelines.gguf.question import question_of
 from pipelines.gguf.session import Session
 from pipelines.gguf.speaker import Speaker
-from pipelines.messages import as_prompt
 from pipelines.records import Record, ServedForm
-from pipelines.tool_calls import CallFormat, CallReader, call_format
 
 _DEFAULT_CONTEXT = 4096
 _DEFAULT_SEQUENCES = 4
@@ -104,42 +101,21 @@ class Engine:
         def emit(event: Event) -> None:
             loop.call_soon_threadsafe(events.put_nowait, event)
 
-        speaker = self._ready()
-        prompt, form = self._prompt(request, speaker.model)
-        tools = json.loads(request.messages[0].tools) if form else []
-        reader = CallReader(form, tools) if form else None
-        chat = speaker.submit(prompt, request, emit, marks=form.marks if form else ())
+        schema = request.json_schema
+        grammar = None if schema is None else await asyncio.to_thread(schema_grammar, schema)
+        speaker = self._ready()  # no await from here on to its queue: it may be replaced
+        question = question_of(self._template, self._escape, request, speaker.model, grammar)
+        chat = speaker.submit(question.prompt, request, emit, marks=question.marks, form=question.form)
         try:
             yield Start(model=speaker.model, sha256=speaker.sha256, prompt_tokens=len(chat.tokens))
             while True:
                 event = await events.get()
-                for one in (event,) if reader is None else _with_calls(event, reader):
+                for one in question.part(event):
                     yield one
                 if isinstance(event, End | Failure):
                     return
         finally:
             chat.cancel()
-
-    def _prompt(self, request: ChatRequest, model: str) -> tuple[str, CallFormat | None]:
-        """The chat under the served template, and how that writes calls, where tools may be called.
-
-        Raises:
-            InputError: there is no template, or it refuses the chat or its tools.
-        """
-        if self._template is None or self._escape is None:
-            raise InputError(f"model {model} has no chat template; it cannot chat")
-        write = partial(render, self._template, escape=self._escape, generate=True, today=datetime.now())
-        messages, tools = as_prompt(request.messages), request.messages[0].tools
-        try:
-            prompt = write(messages)
-            if not tools:
-                return prompt, None
-            bare = write([{key: value for key, value in one.items() if key != "tools"} for one in messages])
-        except ModelError as error:
-            raise InputError(str(error)) from error
-        if bare == prompt:
-            raise InputError(f"the chat template of model {model} takes no `tools`; leave them out")
-        return prompt, call_format(self._template)
 
     def count_tokens(self, text: str) -> int:
         """Tokens in a plain text under the served model's vocabulary."""
@@ -165,8 +141,7 @@ class Engine:
             check_adapter(Path(form.path), Path(form.adapter_path))
         session = Session(form, context=1, sequences=self._sequences)
         session.grow(min(self._context, session.trained_context))
-        session.read([session.end_token])
-        session.rewind(0)
+        session.alike()  # here, for it takes some forwards; they warm it too
         return session
 
     def _swap(self, session: Session, request: LoadRequest) -> None:
@@ -178,21 +153,6 @@ class Engine:
         if old is not None:
             self._old.append(old)
             old.retire()
-
-
-def _with_calls(event: Event, reader: CallReader) -> Iterator[Event]:
-    """The event with calls taken out of its text, which follow at the end."""
-    if isinstance(event, Text):
-        if said := reader.push(event.text):
-            yield Text(text=said)
-        return
-    if isinstance(event, End):
-        rest, calls = reader.end()
-        if rest:
-            yield Text(text=rest)
-        if calls:
-            yield Calls(calls=calls)
-    yield event
 
 
 def build_app(engine: Engine) -> Starlette:
@@ -311,8 +271,9 @@ async def _parse(request: Request, kind: type[AnyRecord]) -> AnyRecord:
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
-    """A refusal as a Failure: 400 for what the client sent, 503 for not now, 500 for the rest."""
-    code = 400 if isinstance(error, InputError) else 503 if isinstance(error, Busy) else 500
+    """A refusal as a Failure: 400 for what the client sent, 429 for a full queue, 503 for not now, 500 for the rest."""
+    codes: tuple[tuple[type[Exception], int], ...] = ((InputError, 400), (QueueFull, 429), (Busy, 503))
+    code = next((code for kind, code in codes if isinstance(error, kind)), 500)
     return _json(Failure(error=type(error).__name__, message=str(error)), code)
 
 

@@ -2,14 +2,14 @@
 
     GET  /status                          -> Status
     POST /load    LoadRequest             -> Status      (after the swap; the old form answers until then)
-    POST /chat    ChatRequest             -> one Event per line: start, text..., calls if any, end; or error after a start
+    POST /chat    ChatRequest             -> one Event per line: start, thought and text..., calls if any, end; or error after a start
     POST /tokens  {"text": "..."}         -> {"tokens": 12}
 
     {"event":"start","model":"m3","sha256":"ab..","prompt_tokens":26}
     {"event":"text","text":"Hello"}
     {"event":"end","reason":"stop","completion_tokens":7}
 
-A refusal before the start is a Failure with status 400 (InputError), 503 (Busy: nothing loaded, queue full) or 500.
+A refusal before the start is a Failure with status 400 (InputError), 429 (QueueFull), 503 (Busy: nothing loaded) or 500.
 A client that closes its connection cancels its chat. This module imports no llama.cpp: clients use it too.
 """
 
@@ -33,14 +33,26 @@ Reason = Literal["stop", "length", "cancelled"]
 
 
 class ChatRequest(Record):
-    """One chat to continue; its first turn has the tools that may be called. Without `max_tokens` the answer may fill the context; `temperature` 0 is greedy."""
+    """One chat to continue; its first turn has the tools that may be called. Without `max_tokens` the answer may fill the context; `temperature` 0 is greedy.
+
+    `logprobs` is how many of the likeliest tokens are told beside each, None for nothing of it. `json_schema` is the text of a
+    schema that the answer keeps to. `must_call` names the tool that has to be called, "" any of them, None none.
+    """
 
     messages: Annotated[tuple[Turn, ...], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0)] = 0.0
+    presence_penalty: Annotated[float, Field(ge=-2.0, le=2.0)] = 0.0
+    repeat_penalty: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
     stop: Annotated[tuple[str, ...], Field(max_length=16)] = ()
     seed: int | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    json_schema: str | None = None
+    must_call: str | None = None
 
 
 class LoadRequest(Record):
@@ -73,10 +85,26 @@ class Start(Record):
     prompt_tokens: int
 
 
+class Chance(Record):
+    """A token's bytes and the logarithm of its share, and the likeliest ones that might have stood in its place."""
+
+    piece: tuple[int, ...]
+    logprob: float
+    others: tuple[tuple[tuple[int, ...], float], ...] = ()
+
+
 class Text(Record):
-    """A piece of an answer, as it is generated."""
+    """A piece of an answer, as it is generated; with its tokens where they are asked for."""
 
     event: Literal["text"] = "text"
+    text: str
+    tokens: tuple[Chance, ...] = ()
+
+
+class Thought(Record):
+    """A piece of what the model thinks before it answers."""
+
+    event: Literal["thought"] = "thought"
     text: str
 
 
@@ -103,7 +131,7 @@ class Failure(Record):
     message: str
 
 
-Event = Annotated[Start | Text | Calls | End | Failure, Field(discriminator="event")]
+Event = Annotated[Start | Text | Thought | Calls | End | Failure, Field(discriminator="event")]
 
 
 def socket_path(home: Path) -> Path:

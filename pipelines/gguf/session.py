@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pipelines.chat import AddedToken, escape_of
 from pipelines.errors import GGUFError, InputError
 from pipelines.gguf.batch import Batch
+from pipelines.gguf.grammar import Grammar
 from pipelines.gguf.runtime import KV_TYPES, Runtime, last_words, llama, runtime_for
 from pipelines.records import ServedForm
 
@@ -123,6 +124,7 @@ class Session:
         self.sequences, self.context = sequences, context
         self._kept: list[list[int]] = [[] for _ in range(sequences)]
         self._lengths = [0] * sequences
+        self._alike: int | None = None
 
     def length(self, sequence: int = 0) -> int:
         """Tokens that the conversation holds now."""
@@ -196,6 +198,40 @@ class Session:
         for sequence in tokens:
             self._lengths[sequence] += 1
         return {sequence: values[place] for place, sequence in enumerate(batch) if sequence in tokens}
+
+    def grammar(self, text: str) -> Grammar:
+        """A grammar over this vocabulary. Raises InputError if llama.cpp cannot read it."""
+        return Grammar(self._vocab, text)
+
+    def alike(self) -> int:
+        """How many conversations may go on in one forward so that none says anything else than it would alone.
+
+        Found by trying, as it depends on how llama.cpp's kernels sum: on processors a few for most quantized weights, one for
+        F16. On a GPU all of them, alike or not, since one after the other would take several times as long there.
+        Forgets every conversation.
+        """
+        if self.runtime.gpu_layers:
+            return self.sequences
+        if self._alike is None:
+            alone, count = self._trial(1), 1
+            while count < self.sequences and np.array_equal(self._trial(count + 1), alone):
+                count += 1
+            for sequence in range(self.sequences):
+                self.rewind(0, sequence)
+            self._alike = count
+        return self._alike
+
+    def _trial(self, width: int) -> Row:
+        """The logits of two tokens of every conversation, so many conversations at a time."""
+        numbers = np.random.default_rng(0).integers(0, self.vocabulary_size, (2, self.sequences)).tolist()
+        for sequence in range(self.sequences):
+            self.rewind(0, sequence)
+        rows: list[Row] = []
+        for tokens in numbers:
+            for first in range(0, self.sequences, width):
+                group = range(first, min(first + width, self.sequences))
+                rows += self.feed_each({one: tokens[one] for one in group}).values()
+        return np.stack(rows)
 
     def rewind(self, length: int, sequence: int = 0) -> None:
         """Forget a conversation's tokens from `length` on; all of them where the model's memory has no way back."""

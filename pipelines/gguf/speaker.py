@@ -1,81 +1,31 @@
-"""One thread that owns one loaded model and lets several chats take turns on it, a token (or a prompt chunk) each."""
+"""One thread that owns one loaded model and answers several chats with it: a token of each in one go, prompts in chunks between."""
 
-import codecs
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.errors import Busy, GGUFError, InputError, PerennialError
-from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, Reason, Text
-from pipelines.gguf.sampling import sample
+from pipelines.errors import Busy, GGUFError, InputError, PerennialError, QueueFull
+from pipelines.gguf.chats import Chat, Emit, Form, StopFilter
+from pipelines.gguf.protocol import ChatRequest, End, Failure, Reason
+from pipelines.gguf.sampling import Sampler
 from pipelines.gguf.session import Row, Session
 
-Emit = Callable[[Event], None]
 _MOST_WAITING = 64
-
-
-class StopFilter:
-    """Passes text on but for what may be the beginning of a stop text, until that is decided."""
-
-    def __init__(self, stop: Sequence[str]) -> None:
-        self._stop = [mark for mark in stop if mark]
-        self._held = ""
-        self.stopped = False
-
-    def push(self, text: str) -> str:
-        """The text that is safe to show; nothing more once a stop text was met."""
-        if self.stopped:
-            return ""
-        whole = self._held + text
-        ends = [whole.index(mark) for mark in self._stop if mark in whole]
-        if ends:
-            self.stopped, self._held = True, ""
-            return whole[: min(ends)]
-        held = max((_overlap(whole, mark) for mark in self._stop), default=0)
-        self._held = whole[len(whole) - held :]
-        return whole[: len(whole) - held]
-
-    def rest(self) -> str:
-        """What was held back, when no more text comes."""
-        held, self._held = self._held, ""
-        return held
-
-
-@dataclass
-class Chat:
-    """One answer in the making."""
-
-    request: ChatRequest
-    tokens: list[int]
-    limit: int
-    emit: Emit
-    generator: np.random.Generator
-    filter: StopFilter
-    marks: Mapping[int, bytes]
-    sequence: int = -1
-    begun: bool = False
-    row: Row | None = None
-    written: int = 0
-    decoder: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
-    cancelled: threading.Event = field(default_factory=threading.Event)
-
-    def cancel(self) -> None:
-        """Stop it at its next turn; callable from any thread, also after its end."""
-        self.cancelled.set()
 
 
 class Speaker:
     """Answers chats with one session, which it closes when it is retired and its last chat has ended.
 
-    Several chats run side by side in sequences of their own; each turn goes round all of them, so a long answer
-    does not hold up a short one. What a chat yields is what it would yield alone.
+    Several chats run side by side in sequences of their own; each round gives every one of them a token, `together` of them
+    in one forward, so a long answer does not hold up a short one. What a chat yields is what it would yield alone as long as
+    no more run together than `Session.alike`, which is the default.
     """
 
-    def __init__(self, session: Session, *, model: str, sha256: str) -> None:
+    def __init__(self, session: Session, *, model: str, sha256: str, together: int | None = None) -> None:
         self._session, self.model, self.sha256 = session, model, sha256
+        self._together = together or session.alike()
         self._free = deque(range(session.sequences))
         self._waiting: deque[Chat] = deque()
         self._active: list[Chat] = []
@@ -84,22 +34,30 @@ class Speaker:
         self._thread = threading.Thread(target=self._run, name=f"speaker-{model}", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt: str, request: ChatRequest, emit: Emit, marks: Sequence[str] = ()) -> Chat:
+    def submit(
+        self, prompt: str, request: ChatRequest, emit: Emit, marks: Sequence[str] = (), form: Form | None = None
+    ) -> Chat:
         """Queue a rendered prompt; `emit` is called from our thread with each event of the answer.
 
         Tokens whose text is one of `marks` are shown, though they be control tokens.
 
         Raises:
-            InputError: the prompt does not fit the context.
-            Busy: too many chats wait, or this speaker was retired meanwhile.
+            InputError: the prompt does not fit the context, or llama.cpp cannot follow the form's grammar.
+            QueueFull: too many chats wait.
+            Busy: this speaker was retired meanwhile.
         """
+        session = self._session
         generator = np.random.default_rng(None if request.seed is None else request.seed % (1 << 63))
         with self._changed:
             self._require_open()
             if sum(not chat.cancelled.is_set() for chat in self._waiting) >= _MOST_WAITING:
-                raise Busy(f"{_MOST_WAITING} chats are waiting already; try again later")
+                raise QueueFull(f"{_MOST_WAITING} chats are waiting already; try again later")
             tokens, limit = self._fit(prompt, request.max_tokens)
-            chat = Chat(request, tokens, limit, emit, generator, StopFilter(request.stop), self._session.marks(marks))
+            sampler = Sampler(request, tokens, generator, session.ends)
+            chat = Chat(request, tokens, limit, emit, sampler, StopFilter(request.stop), session.marks(marks))
+            if form is not None:
+                chat.form, chat.form_after = session.grammar(form.grammar), form.after
+                sampler.grammar = None if form.after else chat.form
             self._waiting.append(chat)
             self._changed.notify()
         return chat
@@ -155,8 +113,9 @@ class Speaker:
     def _run(self) -> None:
         try:
             while self._admit():
-                for chat in list(self._active):
-                    self._turn(chat)
+                speaking = [chat for chat in list(self._active) if self._turn(chat)]
+                for first in range(0, len(speaking), self._together):
+                    self._go_on(speaking[first : first + self._together])
         finally:
             self._abandon()
             self._session.close()
@@ -183,32 +142,50 @@ class Speaker:
                 self._active.append(chat)
         return True
 
-    def _turn(self, chat: Chat) -> None:
-        """One step of one chat; an error ends that chat only."""
+    def _turn(self, chat: Chat) -> bool:
+        """One step of one chat, up to its next token; whether that is to be computed on. An error ends that chat only."""
         try:
             reason = "cancelled" if chat.cancelled.is_set() else self._step(chat)
             if reason:
                 self._finish(chat, reason)
+            return not reason and chat.token >= 0
         except PerennialError as error:
-            self._leave(chat)
-            chat.emit(Failure(error=type(error).__name__, message=str(error)))
+            self._fail(chat, error)
+            return False
 
     def _step(self, chat: Chat) -> Reason | None:
+        """Choose its next token, or read its prompt's next chunk."""
         session = self._session
+        chat.token = -1
         if chat.row is None:
             self._read(chat)
             return None
-        token = sample(chat.row, chat.request.temperature, chat.request.top_p, chat.generator)
+        token = chat.sampler.choose(chat.row)
         if session.ends(token):
             return "stop"
         chat.written += 1
-        self._show(chat, chat.filter.push(chat.decoder.decode(chat.marks.get(token) or session.piece(token))))
+        chat.note(token, lambda one: chat.marks.get(one) or session.piece(one))
+        chat.say(chat.marks.get(token) or session.piece(token))
         if chat.filter.stopped:
             return "stop"
         if chat.written >= chat.limit:
             return "length"
-        chat.row = self._checked(session.feed([token], chat.sequence)[0])
+        chat.token = token
         return None
+
+    def _go_on(self, chats: Sequence[Chat]) -> None:
+        """Compute the logits after each one's token, all in one forward."""
+        try:
+            rows = self._session.feed_each({chat.sequence: chat.token for chat in chats})
+        except PerennialError as error:
+            for chat in chats:
+                self._fail(chat, error)
+            return
+        for chat in chats:
+            try:
+                chat.row = self._checked(rows[chat.sequence])
+            except PerennialError as error:
+                self._fail(chat, error)
 
     def _read(self, chat: Chat) -> None:
         """The prompt's next chunk; whole chunks kept from the chat before on this sequence are not computed again."""
@@ -226,24 +203,17 @@ class Speaker:
         return row
 
     def _finish(self, chat: Chat, reason: Reason) -> None:
-        if reason != "cancelled" and not chat.filter.stopped:
-            tail = chat.filter.push(chat.decoder.decode(b"", final=True))
-            self._show(chat, tail + chat.filter.rest())
+        if reason != "cancelled":
+            chat.finish()
         self._leave(chat)
         chat.emit(End(reason=reason, completion_tokens=chat.written))
 
+    def _fail(self, chat: Chat, error: PerennialError) -> None:
+        self._leave(chat)
+        chat.emit(Failure(error=type(error).__name__, message=str(error)))
+
     def _leave(self, chat: Chat) -> None:
+        chat.close()
         with self._changed:
             self._active.remove(chat)
             self._free.append(chat.sequence)
-
-    @staticmethod
-    def _show(chat: Chat, text: str) -> None:
-        text = text.replace("\0", "")  # which is refused in what comes in, so the chat could not be continued
-        if text:
-            chat.emit(Text(text=text))
-
-
-def _overlap(text: str, mark: str) -> int:
-    """Length of the longest end of `text` that begins `mark`."""
-    return next((size for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])), 0)

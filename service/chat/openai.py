@@ -1,4 +1,4 @@
-"""The OpenAI wire format of a chat: requests parsed at the edge, replies and errors in its shape.
+"""The OpenAI wire format of a chat: requests, parsed at the edge (replies.py has what is answered).
 
     {"model": "champion", "messages": [{"role": "user", "content": "hi"}], "stream": true, "store": true,
      "user": "u-17", "metadata": {"conversation_id": "c-9", "consent": "true"}}
@@ -7,7 +7,7 @@ What this server does not act on is refused by name instead of being ignored.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Any, Literal
 
@@ -15,13 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import InputError
 from pipelines.records import ToolCall, Turn
-from service.chat.tools import MAX_CALLS, MAX_TOOLS, Called, Tool, as_openai, tools_text
+from service.chat.tools import MAX_CALLS, MAX_TOOLS, Called, NamedTool, Tool, tools_text
 
 MAX_MESSAGES = 400
 MAX_CHARACTERS = 200_000
 MAX_PARTS = 100
 _MAX_VALUES = 50_000
-FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class TextPart(BaseModel):
@@ -88,12 +87,32 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool = False
 
 
-class TextFormat(BaseModel):
-    """The only response format that is accepted: text."""
+class SchemaFormat(BaseModel):
+    """A JSON Schema with a name; an answer is always held to it strictly."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    description: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    schema_: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """What form an answer has: any text, any JSON object, or JSON of a schema."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["text"]
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: SchemaFormat | None = None
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema that an answer keeps to, as JSON; None for any text."""
+        if self.type == "text":
+            return None
+        schema = self.json_schema.schema_ if self.json_schema else None
+        return json.dumps(schema or {"type": "object"}, ensure_ascii=False)
 
 
 class ChatRequest(BaseModel):
@@ -115,14 +134,19 @@ class ChatRequest(BaseModel):
     user: str | None = Field(None, min_length=1, max_length=200)
     metadata: dict[str, str] | None = Field(None, max_length=16)
 
-    n: Literal[1] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    logprobs: Literal[False] | None = None
-    response_format: TextFormat | None = None
-    modalities: list[Literal["text"]] | None = None
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    top_k: int | None = Field(None, ge=0, lt=2**31)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repeat_penalty: float | None = Field(None, gt=0, le=2)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(max_length=MAX_TOOLS)] | None = None
-    tool_choice: Literal["auto", "none"] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+
+    n: Literal[1] | None = None
+    modalities: list[Literal["text"]] | None = None
     parallel_tool_calls: bool | None = None
     service_tier: Literal["auto", "default"] | None = None
     safety_identifier: str | None = None
@@ -147,6 +171,18 @@ class ChatRequest(BaseModel):
     def callable_tools(self) -> list[Tool]:
         """The tools that the model may call."""
         return [] if self.tool_choice == "none" else self.tools or []
+
+    @property
+    def must_call(self) -> str | None:
+        """The tool that has to be called, "" for any of them, None for none."""
+        if isinstance(self.tool_choice, NamedTool):
+            return self.tool_choice.function.name
+        return "" if self.tool_choice == "required" else None
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many of the likeliest tokens are told beside each of the answer's; None where nothing is."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
     def turns(self) -> list[Turn]:
         """The messages as templates read them."""
@@ -177,6 +213,8 @@ def parse_request(body: bytes) -> ChatRequest:
         raise InputError(_sentence(raw, error)) from error
     if request.messages[-1].role not in ("user", "tool"):
         raise InputError("the last of `messages` must have the role 'user' or 'tool': it is what the model answers")
+    if problem := _contradiction(request):
+        raise InputError(problem)
     for place, message in enumerate(request.messages):
         if problem := _mismatch(message):
             raise InputError(f"`messages.{place}`: {problem}")
@@ -187,6 +225,21 @@ def parse_request(body: bytes) -> ChatRequest:
     ):
         raise InputError("`user` or `metadata` holds the character NUL, which cannot be stored")
     return request
+
+
+def _contradiction(request: ChatRequest) -> str | None:
+    """What two fields say that does not go together."""
+    names = [tool.function.name for tool in request.tools or ()]
+    if request.must_call is not None and not names:
+        return "`tool_choice` demands a call, and there are no `tools`"
+    if request.must_call and request.must_call not in names:
+        return f"`tool_choice` names {request.must_call!r}, which none of the `tools` is called"
+    if request.top_logprobs and not request.logprobs:
+        return "`top_logprobs` needs `logprobs`: true"
+    form = request.response_format
+    if form and form.type == "json_schema" and not (form.json_schema and form.json_schema.schema_):
+        return "`response_format.json_schema.schema` is missing: the JSON Schema that the answer is to keep to"
+    return None
 
 
 def _mismatch(message: ChatMessage) -> str | None:
@@ -224,9 +277,7 @@ def _sentence(raw: object, error: ValidationError) -> str:
     if place == "n":
         return "`n` must be 1: one reply for each request"
     if place == "tool_choice":
-        return "`tool_choice` must be 'auto' or 'none': no model here can be made to call a tool"
-    if place in {"logprobs", "frequency_penalty", "presence_penalty"}:
-        return f"this server does not act on `{place}`; leave it out"
+        return "`tool_choice` must be 'auto', 'none', 'required' or {'type': 'function', 'function': {'name': ...}}"
     return f"`{place}`: {problem['msg'].lower()}" if isinstance(raw, dict) else "the request must be a JSON object"
 
 
@@ -242,60 +293,3 @@ def _nearest(error: ValidationError) -> Any:
 def _is_branch(step: int | str) -> bool:
     """Whether a step of an error's place names pydantic's union branch instead of a key."""
     return isinstance(step, str) and ("[" in step or step in {"str", "constrained-str", "TextPart"})
-
-
-# ---- replies ----------------------------------------------------------------------------------------------
-
-
-def usage_of(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """OpenAI's count of tokens."""
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-    }
-
-
-def completion(
-    reply_id: str,
-    created: int,
-    model: str,
-    text: str,
-    finish: str,
-    usage: dict[str, int],
-    calls: Sequence[ToolCall] = (),
-) -> dict[str, Any]:
-    """A whole reply."""
-    message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}
-    if calls:
-        message["tool_calls"] = as_openai(calls)
-    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-    head = {"id": reply_id, "object": "chat.completion", "created": created, "model": model}
-    return {**head, "choices": [choice], "usage": usage}
-
-
-def chunk(
-    reply_id: str,
-    created: int,
-    model: str,
-    delta: dict[str, Any] | None,
-    finish: str | None = None,
-    usage: dict[str, int] | None = None,
-) -> bytes:
-    """One server-sent event of a streamed reply; `delta` None is the last chunk, which holds the usage only."""
-    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]
-    head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}
-    return event({**head, "choices": choices, **({"usage": usage} if usage else {})})
-
-
-def event(data: dict[str, Any]) -> bytes:
-    """One server-sent event."""
-    return b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
-
-
-DONE = b"data: [DONE]\n\n"
-
-
-def error_body(message: str, kind: str, code: str, param: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object: its clients read `message`, `type` and `code`."""
-    return {"error": {"message": message, "type": kind, "code": code, "param": param}}

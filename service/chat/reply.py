@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from pipelines.errors import Busy, Conflict, PerennialError
-from pipelines.gguf.protocol import Calls, ChatRequest, End, Failure, Start, Text
+from pipelines.gguf.protocol import Calls, Chance, ChatRequest, End, Failure, Start, Text, Thought
 from pipelines.records import ToolCall
 from service.chat.place import Placement
 from service.chat.tools import stored_calls
@@ -49,11 +49,11 @@ class Record:
         """Store the request's new turns. Raises Conflict or Busy if they cannot be stored."""
         await self._submit(self.placement.new)
 
-    async def close(self, text: str, calls: Sequence[ToolCall], served_by: str, complete: bool) -> None:
+    async def close(self, text: str, reasoning: str, calls: Sequence[ToolCall], served_by: str, complete: bool) -> None:
         """Store the reply."""
         placement = self.placement
         state: State = "complete" if complete else "unfinished"
-        body = Body(text, tool_calls=stored_calls(calls)) if calls else None
+        body = Body(text, reasoning, stored_calls(calls)) if calls or reasoning else None
         reply = NewMessage(placement.reply_id, "assistant", text, placement.parent, served_by, state, body)
         await self._submit((reply,))
 
@@ -77,15 +77,18 @@ class Record:
 
 @dataclass
 class Reply:
-    """An answer under way. `begin` starts it, `texts` gives its pieces, then `calls` are all there; `end` is set once it is whole and stored."""
+    """An answer under way. `begin` starts it, `pieces` gives what it says and thinks, then `calls` are all there; `end` is set
+    once it is whole and stored."""
 
     home: Path
     request: ChatRequest
     record: Record | None
     text: str = ""
+    reasoning: str = ""
+    tokens: list[Chance] = field(default_factory=list)
     calls: tuple[ToolCall, ...] = ()
     end: End | None = None
-    _pieces: "asyncio.Queue[str | PerennialError | None]" = field(default_factory=asyncio.Queue)
+    _pieces: "asyncio.Queue[Text | Thought | PerennialError | None]" = field(default_factory=asyncio.Queue)
     _task: "asyncio.Task[None] | None" = None
 
     async def begin(self) -> Start:
@@ -104,7 +107,7 @@ class Reply:
             self.cancel()
             raise
 
-    async def texts(self) -> AsyncIterator[str]:
+    async def pieces(self) -> AsyncIterator[Text | Thought]:
         """The pieces as they come. Raises a PerennialError if the answer breaks off; leaving early cancels it."""
         try:
             while (piece := await self._pieces.get()) is not None:
@@ -143,7 +146,11 @@ class Reply:
             async for event in events:
                 if isinstance(event, Text):
                     self.text += event.text
-                    self._pieces.put_nowait(event.text)
+                    self.tokens += event.tokens
+                    self._pieces.put_nowait(event)
+                elif isinstance(event, Thought):
+                    self.reasoning += event.text
+                    self._pieces.put_nowait(event)
                 elif isinstance(event, Calls):
                     self.calls = event.calls
                 elif isinstance(event, Failure):
@@ -163,7 +170,7 @@ class Reply:
         ):  # curation would reject the whole conversation for it
             return cut
         try:
-            await self.record.close(self.text, self.calls, start.model, complete=self.end is not None)
+            await self.record.close(self.text, self.reasoning, self.calls, start.model, complete=self.end is not None)
         except (Conflict, Busy) as error:
             _log.error("reply_not_stored", model=start.model, why=type(error).__name__)
             return cut or error

@@ -41,6 +41,23 @@ class Tool(BaseModel):
     function: Function
 
 
+class ToolName(BaseModel):
+    """The name of a function."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: _NAME
+
+
+class NamedTool(BaseModel):
+    """The tool that an answer has to call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"]
+    function: ToolName
+
+
 class CalledFunction(BaseModel):
     """A call's tool with its arguments, a JSON text."""
 

@@ -121,6 +121,7 @@ _REFUSALS = {
     409: "what stands already does not allow it",
     413: "the body is too large",
     422: "readable, but a value is not one that can be acted on",
+    429: "as many chats wait for the engine as may; come again after Retry-After seconds",
     431: "the head of the request is too large",
     500: "something that should not have happened; the log has its place under `id`",
     501: "a package that this needs is not installed",
@@ -128,6 +129,7 @@ _REFUSALS = {
     503: "not now: the database, the engine or the queue; come again after Retry-After seconds",
 }
 _HEADERS = {
+    429: {"Retry-After": {"schema": {"type": "integer"}}},
     503: {"Retry-After": {"schema": {"type": "integer"}}},
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
 }
@@ -143,7 +145,7 @@ OWN_REFUSALS: dict[tuple[str, str], tuple[int, ...]] = {
     ("delete", "/v1/messages/{message_id}/corrections"): (404, 409),
     ("post", "/v1/comparisons"): (404, 409),
     ("delete", "/v1/comparisons"): (404, 409),
-    ("post", "/v1/chat/completions"): (404, 409, 502),
+    ("post", "/v1/chat/completions"): (404, 409, 429, 502),
     ("get", "/v1/users/{user}"): (404, 409),
     ("post", "/v1/users/export"): (404, 409),
     ("delete", "/v1/users/{user}"): (404, 409),

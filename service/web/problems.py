@@ -31,11 +31,12 @@ from pipelines.errors import (
     MissingDependency,
     NotFound,
     PerennialError,
+    QueueFull,
     Refused,
 )
 from pipelines.text import shorten
 from service.api_keys import Forbidden
-from service.chat.openai import error_body
+from service.chat.replies import error_body
 from service.chat.reply import ClientLeft
 from service.engine.client import EngineGone
 from service.ingest.parse import Malformed
@@ -69,6 +70,7 @@ STATUS: tuple[tuple[type[PerennialError], int], ...] = (
     (UpstreamGone, 502),
     (UpstreamSilent, 504),
     (TooManyAttempts, 429),
+    (QueueFull, 429),
     (Busy, 503),
     (PerennialError, 500),
 )
@@ -82,6 +84,7 @@ _OPENAI: tuple[tuple[type[PerennialError], int, str, str], ...] = (
     (Refused, 409, "invalid_request_error", "refused"),
     (InputError, 400, "invalid_request_error", "invalid_request"),
     (ClientLeft, CLIENT_LEFT, "invalid_request_error", "client_left"),
+    (QueueFull, 429, "rate_limit_error", "queue_full"),
     (Busy, 503, "server_error", "busy"),
     (EngineGone, 502, "server_error", "engine_gone"),
     (UpstreamGone, 502, "server_error", "upstream_gone"),
@@ -108,7 +111,7 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, **m
 
 def retry_after(status: int) -> dict[str, str]:
     """The header that says when to come again, of an answer with this status."""
-    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
 
 
 def register(app: FastAPI) -> None:

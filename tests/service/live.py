@@ -132,7 +132,7 @@ def running(
 
 
 @contextmanager
-def saying(settings: Settings, *events: Record) -> Iterator[None]:
+def saying(settings: Settings, *events: Record, status: int = 200) -> Iterator[None]:
     """A stand-in on the engine's socket that answers every chat with these events and then hangs up."""
 
     class Handler(socketserver.StreamRequestHandler):
@@ -141,10 +141,12 @@ def saying(settings: Settings, *events: Record) -> Iterator[None]:
             while line := self.rfile.readline().strip().lower():
                 length = int(line.split()[1]) if line.startswith(b"content-length:") else length
             self.rfile.read(length)
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            self.wfile.write(f"HTTP/1.1 {status} -\r\nConnection: close\r\n\r\n".encode())
             self.wfile.writelines(event.model_dump_json().encode() + b"\n" for event in events)
 
     with socketserver.ThreadingUnixStreamServer(str(socket_path(settings.home)), Handler) as server:
         threading.Thread(target=server.serve_forever).start()
-        yield
-        server.shutdown()
+        try:
+            yield
+        finally:
+            server.shutdown()

@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
@@ -22,9 +21,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, StreamingResponse
 
 from pipelines import records
-from pipelines.errors import Busy, InputError, NotFound, PerennialError
+from pipelines.errors import Busy, InputError, NotFound, PerennialError, QueueFull
 from pipelines.gguf import protocol
-from service.chat import openai
+from service.chat import openai, replies
 from service.chat.openai import ChatRequest
 from service.chat.place import Turn, fresh_reply_id, place
 from service.chat.reply import Record, Reply
@@ -73,6 +72,8 @@ async def complete(
     reply = Reply(settings.home, _for_engine(body), record)
     try:
         start = await reply.begin()
+    except QueueFull:
+        raise
     except Busy as error:
         raise await run_in_threadpool(_explained, store, settings, error) from error
     if body.model not in (ALIAS, start.model):
@@ -112,8 +113,8 @@ class _Answer:
 
     def __init__(self, body: ChatRequest, reply: Reply, start: protocol.Start, record: Record | None) -> None:
         self._body, self._reply, self._start = body, reply, start
-        self._id = record.placement.reply_id if record else fresh_reply_id()
-        self._created = int(time.time())
+        reply_id = record.placement.reply_id if record else fresh_reply_id()
+        self._head = replies.Head(reply_id, int(time.time()), start.model, bool(body.logprobs))
         self._headers = {"X-Perennial-Model-SHA256": start.sha256, "Cache-Control": "no-store"}
         if record:
             self._headers["X-Perennial-Conversation"] = quote(record.placement.conversation_id, safe=_HEADER_SAFE)
@@ -126,47 +127,51 @@ class _Answer:
         """The reply in one piece; given up when the client leaves."""
         watch = asyncio.create_task(self._watch(request))
         try:
-            text = "".join([piece async for piece in self._reply.texts()])
+            async for _ in self._reply.pieces():
+                pass
         finally:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
         finish, usage = self._end()
-        calls = self._reply.calls
-        body = openai.completion(self._id, self._created, self._start.model, text, finish, usage, calls)
+        reply = self._reply
+        body = self._head.completion(
+            reply.text, finish, usage, calls=reply.calls, reasoning=reply.reasoning, tokens=reply.tokens
+        )
         return JSONResponse(body, headers=self._headers)
 
     async def _events(self) -> AsyncIterator[bytes]:
-        yield self._chunk({"role": "assistant", "content": ""})
+        head = self._head
+        yield head.chunk({"role": "assistant", "content": ""})
         try:
-            async for piece in self._reply.texts():
-                yield self._chunk({"content": piece})
+            async for piece in self._reply.pieces():
+                if isinstance(piece, protocol.Thought):
+                    yield head.chunk({"reasoning_content": piece.text})
+                else:
+                    yield head.chunk({"content": piece.text}, tokens=piece.tokens)
         except PerennialError as error:
-            yield openai.event(openai_shape(error, str(error))[1])
+            yield replies.event(openai_shape(error, str(error))[1])
             return
         finally:
             self._reply.cancel()
         finish, usage = self._end()
         if self._reply.calls:
-            yield self._chunk({"tool_calls": as_openai(self._reply.calls, indexed=True)})
-        yield self._chunk({}, finish)
+            yield head.chunk({"tool_calls": as_openai(self._reply.calls, indexed=True)})
+        yield head.chunk({}, finish)
         if self._body.with_usage:
-            yield openai.chunk(self._id, self._created, self._start.model, None, usage=usage)
-        yield openai.DONE
+            yield head.chunk(None, usage=usage)
+        yield replies.DONE
 
     async def _watch(self, request: Request) -> None:
         while not await request.is_disconnected():
             await asyncio.sleep(_WATCH_SECONDS)
         self._reply.cancel()
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        return openai.chunk(self._id, self._created, self._start.model, delta, finish)
-
     def _end(self) -> tuple[str, dict[str, int]]:
         end = self._reply.end
         assert end is not None
         finish = "tool_calls" if self._reply.calls else end.reason
-        return finish, openai.usage_of(self._start.prompt_tokens, end.completion_tokens)
+        return finish, replies.usage_of(self._start.prompt_tokens, end.completion_tokens)
 
 
 def _for_engine(body: ChatRequest) -> protocol.ChatRequest:
@@ -175,8 +180,16 @@ def _for_engine(body: ChatRequest) -> protocol.ChatRequest:
         max_tokens=body.token_limit,
         temperature=DEFAULT_TEMPERATURE if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
+        top_k=body.top_k or 0,
+        min_p=body.min_p or 0.0,
+        frequency_penalty=body.frequency_penalty or 0.0,
+        presence_penalty=body.presence_penalty or 0.0,
+        repeat_penalty=1.0 if body.repeat_penalty is None else body.repeat_penalty,
         stop=tuple(body.stops),
         seed=body.seed,
+        logprobs=body.alternatives,
+        json_schema=body.response_format.schema_text if body.response_format else None,
+        must_call=body.must_call,
     )
 
 

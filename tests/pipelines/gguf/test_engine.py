@@ -184,7 +184,7 @@ def test_an_adapter_form_is_served(engine: Running, base_gguf: Path, adapter_ggu
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
         (HELLO | {"temperature": 9}, "temperature"),
-        (HELLO | {"top_k": 4}, "top_k"),
+        (HELLO | {"mirostat": 4}, "mirostat"),
         (HELLO | {"max_tokens": 0}, "max_tokens"),
         ({"messages": [{"role": "user", "content": "가 " * 2000}]}, "reads at most 900"),
     ],

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.errors import Busy, InputError
+from pipelines.errors import Busy, InputError, QueueFull
+from pipelines.gguf.chats import Chat, Form, StopFilter
 from pipelines.gguf.protocol import ChatRequest, End, Event, Failure, Start, Text, socket_path
-from pipelines.gguf.sampling import sample
+from pipelines.gguf.sampling import Sampler, sample
 from pipelines.gguf.scorer import GGUFScorer
 from pipelines.gguf.session import Session
-from pipelines.gguf.speaker import Chat, Speaker, StopFilter
+from pipelines.gguf.speaker import Speaker
 from pipelines.records import Turn
 from tests.pipelines.gguf.conftest import merged_form
 
@@ -66,6 +67,33 @@ def test_sampling_follows_temperature_and_top_p(
     np.testing.assert_allclose(draws(temperature, top_p, size=size)[:5], expected, atol=0.035)
 
 
+def test_top_k_and_min_p_leave_the_likeliest() -> None:
+    row = np.log(np.array([0.4, 0.3, 0.2, 0.06, 0.04], np.float32))
+    for wish, left in (
+        ({"top_k": 2}, {0, 1}),
+        ({"min_p": 0.4}, {0, 1, 2}),
+        ({"top_k": 0, "min_p": 0.0}, set(range(5))),
+    ):
+        generator = np.random.default_rng(0)
+        assert {sample(row, 1.0, 1.0, generator, **wish) for _ in range(500)} == left
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({}, [0, 0, 0, 0]),
+        ({"presence_penalty": 0.5}, [0, 1, 0, 0]),  # once, however often it came
+        ({"frequency_penalty": 0.5}, [0, 1, 0, 1]),  # more each time
+        ({"repeat_penalty": 2.0}, [1, 2, 0, 0]),  # token 0 stands in the prompt
+    ],
+)
+def test_penalties_change_what_is_chosen_next(wish: dict[str, float], expected: list[int]) -> None:
+    row = np.array([2.0, 1.9, 1.3, -9.0], np.float32)
+    asked = ChatRequest.model_validate({"messages": [Turn(role="user", content="-")], **wish})
+    sampler = Sampler(asked, [0], np.random.default_rng(0), lambda token: False)
+    assert [sampler.choose(row) for _ in range(4)] == expected
+
+
 @pytest.mark.parametrize("depth", [1, 40])
 def test_a_socket_path_always_fits(tmp_path: Path, depth: int) -> None:
     home = tmp_path.joinpath(*["folder"] * depth)
@@ -116,6 +144,51 @@ def test_chats_side_by_side_say_what_they_say_alone(speaker: Speaker) -> None:
     alone = [answer(ask(speaker, prompt, max_tokens=30)) for prompt in prompts]
     inboxes = [ask(speaker, prompt, max_tokens=30) for prompt in prompts]
     assert [answer(inbox) for inbox in inboxes] == alone
+
+
+def test_together_and_one_after_the_other_are_the_same_words(q4_gguf: Path) -> None:
+    """As many in one forward as `alike` allows, with company that comes and goes."""
+    with Session(merged_form(q4_gguf), context=64, sequences=4) as session:
+        assert 1 <= session.alike() <= 4
+    said: list[list[tuple[str, End]]] = []
+    for together in (1, None):
+        speaker = Speaker(
+            Session(merged_form(q4_gguf), context=640, sequences=4), model="m", sha256="s", together=together
+        )
+        inboxes = [
+            ask(speaker, PROMPT.replace("Hello", word), max_tokens=size)
+            for word, size in (("a", 40), ("b", 9), ("c " * 90, 25), ("d", 31), ("e", 20))
+        ]
+        said.append([answer(inbox) for inbox in inboxes])
+        speaker.retire()
+        speaker.join(10)
+    assert said[0] == said[1]
+
+
+def test_logprobs_are_told_with_the_text_they_belong_to_and_not_beyond_a_stop(speaker: Speaker) -> None:
+    inbox, tokens, text = ask(speaker, max_tokens=12, logprobs=2), [], ""
+    while not isinstance(event := inbox.get(timeout=90), End):
+        assert isinstance(event, Text)
+        tokens += event.tokens
+        text += event.text
+    assert len(tokens) == 12 and b"".join(bytes(one.piece) for one in tokens).decode(errors="replace") == text
+    for one in tokens:
+        assert one.others[0] == (one.piece, one.logprob) and one.others[0][1] >= one.others[1][1] and one.logprob < 0
+    stop = text[len(text) // 2 :][:4]
+    cut, told = ask(speaker, max_tokens=12, logprobs=0, stop=[stop]), []
+    while not isinstance(event := cut.get(timeout=90), End):
+        assert isinstance(event, Text)
+        told += event.tokens
+    assert len(told) < 12 and [one.piece for one in told] == [one.piece for one in tokens[: len(told)]]
+    assert all(one.others == () for one in told)
+
+
+def test_an_answer_under_a_form_ends_by_itself(speaker: Speaker) -> None:
+    inbox: Inbox = queue.Queue()
+    asked = ChatRequest(messages=(Turn(role="user", content="-"),), temperature=1.0, seed=3)
+    speaker.submit(PROMPT, asked, inbox.put, form=Form('root ::= "{" [a-c] [a-c] "}"'))
+    text, end = answer(inbox)
+    assert end.reason == "stop" and text[0] + text[-1] == "{}" and set(text[1:-1]) <= set("abc") and len(text) == 4
 
 
 def test_the_same_seed_says_the_same_and_another_does_not(speaker: Speaker) -> None:
@@ -176,7 +249,7 @@ def test_a_retired_speaker_finishes_its_chats_and_takes_no_more(speaker: Speaker
 
 def test_too_many_waiting_chats_are_turned_away(speaker: Speaker) -> None:
     request, chats = ChatRequest(messages=(Turn(role="user", content="-"),)), []
-    with pytest.raises(Busy, match="64 chats are waiting"):
+    with pytest.raises(QueueFull, match="64 chats are waiting"):
         for _ in range(200):
             chats.append(speaker.submit(PROMPT, request, lambda event: None))
     for chat in chats:

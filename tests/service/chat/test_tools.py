@@ -7,8 +7,8 @@ from typing import Any
 import openai
 import pytest
 
-from pipelines.gguf.engine import _with_calls
 from pipelines.gguf.protocol import Calls, End, Event, Start, Text
+from pipelines.gguf.question import Question
 from pipelines.records import ToolCall
 from pipelines.tool_calls import CallReader, call_format
 from service.settings import Settings
@@ -74,9 +74,9 @@ def test_the_engine_parts_text_from_calls_and_keeps_what_is_none() -> None:
     def events(*texts: str) -> list[Event]:
         form = call_format('<tool_call>{"name": ')
         assert form is not None
-        reader = CallReader(form, [])
+        question = Question(prompt="", marks=(), form=None, thoughts=None, calls=CallReader(form, []))
         spoken = [*(Text(text=text) for text in texts), End(reason="stop", completion_tokens=1)]
-        return [one for event in spoken for one in _with_calls(event, reader)]
+        return [one for event in spoken for one in question.part(event)]
 
     text, calls, end = events("Look. ", "<tool_", 'call>{"name": "weather", "arguments": {"city": "Ulm"}}</tool_call>')
     assert text == Text(text="Look. ") and isinstance(end, End) and isinstance(calls, Calls)
