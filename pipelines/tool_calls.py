@@ -6,8 +6,16 @@ GLM                       <tool_call>weather\n<arg_key>city</arg_key>\n<arg_valu
 Llama 3                   {"name": "weather", "parameters": {"city": "Ulm"}}
 Mistral                   [TOOL_CALLS][{"name": "weather", "arguments": {"city": "Ulm"}}], or [TOOL_CALLS]weather[ARGS]{...}
 Gemma 4                   <|tool_call>call:weather{city:<|"|>Ulm<|"|>}<tool_call|>
+LFM2                      <|tool_call_start|>[weather(city='Ulm')]<|tool_call_end|>
+Command R7B               <|START_ACTION|>[{"tool_call_id": "0", "tool_name": "weather", "parameters": {...}}]<|END_ACTION|>
+DeepSeek R1, V3.1         <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{...}\n```<｜tool▁call▁end｜>, or
+                          <｜tool▁call▁begin｜>weather<｜tool▁sep｜>{...}<｜tool▁call▁end｜>
+DeepSeek V3.2, V4         <｜DSML｜invoke name="weather">\n<｜DSML｜parameter name="city" string="true">Ulm</｜DSML｜parameter>
+MiniMax M2                <minimax:tool_call>\n<invoke name="weather">\n<parameter name="city">Ulm</parameter>\n</invoke>
+Kimi K2                   <|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>{...}<|tool_call_end|>
 """
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +36,20 @@ _PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n?(.*?)\n?</parameter>", re.DOTA
 _PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _NAMED = re.compile(r"\s*([\w.-]+)(?:\[CALL_ID\]\w+)?\[ARGS\]")
 _GEMMA = re.compile(r"<\|tool_call>call:([\w.-]+)(\{.*?\})<tool_call\|>", re.DOTALL)
+_DEEPSEEK = re.compile(
+    r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>([^\n]+)\n```json\n(.*?)\n```|(.*?)<｜tool▁sep｜>(.*?))<｜tool▁call▁end｜>",
+    re.DOTALL,
+)
+_DSML = re.compile(r'<｜DSML｜invoke name="([^"]+)">(.*?)</｜DSML｜invoke>', re.DOTALL)
+_DSML_PARAMETER = re.compile(
+    r'<｜DSML｜parameter name="([^"]+)" string="(true|false)">(.*?)</｜DSML｜parameter>', re.DOTALL
+)
+_INVOKE = re.compile(r'<invoke name="([^"]+)">(.*?)</invoke>', re.DOTALL)
+_INVOKE_PARAMETER = re.compile(r'<parameter name="([^"]+)">(.*?)</parameter>', re.DOTALL)
+_KIMI = re.compile(
+    r"<\|tool_call_begin\|>\s*(?:functions\.)?([\w.-]+?)(?::\d+)?\s*<\|tool_call_argument_begin\|>(.*?)<\|tool_call_end\|>",
+    re.DOTALL,
+)
 _NAME = re.compile(r"[\w.:/-]+")
 _PYTHON = {"True": True, "False": False, "None": None}
 _KEY = re.compile(r"([{,]\s*)([^\s{}\[\],:\"]+)\s*:")
@@ -191,8 +213,83 @@ def _read_gemma(text: str, types: Types) -> Iterator[Call]:
         yield name, json.loads("".join(part for pair in zip(plain, quoted, strict=True) for part in pair))
 
 
+def _read_python(text: str, types: Types) -> Iterator[Call]:
+    body = text.removeprefix("<|tool_call_start|>").partition("<|tool_call_end|>")[0]
+    try:
+        listed = ast.parse(body.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ValueError("no call") from error
+    for call in listed.elts if isinstance(listed, ast.List) else [listed]:
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("no call")
+        yield ast.unparse(call.func), {word.arg or "": _literal(word.value) for word in call.keywords}
+
+
+def _literal(value: ast.expr) -> Any:
+    """A value as Python writes it, or as JSON does: templates differ, and models mix them."""
+    words = {"true": True, "false": False, "null": None}
+    return words[value.id] if isinstance(value, ast.Name) and value.id in words else ast.literal_eval(value)
+
+
+def _read_cohere(text: str, types: Types) -> Iterator[Call]:
+    body = text.removeprefix("<|START_ACTION|>").partition("<|END_ACTION|>")[0]
+    for value in json.loads(body):
+        yield _named({"name": value.get("tool_name"), **value} if isinstance(value, dict) else value)
+
+
+def _read_deepseek(text: str, types: Types) -> Iterator[Call]:
+    for fenced, fenced_body, plain, plain_body in _DEEPSEEK.findall(text):
+        yield (fenced or plain).strip(), json.loads(fenced_body or plain_body)
+
+
+def _read_dsml(text: str, types: Types) -> Iterator[Call]:
+    for name, body in _DSML.findall(text):
+        values = _DSML_PARAMETER.findall(body)
+        yield name, {key: value if quoted == "true" else json.loads(value) for key, quoted, value in values}
+
+
+def _read_invokes(text: str, types: Types) -> Iterator[Call]:
+    for name, body in _INVOKE.findall(text):
+        known = types.get(name, {})
+        yield name, {key: _value(value, known.get(key)) for key, value in _INVOKE_PARAMETER.findall(body)}
+
+
+def _read_kimi(text: str, types: Types) -> Iterator[Call]:
+    for name, body in _KIMI.findall(text):
+        yield name, json.loads(body)
+
+
 _TAGS = ("<tool_call>", "</tool_call>")
 _FORMATS = (
+    ("｜DSML｜", CallFormat("<｜DSML｜", ("<｜DSML｜", "｜DSML｜"), _read_dsml)),
+    (
+        "<｜tool▁calls▁begin｜>",
+        CallFormat(
+            "<｜tool▁calls▁begin｜>",
+            (*(f"<｜tool▁{part}▁{end}｜>" for part in ("calls", "call") for end in ("begin", "end")), "<｜tool▁sep｜>"),
+            _read_deepseek,
+        ),
+    ),
+    (
+        "<|tool_calls_section_begin|>",
+        CallFormat(
+            "<|tool_calls_section_begin|>",
+            (
+                *(f"<|tool_calls_section_{end}|>" for end in ("begin", "end")),
+                *(f"<|tool_call_{end}|>" for end in ("begin", "argument_begin", "end")),
+            ),
+            _read_kimi,
+        ),
+    ),
+    ("<|START_ACTION|>", CallFormat("<|START_ACTION|>", ("<|START_ACTION|>", "<|END_ACTION|>"), _read_cohere)),
+    (
+        "<|tool_call_start|>",
+        CallFormat("<|tool_call_start|>", ("<|tool_call_start|>", "<|tool_call_end|>"), _read_python),
+    ),
+    (
+        "<minimax:tool_call>",
+        CallFormat("<minimax:tool_call>", ("<minimax:tool_call>", "</minimax:tool_call>"), _read_invokes),
+    ),
     ("<|tool_call>call:", CallFormat("<|tool_call>", ("<|tool_call>", "<tool_call|>", '<|"|>'), _read_gemma)),
     (
         "[TOOL_CALLS]",

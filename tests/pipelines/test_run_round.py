@@ -110,8 +110,10 @@ def turned(trains_here: None, tiny_base: Path, tmp_path_factory: pytest.TempPath
     """A round that went to its end."""
     project = tmp_path_factory.mktemp("round")
     shutil.copytree(DATA / "suites", project / "data" / "suites")
-    prompts = adopt_shipped_set(project / "data" / "general", tiny_base) / LANGUAGE
-    prompts.write_text("".join(prompts.read_text(encoding="utf-8").splitlines(keepends=True)[:4]), encoding="utf-8")
+    anchors = adopt_shipped_set(project / "data" / "general", tiny_base)
+    for path in anchors.glob("*.jsonl"):
+        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[: 4 if path.name == LANGUAGE else 400]
+        path.write_text("".join(kept), encoding="utf-8")
     one = Round(project, tiny_base)
     one.first = one.turn()
     return one

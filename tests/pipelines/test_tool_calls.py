@@ -31,6 +31,14 @@ FAMILIES = {
     "Mistral-Small-3.2-24B-Instruct-2506": 2,
     "google-gemma-4-31B-it-interleaved": 2,
     "ibm-granite-granite-4.0": 2,
+    "LFM2.5-8B-A1B": 2,
+    "CohereForAI-c4ai-command-r7b-12-2024-tool_use": 2,
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": 2,
+    "deepseek-ai-DeepSeek-V3.1": 2,
+    "deepseek-ai-DeepSeek-V3.2": 2,
+    "deepseek-ai-DeepSeek-V4": 2,
+    "MiniMax-M2": 2,
+    "moonshotai-Kimi-K2": 2,
 }
 
 
@@ -47,6 +55,9 @@ def written(name: str, count: int) -> str:
         "<|observation|>",
         "<|tool_response>",
         "<|end_of_text|>",
+        "<|END_OF_TURN_TOKEN|>",
+        "<｜end▁of▁sentence｜>",
+        "[e~[",
     ):
         answer = span.answer.removesuffix(end)
         if answer != span.answer:
