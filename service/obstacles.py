@@ -90,7 +90,7 @@ def find_obstacles(
     train, for who asks often. Raises SQLAlchemyError if the database does not answer.
     """
     with store.read() as session:
-        found = [*_keys(session), *_names(settings, session), *_work(settings, session), *answering(settings, session)]
+        found = [*_keys(session), *naming(settings, session), *_work(settings, session), *answering(settings, session)]
         counts = counts or (lambda enough: count_trainable(session, enough))
         found += [*_targets(settings, session)]
         found += [*_disk(settings), *_proxy(settings), *_data(settings, session, recipe, counts)]
@@ -142,7 +142,8 @@ def _keys(session: Session) -> Iterator[Obstacle]:
         )
 
 
-def _names(settings: Settings, session: Session) -> Iterator[Obstacle]:
+def naming(settings: Settings, session: Session) -> Iterator[Obstacle]:
+    """What keeps people's names from being found, and so everything from being curated."""
     waiting = backlog(session).waiting
     if not settings.says_how_to_find_names:
         yield Obstacle(

@@ -14,6 +14,7 @@ from service.store.tables import (
     ComparisonEvent,
     Conversation,
     Correction,
+    ErasureReceipt,
     FeedbackFate,
     Message,
     Model,
@@ -42,6 +43,11 @@ class Traces(NamedTuple):
 
 
 _NOTHING = {"sealed": None, "structured": False, "digest": "", "model": None, "occurred_at": None, "state": "complete"}
+
+
+def newest_receipts(session: Session, limit: int) -> Sequence[ErasureReceipt]:
+    """What was forgotten, the newest first."""
+    return session.exec(select(ErasureReceipt).order_by(col(ErasureReceipt.at).desc()).limit(limit)).all()
 
 
 def find_person(session: Session, app: str, hmac: str) -> Person | None:

@@ -158,4 +158,4 @@ def test_the_page_of_the_audit_is_for_administrators(api: TestClient, store: Sto
     assert "<b>" not in page.text and "cli:&lt;root&gt;" in page.text
     [before] = re.findall(r"/audit\?before=(\d+)", page.text)
     assert api.get(f"/audit?before={before}").text.count("round.cancel") == 1
-    assert 'href="/audit"' in api.get("/").text
+    assert 'href="/audit"' in api.get("/settings").text

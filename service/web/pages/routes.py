@@ -6,14 +6,13 @@ Reading needs the scope `read`, promoting `models`. While no API key exists this
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from pipelines.errors import NotFound
 from service.settings import Settings
-from service.store import audit
 from service.store.session import Store
 from service.web.deps import SettingsDep, StoreDep
 from service.web.pages import views
@@ -23,7 +22,6 @@ from service.web.pages.visit import WEB, PageRoute, Visit, VisitDep
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 _STATIC_SECONDS = 300
-_AUDIT_ENTRIES = 100
 
 View = Callable[[Session], dict[str, Any]]
 
@@ -58,19 +56,6 @@ async def rounds(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Res
 async def models_(visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
     """All models, and the history of promotions."""
     return await _live(visit, store, settings, "Models", "/models")
-
-
-@router.get("/audit")
-def audit_(visit: VisitDep, store: StoreDep, before: Annotated[int | None, Query(ge=1, le=2**31)] = None) -> Response:
-    """Who did what and when."""
-    visit.require("admin")
-    with store.read() as session:
-        shown = [
-            row.model_dump() | {"words": audit.in_words(row.detail)}
-            for row in audit.entries(session, before, _AUDIT_ENTRIES)
-        ]
-    next_before = shown[-1]["id"] if len(shown) == _AUDIT_ENTRIES else None
-    return visit.page("audit.html", here="/audit", entries=shown, next_before=next_before)
 
 
 @router.get("/fragments/{path:path}")

@@ -6,10 +6,14 @@ from service.web.pages import (
     card_routes,
     conversations,
     model_routes,
+    people,
     recipe_routes,
     round_routes,
     routes,
     schedule_routes,
+    settings,
+    settings_keys,
+    settings_users,
 )
 
 ROUTERS = (
@@ -22,4 +26,8 @@ ROUTERS = (
     round_routes.router,
     recipe_routes.router,
     schedule_routes.router,
+    settings.router,
+    settings_keys.router,
+    settings_users.router,
+    people.router,
 )

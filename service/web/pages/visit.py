@@ -33,7 +33,7 @@ NAVIGATION = (
     ("/models", N_("Models"), "read"),
     ("/recipes", N_("Recipes"), "operate"),
     ("/schedule", N_("Schedule"), "operate"),
-    ("/audit", N_("Audit"), "admin"),
+    ("/settings", N_("Settings"), "people"),
 )
 _LANGUAGE_SECONDS = 365 * 24 * 3600
 

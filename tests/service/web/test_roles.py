@@ -43,6 +43,7 @@ POST    /v1/models/{model_id}/promote          models
 POST    /v1/models/rollback                    models
 POST    /v1/models/{model_id}/deploy           models
 GET     /v1/targets                            read
+GET     /v1/watch                              read
 GET     /v1/rounds                             read
 GET     /v1/rounds/{round_id}                  read
 POST    /v1/rounds                             rounds
@@ -95,6 +96,22 @@ POST    /recipes/save                          operate
 GET     /schedule                              operate
 POST    /schedule/on                           rounds
 POST    /schedule/{name}/off                   rounds
+GET     /settings                              people
+GET     /settings/keys                         admin
+POST    /settings/keys                         admin
+POST    /settings/keys/{key_id}/rotate         admin
+POST    /settings/keys/{key_id}/revoke         admin
+GET     /settings/users                        admin
+POST    /settings/users                        admin
+POST    /settings/users/{name}/role            admin
+POST    /settings/users/{name}/password        admin
+POST    /settings/users/{name}/logout          admin
+POST    /settings/users/{name}/disable         admin
+POST    /settings/users/{name}/enable          admin
+GET     /settings/people                       people
+POST    /settings/people/preview               people
+POST    /settings/people/export                people
+POST    /settings/people/forget                people
 GET     /audit                                 admin
 """
 
