@@ -18,6 +18,7 @@ from service.web import openapi, problems
 from service.web.limits import is_proxied
 from service.web.middleware import Guard, Held
 from service.web.pages.table import ROUTERS
+from service.web.pages.visit import problem_page
 from service.web.peers import Peers
 from service.web.proxy import answer_proxied, open_passage
 from service.web.routes import audit, chat, conversations, feedback, health, models, rounds, users
@@ -68,7 +69,7 @@ def create_app(settings: Settings, is_front: bool = False) -> FastAPI:
     )
     app.state.settings = settings
     app.state.peers = Peers()
-    problems.register(app)
+    problems.register(app, problem_page)
     openapi.describe(app)
     for router in (*(module.router for module in _API), *ROUTERS):
         app.include_router(router)

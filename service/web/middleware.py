@@ -6,17 +6,20 @@ anything a user wrote.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Self
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.logs import place_of
 from service.web.limits import IMPORT_PATH, body_limit
-from service.web.problems import CLIENT_LEFT, problem
+from service.web.problems import CLIENT_LEFT, problem, wants_page
 
 MAX_HELD_BYTES = 256 << 20
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -130,7 +133,17 @@ async def _answer_unexpected(error: Exception, scope: Scope, exchange: _Exchange
     if exchange.status:  # half of another answer is out: the server cuts the connection
         raise error
     detail = f"something went wrong here that should not have; the log names its place under the id {id}"
-    await problem(500, detail, id=id)(scope, exchange.receive, exchange.send)
+    await _problem(scope, detail, id)(scope, exchange.receive, exchange.send)
+
+
+def _problem(scope: Scope, detail: str, id: str) -> Response:
+    """The answer, a page for a browser unless pages are what went wrong."""
+    request = Request(scope)
+    if wants_page(request):
+        with suppress(Exception):  # the same again: JSON needs nothing that could fail
+            page: Response = scope["app"].state.problem_page(request, 500, detail)
+            return page
+    return problem(500, detail, id=id)
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:

@@ -6,7 +6,7 @@ Routes of OpenAI's API add its error object, because OpenAI's clients read that:
  "error": {"message": "the model 'x' ...", "type": "invalid_request_error", "code": "model_not_found", "param": null}}
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -114,13 +114,20 @@ def retry_after(status: int) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in (429, 503) else {}
 
 
-def register(app: FastAPI) -> None:
-    """Makes the app answer every error as a problem; what is none of these is the Guard's (middleware.py)."""
+Page = Callable[[Request, int, str], Response]
+
+
+def register(app: FastAPI, page: Page) -> None:
+    """Makes the app answer every error as a problem; what is none of these is the Guard's (middleware.py).
+
+    `page` shows an address that there is not, and what was not foreseen, to whoever reads it in a browser.
+    """
+    app.state.problem_page = page
     for kind, handle in _HANDLERS:
         app.add_exception_handler(kind, handle)
 
 
-async def answer(request: Request, error: Exception) -> JSONResponse:
+async def answer(request: Request, error: Exception) -> Response:
     """The problem for an error of a route that FastAPI does not know of.
 
     Raises:
@@ -196,42 +203,63 @@ async def _database_error(request: Request, error: Exception) -> JSONResponse:
     return await _perennial_error(request, about_database(error))
 
 
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == 404 and detail == "Not Found":
-        detail = f"there is nothing at {shorten(request.url.path, 200)}; see /openapi.json"
+        detail = f"there is nothing at {shorten(request.url.path, 200)}"
     if error.status_code == 405:
-        detail = f"{request.method} is not allowed here; see /openapi.json"
+        detail = f"{request.method} is not allowed here"
         headers["Allow"] = _allowed(request)
-    return problem(error.status_code, detail, headers)
+    if wants_page(request):
+        page: Response = request.app.state.problem_page(request, error.status_code, detail)
+        page.headers.update(headers)
+        return page
+    hint = "; see /openapi.json" if error.status_code in (404, 405) else ""
+    return problem(error.status_code, f"{detail}{hint}", headers)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether whoever asks reads the answer in a browser, as the header Accept says; programs get JSON."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 def _allowed(request: Request) -> str:
     """Every method of the path; Starlette tells those of the first route that has it."""
-    routes = (route for route in request.app.router.routes if isinstance(route, Route))
-    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    fitting = [route for route in _routes(request.app.router) if route.matches(request.scope)[0] is not Match.NONE]
     return ", ".join(sorted({method for route in fitting for method in route.methods or ()}))
+
+
+def _routes(router: Any) -> Iterator[Route]:
+    """Every route of a router, those of the routers that it includes too."""
+    for route in router.routes:
+        if isinstance(route, Route):
+            yield route
+        elif hasattr(route, "original_router"):
+            yield from _routes(route.original_router)
 
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    return problem(422, invalid(error))
+
+
+def invalid(error: RequestValidationError) -> str:
+    """What is wrong with a request's parameters or body, in a sentence about the first that is."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return problem(
-            422, f"the body is not valid JSON: {first['ctx']['error'].lower()} (character {first['loc'][-1]})"
-        )
+        return f"the body is not valid JSON: {first['ctx']['error'].lower()} (character {first['loc'][-1]})"
     if first["loc"] == ("body",):
-        return problem(422, "the body must be a JSON object, sent with the header Content-Type: application/json")
+        return "the body must be a JSON object, sent with the header Content-Type: application/json"
     place = ".".join(shorten(str(part)) for part in first["loc"][1:]) or str(first["loc"][0])
-    return problem(422, f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}")
+    return f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
 
 
 async def _gone(_request: Request, _error: Exception) -> JSONResponse:
     return problem(400, "the request broke off before its end; what was not answered was not stored")
 
 
-_HANDLERS: tuple[tuple[type[Exception], Callable[[Request, Exception], Awaitable[JSONResponse]]], ...] = (
+_HANDLERS: tuple[tuple[type[Exception], Callable[[Request, Exception], Awaitable[Response]]], ...] = (
     (PerennialError, _perennial_error),
     (SQLAlchemyError, _database_error),
     (HTTPException, _http_error),

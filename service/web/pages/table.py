@@ -8,6 +8,7 @@ from service.web.pages import (
     model_routes,
     people,
     recipe_routes,
+    reference,
     round_routes,
     routes,
     schedule_routes,
@@ -30,4 +31,5 @@ ROUTERS = (
     settings_keys.router,
     settings_users.router,
     people.router,
+    reference.router,
 )

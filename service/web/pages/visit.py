@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import jinja2
 from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -22,7 +23,7 @@ from service.web.auth import identify
 from service.web.deps import KeysDep, StoreDep, VaultDep
 from service.web.pages.session import HEADERS, BrowserSession, Cookies, keep
 from service.web.pages.words import LANGUAGE_COOKIE, LANGUAGES, N_, language_of, translations
-from service.web.problems import Unauthorized, about_database, retry_after, status_of
+from service.web.problems import Unauthorized, about_database, invalid, retry_after, status_of
 
 WEB = Path(__file__).parents[1]
 # The pages that a visitor can choose: address, label, and the scope without which it is not offered.
@@ -35,6 +36,7 @@ NAVIGATION = (
     ("/schedule", N_("Schedule"), "operate"),
     ("/settings", N_("Settings"), "people"),
 )
+_TITLES = {403: N_("You may not do this"), 404: N_("There is no such page"), 500: N_("This did not work")}
 _LANGUAGE_SECONDS = 365 * 24 * 3600
 
 
@@ -108,9 +110,12 @@ class PageRoute(APIRoute):
             except Unauthorized:
                 return RedirectResponse(_sign_in_address(request), 303, dict(HEADERS))
             except PerennialError as error:
-                return _problem_page(request, error)
+                return problem_page(request, status_of(error), str(error))
             except SQLAlchemyError as error:
-                return _problem_page(request, about_database(error))
+                told = about_database(error)
+                return problem_page(request, status_of(told), str(told))
+            except RequestValidationError as error:
+                return problem_page(request, 422, invalid(error))
 
         return handle_as_page
 
@@ -123,12 +128,15 @@ def _sign_in_address(request: Request) -> str:
     return f"/login?to={quote(request.url.path + query)}"
 
 
-def _problem_page(request: Request, error: PerennialError) -> Response:
+def problem_page(request: Request, status: int, sentence: str) -> Response:
+    """What went wrong as a page, with the ways out of it."""
     cookies = Cookies(request.app.state.vault)
     visit = Visit(request, cookies, cookies.open(request), getattr(request.state, "caller", None))
     settings: Settings = request.app.state.settings
-    sentence, status = settings.without_paths(str(error)), status_of(error)
-    page = visit.page("problem.html", status, title=N_("This did not work"), problem=sentence, refused=status == 403)
+    problem = settings.without_paths(sentence)
+    page = visit.page(
+        "problem.html", status, title=_TITLES.get(status, _TITLES[500]), problem=problem, refused=status == 403
+    )
     page.headers.update(retry_after(status))
     return page
 
@@ -161,7 +169,16 @@ async def _stranger(request: Request, vault: VaultDep) -> Visit:
     return Visit(request, cookies, cookies.open(request), None)
 
 
+async def _guest(request: Request, keys: KeysDep, vault: VaultDep, store: StoreDep) -> Visit:
+    """A visit by anybody, who is known where they have signed in."""
+    try:
+        return await _visit(request, keys, vault, store)
+    except (Unauthorized, Forbidden):
+        return await _stranger(request, vault)
+
+
 VisitDep = Annotated[Visit, Depends(_visit)]
+GuestDep = Annotated[Visit, Depends(_guest)]
 StrangerDep = Annotated[Visit, Depends(_stranger)]
 
 

@@ -57,6 +57,7 @@ GET     /v1/audit                              admin
 PAGES = """
 GET     /static/{name}                         -
 GET     /login                                 -
+GET     /docs                                  -
 POST    /login                                 -
 POST    /logout                                -
 GET     /account                               read
