@@ -2,6 +2,7 @@
 
 import random
 import re
+from pathlib import Path
 
 import phonenumbers
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipelines.curate import phone_surrogate
 from pipelines.curate.curate import Curator
+from pipelines.curate.entities import ENTITIES
 from pipelines.curate.particles import ending
-from pipelines.curate.surrogate import Surrogates, canonical
+from pipelines.curate.surrogate import TAGS, Surrogates, canonical
 from pipelines.records import CleanConversation
 from tests.pipelines.curate.chats import KEY, SECRET, Chat
 
@@ -154,3 +156,11 @@ def test_a_surrogate_number_is_one_that_nobody_can_own(shape: str, seed: int) ->
 def test_hardly_any_number_gets_a_tag(shape: str) -> None:
     value = shape.replace("#", "4")
     assert phone_surrogate.surrogate(value, random.Random(1)) != ""
+
+
+def test_the_document_on_privacy_says_what_each_kind_becomes() -> None:
+    document = (Path(__file__).resolve().parents[3] / "docs" / "privacy.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[A-Z_]+`.*?) \| (.*) \|$", document, re.MULTILINE)
+    said = {kind: becomes for kinds, becomes in rows for kind in re.findall(r"`([A-Z_]+)`", kinds)}
+    assert said.keys() == ENTITIES
+    assert {kind: becomes.strip("`") for kind, becomes in said.items() if becomes.startswith("`")} == TAGS
