@@ -3,26 +3,25 @@
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from pipelines.errors import InputError, NotFound, PerennialError, Refused
+from pipelines.errors import NotFound, PerennialError, Refused
 from pipelines.recipe import APART
-from pipelines.suites.benchmarks.fetch import fetch_data
-from pipelines.suites.benchmarks.make import BENCHMARKS, find_benchmark, make_benchmark
+from pipelines.suites.benchmarks.make import BENCHMARKS
 from pipelines.suites.folder import place_of
 from pipelines.suites.join import join_suites
 from pipelines.suites.load import SPLITS, Suite, load_suite
-from pipelines.suites.own import read_own
 from pipelines.suites.tools import check_tools
-from pipelines.suites.write import SuiteText, check_name, write_suite
+from pipelines.suites.write import check_name, write_suite
 from service.cli.home import console, print_table, whole
 from service.cli.user_ids import refuse_typed_key
 from service.golden import Host, golden_suite, read_prompts, record_answers, summary
 from service.progress import open_progress
 from service.settings import Settings, load_settings, make_home
+from service.suites import add_suite
 
 _suites = typer.Typer(help="What models are measured on: benchmarks, and checks of your own.", no_args_is_help=True)
 
@@ -45,16 +44,7 @@ def add(
     scorer: Annotated[str | None, typer.Option(help="of your own checks, where their keys do not say it")] = None,
 ) -> None:
     """Add a suite: a published benchmark from a folder or from the hub, or a file of your own checks."""
-    settings = _home()
-    if what in BENCHMARKS:
-        text = _benchmark(_Source(what, data, hub, revision), name, shots, scorer, settings)
-    elif data is not None or shots is not None or hub or revision:
-        raise InputError(
-            "--data, --hub, --revision and --shots are for benchmarks; a file of your own checks is all there is"
-        )
-    else:
-        text = _checks(what, name, scorer, settings)
-    suite = write_suite(settings.suites, text)
+    suite = add_suite(_home(), what, data=data, hub=hub, revision=revision, name=name, shots=shots, scorer=scorer)
     console.print(
         f"{suite.name} v{suite.version}: {_sizes(suite)}, scored by {suite.scorer}", markup=False, soft_wrap=True
     )
@@ -151,47 +141,6 @@ def join(
     parts = [load_suite(_find(settings, part)) for part in suites]
     suite = write_suite(settings.suites, join_suites(name, parts))
     console.print(f"{suite.name} v{suite.version}: {_sizes(suite)}", markup=False, soft_wrap=True)
-
-
-class _Source(NamedTuple):
-    """Where a benchmark's data is, as it was asked for."""
-
-    benchmark: str
-    data: Path | None
-    hub: bool
-    revision: str | None
-
-
-def _benchmark(
-    source: _Source, name: str | None, shots: int | None, scorer: str | None, settings: Settings
-) -> SuiteText:
-    """The benchmark's suite, not written yet. Raises as its readers do, before anything is fetched where it can."""
-    if scorer is not None:
-        raise InputError(f"--scorer is for checks of your own; {source.benchmark} has its own way of scoring")
-    benchmark = find_benchmark(source.benchmark)
-    check_name(name or source.benchmark, settings.suite_folders)
-    if source.revision is not None and not source.hub:
-        raise InputError("--revision is for --hub; a folder is what it is")
-    if (source.data is None) is not source.hub:
-        raise InputError(
-            f"name the folder with the data of {source.benchmark}: --data FOLDER, or let it be fetched: --hub; its authors "
-            f"publish it at https://huggingface.co/datasets/{benchmark.hub} ({benchmark.licence})"
-        )
-    if source.data is not None:
-        return make_benchmark(benchmark, source.data, shots, name)
-    fetched = fetch_data(benchmark, source.revision)
-    return make_benchmark(benchmark, fetched.folder, shots, name, fetched.commit)
-
-
-def _checks(what: str, name: str | None, scorer: str | None, settings: Settings) -> SuiteText:
-    """The suite of a file of one's own checks, not written yet. Raises as its reader does."""
-    if Path(what).suffix != ".jsonl":
-        raise InputError(
-            f"{what[:80]!r} is neither a benchmark ({', '.join(BENCHMARKS)}) nor a file of checks (.jsonl)"
-        )
-    chosen = name or Path(what).stem.lower()
-    check_name(chosen, settings.suite_folders)
-    return read_own(chosen, Path(what), scorer)
 
 
 def _home() -> Settings:

@@ -3,6 +3,7 @@
 from service.web.pages import (
     account,
     asking,
+    base_routes,
     card_routes,
     conversations,
     model_routes,
@@ -26,6 +27,7 @@ ROUTERS = (
     card_routes.router,
     round_routes.router,
     recipe_routes.router,
+    base_routes.router,
     schedule_routes.router,
     settings.router,
     settings_keys.router,

@@ -33,6 +33,7 @@ NAVIGATION = (
     ("/rounds", N_("Rounds"), "read"),
     ("/models", N_("Models"), "read"),
     ("/recipes", N_("Recipes"), "operate"),
+    ("/bases", N_("Bases"), "operate"),
     ("/schedule", N_("Schedule"), "operate"),
     ("/settings", N_("Settings"), "people"),
 )

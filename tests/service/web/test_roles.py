@@ -94,6 +94,12 @@ GET     /recipes                               operate
 GET     /recipes/{name}                        operate
 POST    /recipes/check                         read
 POST    /recipes/save                          operate
+GET     /bases                                 operate
+GET     /bases/jobs                            operate
+POST    /bases/adopt                           admin
+POST    /bases/anchors                         operate
+POST    /bases/suite                           admin
+POST    /bases/jobs/{job_id}/stop              operate
 GET     /schedule                              operate
 POST    /schedule/on                           rounds
 POST    /schedule/{name}/off                   rounds

@@ -1,0 +1,1 @@
+"""What takes minutes and is asked for from the page: adopting a base, having it write anchors, adding a suite."""
