@@ -112,5 +112,5 @@ class People:
 
 def count_people(session: Session, model_id: str) -> People:
     """The people of a model's lineage, as numbers. Raises NotFound."""
-    found = fates.people_of(session, _rounds(session, model_id))
-    return People(all=len(found), forgotten=sum(found.values()))
+    rounds = _rounds(session, model_id)
+    return People(*fates.count_people(session, rounds)) if rounds else People(0, 0)

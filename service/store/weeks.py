@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_
+from sqlalchemy import ColumnElement, and_, case, func
 from sqlmodel import Session, col, select
 
-from service.store.tables import Conversation, Message, Quarantine, Rejection, Satisfaction, Vote
+from service.store.tables import Conversation, Message, Quarantine, Rejection, Vote
 
 _DAYS_BY_DAY = 31  # more days than this are shown by weeks
 
@@ -87,21 +87,6 @@ def thumbs_by_model(session: Session, since: datetime) -> list[Thumbs]:
         (model, date.fromisoformat(str(start)), int(up), int(count)) for model, start, up, count in session.exec(query)
     ]
     return sorted(_grouped(rows), key=lambda one: (one.start, one.model))
-
-
-def count_rated_since(session: Session, since: datetime | None, enough: int) -> int:
-    """How many clean conversations with consent and a rating or vote came in since a moment (ever, if None), up to `enough`."""
-    voted = exists().where(
-        col(Message.conversation_id) == col(Conversation.id),
-        col(Vote.message_hmac) == col(Message.client_hmac),
-        col(Vote.value) != 0,
-    )
-    rated = exists().where(col(Satisfaction.conversation_id) == col(Conversation.id))
-    conditions = [col(Conversation.state) == "clean", col(Conversation.consent).is_(True), or_(rated, voted)]
-    if since is not None:
-        conditions.append(col(Conversation.received_at) > since)
-    ready = select(Conversation.id).where(*conditions).limit(enough)
-    return session.exec(select(func.count()).select_from(ready.subquery())).one()
 
 
 def _grouped(rows: list[tuple[str, date, int, int]]) -> Iterator[Thumbs]:

@@ -8,19 +8,21 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Response
-from starlette.responses import FileResponse, RedirectResponse
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
 
 from pipelines.errors import Busy, Conflict, InputError, NotFound, PerennialError
 from service.models import promotion
 from service.models.answers import ask
 from service.models.downloads import find_download
 from service.models.questions import heldout_questions
+from service.models.targets.deploy import shipment_of
+from service.models.targets.ollama import modelfile_of
 from service.settings import Settings
 from service.store import audit, models
 from service.store.session import Store
 from service.vault import Vault
 from service.web.deps import SettingsDep, StoreDep, VaultDep
-from service.web.pages.model_views import Answered, model_view
+from service.web.pages.model_views import Answered, model_view, result_of
 from service.web.pages.session import HEADERS
 from service.web.pages.visit import PageRoute, Visit, VisitDep
 from service.web.pages.words import N_
@@ -61,9 +63,9 @@ def model(model_id: str, visit: VisitDep, store: StoreDep, settings: SettingsDep
 
 
 @router.get("/models/{model_id}/promote")
-def confirm_promote(model_id: str, visit: VisitDep, store: StoreDep) -> Response:
+def confirm_promote(model_id: str, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
     """Asks whether to promote a model, and says what speaks against it."""
-    return _confirm_promote(visit, store, model_id)
+    return _confirm_promote(visit, store, settings, model_id)
 
 
 @router.post("/models/{model_id}/promote")
@@ -84,7 +86,7 @@ def promote(
     except NotFound:
         raise
     except PerennialError as error:
-        return _confirm_promote(visit, store, model_id, settings.without_paths(str(error)), status_of(error))
+        return _confirm_promote(visit, store, settings, model_id, settings.without_paths(str(error)), status_of(error))
     return RedirectResponse(f"/models#{quote(model_id)}", 303, dict(HEADERS))
 
 
@@ -127,6 +129,18 @@ def ask_held_out(
         problem, status = settings.without_paths(str(error)), status_of(error)
         return _model(visit, store, settings, model_id, status, problem=problem)
     return _model(visit, store, settings, model_id, answered=answered, behind=last)
+
+
+@router.get("/models/{model_id}/files/Modelfile")
+def download_modelfile(model_id: str, visit: VisitDep, store: StoreDep, settings: SettingsDep) -> Response:
+    """The Modelfile by which Ollama makes a model beside its file."""
+    visit.require("models")
+    with store.read() as session:
+        entry = models.get_model(session, model_id)
+    if entry.form is None or entry.form.collected_at is not None:
+        raise NotFound(f"the model '{model_id}' has no file, so no Modelfile can be written for it")
+    headers = HEADERS | {"Content-Disposition": f'attachment; filename="{quote(model_id)}.Modelfile"'}
+    return PlainTextResponse(modelfile_of(shipment_of(settings, entry, None)).text(), headers=headers)
 
 
 @router.get("/models/{model_id}/files/{name}")
@@ -209,9 +223,12 @@ def _answers(
     )
 
 
-def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "", status: int = 200) -> Response:
+def _confirm_promote(
+    visit: Visit, store: Store, settings: Settings, model_id: str, problem: str = "", status: int = 200
+) -> Response:
     with store.read() as session:
         entry = models.get_model(session, model_id)
+        result = result_of(session, settings, entry.model)
         champion = models.champion_id(session)
         against = promotion.objections(session, entry)
     if champion == model_id:
@@ -220,6 +237,7 @@ def _confirm_promote(visit: Visit, store: Store, model_id: str, problem: str = "
         "confirm.html",
         status,
         here="/models",
+        result=result,
         is_rollback=False,
         target=model_id,
         champion=champion,
@@ -244,6 +262,7 @@ def _confirm_rollback(visit: Visit, store: Store, problem: str = "", status: int
         "confirm.html",
         status,
         here="/models",
+        result=None,
         is_rollback=True,
         target=target,
         champion=champion,

@@ -5,15 +5,19 @@ from typing import Any
 
 from sqlmodel import Session
 
+from pipelines.errors import InputError
 from service.bases.records import list_bases
 from service.engine.state import EngineView, engine_view
 from service.models.contributions import People, count_people
 from service.models.downloads import list_downloads
 from service.models.promotion import TAINTED, objections
+from service.models.targets.deploy import TargetView, list_targets
 from service.settings import Settings
-from service.store import models
+from service.store import models, rounds
 from service.store.models import StoredModel
 from service.store.tables import Model, Promotion, ServedForm
+from service.web.pages.outcome import Outcome, outcome_of, read_facts
+from service.web.pages.scores import ScoreTable, read_checks, score_table
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,14 @@ class Answered:
     said: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a candidate came to in its round: gains, what it kept and costs, and the scores with their intervals."""
+
+    outcome: Outcome
+    scores: ScoreTable
+
+
 def models_view(session: Session, settings: Settings) -> dict[str, Any]:
     """All models, newest first, the history of promotions, and the bases that were adopted."""
     history: list[Promotion] = models.promotions(session)
@@ -50,6 +62,7 @@ def models_view(session: Session, settings: Settings) -> dict[str, Any]:
         "rollback_to": models.rollback_target(session),
         "tainted": tainted,
         "bases": list_bases(settings),
+        "targets": targets_of(session, settings),
     }
 
 
@@ -65,12 +78,35 @@ def model_view(session: Session, settings: Settings, model_id: str) -> dict[str,
         "champion": champion,
         "rollback_to": models.rollback_target(session) if champion == model_id else None,
         "objections": against,
+        "result": result_of(session, settings, entry.model),
         "judged_against": models.judged_against(session, entry.model),
         "people": people,
         "tainted": TAINTED if entry.model.tainted_at else None,
         "downloads": list_downloads(settings, entry),
         "reigns": [row for row in reversed(history) if model_id in (row.model_id, row.previous_id)],
     }
+
+
+def result_of(session: Session, settings: Settings, model: Model) -> Result | None:
+    """What the attempt that made a model came to; None where no round did, or it left no verdict."""
+    if model.round_id is None:
+        return None
+    turn = rounds.get_round(session, model.round_id)
+    attempts = rounds.attempts(session, model.round_id)
+    attempt = next((one for one in attempts if model.id.endswith(f"-a{one.number}")), None)
+    if attempt is None or attempt.verdict is None:
+        return None
+    folder = settings.home / attempt.folder
+    outcome = outcome_of(attempt.verdict, read_checks(folder), read_facts(folder))
+    return Result(outcome, score_table(turn, folder))
+
+
+def targets_of(session: Session, settings: Settings) -> tuple[list[TargetView], str]:
+    """The deploy targets and what answers at each, and why there are none to show where their file cannot be used."""
+    try:
+        return list_targets(settings, session), ""
+    except InputError as error:
+        return [], settings.without_paths(str(error))
 
 
 def engine_of(session: Session, settings: Settings) -> EngineView:

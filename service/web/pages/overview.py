@@ -1,7 +1,7 @@
 """What the overview shows, gathered from the tables and this machine; no HTML in here."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,24 +12,24 @@ from sqlmodel import Session
 from pipelines.curate.reasons import in_words
 from pipelines.errors import RecipeError
 from pipelines.feedback.reasons import CONVERSATION_REASONS
-from pipelines.recipe import Recipe
-from pipelines.recipe_file import load_recipe, parse_recipe
+from pipelines.recipe_file import load_recipe
 from service.curation.changes import Change, sample_changes
 from service.obstacles import Obstacle, find_obstacles
-from service.rounds.schedule import schedule_views
+from service.rounds.outlook import ScheduleOutlook, schedule_outlooks
 from service.settings import Settings
-from service.store import models, schedules
+from service.store import models
 from service.store.clock import database_time
 from service.store.funnel import Funnel, LeftOut, funnel
 from service.store.rounds import list_rounds
 from service.store.session import Store
-from service.store.tables import Model, Promotion, Round, Snapshot
+from service.store.tables import Model, Promotion, Round
 from service.store.trainable import TrainableWatch
-from service.store.weeks import Arrived, Thumbs, arrived, count_rated_since, thumbs_by_model
+from service.store.weeks import Arrived, Thumbs, arrived, thumbs_by_model
 from service.vault import Vault
 from service.web.pages.counted import Counted
 from service.web.pages.machine import machine_of
-from service.web.pages.model_views import engine_of
+from service.web.pages.model_views import engine_of, result_of
+from service.web.pages.outcome import Outcome
 from service.web.pages.rounds import latest_stages
 from service.web.pages.visit import NAVIGATION
 from service.web.pages.wheel import Drawn, Place, drawn
@@ -40,27 +40,18 @@ _MANY_LINES, _MANY_ROWS = 6, 24  # of the chart, the models that were rated last
 
 
 @dataclass(frozen=True)
-class Slot:
-    """When a schedule asks for its next round, and whether there is enough for one: `found` is counted up to `asked`."""
-
-    name: str
-    next: datetime | None
-    found: int
-    asked: int
-
-
-@dataclass(frozen=True)
 class Figures:
     """What takes long to count: all of it together, so that it fits together.
 
-    `least` is the rating from which on the settings' recipe takes a conversation, None where it cannot be read.
+    `outcome` is what the champion came to in its round, None where no report tells. `least` is the rating from which on the settings' recipe takes a conversation, None where it cannot be read.
     """
 
     funnel: Funnel
     changes: Sequence[Change]
     week: Arrived
     thumbs: Sequence[Thumbs]
-    slots: Sequence[Slot]
+    slots: Sequence[ScheduleOutlook]
+    outcome: Outcome | None
     least: int | None
 
 
@@ -152,35 +143,17 @@ def words_of(reason: str) -> str:
 
 def _figures(settings: Settings, store: Store, vault: Vault) -> Figures:
     with store.read() as session:
-        at, counts = database_time(session), funnel(session)
+        at, counts, champion = database_time(session), funnel(session), models.champion_id(session)
+        result = result_of(session, settings, models.get_model(session, champion).model) if champion else None
         return Figures(
             funnel=counts,
             changes=sample_changes(session, vault) if counts.altered.changed else (),
             week=arrived(session, at - WEEK),
             thumbs=thumbs_by_model(session, at - MONTHS),
-            slots=list(_slots(session)),
+            slots=schedule_outlooks(session),
+            outcome=result.outcome if result else None,
             least=_least_satisfaction(settings),
         )
-
-
-def _slots(session: Session) -> Iterator[Slot]:
-    recipes = {row.name: row.recipe for row in schedules.list_schedules(session)}
-    for view in schedule_views(session):
-        try:
-            recipe = parse_recipe(recipes[view.name], view.name)
-        except RecipeError:
-            continue
-        asked = max(recipe.schedule.min_new_examples if recipe.schedule else 0, recipe.min_examples)
-        yield Slot(view.name, view.next, count_rated_since(session, _last_snapshot(session, recipe), asked), asked)
-
-
-def _last_snapshot(session: Session, recipe: Recipe) -> datetime | None:
-    """When a round of this recipe took its newest snapshot."""
-    for row in list_rounds(session, 50):
-        taken = session.get(Snapshot, row.id) if row.recipe_name == recipe.name else None
-        if taken is not None:
-            return taken.at
-    return None
 
 
 def _hands(settings: Settings, figures: Figures | None, waiting: Sequence[Model], latest: Round | None) -> Hands:

@@ -28,7 +28,7 @@ LANGUAGE_COOKIE = "language"
 # How rounds, models and the engine stand: what the macro `pill` shows.
 STATES = (
     *(N_("passed"), N_("failed"), N_("inconclusive"), N_("skipped"), N_("cancelled"), N_("error"), N_("running")),
-    *(N_("requested"), N_("pass"), N_("fail"), N_("champion"), N_("tainted"), N_("waiting")),
+    *(N_("requested"), N_("pass"), N_("fail"), N_("champion"), N_("tainted"), N_("waiting"), N_("current")),
     *(N_("serving"), N_("loading"), N_("empty"), N_("down")),
 )
 _WORDS = Path(__file__).parents[1] / "words"

@@ -6,8 +6,8 @@ from typing import Any
 from sqlmodel import Session
 
 from service.store.session import Store
-from service.store.tables import App, Conversation, Message, Person, Rejection, Satisfaction, Vote, now
-from service.store.weeks import arrived, count_rated_since, thumbs_by_model
+from service.store.tables import App, Conversation, Message, Person, Rejection, Vote, now
+from service.store.weeks import arrived, thumbs_by_model
 
 MONDAY = datetime(2026, 11, 2, 23, 30, tzinfo=UTC)
 
@@ -86,16 +86,3 @@ def test_a_week_tells_what_came_in_and_what_curation_left_out_of_it(store: Store
     assert (found.received, found.states) == (2, {"clean": 1, "rejected": 1})
     assert (found.rated_up, found.rated_down, found.share_up) == (1, 0, 1.0)
     assert found.left_out == (("too_long", 1),)
-
-
-def test_rated_conversations_are_counted_no_further_than_asked(store: Store) -> None:
-    at = now()
-    with store.begin() as session:
-        add_chat(session, 1, at)
-        vote(session, 1, 1, at)
-        rated = add_chat(session, 2, at)
-        session.add(Satisfaction(conversation_id=rated.id, value=4))
-        add_chat(session, 3, at)
-    with store.read() as session:
-        assert [count_rated_since(session, None, enough) for enough in (1, 5)] == [1, 2]
-        assert count_rated_since(session, at, 5) == 0

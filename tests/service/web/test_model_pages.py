@@ -1,5 +1,6 @@
 """A model's page: who it learned from, its files, its answers beside the champion's, and decisions made on an old page."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from service.store.session import Store
 from service.store.tables import App, FeedbackFate, Model, Person, Round, SnapshotItem, now
 from service.vault import Vault
 from service.web.pages import model_routes
+from service.web.pages.outcome import read_facts
 from tests.conftest import make_settings
 from tests.service.live import Live, running
 from tests.service.served import add_model
@@ -143,3 +145,35 @@ def _lineage(session: Session) -> None:
     heard = {"conversation_id": "c", "message_id": "m", "kind": "vote", "value": 1, "rule": "rating", "weight": 1.0}
     session.add(FeedbackFate(round_id=2, rater="c", outcome="used", **heard))
     session.flush()
+
+
+def test_the_gain_stands_first_on_the_page_and_on_the_confirmation(live: Live, browser: httpx.Client) -> None:
+    sample = Path(__file__).parents[2] / "pipelines" / "stages" / "reports" / "answers.json"
+    told = json.loads(sample.read_text()) | {"people": 3, "examples": {"new": 9}}
+    told["training"]["trained_on"] = "full"  # the sample is of a version that did not tell these three
+    report = live.settings.home / "rounds" / "0001" / "attempt-1" / "report" / "report.json"
+    report.write_text(json.dumps(told))
+    add_model(live.store, live.settings, "tiny-r0001-a1", "third", round_id=1)
+    facts = read_facts(live.settings.home / "rounds" / "0001" / "attempt-1")
+    assert facts is not None
+    gained = next(row for row in facts.scores.values() if row.suite == "heldout")
+    for page in ("/models/tiny-r0001-a1", "/models/tiny-r0001-a1/promote"):
+        text = browser.get(page).text.split("</h1>")[1]
+        assert "It passed" in text and f"{gained.champion_difference:+.1f}" in text
+        assert text.index("It passed") < text.index("rougeL")
+    text = browser.get("/models/tiny-r0001-a1").text
+    assert text.index("What it gained and kept") < text.index("Scores") and 'class="interval"' in text
+
+
+def test_a_modelfile_is_written_for_ollama(browser: httpx.Client) -> None:
+    sent = browser.get("/models/good/files/Modelfile")
+    assert sent.status_code in (200, 422) and "Traceback" not in sent.text
+    assert sent.text.startswith("FROM ./model.gguf") or 'role="alert"' in sent.text
+
+
+def test_deploy_targets_are_shown_with_what_answers_there(live: Live, browser: httpx.Client) -> None:
+    assert "Where it answers outside" not in browser.get("/models").text
+    live.settings.targets_path.write_text(f"desk: {{kind: copy, path: {live.settings.home}/desk.gguf}}\n")
+    assert "desk.gguf" in browser.get("/models").text and "Where it answers outside" in browser.get("/models").text
+    live.settings.targets_path.write_text("desk: {kind: nowhere}\n")
+    assert "of the kind" in browser.get("/models").text
