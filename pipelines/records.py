@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from pydantic import field_validator
 
-from pipelines.turns import Body, FeedbackSource, Message, MessageExtras, Record, Role, State, ToolCall, Turn
+from pipelines.turns import Body, FeedbackSource, Message, MessageExtras, Record, Review, Role, State, ToolCall, Turn
 
 __all__ = ["Body", "FeedbackSource", "Message", "MessageExtras", "Record", "Role", "State", "ToolCall", "Turn"]
 
@@ -184,7 +184,7 @@ class RatedMessage(MessageExtras):
 
 
 class RatedConversation(Record):
-    """One clean conversation as the snapshot sees it; `part` and clusters are permanent."""
+    """One clean conversation as the snapshot sees it; `part` and clusters are permanent, `review` "" without one."""
 
     conversation: str
     person: str
@@ -200,6 +200,7 @@ class RatedConversation(Record):
     seen: bool
     messages: tuple[RatedMessage, ...]
     comparisons: tuple[Comparison, ...] = ()
+    review: Review = ""
 
 
 class Example(Record):
@@ -332,8 +333,7 @@ class Corpus(Protocol):
     def lost(self) -> Sequence[FeedbackFate]:
         """Feedback that stands and is on nothing in `candidates`, dropped by a rule of pipelines/feedback/reasons.py each.
 
-        Of the moment of the last `candidates` that were read to their end. What names nothing stored has neither
-        conversation nor message ("").
+        Of the moment of the last `candidates` read to their end; what names nothing stored has no conversation and message.
         """
         ...
 

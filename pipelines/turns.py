@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 Role = Literal["system", "user", "assistant", "tool"]
 State = Literal["complete", "unfinished", "error"]
 FeedbackSource = Literal["person", "judge", "implicit"]
+Review = Literal["", "kept", "dropped"]  # what a reviewer decided, "" where nobody has seen it
 
 
 class Record(BaseModel):

@@ -24,15 +24,16 @@ from pipelines.records import (
     RatedMessage,
     Rating,
 )
+from pipelines.turns import Review as Verdict
 from service.ingest.body import Body as SealedBody
 from service.ingest.body import decode, extras_of
-from service.store import comparisons, corpus, corrections, fates, people
+from service.store import comparisons, corpus, corrections, fates, people, reviews
 from service.store.comparisons import StandingComparison
 from service.store.corpus import StoredVote
 from service.store.corrections import StoredCorrection
 from service.store.people import Rater
 from service.store.session import Store
-from service.store.tables import CleanMessage, Conversation, Message
+from service.store.tables import CleanMessage, Conversation, Message, Review
 from service.vault import PersonKeys, TextKey, Vault, clean_place
 
 _CHUNK = 400  # rows per query: below every database's limit on bound values
@@ -114,6 +115,7 @@ class StoreCorpus:
         votes = _votes(known, corpus.votes_on(session, chunk)) if known else {}
         history = corrections.by_conversation(session, ids) if known else {}
         pairs = _pairs(session, ids) if known else {}
+        reviewed = reviews.reviews_of(session, ids)
         for conversation in chunk:
             rows, held = messages[conversation.id], history.get(conversation.id, [])
             standing = {one.message_id: one for one in corrections.select_standing(held) if one.refused is None}
@@ -130,9 +132,11 @@ class StoreCorpus:
                 shown = {message.client_hmac: message.id for message, _ in rows if message.id not in hidden}
                 compared = [one for hmac in shown for one in pairs.get(hmac, ()) if one.rejected_hmac in shown]
                 feedback_ids |= {one.id for one in compared}
-                yield self._candidate(
+                candidate = self._candidate(
                     conversation, satisfaction.get(conversation.id), tuple(rated), _comparisons(shown, compared, known)
                 )
+                last = max(message.position for message, _ in rows if message.id not in hidden)
+                yield candidate.model_copy(update={"review": _verdict(reviewed.get(conversation.id), last)})
 
     def _candidate(
         self,
@@ -158,6 +162,15 @@ class StoreCorpus:
             messages=messages,
             comparisons=compared,
         )
+
+
+def _verdict(review: Review | None, last: int) -> Verdict:
+    """What a review comes to: dropped is dropped, but kept is only what the reviewer has seen to its last message."""
+    if review is None:
+        return ""
+    if review.verdict == reviews.DROPPED:
+        return "dropped"
+    return "kept" if last <= review.seen else ""
 
 
 def _votes(known: Mapping[str, Rater], rows: Sequence[StoredVote]) -> dict[str, _Votes]:

@@ -15,7 +15,7 @@ branch_labels = None
 depends_on = None
 
 _text = sqlmodel.sql.sqltypes.AutoString
-_BROWSE = ["id", "state", "app_id", "language", "topic", "part", "occurred_at"]
+_BROWSE = ["id", "state", "consent", "app_id", "language", "topic", "part", "occurred_at"]
 
 
 def upgrade() -> None:

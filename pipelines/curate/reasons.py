@@ -38,6 +38,7 @@ REJECTED: Mapping[str, str] = {
     "personal_data_left": "something personal was still to be seen after it had been replaced",
     "gibberish": "it is not made of words",
     "repetition": "most of somebody's text repeats itself",
+    "discarded": "it could not be checked, and a reviewer discarded it",
 }
 # What stands before a colon; behind it stands the kind of error.
 QUARANTINED: Mapping[str, str] = {

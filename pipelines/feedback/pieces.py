@@ -11,6 +11,7 @@ from sys import intern
 from typing import Literal
 
 from pipelines.records import FeedbackFate, FeedbackKind, FeedbackOutcome, FeedbackSource, RatedConversation
+from pipelines.turns import Review
 
 FeedbackKey = tuple[str, str, str, FeedbackKind]
 
@@ -31,6 +32,7 @@ class Feedback:
     app: str
     consent: bool
     source: FeedbackSource = "person"
+    review: Review = ""
 
     @property
     def key(self) -> FeedbackKey:
@@ -82,6 +84,7 @@ def pieces_of(candidate: RatedConversation) -> Iterator[Feedback]:
         prompt_cluster=intern(candidate.prompt_cluster),
         app=intern(candidate.app),
         consent=candidate.consent is True,
+        review=candidate.review,
     )
     for message in candidate.messages:
         name = message.key.message

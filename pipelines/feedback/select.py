@@ -17,6 +17,7 @@ from pipelines.artifacts import digest_of
 from pipelines.errors import DataError
 from pipelines.feedback.caps import cap_level, cap_share
 from pipelines.feedback.contradicted import contradicted
+from pipelines.feedback.held_back import is_unreviewed
 from pipelines.feedback.lesson import NAMED_FLAWS, Flaw, Lesson, lesson_of
 from pipelines.feedback.lesson_facts import LessonFacts, facts_of
 from pipelines.feedback.rules import Rule, first_against
@@ -139,6 +140,10 @@ def _refuse_split_clusters(lessons: Sequence[LessonFacts]) -> None:
 # ---- the rules that look at one conversation ------------------------------------------------------------------
 
 
+def _is_unreviewed(case: LessonCase) -> bool:
+    return is_unreviewed(case.lesson.candidate.review, case.select)
+
+
 def _is_foreign(case: LessonCase) -> bool:
     return case.select.language.primary not in (None, case.lesson.candidate.language)
 
@@ -163,6 +168,8 @@ def _all_share(flaw: Flaw) -> Rule[LessonCase, bool]:
 
 
 LESSON_RULES: tuple[Rule[LessonCase, bool], ...] = (
+    Rule("dropped_by_reviewer", "a reviewer dropped it", lambda case: case.lesson.candidate.review == "dropped"),
+    Rule("not_reviewed", "no reviewer has seen it yet, and the recipe asks for that", _is_unreviewed),
     Rule("no_consent", "no consent to training was given", lambda case: case.lesson.candidate.consent is not True),
     Rule("other_language", "not in the recipe's primary language", _is_foreign),
     Rule("no_answer", "holds no answer of the assistant", lambda case: not case.lesson.path),

@@ -18,6 +18,7 @@ from typing import Literal
 
 from pipelines.feedback.caps import AUTO_FROM_PEOPLE, cap_level, cap_share
 from pipelines.feedback.echo import echoes_its_prompt
+from pipelines.feedback.held_back import is_unreviewed
 from pipelines.feedback.pieces import Fate, Feedback, FeedbackKey, pieces_of
 from pipelines.feedback.remainder import only_with
 from pipelines.feedback.rules import Rule
@@ -210,6 +211,16 @@ def _disagrees_with_crowd(pool: FeedbackPool) -> Rejection:
 
 
 RULES: tuple[Rule[FeedbackPool, Rejection], ...] = (
+    Rule(
+        "dropped_by_reviewer",
+        "a reviewer dropped its conversation",
+        _each(lambda piece, pool: piece.review == "dropped"),
+    ),
+    Rule(
+        "not_reviewed",
+        "no reviewer has seen its conversation yet, and the recipe asks for that",
+        _each(lambda piece, pool: is_unreviewed(piece.review, pool.select)),
+    ),
     Rule(
         "no_consent",
         "no consent to training was given for its conversation",

@@ -110,9 +110,13 @@ class Feedback(Section):
 
 
 class Select(Section):
-    """`response_tokens` bounds an assistant turn; a turn outside it stays as context without loss."""
+    """`response_tokens` bounds an assistant turn; a turn outside it stays as context without loss.
+
+    With `review: required` nothing is learned from, or measured on, a conversation that no reviewer has seen.
+    """
 
     min_satisfaction: int = Field(4, ge=1, le=5)
+    review: Literal["optional", "required"] = "optional"
     response_tokens: tuple[int, int] = (1, 2048)
     language: Language = Language()
     per_user: PerUser = PerUser()

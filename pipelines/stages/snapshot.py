@@ -22,6 +22,7 @@ from pipelines.artifacts import digest_of_records, read_records, writing_records
 from pipelines.context import StageContext
 from pipelines.curate.reasons import Altered
 from pipelines.feedback.cohort import Cohort, influential_cohort
+from pipelines.feedback.held_back import hold_back
 from pipelines.feedback.method import Method, choose_method, resample_fates, settle_fates, spoken_for
 from pipelines.feedback.pairs import Preferences, build_preferences
 from pipelines.feedback.pieces import fate_order
@@ -227,7 +228,7 @@ def _take(
     count, find, renders = selector.count_tokens, selector.find_contaminated, selector.renders
     alterations = AlteredCounts()
     corrections = HeldoutCorrections(renders)
-    weighed = weigh(corrections.watch(alterations.watch(corpus.candidates())), rules, now, folder)
+    weighed = weigh(corrections.watch(alterations.watch(hold_back(corpus.candidates(), rules))), rules, now, folder)
     items, cap = select(weighed.candidates, rules, count_tokens=count, find_contaminated=find, renders=renders)
     preferences = build_preferences(
         weighed, rules, count_tokens=count, find_contaminated=find, renders=renders, fits=selector.fits

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipelines.feedback.held_back import hold_back
 from pipelines.feedback.pairs import build_preferences
 from pipelines.feedback.select import select
 from pipelines.feedback.weigh import weigh
@@ -44,7 +45,7 @@ class ExampleChoice:
 
     def chats(self, shape: Shape) -> Iterator[SharedChat]:
         """Every chat with an answer that this shape can hold, oldest first."""
-        for candidate in self.corpus.candidates():
+        for candidate in hold_back(self.corpus.candidates(), OPEN):
             chat = self._chat(candidate)
             if chat is None or chat.part not in self.parts:
                 continue
@@ -96,7 +97,7 @@ class PreferenceChoice:
 
     def _items(self, kind: str) -> Iterator[tuple[PreferenceItem, Mapping[MessageKey, Body]]]:
         """The items of this kind, each with the text of its messages; fetched a few hundred at a time."""
-        weighed = weigh(self.corpus.candidates(), OPEN, self.now)
+        weighed = weigh(hold_back(self.corpus.candidates(), OPEN), OPEN, self.now)
         built = build_preferences(weighed, OPEN, count_tokens=len, find_contaminated=_find_nothing)
         self.left_out.update(fate.rule for fate in built.fates if fate.outcome == "dropped")
         inside = [item for item in built.items if item.part in self.parts]

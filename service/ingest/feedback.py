@@ -83,7 +83,8 @@ class _Asked:
 
     def __init__(self, given: NewCorrection, app: str, vault: Vault) -> None:
         self.given, self.app = given, app
-        self.message, self.rater = vault.message_hash(app, given.message), vault.person_hash(app, given.rater)
+        self.message = given.hashed or vault.message_hash(app, given.message)
+        self.rater = vault.person_hash(app, given.rater)
 
     def outcome(self, result: Any, detail: str | None = None) -> Outcome:
         return Outcome(self.given.message, result, detail)

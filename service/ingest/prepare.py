@@ -69,7 +69,8 @@ class AnswerOf(NamedTuple):
 class NewVote(msgspec.Struct, frozen=True):
     """A vote as it shall stand: 1 up, -1 down, 0 retracted. `at` is when it was given, where the sender says so.
 
-    With `answer` it is on the only answer of that model in that stored conversation, whatever `message` says.
+    With `answer` it is on the only answer of that model in that stored conversation, whatever `message` says; with `hashed`
+    on the stored message with that keyed id, by who knows only that.
     """
 
     app: str
@@ -81,10 +82,11 @@ class NewVote(msgspec.Struct, frozen=True):
     at: datetime | None = None
     source: FeedbackSource = "person"
     answer: AnswerOf | None = None
+    hashed: str | None = None
 
 
 class NewCorrection(msgspec.Struct, frozen=True):
-    """What a person writes in place of an answer; None takes back what they wrote before."""
+    """What a person writes in place of an answer; None takes back what they wrote before. `hashed` as in NewVote."""
 
     app: str
     message: str
@@ -92,6 +94,7 @@ class NewCorrection(msgspec.Struct, frozen=True):
     content: str | None
     at: datetime | None = None
     source: FeedbackSource = "person"
+    hashed: str | None = None
 
 
 class NewComparison(msgspec.Struct, frozen=True):

@@ -134,4 +134,4 @@ def whole_digest(key: PersonKey, messages: Sequence[str], digests: Sequence[str]
 
 def vote_key(vault: Vault, app: str, vote: NewVote) -> VoteKey:
     """How a vote is known in the database."""
-    return VoteKey(app, vault.message_hash(app, vote.message), vault.person_hash(app, vote.rater))
+    return VoteKey(app, vote.hashed or vault.message_hash(app, vote.message), vault.person_hash(app, vote.rater))

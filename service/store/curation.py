@@ -136,6 +136,14 @@ def settle(session: Session, conversation: Conversation, state: str, at: datetim
     session.add(conversation)
 
 
+def try_again(session: Session, conversation: Conversation) -> None:
+    """Makes a quarantined conversation wait for curation, as one revision more."""
+    session.execute(delete(Quarantine).where(col(Quarantine.conversation_id) == conversation.id))
+    conversation.state, conversation.revision = "received", conversation.revision + 1
+    conversation.curation_lease_until = None
+    session.add(conversation)
+
+
 def add_clean(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Stores clean messages of one revision."""
     insert_ignoring_conflicts(session.connection(), CleanMessage, rows)

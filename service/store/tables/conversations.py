@@ -23,7 +23,7 @@ class Conversation(SQLModel, table=True):
         UniqueConstraint("app_id", "client_hmac"),
         Index("ix_conversation_due", "state", "heavy", "received_at"),
         Index("ix_conversation_funnel", "state", "consent", "curated_at"),
-        Index("ix_conversation_browse", "id", "state", "app_id", "language", "topic", "part", "occurred_at"),
+        Index("ix_conversation_browse", "id", "state", "consent", "app_id", "language", "topic", "part", "occurred_at"),
         Index("ix_conversation_raw", "first_curated_at", sqlite_where=_KEPT, postgresql_where=_KEPT),
     )
 

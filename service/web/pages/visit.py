@@ -30,6 +30,7 @@ WEB = Path(__file__).parents[1]
 NAVIGATION = (
     ("/", N_("Overview"), "read"),
     ("/conversations", N_("Conversations"), "operate"),
+    ("/review", N_("Review"), "review"),
     ("/rounds", N_("Rounds"), "read"),
     ("/models", N_("Models"), "read"),
     ("/recipes", N_("Recipes"), "operate"),

@@ -11,14 +11,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from msgspec.structs import replace
 
-from pipelines.errors import Conflict, DataError, NotFound
+from pipelines.errors import DataError
 from service.api_keys import Caller
 from service.ingest import (
     ComparisonChangeIn,
     NewComparison,
     NewCorrection,
     NewVote,
-    Outcome,
     WholeComparisonIn,
     Writer,
     checked_id,
@@ -37,6 +36,7 @@ from service.settings import Settings
 from service.store.tables import now
 from service.web.auth import IngestCaller, app_of
 from service.web.deps import WriterDep
+from service.web.given import accepted, store_comparison, store_correction, store_vote
 from service.web.openapi import COMPARISON_BODY, CORRECTION_BODY, RETRACTION_BODY, VOTE_BODY
 from service.web.schemas import ComparisonStatus, CorrectionStatus, VoteStatus
 
@@ -51,7 +51,7 @@ async def vote(message_id: str, request: Request, caller: IngestCaller, writer: 
     given = parse_vote(await request.body())
     prepared = prepare_vote(given, checked_id(message_id), app_of(caller, given.app), now())
     _refuse_reused(request, prepared.app, message_id)
-    changed = await _vote(writer, prepared)
+    changed = await store_vote(writer, prepared)
     return VoteStatus(message=message_id, value=given.value, changed=changed)
 
 
@@ -71,7 +71,7 @@ async def retract(
         user, app = user or given.user, app or given.app
     if user is None:
         raise DataError("user: say whose vote this takes back, as ?user=ID or in the body")
-    changed = await _vote(writer, NewVote(app_of(caller, app), checked_id(message_id), checked_id(user), 0))
+    changed = await store_vote(writer, NewVote(app_of(caller, app), checked_id(message_id), checked_id(user), 0))
     return VoteStatus(message=message_id, value=None, changed=changed)
 
 
@@ -90,7 +90,7 @@ async def correct(
     given = await parse_aside(parse_correction, await request.body())
     correction = prepare_correction(given, checked_id(message_id), app_of(caller, given.app), now())
     _refuse_reused(request, correction.app, message_id)
-    outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
+    outcome = await store_correction(writer, correction)
     response.status_code = outcome.status
     return CorrectionStatus(id=outcome.id, message=message_id, changed=outcome.result == "created")
 
@@ -105,7 +105,7 @@ async def take_back(
 ) -> CorrectionStatus:
     """`changed` is false where none of this user stands. An earlier one does not come back."""
     correction = NewCorrection(app_of(caller, app), checked_id(message_id), checked_id(user), None)
-    outcome = _accepted((await asyncio.wrap_future(writer.submit_corrections([correction])))[0])
+    outcome = await store_correction(writer, correction)
     return CorrectionStatus(id=None, message=message_id, changed=outcome.result == "created")
 
 
@@ -122,7 +122,7 @@ async def compare(request: Request, response: Response, caller: IngestCaller, wr
     given, notes = await parse_aside(parse_comparison, await request.body())
     comparison = _comparison(given, caller)
     stored = isinstance(given, WholeComparisonIn) and await _store_conversation(given, comparison.app, writer)
-    outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
+    outcome = await store_comparison(writer, comparison)
     changed = stored or outcome.result == "created"
     response.status_code = 201 if changed else 200
     return ComparisonStatus(
@@ -139,22 +139,13 @@ async def take_comparison_back(request: Request, caller: IngestCaller, writer: W
     """With the body that stored it, whichever answer is called the chosen one; a conversation stored with it stays."""
     given, _ = await parse_aside(parse_comparison, await request.body())
     comparison = replace(_comparison(given, caller), stands=False)
-    outcome = _accepted((await asyncio.wrap_future(writer.submit_comparisons([comparison])))[0])
+    outcome = await store_comparison(writer, comparison)
     return ComparisonStatus(chosen=None, rejected=None, changed=outcome.result == "created")
 
 
 def _refuse_reused(request: Request, app: str, message_id: str) -> None:
     settings: Settings = request.app.state.settings
     refuse_reused(settings.spool, request.app.state.vault, app, message_id)
-
-
-async def _vote(writer: Writer, vote: NewVote) -> bool:
-    outcome = (await asyncio.wrap_future(writer.submit_votes([vote])))[0]
-    if outcome.result == "conflict":
-        raise Conflict(outcome.detail or "")
-    if outcome.result == "invalid":
-        raise DataError(f"message {vote.message[:80]!r}: {outcome.detail}")
-    return outcome.result == "created"
 
 
 def _comparison(given: ComparisonChangeIn | WholeComparisonIn, caller: Caller) -> NewComparison:
@@ -168,15 +159,4 @@ def _comparison(given: ComparisonChangeIn | WholeComparisonIn, caller: Caller) -
 async def _store_conversation(given: WholeComparisonIn, app: str, writer: Writer) -> bool:
     """Stores prompt and answers; whether they are new. What broke off before the comparison is mended by sending again."""
     incoming = replace(prepare_comparison(given, app, now()), comparisons=())
-    return _accepted((await asyncio.wrap_future(writer.submit([incoming])))[0]).status == 201
-
-
-def _accepted(outcome: Outcome) -> Outcome:
-    """The outcome if it is no refusal."""
-    if outcome.result == "not_found":
-        raise NotFound(outcome.detail or "")
-    if outcome.result == "conflict":
-        raise Conflict(outcome.detail or "")
-    if outcome.result == "invalid":
-        raise DataError(outcome.detail or "")
-    return outcome
+    return accepted((await asyncio.wrap_future(writer.submit([incoming])))[0]).status == 201

@@ -77,6 +77,9 @@ GET     /models/{model_id}/promote             read
 POST    /models/{model_id}/promote             models
 GET     /conversations                         operate
 GET     /conversations/{conversation_id}       operate
+GET     /review                                review
+GET     /review/{conversation_id}              review
+POST    /review/{conversation_id}              review
 GET     /rounds/new                            rounds
 POST    /rounds/plan                           rounds
 POST    /rounds                                rounds
