@@ -3,6 +3,7 @@
 backup/
 ├── perennial.db      as of one moment, also while the service writes; PostgreSQL has its own: pg_dump, before this
 ├── models/ rounds/   what serves, what it was trained with, the reports; no `scratch`, where text lies unsealed
+├── bases/ weights/ recipes/ suites/ anchors/     what was adopted, written and added here
 ├── targets.yaml      the deploy targets, where they stand in the home
 └── settings.env      without the lines that hold a key
 
@@ -29,8 +30,9 @@ from service.settings import KEY_SETTINGS, SETTINGS_FILE, TARGETS_FILE, Settings
 from service.store.models import list_models
 from service.store.session import Store
 
+DATABASE_FILE = "perennial.db"
 KEY_FILES = ("people.db", "master.key", "erasures.ndjson")
-_FOLDERS = ("models", "rounds")
+_FOLDERS = ("models", "rounds", "bases", "weights", "recipes", "suites", "anchors")
 _SCRATCH = "scratch"
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -60,7 +62,7 @@ def back_up(settings: Settings, store: Store, folder: Path) -> Backup:
         with private_files():
             temporary.mkdir(parents=True)
             if store.is_sqlite:
-                _copy_database(store, temporary / "perennial.db")
+                _copy_database(store, temporary / DATABASE_FILE)
             copied = [_copy(settings.home, path, temporary) for path in _files(settings.home)]
         sizes = [size for size in copied if size is not None]
         missing = _missing(store, temporary)

@@ -19,6 +19,7 @@ from pipelines.artifacts import write_atomic
 from pipelines.curate.labels import parse_mapping
 from pipelines.errors import InputError
 from pipelines.gguf.runtime import SETTINGS as LLAMA_SETTINGS
+from service.secret_files import read_secret_files
 
 SETTINGS_FILE = "settings.env"
 TARGETS_FILE = "targets.yaml"
@@ -180,7 +181,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environment is None else environment
     given = {key: value for key, value in env.items() if key.startswith("PERENNIAL_") and key not in _OF_SETUP}
     home = Path(given.pop("PERENNIAL_HOME", "") or "var").absolute()
-    given = read_settings_file(home) | given
+    given = read_settings_file(home) | read_secret_files(given)
     known = {**_READERS, **LLAMA_SETTINGS}
     unknown = sorted(set(given) - set(known) - {_URL})
     if unknown:
@@ -270,13 +271,10 @@ def _boolean(text: str) -> bool:
     raise ValueError("write 1 or 0")
 
 
-def _one_of(*words: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"write {', '.join(words[:-1])} or {words[-1]}")
-        return text
-
-    return read
+def _watch(text: str) -> str:
+    if text not in ("off", "warn", "on"):
+        raise ValueError("write off, warn or on")
+    return text
 
 
 def _between(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
@@ -336,7 +334,7 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "PERENNIAL_PROXY_CONSENT": ("proxy_consent", _boolean),
     "PERENNIAL_SPOOL_BYTES": ("spool_bytes", _count),
     "PERENNIAL_TARGETS": ("targets", _absolute),
-    "PERENNIAL_WATCH": ("watch", _one_of("off", "warn", "on")),
+    "PERENNIAL_WATCH": ("watch", _watch),
     "PERENNIAL_GATES_MAX_MARGIN": ("gates_max_margin", _bound),
     "PERENNIAL_GATES_MAX_STOPS": ("gates_max_stops", _bound),
     "PERENNIAL_RECIPES_MAX_LEARNING_RATE": ("recipes_max_learning_rate", _bound),

@@ -15,9 +15,11 @@ from pipelines.errors import Cancelled, PerennialError
 from service.cli import (
     admin,
     anchors,
+    backup,
     bases,
     data,
     export,
+    health,
     intake,
     models,
     privacy,
@@ -39,7 +41,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (processes, intake, data, privacy, rounds, models, bases, anchors, suites, export, admin, users, rights):
+for module in (
+    processes,
+    intake,
+    data,
+    privacy,
+    rounds,
+    models,
+    bases,
+    anchors,
+    suites,
+    export,
+    admin,
+    backup,
+    health,
+    users,
+    rights,
+):
     module.register(app)
 
 

@@ -9,12 +9,11 @@ import typer
 from rich.table import Table
 
 from service import api_keys, erasure
-from service.backup import back_up, back_up_keys
+from service.cli.backup import back_up_data, copy_keys, end_if_missing
 from service.cli.home import agrees, console, only_up, open_database, open_home, print_table, whoami, whole
 from service.rotation import rotate_master_key
 from service.settings import load_settings, make_home
 from service.store.binding import rebind_key_store
-from service.store.tables import now
 from service.vault import open_master_key
 
 _keys = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -104,17 +103,13 @@ def upgrade() -> None:
 def backup(folder: Annotated[Path, typer.Argument(help="a new folder for the copy")]) -> None:
     """Copy what the home needs to be brought back: database, models, rounds, settings; not the keys."""
     home = open_home()
-    done = back_up(home.settings, home.store, folder)
-    what = "database" if done.has_database else "no database (PostgreSQL: pg_dump)"
-    console.print(f"{folder}: {what} and {done.files} files, {done.size_bytes / 1e6:.1f} MB", soft_wrap=True)
+    done = back_up_data(home, folder)
     console.print(
         "No key is in it, and without the keys nobody can read its text: copy them too, to another place, with "
         "`perennial db backup-keys FOLDER`.",
         soft_wrap=True,
     )
-    if done.missing:
-        console.print(f"Not in it, and some model needs it: {', '.join(done.missing)}", markup=False, soft_wrap=True)
-        raise typer.Exit(1)
+    end_if_missing(done)
 
 
 @_db.command("backup-keys")
@@ -122,17 +117,7 @@ def backup_keys(
     folder: Annotated[Path, typer.Argument(help="the folder of the copy; the one before is replaced")],
 ) -> None:
     """Copy the keys that open people's text, and who was forgotten so far, in place of the copy before."""
-    home = open_home()
-    names = back_up_keys(home.settings, home.store, folder, now())
-    console.print(f"{folder}: {', '.join(names)}", markup=False, soft_wrap=True)
-    if not home.store.keys.is_sqlite:
-        console.print(
-            f"The key store is not in it: dump {home.store.keys.where} by itself, over its dump before.", soft_wrap=True
-        )
-    console.print(
-        "Keep it apart from the backups and keep no older copy: whoever was forgotten since a copy can be read with it.",
-        soft_wrap=True,
-    )
+    copy_keys(open_home(), folder)
 
 
 @_db.command("forget-lost")

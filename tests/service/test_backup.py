@@ -11,11 +11,13 @@ import httpx
 import openai
 import pytest
 
-from pipelines.errors import Conflict
+from pipelines.errors import Conflict, InputError
 from service.backup import back_up
 from service.demo.processes import free_port
+from service.restore import restore
 from service.settings import Settings
 from service.store.session import Store, migrate, open_store
+from service.vault import open_vault
 from tests.conftest import make_settings
 from tests.factories import conversation, web
 from tests.service.cli.test_up import environment, until_it_works
@@ -59,8 +61,8 @@ def test_a_lost_home_comes_back_with_its_champion_and_its_text(tmp_path: Path, k
     (tmp_path / "erasures.ndjson").write_bytes((home / "keys" / "erasures.ndjson").read_bytes())
     (home / "models" / "champ" / "model.gguf").unlink()
     (home / "perennial.db").write_bytes(b"gone")
-    away, data, keys, up, copy, join = blocks("Restore")
-    for command in (away, data, *((copy, join) if keys_lost else (keys,))):
+    away, make, keys, data, up, both = blocks("Restore")
+    for command in (away, both) if keys_lost else (away, make, keys, data):
         _run(command, tmp_path, port)
     with typed(up, tmp_path, port) as process:
         with openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:
@@ -125,3 +127,39 @@ def _home_with_a_champion(home: Path) -> Settings:
 def _run(command: str, folder: Path, port: int) -> None:
     with typed(command, folder, port) as process:
         assert process.wait(120) == 0, command
+
+
+def test_files_and_keys_come_back_beside_a_database_that_postgresql_brought_back(
+    postgresql_settings: Settings, tmp_path: Path
+) -> None:
+    store = open_store(postgresql_settings)
+    source = add_model(store, postgresql_settings, "first")
+    crown(store, "first")
+    open_vault(postgresql_settings, store)
+    back_up(postgresql_settings, store, tmp_path / "copy")
+    again = make_settings(tmp_path / "home", postgresql_settings.database_url)
+    restore(again, tmp_path / "copy", keys=postgresql_settings.keys)
+    assert (again.models / "first" / "model.gguf").read_bytes() == source.read_bytes()
+    open_vault(again, store)  # these keys belong to that database
+    store.close()
+
+
+def test_what_cannot_be_brought_back_is_refused_and_nothing_is_left(sqlite_settings: Settings, tmp_path: Path) -> None:
+    store = open_store(sqlite_settings)
+    open_vault(sqlite_settings, store)
+    back_up(sqlite_settings, store, tmp_path / "copy")
+    store.close()
+    with pytest.raises(Conflict, match="holds perennial.db already; move it away"):
+        restore(sqlite_settings, tmp_path / "copy")
+    empty = make_settings(tmp_path / "home")
+    with pytest.raises(InputError, match="without the keys nobody can read"):
+        restore(empty, tmp_path / "copy")
+    with pytest.raises(InputError, match="is no folder"):
+        restore(empty, tmp_path / "nowhere")
+    with pytest.raises(InputError, match="is no copy of the keys"):
+        restore(empty, tmp_path / "copy", tmp_path / "copy" / "models")
+    empty.keys.mkdir(parents=True)
+    (empty.keys / "master.key").write_bytes(b"k" * 32)
+    with pytest.raises(Conflict, match="newer than any copy"):
+        restore(empty, tmp_path / "copy", sqlite_settings.keys)
+    assert [one.name for one in empty.home.iterdir()] == ["keys"]
