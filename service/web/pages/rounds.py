@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ class StageView:
     detail: str
     clock: str
     since: float | None = None
+    elapsed: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ def _begun_stage(name: str, title: str, folder: Path, finished: Mapping[str, Sta
     left = time_left(folder, finished, name).stage if live else None
     detail = ", ".join(filter(None, [detail, f"about {clock(left)} left" if left is not None else ""]))
     since = number_of(lines[0].get("time")) if live and lines else None
-    return StageView(name, title, "running" if live else "stopped", share, detail, _counted(line), since)
+    elapsed = clock(max(0.0, time.time() - since)) if since is not None else ""
+    return StageView(name, title, "running" if live else "stopped", share, detail, _counted(line), since, elapsed)
 
 
 def _shown_stages(row: Round | None) -> list[tuple[str, str]]:

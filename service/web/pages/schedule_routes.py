@@ -1,18 +1,20 @@
 """Schedules: which recipes ask for rounds by themselves, when next, and whether there will be enough to learn from."""
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import RedirectResponse
 
 from pipelines.errors import PerennialError, RecipeError
 from service.rounds.library import get_recipe, list_recipes
-from service.rounds.outlook import schedule_outlooks
+from service.rounds.outlook import count_new_now, schedule_outlooks
 from service.rounds.permission import check_base_is_here, check_permission
 from service.rounds.schedule import add_schedule, remove_schedule
 from service.settings import Settings
 from service.store.session import Store
 from service.web.deps import SettingsDep, StoreDep
+from service.web.pages.counted import Counted
 from service.web.pages.session import HEADERS
 from service.web.pages.visit import PageRoute, Visit, VisitDep
 from service.web.problems import status_of
@@ -57,8 +59,17 @@ def turn_off(name: str, visit: VisitDep, store: StoreDep, csrf: Text) -> Respons
 
 def _page(visit: Visit, store: Store, settings: Settings, problem: str = "", status: int = 200) -> Response:
     with store.read() as session:
-        outlooks = schedule_outlooks(session)
+        outlooks = schedule_outlooks(session, partial(_count, visit.request, store))
     on = {one.view.name for one in outlooks}
     able = [one for one in list_recipes(settings) if one.recipe and one.recipe.schedule and one.recipe.schedule.cron]
     off = [one for one in able if one.recipe and one.recipe.name not in on]
     return visit.page("schedule.html", status, here="/schedule", outlooks=outlooks, off=off, problem=problem)
+
+
+def _count(request: Request, store: Store, enough: int) -> int | None:
+    """How many conversations are new, counted beside the page: of many thousands that takes a second."""
+    state = request.app.state
+    if not hasattr(state, "new_conversations"):
+        state.new_conversations = {}
+    counts: dict[int, Counted[int]] = state.new_conversations
+    return counts.setdefault(enough, Counted(partial(count_new_now, store, enough)))()

@@ -80,6 +80,7 @@
     part.replaceChildren(fresh.content);
     tellTimes(part);
     drawNewCharts(part);
+    count();
     place?.();
   }
 
