@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from sqlmodel import Session
@@ -47,8 +48,9 @@ class ScheduleOutlook:
         return self.found is not None and self.found >= self.asked
 
 
-def schedule_outlooks(session: Session, count: Count) -> list[ScheduleOutlook]:
-    """Every schedule by name; `count` says how many new conversations there are, up to so many."""
+def schedule_outlooks(session: Session, count: Count | None = None) -> list[ScheduleOutlook]:
+    """Every schedule by name; `count` says how many new conversations there are, up to so many, None counts them now."""
+    count = count or partial(_count_new, session)
     recipes = {row.name: row.recipe for row in schedules.list_schedules(session)}
     return [_outlook(session, view, recipes[view.name], count) for view in schedule_views(session)]
 
@@ -56,8 +58,12 @@ def schedule_outlooks(session: Session, count: Count) -> list[ScheduleOutlook]:
 def count_new_now(store: Store, enough: int) -> int:
     """How many conversations could train that the champion and those before it have not seen, up to `enough`."""
     with store.read() as session:
-        _, lineage = rounds.champion_lineage(session)
-        return count_new(session, lineage, enough)
+        return _count_new(session, enough)
+
+
+def _count_new(session: Session, enough: int) -> int:
+    _, lineage = rounds.champion_lineage(session)
+    return count_new(session, lineage, enough)
 
 
 def _outlook(session: Session, view: ScheduleView, text: str, count: Count) -> ScheduleOutlook:
