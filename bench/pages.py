@@ -87,7 +87,9 @@ def _measure(home: Path, environment: dict[str, str], count: int) -> dict[str, A
     settings = load_settings({"PERENNIAL_HOME": str(ready), **environment})
     _fill(settings, count)
     with started(_SERVE.format(home=str(ready)), home, environment) as server:
-        client = httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=120)
+        client = httpx.Client(
+            base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=120, follow_redirects=True
+        )
         with client:
             pages = list(_pages(client))
             times = {page: [_first_byte(client, page) for _ in range(REPEATS)] for page in pages}
