@@ -5,16 +5,13 @@ The answer is kept in the home's settings file; a variable of the environment go
 
 import os
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.curate.ner import check_models
 from pipelines.errors import InputError
-from service.settings import Settings, keep_settings, load_settings
+from service.choices import keep_names
+from service.settings import Settings
 
-RULES, LATER = "rules", "later"
-_MODEL, _ALLOWED = "PERENNIAL_NER_MODEL", "PERENNIAL_ALLOW_DEGRADED_NAMES"
 _QUESTION = """
 People's names are replaced before anything is learned from a conversation.
 How are they to be found?
@@ -38,22 +35,6 @@ def settle_names(settings: Settings, answer: str | None, console: Console) -> Se
     return _ask(settings, console)
 
 
-def keep_names(settings: Settings, answer: str) -> Settings:
-    """The settings with this answer (`rules`, `later` or models), which the home keeps from now on."""
-    answer = answer.strip()
-    if answer not in (RULES, LATER):
-        answer = ",".join(_absolute(name.strip()) for name in answer.split(","))
-        check_models(answer)
-    model = None if answer in (RULES, LATER) else answer
-    keep_settings(settings.home, {_MODEL: model, _ALLOWED: "1" if answer == RULES else None})
-    kept = load_settings()
-    stands = kept.ner_model == model and kept.says_how_to_find_names == (answer != LATER)
-    if not stands:
-        name = next(name for name in (_MODEL, _ALLOWED) if name in os.environ)
-        raise InputError(f"--names {answer} is kept, but {name} is set in the environment and goes before it: unset it")
-    return kept
-
-
 def can_ask() -> bool:
     """Whether somebody sits at a terminal and sees us: a job in the background would be stopped if it read from it."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -71,8 +52,3 @@ def _ask(settings: Settings, console: Console) -> Settings:
             return keep_names(settings, answer)
         except InputError as error:
             console.print(str(error), markup=False)
-
-
-def _absolute(name: str) -> str:
-    """A folder by its whole path: the next start may come from another folder."""
-    return str(Path(name).absolute()) if Path(name).is_dir() else name

@@ -225,9 +225,11 @@ def wants_page(request: Request) -> bool:
 
 
 def _allowed(request: Request) -> str:
-    """Every method of the path; Starlette tells those of the first route that has it."""
+    """Every method of the path, which a route that takes any path below another's does not have by accident."""
     fitting = [route for route in _routes(request.app.router) if route.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(sorted({method for route in fitting for method in route.methods or ()}))
+    paths = [route.path for route in fitting]
+    path = request.url.path if request.url.path in paths else next(iter(paths), "")
+    return ", ".join(sorted({method for route in fitting if route.path == path for method in route.methods or ()}))
 
 
 def _routes(router: Any) -> Iterator[Route]:

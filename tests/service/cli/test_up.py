@@ -17,7 +17,8 @@ import openai
 import pytest
 
 from pipelines.errors import InputError
-from service.cli.names import keep_names, settle_names
+from service.choices import keep_names
+from service.cli.names import settle_names
 from service.demo.processes import free_port
 from service.settings import Settings, load_settings
 

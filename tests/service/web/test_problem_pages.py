@@ -45,6 +45,7 @@ def test_an_address_that_there_is_not_is_a_page_in_a_browser_and_json_for_a_prog
 
 
 def test_a_method_that_is_not_allowed_says_which_are(client: TestClient) -> None:
+    assert client.put("/v1/conversations/import").headers["allow"] == "POST"
     page = client.put("/models", headers=BROWSER)
     assert page.status_code == 405 and is_page(page) and page.headers["allow"] == "GET"
     assert client.put("/models").json()["detail"] == "PUT is not allowed here; see /openapi.json"

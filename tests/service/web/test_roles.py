@@ -71,6 +71,7 @@ GET     /models/{model_id}                     read
 POST    /models/{model_id}/ask                 chat
 POST    /models/{model_id}/ask-held-out        operate
 GET     /models/{model_id}/files/{name}        models
+GET     /models/{model_id}/files/Modelfile     models
 GET     /models/rollback                       read
 POST    /models/rollback                       models
 GET     /models/{model_id}/promote             read
@@ -107,6 +108,8 @@ GET     /schedule                              operate
 POST    /schedule/on                           rounds
 POST    /schedule/{name}/off                   rounds
 GET     /settings                              people
+POST    /settings/names                        admin
+POST    /settings/retention                    admin
 GET     /settings/keys                         admin
 POST    /settings/keys                         admin
 POST    /settings/keys/{key_id}/rotate         admin

@@ -11,7 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api_keys import SCOPES, list_keys
-from service.settings import Settings
+from service.choices import next_settings
+from service.settings import Settings, read_settings_file
 from service.store import audit
 from service.store.session import Store, open_store
 from service.store.tables import User
@@ -161,16 +162,57 @@ def test_an_id_that_cannot_be_one_is_refused(admin: TestClient) -> None:
     assert post(admin, "/settings/people/preview", user="u", app="no\0app").status_code in (404, 422)
 
 
-def test_the_machine_says_how_names_are_found_and_how_long_what_is_kept(
+def test_the_machine_says_how_names_are_found_and_where_the_champion_goes(
     sqlite_settings: Settings, admin: TestClient
 ) -> None:
-    bare = admin.get("/settings").text
-    assert "nothing says how people" in html.unescape(bare).lower() and "PERENNIAL_RETENTION_DAYS" in bare
-    settings = replace(sqlite_settings, allow_degraded_names=True, retention_days=14)
-    with web(settings, cookies=dict(admin.cookies)) as client:
+    bare = html.unescape(admin.get("/settings").text)
+    assert "Nothing says how people's names are to be found" in bare and "Nowhere: it answers here" in bare
+    (sqlite_settings.home / "targets.yaml").write_text("shelf: {kind: copy, path: /srv/models/m.gguf}\n")
+    with web(replace(sqlite_settings, allow_degraded_names=True), cookies=dict(admin.cookies)) as client:
         text = client.get("/settings").text
         assert "Names are found and replaced" in text and "yes: they miss a quarter" in text
-        assert '<td class="number">14</td>' in text
+        assert "shelf" in text and "/srv/models/m.gguf" in text
+        (sqlite_settings.home / "targets.yaml").write_text("shelf: {kind: nowhere}\n")
+        assert 'role="alert"' in client.get("/settings").text
+
+
+def test_how_long_what_is_kept_is_chosen_for_the_next_start(
+    sqlite_settings: Settings, admin: TestClient, store: Store
+) -> None:
+    page = post(admin, "/settings/retention", PERENNIAL_RETENTION_DAYS="14", PERENNIAL_LOG_DAYS="30", other="x")
+    assert (
+        "It holds once the service was stopped" in page.text and "now 30 days, changed from the next start" in page.text
+    )
+    assert read_settings_file(sqlite_settings.home)["PERENNIAL_RETENTION_DAYS"] == "14"
+    assert next_settings(sqlite_settings).retention_days == 14 and sqlite_settings.retention_days == 30
+    for wrong in ("0", "soon", "1\nPERENNIAL_HOST=0.0.0.0", ""):
+        refused = post(admin, "/settings/retention", PERENNIAL_RETENTION_DAYS=wrong)
+        assert refused.status_code == 422 and "PERENNIAL_RETENTION_DAYS" in refused.text
+    assert next_settings(sqlite_settings).retention_days == 14 and acts(store) == [("user:anna", "retention_chosen")]
+
+
+def test_how_names_are_found_is_chosen_for_the_next_start(
+    sqlite_settings: Settings, admin: TestClient, store: Store
+) -> None:
+    post(admin, "/settings/names", how="rules")
+    assert next_settings(sqlite_settings).allow_degraded_names
+    for model, sentence in (("nonsense", "ner_model 'nonsense' is neither"), ("", "name a model")):
+        refused = post(admin, "/settings/names", how="model", model=model)
+        assert refused.status_code == 422 and sentence in html.unescape(refused.text)
+    assert next_settings(sqlite_settings).allow_degraded_names
+    post(admin, "/settings/names", how="later")
+    assert not next_settings(sqlite_settings).says_how_to_find_names
+    assert acts(store) == [("user:anna", "names_chosen")] * 2
+
+
+def test_what_the_environment_says_is_not_chosen(admin: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_RETENTION_DAYS", "9")
+    monkeypatch.setenv("PERENNIAL_ALLOW_DEGRADED_NAMES", "1")
+    page = admin.get("/settings").text
+    assert "set in the environment" in page and 'name="PERENNIAL_RETENTION_DAYS"' not in page
+    for path, typed in (("retention", {"PERENNIAL_RETENTION_DAYS": "14"}), ("names", {"how": "later"})):
+        refused = post(admin, f"/settings/{path}", **typed)
+        assert refused.status_code == 409 and "is set in the environment" in refused.text
 
 
 def test_tabs_and_navigation_offer_what_a_role_may_open(admin: TestClient, store: Store) -> None:
