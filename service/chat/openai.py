@@ -196,6 +196,11 @@ def parse_request(body: bytes) -> ChatRequest:
     Raises:
         InputError: one sentence that names the first field that cannot be acted on.
     """
+    return read_request(load_json(body))
+
+
+def load_json(body: bytes) -> Any:
+    """The JSON of a body, if it is one that can be looked at. Raises InputError."""
     try:
         raw = json.loads(body)
         json.dumps(raw, ensure_ascii=False).encode()
@@ -207,10 +212,15 @@ def parse_request(body: bytes) -> ChatRequest:
         raise InputError("the request body is nested too deeply") from error
     if sum(1 for _ in islice(_values(raw), _MAX_VALUES + 1)) > _MAX_VALUES:
         raise InputError(f"the request body has more than {_MAX_VALUES:,} values; send fewer messages, or larger ones")
+    return raw
+
+
+def read_request(raw: Any) -> ChatRequest:
+    """The request in a JSON value. Raises InputError as `parse_request`."""
     try:
         request = ChatRequest.model_validate(raw)
     except ValidationError as error:
-        raise InputError(_sentence(raw, error)) from error
+        raise InputError(sentence(raw, error)) from error
     if request.messages[-1].role not in ("user", "tool"):
         raise InputError("the last of `messages` must have the role 'user' or 'tool': it is what the model answers")
     if problem := _contradiction(request):
@@ -269,7 +279,8 @@ def _values(raw: object) -> Iterator[object]:
                 waiting.append(iter(value.values() if isinstance(value, dict) else value))
 
 
-def _sentence(raw: object, error: ValidationError) -> str:
+def sentence(raw: object, error: ValidationError) -> str:
+    """What is wrong with the first field that is, in a sentence."""
     problem = _nearest(error)
     place = ".".join(str(step) for step in problem["loc"] if not _is_branch(step)) or "the request"
     if problem["type"] == "extra_forbidden":

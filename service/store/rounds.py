@@ -56,6 +56,11 @@ def list_rounds(session: Session, limit: int | None = 100) -> list[Round]:
     return list(session.exec(select(Round).order_by(col(Round.id).desc()).limit(limit)).all())
 
 
+def count_by_state(session: Session) -> dict[str, int]:
+    """How many rounds are in which state."""
+    return dict(session.exec(select(Round.state, func.count()).group_by(col(Round.state))).all())
+
+
 def running_rounds(session: Session) -> list[Round]:
     """The rounds that a worker has claimed."""
     return list(session.exec(select(Round).where(col(Round.state) == "running")).all())

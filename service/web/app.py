@@ -16,17 +16,18 @@ from service.store.trainable import TrainableWatch
 from service.vault import open_vault
 from service.web import openapi, problems
 from service.web.limits import is_proxied
+from service.web.metrics import Tally
 from service.web.middleware import Guard, Held
 from service.web.pages.table import ROUTERS
 from service.web.pages.visit import problem_page
 from service.web.peers import Peers
 from service.web.proxy import answer_proxied, open_passage
-from service.web.routes import audit, chat, conversations, feedback, health, models, rounds, users
+from service.web.routes import audit, chat, conversations, feedback, health, metrics, models, responses, rounds, users
 from service.web.vitals import Vitals
 
 _KEYS_SECONDS = 1.5  # and the proxy's watch looks five times a second: a key that is revoked ends within two
 
-_API = (health, conversations, feedback, users, chat, models, rounds, audit)
+_API = (health, metrics, conversations, feedback, users, chat, responses, models, rounds, audit)
 _BUSIEST_ROUTE = conversations.router.routes[0]
 
 
@@ -69,6 +70,7 @@ def create_app(settings: Settings, is_front: bool = False) -> FastAPI:
     )
     app.state.settings = settings
     app.state.peers = Peers()
+    app.state.tally = Tally()
     problems.register(app, problem_page)
     openapi.describe(app)
     for router in (*(module.router for module in _API), *ROUTERS):

@@ -22,6 +22,7 @@ _ROUTES = (
     _Route("/v1/conversations", None),
     _Route("/v1/comparisons", None),  # it may bring its conversation along
     _Route("/v1/chat/completions", 8 << 20),  # more than any model's window
+    _Route("/v1/responses", 8 << 20),
     _Route("/v1/messages/", 4 << 20),  # a correction: one text
     _Route("/v1/rounds", 1 << 20),  # a recipe
     _Route("/rounds", 1 << 20),  # the same from a form of the pages

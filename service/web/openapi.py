@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.chat.openai import ChatRequest
+from service.chat.responses import ResponseRequest
 from service.ingest.client_keys import CONVERSATION_KEYS, MESSAGE_KEYS
 from service.ingest.wire import (
     ComparisonChangeIn,
@@ -65,9 +66,14 @@ CHAT_BODY = _body(
     {"$ref": _REFERENCE.format(name="ChatRequest")},
     example={"model": "champion", "messages": [{"role": "user", "content": "What is the capital of Velmora?"}]},
 )
+RESPONSES_BODY = _body(
+    "application/json",
+    {"$ref": _REFERENCE.format(name="ResponseRequest")},
+    example={"model": "champion", "input": "What is the capital of Velmora?"},
+)
 CHAT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "OpenAI's chat.completion, or with `stream` its chunks as server-sent events",
+        "description": "OpenAI's chat.completion or response; with `stream` its chunks or events, server-sent",
         "content": {
             "application/json": {"schema": {"type": "object"}},
             "text/event-stream": {"schema": {"type": "object", "properties": {"data": {"type": "string"}}}},
@@ -146,6 +152,7 @@ OWN_REFUSALS: dict[tuple[str, str], tuple[int, ...]] = {
     ("post", "/v1/comparisons"): (404, 409),
     ("delete", "/v1/comparisons"): (404, 409),
     ("post", "/v1/chat/completions"): (404, 409, 429, 502),
+    ("post", "/v1/responses"): (404, 409, 429, 502),
     ("get", "/v1/users/{user}"): (404, 409),
     ("post", "/v1/users/export"): (404, 409),
     ("delete", "/v1/users/{user}"): (404, 409),
@@ -191,6 +198,7 @@ def _schemas() -> dict[str, Any]:
     """The shapes that no route declares to FastAPI, because it does not parse them."""
     _, wire = msgspec.json.schema_components(_WIRE, ref_template=_REFERENCE)
     chat = ChatRequest.model_json_schema(ref_template=_REFERENCE.replace("{name}", "{model}"))
+    response = ResponseRequest.model_json_schema(ref_template=_REFERENCE.replace("{name}", "{model}"))
     problem = Problem.model_json_schema()
     for name, fields in _NATURAL.items():
         wire[name]["properties"] |= fields
@@ -198,7 +206,8 @@ def _schemas() -> dict[str, Any]:
         wire[name]["required"].remove("content")
     for name, ignored in (("MessageIn", MESSAGE_KEYS), ("ConversationIn", CONVERSATION_KEYS)):
         wire[name]["properties"] |= {key: {"description": "read and not kept"} for key in sorted(ignored)}
-    return {**wire, **chat.pop("$defs"), "ChatRequest": chat, "Problem": problem}
+    asked = {**chat.pop("$defs"), **response.pop("$defs"), "ChatRequest": chat, "ResponseRequest": response}
+    return {**wire, **asked, "Problem": problem}
 
 
 def _refusal(status: int, description: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from service.api_keys import KeyRing
 from service.ingest import Writer
 from service.obstacles import Obstacle, find_obstacles
 from service.settings import Settings
+from service.store import models, rounds
 from service.store.clock import database_time
 from service.store.health import backlog, last_beat
 from service.store.session import Store
@@ -72,6 +73,13 @@ class Progress(NamedTuple):
     obstacles: list[Obstacle]
 
 
+class Stand(NamedTuple):
+    """Who is champion, and how many rounds are in which state."""
+
+    champion: str | None
+    rounds: dict[str, int]
+
+
 class Vitals:
     """The looks of one web process."""
 
@@ -80,6 +88,7 @@ class Vitals:
     ) -> None:
         self.writes = Look(lambda: _write(store, writer), every_seconds=PROBE_EVERY_SECONDS)
         self.progress = Look(lambda: _look(settings, store, trainable))
+        self.stand = Look(lambda: _stand(store))
         self.keys = Look(keys.refresh)
 
 
@@ -98,6 +107,11 @@ def _write(store: Store, writer: Writer) -> bool:
     except Busy:
         pass
     return False
+
+
+def _stand(store: Store) -> Stand:
+    with store.read() as session:
+        return Stand(models.champion_id(session), rounds.count_by_state(session))
 
 
 def _look(settings: Settings, store: Store, trainable: TrainableWatch) -> Progress:

@@ -16,9 +16,9 @@ from service.store import models
 from service.store.models import StoredModel
 from service.store.tables import Promotion
 from service.web.auth import EveryAppReader, ModelsCaller, authenticate
+from service.web.chatting import ALIAS
 from service.web.deps import SettingsDep, StoreDep
 from service.web.problems import OpenAIRoute
-from service.web.routes.chat import ALIAS
 
 router = APIRouter(tags=["models"])
 _listing = APIRouter(route_class=OpenAIRoute, tags=["models"])
