@@ -37,6 +37,8 @@ DELETE  /v1/messages/{message_id}/corrections  ingest
 POST    /v1/comparisons                        ingest
 DELETE  /v1/comparisons                        ingest
 POST    /v1/chat/completions                   chat
+POST    /v1/responses                          chat
+GET     /metrics                               read
 GET     /v1/models                             chat|read|models
 GET     /v1/models/{model_id}                  chat|read|models
 POST    /v1/models/{model_id}/promote          models
