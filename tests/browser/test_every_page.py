@@ -16,7 +16,16 @@ from tests.service.live import Live
 
 AXE = Path(__file__).parents[2] / ".make" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (390, 1920)
-BEHIND = ("/rounds/1", "/rounds/2", "/models/good", "/models/good/promote", "/models/bad/promote", "/rounds/99")
+BEHIND = (
+    *("/rounds/1", "/rounds/2", "/models/good", "/models/good/promote", "/models/bad/promote", "/rounds/99"),
+    *(
+        "/rounds/new?recipe=tiny",
+        "/rounds/compare?a=1&b=2",
+        "/rounds/1/card",
+        "/rounds/1/conversations",
+        "/recipes/tiny",
+    ),
+)
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
