@@ -66,7 +66,7 @@ def _rows(a: Side, b: Side) -> list[SuiteRow]:
         old, new = (one.get(name) for one in scores)
         known = old or new
         assert known is not None
-        gap = new.candidate - old.candidate if old and new else None
+        gap = round(new.candidate - old.candidate, 1) + 0.0 if old and new else None  # no -0.0, and no winner by less
         sign = -1 if known.metric == PERPLEXITY else 1
         better = "" if not gap else "second" if sign * gap > 0 else "first"
         first, second = (points(one.candidate if one else None) for one in (old, new))
