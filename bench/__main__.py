@@ -17,7 +17,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MEASURES = ("ingest", "imports", "curation", "privacy", "proxy", "merge", "scorer", "plan", "mlx", "memory", "pages")
+MEASURES = (
+    "ingest",
+    "imports",
+    "curation",
+    "privacy",
+    "proxy",
+    "serving",
+    "swap",
+    "merge",
+    "scorer",
+    "plan",
+    "mlx",
+    "memory",
+    "pages",
+)
 WITH_OPTIONS = ("storm", "growth", "imports", "gpu", "plan", "memory", "pages", "watch")
 ENTRIES = tuple(dict.fromkeys((*MEASURES, *WITH_OPTIONS)))
 RESULTS = Path("var/bench.json")

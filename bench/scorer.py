@@ -34,9 +34,9 @@ _TURNS = 2
 def run() -> dict[str, Any]:
     """Questions per second of ours and of the harness's route, seconds of ours and of one at a time, and the ratios."""
     with tempfile.TemporaryDirectory(prefix="perennial-bench-") as name:
-        tiny = _quantized(MODEL, Path(name))
+        tiny = quantized(MODEL, Path(name))
         ours, theirs = _with_scorer(tiny), _with_echo(Path(tiny.path))
-        larger = _quantized(_random_model(Path(name) / "larger"), Path(name))
+        larger = quantized(random_model(Path(name) / "larger"), Path(name))
         return {
             "questions_per_second": round(ours, 1),
             "echo_questions_per_second": round(theirs, 1),
@@ -47,12 +47,13 @@ def run() -> dict[str, Any]:
         }
 
 
-def _quantized(model: Path, folder: Path) -> ServedForm:
+def quantized(model: Path, folder: Path) -> ServedForm:
+    """The model as Q4_K_M in a folder."""
     made = quantize(convert(model, folder / "f16.gguf").path, folder / f"{model.name}.gguf")
     return ServedForm(kind="merged", path=str(made.path), sha256=made.sha256)
 
 
-def _random_model(folder: Path) -> Path:
+def random_model(folder: Path) -> Path:
     """A Qwen2 of 12 layers and width 768, untrained, with the tiny model's tokenizer."""
     import torch
     from transformers import AutoConfig, Qwen2ForCausalLM
