@@ -17,7 +17,7 @@ def record(
     detail: Mapping[str, Any] | None = None,
     at: datetime | None = None,
 ) -> None:
-    """Notes an act with the caller's transaction; `subject` is an id, and `detail` holds ids and counts only."""
+    """Notes an act with the caller's transaction; `subject` is an id or the name of a user, and `detail` holds ids and counts only."""
     session.add(Audit(at=at or now(), actor=actor, action=action, subject=subject, detail=dict(detail or {})))
 
 
