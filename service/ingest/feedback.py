@@ -227,7 +227,7 @@ def apply_comparisons(session: Session, vault: Vault, given: Sequence[NewCompari
         if problem is not None:
             outcomes.append(Outcome(one.chosen, "invalid", problem))
             continue
-        hashes = ((name, vault.message_hash(apps[one.app], name)) for name in (one.chosen, one.rejected))
+        hashes = zip((one.chosen, one.rejected), _hashes(vault, apps[one.app], one), strict=True)
         pending = tuple(name for name, hmac in hashes if hmac not in places)
         before = standing.get(key, Preference(0))
         if before.value == value or (before.value and before.source == "person" != one.source):
@@ -242,10 +242,14 @@ def apply_comparisons(session: Session, vault: Vault, given: Sequence[NewCompari
 
 def _key(vault: Vault, app: str, given: NewComparison) -> tuple[ComparisonKey, int]:
     """The unordered pair, and the value that says which of the two is better."""
-    chosen, rejected = vault.message_hash(app, given.chosen), vault.message_hash(app, given.rejected)
+    chosen, rejected = _hashes(vault, app, given)
     first, second = sorted((chosen, rejected))
     value = (1 if chosen == first else -1) if given.stands else 0
     return ComparisonKey(app, vault.person_hash(app, given.rater), first, second), value
+
+
+def _hashes(vault: Vault, app: str, given: NewComparison) -> tuple[str, str]:
+    return given.hashed or (vault.message_hash(app, given.chosen), vault.message_hash(app, given.rejected))
 
 
 def _not_comparable(key: ComparisonKey, places: Mapping[str, Place]) -> str | None:

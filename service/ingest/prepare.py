@@ -98,7 +98,7 @@ class NewCorrection(msgspec.Struct, frozen=True):
 
 
 class NewComparison(msgspec.Struct, frozen=True):
-    """One answer preferred to another; taken back where `stands` is false."""
+    """One answer preferred to another; taken back where `stands` is false. `hashed` as in NewVote, the chosen one first."""
 
     app: str
     chosen: str
@@ -107,6 +107,7 @@ class NewComparison(msgspec.Struct, frozen=True):
     stands: bool = True
     at: datetime | None = None
     source: FeedbackSource = "person"
+    hashed: tuple[str, str] | None = None
 
 
 class Incoming(msgspec.Struct, frozen=True):

@@ -183,5 +183,18 @@ def with_first_message(session: Session, person_id: str, digest: str, limit: int
     return [Opening(*row) for row in session.exec(query).all()]
 
 
+def newest_of(session: Session, person_id: str, limit: int) -> list[tuple[Conversation, Message]]:
+    """A person's newest conversations that still have their text, each with its first message."""
+    query = (
+        select(Conversation, Message)
+        .join(Message, col(Message.conversation_id) == col(Conversation.id))
+        .where(col(Conversation.person_id) == person_id, col(Conversation.raw_deleted_at).is_(None))
+        .where(col(Message.position) == 0)
+        .order_by(col(Conversation.id).desc())
+        .limit(limit)
+    )
+    return list(session.exec(query).all())
+
+
 def _boolean(value: Any) -> bool | None:
     return None if value is None else bool(value)

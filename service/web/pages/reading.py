@@ -4,7 +4,7 @@ Never the original: what is unsealed here are rows of clean_message, and only wh
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,6 +42,9 @@ class Piece:
 
     text: str
     stands_for: bool = False
+
+
+Reading = tuple[Body | None, tuple[Piece, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -136,17 +139,26 @@ def conversation_view(session: Session, vault: Vault, id: str) -> dict[str, Any]
 
 def turns_of(session: Session, vault: Vault, row: Conversation) -> list[TurnView]:
     """The messages of a conversation in the order to read them: an answer's branch before the next answer."""
-    messages = curation.raw_messages(session, [row.id])[row.id]
     clean = corpus.clean_messages(session, [row.id])[row.id] if row.state in READABLE else []
     by_id = {message.id: newest for message, newest in clean}
     writers = {one.message_id: one.person_id for one in corrections.by_conversation(session, [row.id]).get(row.id, [])}
-    said = {one.position: one for one in feedback_on(session, row.app_id, row.id)}
-    tags = votes.tags_of(session, row.app_id, row.id)
     keys = PersonKeys(vault, people.wrapped_key, session)
-    views = []
-    for message, level, nth, siblings in _walk(messages):
+
+    def read(message: Message) -> Reading:
         newest = by_id.get(message.id)
         body = None if newest is None else _open(keys, row.person_id, writers.get(message.id), newest)
+        return (body, None if body is None or newest is None else _pieces(body, newest))
+
+    return views_of(session, row, read)
+
+
+def views_of(session: Session, row: Conversation, read: Callable[[Message], Reading]) -> list[TurnView]:
+    """As `turns_of`, with what is read of each message."""
+    said = {one.position: one for one in feedback_on(session, row.app_id, row.id)}
+    tags = votes.tags_of(session, row.app_id, row.id)
+    views = []
+    for message, level, nth, siblings in _walk(curation.raw_messages(session, [row.id])[row.id]):
+        body, pieces = read(message)
         views.append(
             TurnView(
                 id=message.id,
@@ -155,7 +167,7 @@ def turns_of(session: Session, vault: Vault, row: Conversation) -> list[TurnView
                 level=level,
                 nth=nth,
                 siblings=siblings,
-                pieces=None if body is None or newest is None else _pieces(body, newest),
+                pieces=pieces,
                 body=body,
                 model=message.served_by or message.model or "",
                 state=message.state,

@@ -31,6 +31,7 @@ NAVIGATION = (
     ("/", N_("Overview"), "read"),
     ("/conversations", N_("Conversations"), "operate"),
     ("/review", N_("Review"), "review"),
+    ("/chat", N_("Chat"), "chat"),
     ("/rounds", N_("Rounds"), "read"),
     ("/models", N_("Models"), "read"),
     ("/recipes", N_("Recipes"), "operate"),

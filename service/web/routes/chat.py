@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, StreamingResponse
 
 from pipelines.errors import PerennialError
 from pipelines.gguf import protocol
+from service.api_keys import Caller
 from service.chat import openai, replies
 from service.chat.openai import ChatRequest
 from service.chat.tools import as_openai
@@ -32,7 +33,15 @@ router = APIRouter(route_class=OpenAIRoute, tags=["chat"])
 @router.post("/v1/chat/completions", summary="Chat with the champion", openapi_extra=CHAT_BODY, responses=CHAT_ANSWERS)
 async def complete(request: Request, caller: ChatCaller) -> Response:
     """One reply, whole or streamed, in OpenAI's format."""
-    body = await parse_aside(openai.parse_request, await request.body())
+    return await answer(request, await parse_aside(openai.parse_request, await request.body()), caller)
+
+
+async def answer(request: Request, body: ChatRequest, caller: Caller) -> Response:
+    """One reply to a request that was read, from the API or from the page of chats.
+
+    Raises:
+        InputError, NotFound, Busy, Conflict: why there will be no reply.
+    """
     begun = await begin(request, caller, body)
     head = replies.Head(begun.id, begun.created, begun.start.model, bool(body.logprobs))
     if body.stream:
@@ -40,10 +49,10 @@ async def complete(request: Request, caller: ChatCaller) -> Response:
         return StreamingResponse(_events(begun, head, body), media_type="text/event-stream", headers=headers)
     await begun.whole(request)
     reply, (finish, usage) = begun.reply, _end(begun)
-    answer = head.completion(
+    whole = head.completion(
         reply.text, finish, usage, calls=reply.calls, reasoning=reply.reasoning, tokens=reply.tokens
     )
-    return JSONResponse(answer, headers=begun.headers)
+    return JSONResponse(whole, headers=begun.headers)
 
 
 async def _events(begun: Begun, head: replies.Head, body: ChatRequest) -> AsyncIterator[bytes]:

@@ -80,6 +80,9 @@ GET     /models/{model_id}/promote             read
 POST    /models/{model_id}/promote             models
 GET     /conversations                         operate
 GET     /conversations/{conversation_id}       operate
+GET     /chat                                  chat
+GET     /chat/{name}                           chat
+POST    /chat/{name}                           chat
 GET     /review                                review
 GET     /review/{conversation_id}              review
 POST    /review/{conversation_id}              review
