@@ -7,6 +7,7 @@ preference_dev.csv      id,answer,before,after                   log-probabiliti
 
 import csv
 import json
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -32,7 +33,18 @@ _PREFERENCE_COLUMNS = (
     *_LOOK_COLUMNS,
 )
 
+# What stands beside the weights of a model: its tokenizer, template and settings.
+_COMPANIONS = (".json", ".jinja", ".model", ".txt")
+
 Entry = Mapping[str, Any]
+
+
+def copy_companions(base: Path, folder: Path) -> None:
+    """The base's tokenizer, template and settings beside a whole model; what stands there already stays."""
+    for path in sorted(base.iterdir()):
+        is_index = path.name.endswith(".safetensors.index.json")
+        if path.suffix in _COMPANIONS and not is_index and not (folder / path.name).exists():
+            shutil.copyfile(path, folder / path.name)
 
 
 def write_loss_history(out: Path, entries: Iterable[Entry]) -> None:

@@ -22,6 +22,7 @@ from mlx.utils import tree_flatten, tree_unflatten
 
 from pipelines.artifacts import write_atomic
 from pipelines.backends.checkpoints import seal_checkpoint
+from pipelines.backends.kept import BestOnDev, LastGood
 
 _KEPT = 2
 
@@ -53,6 +54,9 @@ def save_checkpoint(
     steps = sorted(int(path.name.rsplit("-", 1)[1]) for path in folder.glob("checkpoint-*"))
     for old in steps[:-_KEPT]:
         shutil.rmtree(folder / f"checkpoint-{old}")
+    for part in parts.values():
+        if isinstance(part, BestOnDev | LastGood):
+            part.saved()
 
 
 def restore_parts(checkpoint: Path, parts: Mapping[str, Stateful]) -> None:

@@ -5,15 +5,16 @@ The files are those of pipelines/backends/torch/prefer.py.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from pipelines.backends.base import PreferOutput, PreferRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
+from pipelines.backends.kept import LastGood
 from pipelines.backends.mlx.checkpoint import restore_parts
 from pipelines.backends.mlx.choices import Choices, apply, choose
-from pipelines.backends.mlx.kept import KeptWeights, LastGood
 from pipelines.backends.mlx.load import load_adapted
 from pipelines.backends.mlx.loop import Evaluation, Loop, Tally
 from pipelines.backends.mlx.measures import PACKAGES, peak_memory_bytes
@@ -29,7 +30,7 @@ from pipelines.backends.preference_run import (
     write_preference,
 )
 from pipelines.backends.reference import Reference, consult_reference
-from pipelines.backends.watch import Watch, as_metrics, as_progress, gather_watch, look
+from pipelines.backends.watch import Look, Watch, as_metrics, as_progress, gather_watch, look
 from pipelines.tokenizer import ChatTokenizer
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -56,8 +57,8 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
     apply(choices, model)
     reader = Reader(model, choices.budget, bf16=choices.bf16, end_id=tokenizer.end_id)
     reference = consult_reference(request, plan.items, watch, reader, tokenizer, out)
-    kept = KeptWeights(out / "kept", continued_writer(model, request.base_name, adapter))
-    last_good = LastGood(reference.before, request.preference.stops, watch.too_few, kept)
+    write = continued_writer(model, request.base_name, adapter)
+    last_good = LastGood(reference.before, request.preference.stops, watch.too_few, out / "kept")
     loop = Loop(model, plan.train, out, tally, {"shift": shift, "last_good": last_good}, stage="prefer")
     if checkpoint is not None:
         loop.restore(checkpoint)
@@ -70,7 +71,7 @@ def prefer(request: PreferRequest, out: Path) -> PreferOutput:
         len(plan.steps),
         len(plan.steps),
         steps.gradients,
-        _evaluation(reader, watch, reference, tokenizer, loop, last_good),
+        _evaluation(reader, watch, reference, tokenizer, loop, partial(last_good.judge, write=write)),
     )
     trained = Trained(
         steps=tally.step,
@@ -94,7 +95,12 @@ def _choices(request: PreferRequest, plan: PreferencePlan, watch: Watch, tally: 
 
 
 def _evaluation(
-    reader: Reader, watch: Watch, reference: Reference, tokenizer: ChatTokenizer, loop: Loop, last_good: LastGood
+    reader: Reader,
+    watch: Watch,
+    reference: Reference,
+    tokenizer: ChatTokenizer,
+    loop: Loop,
+    judge: Callable[[Look, int], bool],
 ) -> Callable[[int], Evaluation]:
     """What the stop rules look at; broken weights are not looked at."""
 
@@ -102,6 +108,6 @@ def _evaluation(
         loop.refuse_broken_weights()
         seen = look(reader, watch, reference.distributions, tokenizer)
         metrics = as_metrics(seen)
-        return Evaluation(metrics, as_progress(metrics), last_good.judge(seen, step))
+        return Evaluation(metrics, as_progress(metrics), judge(seen, step))
 
     return evaluate

@@ -16,9 +16,9 @@ from pipelines.backends import output
 from pipelines.backends.base import TrainOutput, TrainRequest
 from pipelines.backends.checkpoints import newest_valid_checkpoint
 from pipelines.backends.examples import ExampleSet, load_examples, require_trained
+from pipelines.backends.kept import BestOnDev, WriteWeights
 from pipelines.backends.mlx.checkpoint import restore_parts
 from pipelines.backends.mlx.choices import Choices, apply, choose
-from pipelines.backends.mlx.kept import BestOnDev, KeptWeights, WriteWeights
 from pipelines.backends.mlx.load import MLX4, load_for_sft
 from pipelines.backends.mlx.loop import Evaluation, Loop, StepResult, Tally
 from pipelines.backends.mlx.loss import add_up, anchored_share, sft_loss, share
@@ -60,14 +60,14 @@ def train(request: TrainRequest, out: Path) -> TrainOutput:
     model = load_for_sft(request.base, request.base_name, recipe, bf16=choices.bf16)
     apply(choices, model)
     write = _writer(request, model)
-    best = BestOnDev(recipe.early_stopping, KeptWeights(out / "best", write)) if _stops(request, dev) else None  # type: ignore[arg-type]
+    best = BestOnDev(recipe.early_stopping, out / "best") if recipe.early_stopping and dev.examples else None
     loop = Loop(model, recipe, out, tally, {"best": best} if best else {}, stage="train")
     if checkpoint is not None:
         loop.restore(checkpoint)
         if best is not None:
             restore_parts(checkpoint, {"best": best})
     steps = SftSteps(len(data.examples), recipe.batch.per_device * recipe.batch.accumulate, recipe.epochs, recipe.seed)
-    look = _evaluation(model, dev, best, steps.total) if dev.examples else None
+    look = _evaluation(model, dev, best, write, steps.total) if dev.examples else None
     loop.run(steps.total, steps.per_epoch, _gradients(model, request, data, steps, choices), look)
     loop.refuse_broken_weights()
     return _finish(request, out, data, dev, choices, tally, best, steps, write)
@@ -87,10 +87,6 @@ def _writer(request: TrainRequest, model: nn.Module) -> WriteWeights:
     if request.train.method == "full":
         return model_writer(model, request.base)
     return adapter_writer(model, request.base_name, request.train.lora)
-
-
-def _stops(request: TrainRequest, dev: ExampleSet) -> bool:
-    return request.train.early_stopping is not None and bool(dev.examples)
 
 
 def _gradients(
@@ -113,12 +109,14 @@ def _gradients(
     return gradients
 
 
-def _evaluation(model: nn.Module, dev: ExampleSet, best: BestOnDev | None, total: int) -> Callable[[int], Evaluation]:
+def _evaluation(
+    model: nn.Module, dev: ExampleSet, best: BestOnDev | None, write: WriteWeights, total: int
+) -> Callable[[int], Evaluation]:
     batches = batch_examples(dev.examples, _DEV_TOKENS)
 
     def evaluate(step: int) -> Evaluation:
         loss = dev_loss(model, batches)
-        stop = best is not None and best.judge(loss, step, last=step == total)
+        stop = best is not None and best.judge(loss, step, write, last=step == total)
         return Evaluation({"eval_loss": loss}, {"dev_loss": round(loss, 5)}, stop)
 
     return evaluate

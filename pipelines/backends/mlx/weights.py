@@ -1,7 +1,6 @@
 """What a run leaves as weights: a PEFT adapter, or with `method: full` the whole model by its checkpoint's names."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from pipelines.artifacts import write_atomic
+from pipelines.backends.kept import WriteWeights
 from pipelines.backends.mlx.config import read_config
-from pipelines.backends.mlx.kept import WriteWeights
 from pipelines.backends.mlx.peft_format import PeftAdapter, write_adapter
+from pipelines.backends.output import copy_companions
 from pipelines.errors import ModelError
 from pipelines.recipe import Lora
-
-_COMPANIONS = (".json", ".jinja", ".model", ".txt")
 
 
 def adapter_writer(model: nn.Module, base_name: str, lora: Lora) -> WriteWeights:
@@ -41,9 +39,7 @@ def model_writer(model: nn.Module, base: Path) -> WriteWeights:
 
     def write(folder: Path) -> None:
         folder.mkdir(parents=True)
-        for path in sorted(base.iterdir()):
-            if path.suffix in _COMPANIONS and not path.name.endswith(".safetensors.index.json"):
-                shutil.copyfile(path, folder / path.name)
+        copy_companions(base, folder)
         config = {**read_config(base), "dtype": "float32", "torch_dtype": "float32"}
         write_atomic(folder / "config.json", json.dumps(config, indent=2))
         tensors = {names[name]: weight for name, weight in tree_flatten(model.parameters())}

@@ -1,17 +1,16 @@
 """What happens beside the training loop: progress lines, counts that survive a kill, the best adapter on dev."""
 
-import shutil
 import time
-from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from pipelines.backends import kept
 from pipelines.backends.watch import as_progress
 from pipelines.progress import report_progress
-from pipelines.recipe import EarlyStopping
 
 
 class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transformers has no types
@@ -78,34 +77,12 @@ class Tally(TrainerCallback, ExportableState):  # type: ignore[misc]  # transfor
         )
 
 
-class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
-    """Keeps the weights with the lowest dev loss and stops when it has not improved for `patience` evaluations.
-
-    An evaluation counts as an improvement only if it beats the best so far by more than `threshold`.
-    """
-
-    def __init__(self, rule: EarlyStopping, folder: Path) -> None:
-        self._rule, self._weights = rule, KeptWeights(folder)
-        self.best_loss: float | None = None
-        self.best_step: int | None = None
-        self.without_improvement = 0
-        self.stopped_early = False
-        self._saved_steps: list[int | None] = []
+class BestOnDev(kept.BestOnDev, TrainerCallback, ExportableState):  # type: ignore[misc]
+    """`kept.BestOnDev` at the Trainer's events."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of the best step so far."""
-        attributes = {
-            "best_loss": self.best_loss,
-            "best_step": self.best_step,
-            "stopped_early": self.stopped_early,
-            "without_improvement": self.without_improvement,
-        }
-        return {"args": {}, "attributes": attributes}
-
-    def restore(self, attributes: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
-        for name, value in attributes.items():
-            setattr(self, name, value)
+        """What a checkpoint keeps, as the Trainer wants it; asked for just before on_save."""
+        return {"args": {}, "attributes": super().state()}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Asks for a look after the last step."""
@@ -114,50 +91,14 @@ class BestOnDev(TrainerCallback, ExportableState):  # type: ignore[misc]
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Keeps the weights if they are the best, and stops where patience ends."""
-        loss = rest["metrics"]["eval_loss"]
-        improved = self.best_loss is None or loss < self.best_loss - self._rule.threshold
-        self.without_improvement = 0 if improved else self.without_improvement + 1
-        if self.best_loss is None or loss < self.best_loss:
-            self.best_loss, self.best_step = loss, state.global_step
-            self._weights.keep(rest["model"], state.global_step)
-        if self.without_improvement >= self._rule.patience and state.global_step < state.max_steps:
-            self.stopped_early = True
+        write = partial(save_weights, rest["model"])
+        loss, last = rest["metrics"]["eval_loss"], state.global_step >= state.max_steps
+        if self.judge(loss, state.global_step, write, last=last):
             control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Drop the weights that neither the run nor one of the last two checkpoints points to."""
-        self._saved_steps = [*self._saved_steps, self.best_step][-2:]
-        self._weights.drop_all_but({*self._saved_steps, self.best_step})
-
-    def weights_of(self, step: int | None) -> Path:
-        """Where the weights that were best at a step are kept."""
-        return self._weights.at(step)
-
-
-class KeptWeights:
-    """A folder with the weights of some steps."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def at(self, step: int | None) -> Path:
-        """Where the weights of a step are."""
-        return self._folder / f"step-{step}"
-
-    def keep(self, model: Any, step: int) -> None:
-        """Save the model's weights as those of a step."""
-        temporary, target = self._folder / "unfinished", self.at(step)
-        shutil.rmtree(temporary, ignore_errors=True)
-        save_weights(model, temporary)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-
-    def drop_all_but(self, steps: Collection[int | None]) -> None:
-        """Remove the weights of every other step."""
-        wanted = {self.at(step) for step in steps}
-        for path in self._folder.glob("step-*"):
-            if path not in wanted:
-                shutil.rmtree(path)
+        """Drops the weights that nothing points to any more."""
+        self.saved()
 
 
 def save_weights(model: Any, folder: Path) -> None:

@@ -146,10 +146,12 @@ def _finish(
     seconds = tally.seconds
     weights = "model" if request.train.method == "full" else "adapter"
     shutil.rmtree(out / weights, ignore_errors=True)
-    if best is not None and best.best_step is not None:
-        shutil.copytree(best.weights_of(best.best_step), out / weights)
+    if best is not None and best.path is not None:
+        shutil.copytree(best.path, out / weights)
     else:
         save_weights(trainer.model, out / weights)
+    if request.train.method == "full":
+        output.copy_companions(request.base, out / weights)
     history = trainer.state.log_history
     output.write_loss_history(out, history)
     losses = [entry["loss"] for entry in history if "loss" in entry]
