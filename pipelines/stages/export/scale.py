@@ -6,7 +6,7 @@ dev items chose among three equally harmless scales like a coin (42, 31, 27 %).
 """
 
 from collections.abc import Sequence
-from math import sqrt
+from math import exp, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from pipelines.gate.statistics import cluster_spread
 from pipelines.isolated import run_in_child
 from pipelines.recipe import HELDOUT
 from pipelines.records import Record, ServedForm
-from pipelines.suites.scores import ModelScores, SuiteScores
+from pipelines.suites.scores import PERPLEXITY, ModelScores, SuiteScores
 
 SWEEP_ITEMS = 500  # dev items of each suite, and held-out answers of the dev part, where there are so many
 _TOLERANCE = 0.01
@@ -44,16 +44,17 @@ def dial(base: Path, adapter: Path, origin: ServedForm, scales: Sequence[float],
 def choose_scale(origin: ModelScores, candidates: Sequence[ModelScores], scales: Sequence[float]) -> ScaleChoice:
     """The smallest scale that teaches as much as the best one and harms no suite, each within a standard error.
 
-    A scale harms where its worst suite lies more than a point, and more than a standard error beyond that, below the
-    origin. What it teaches is the mean log-likelihood of held-out answers, or the mean of the suites where there are
+    A scale harms where its worst suite lies more than a point (of a perplexity one percent), and more than a standard error
+    beyond that, below the origin. What it teaches is the mean log-likelihood of held-out answers, or the mean of the suites where there are
     none. If every scale harms, the one whose worst suite lost least is taken.
     """
     named = sorted(zip(scales, candidates, strict=True), key=lambda pair: pair[0])
     harmless = [(scale, scores) for scale, scores in named if _loss(origin, scores, errors=1) <= _TOLERANCE]
     if not harmless:
         scale, scores = min(named, key=lambda pair: _loss(origin, pair[1], errors=0))
-        lost = 100 * _loss(origin, scores, errors=0)
-        return ScaleChoice(scale=scale, why=f"{scale:g}: every scale harms a suite, this one least ({lost:.1f} points)")
+        return ScaleChoice(
+            scale=scale, why=f"{scale:g}: every scale harms a suite, this one least ({_worst(origin, scores)})"
+        )
     _, best = max(harmless, key=lambda pair: _learned(pair[1]))
     equals = [scale for scale, scores in harmless if _within_an_error(best, scores)]
     left = [f"{scale:g}" for scale, _ in named if scale not in equals]
@@ -69,6 +70,16 @@ def _loss(origin: ModelScores, candidate: ModelScores, *, errors: int) -> float:
             mean, error = _difference(scores, candidate.suite(scores.suite, scores.metric))
             losses.append(mean - errors * error)
     return max(losses, default=0.0)
+
+
+def _worst(origin: ModelScores, candidate: ModelScores) -> str:
+    """The suite that lost most, and how much, in its own unit."""
+    others = [scores for scores in origin.suites if scores.suite != HELDOUT]
+    losses = [(_difference(one, candidate.suite(one.suite, one.metric))[0], one) for one in others]
+    lost, worst = max(losses, key=lambda pair: pair[0])
+    if worst.metric == PERPLEXITY:
+        return f"{worst.suite}: perplexity {100 * (exp(lost) - 1):.1f} % higher"
+    return f"{worst.suite}: {100 * lost:.1f} points"
 
 
 def _within_an_error(best: ModelScores, other: ModelScores) -> bool:

@@ -41,15 +41,21 @@ def test_the_scale_that_teaches_most_without_harm_is_taken() -> None:
 def test_where_every_scale_harms_the_least_harmful_is_taken_and_it_says_so() -> None:
     choice = choose_scale(model(0.80, -3.0, 0), [model(0.60, -1.0, 1), model(0.50, -0.5, 2)], (0.5, 1.0))
     assert choice.scale == 0.5
-    assert "every scale harms a suite, this one least (20.0 points)" in choice.why
+    assert "every scale harms a suite, this one least (math: 20.0 points)" in choice.why
+
+
+def with_texts(scores: ModelScores, likelihood: float) -> ModelScores:
+    items = tuple(ItemScore(id=str(place), value=likelihood) for place in range(ITEMS))
+    texts = SuiteScores(suite="manuals", metric="perplexity", items=items)
+    return scores.model_copy(update={"suites": (*scores.suites, texts)})
+
+
+def test_a_suite_of_texts_that_lost_is_told_by_its_perplexity() -> None:
+    choice = choose_scale(with_texts(model(0.80, -3.0, 0), -2.0), [with_texts(model(0.80, -1.0, 1), -2.1)], (1.0,))
+    assert "this one least (manuals: perplexity 10.5 % higher)" in choice.why
 
 
 def test_what_a_suite_of_texts_gains_is_not_what_people_taught() -> None:
-    def with_texts(scores: ModelScores, likelihood: float) -> ModelScores:
-        items = tuple(ItemScore(id=str(place), value=likelihood) for place in range(ITEMS))
-        texts = SuiteScores(suite="manuals", metric="perplexity", items=items)
-        return scores.model_copy(update={"suites": (*scores.suites, texts)})
-
     small = with_texts(model(0.80, -1.0, 1), -2.0)  # held-out answers likelier, texts as they were
     large = with_texts(model(0.80, -1.5, 2), -0.5)
     assert choose_scale(with_texts(model(0.80, -3.0, 0), -2.0), [large, small], (0.5, 1.0)).scale == 1.0
