@@ -52,6 +52,7 @@ def test_programs_read_what_they_always_read_and_more(name: str, tmp_path: Path)
     assert found["funnel"]["feedback"].pop("heldout_pairs") == 0 and not any(
         one.pop("slices") for one in found["checks"]
     )
+    assert {one.pop("metric") for one in found["checks"]} == {None}  # of checks before they named it
     assert found["export"].pop("change") is None and found["export"].pop("note") == ""
     assert found["export"].pop("scale_why") == ""
     assert (
