@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.models.targets.placing import Placement, check_file, mark_of, place_files
+from service.models.targets.placing import Placement, check_file, make_readable, mark_of, place_files
 from service.models.targets.target import Receipt, Shipment, TargetError, refuse_adapter
 
 
@@ -36,8 +36,8 @@ class LMStudioTarget:
                 f"LM Studio's folder {self.folder} is not there; see My Models in LM Studio for its place"
             )
         previous = self._path(f"{self.model}-previous")
-        for path in (self._path(self.model), previous):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder / self.publisher, self._path(self.model).parent, previous.parent):
+            make_readable(folder)
         try:
             place_files([Placement(shipment.path, shipment.sha256, self._path(self.model), previous)])
         finally:

@@ -63,6 +63,13 @@ def mark_of(path: Path) -> str:
     return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
+def make_readable(folder: Path) -> None:
+    """Make a folder unless it is there; of a new one another user, whose program it is for, may read what is in it."""
+    if not folder.is_dir():
+        folder.mkdir()
+        folder.chmod(0o755)  # our own files are our user's alone (service/private_files.py)
+
+
 def check_file(path: Path, mark: str) -> None:
     """Raises TargetError if the file is gone, or another one since."""
     if not path.is_file():
@@ -75,7 +82,7 @@ def _make_folder(folder: Path) -> None:
     """The last folder is made; a missing one above it is a mistake, or a disk that is not there."""
     if not folder.parent.is_dir():
         raise TargetError(f"the folder {folder.parent.name} is not there; make it, or mount the disk that it is on")
-    folder.mkdir(exist_ok=True)
+    make_readable(folder)
 
 
 def _keep(path: Path, previous: Path) -> None:
@@ -85,7 +92,7 @@ def _keep(path: Path, previous: Path) -> None:
     try:
         os.link(path, temporary)
     except OSError:  # a file system without links
-        shutil.copyfile(path, temporary)
+        shutil.copy(path, temporary)
     try:
         os.replace(temporary, previous)
     except OSError:

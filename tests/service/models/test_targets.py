@@ -22,6 +22,7 @@ from service.models.targets.configuration import read_targets
 from service.models.targets.deploy import check_targets, deploy, deploy_due, list_targets
 from service.models.targets.webhook import WebhookTarget
 from service.obstacles import find_obstacles
+from service.private_files import private_files
 from service.rounds.aftercare import Aftercare
 from service.settings import Settings
 from service.store.session import Store
@@ -82,6 +83,19 @@ def test_a_copy_takes_the_place_of_the_model_and_the_one_before_stays(
     deploy_due(settings, store, "test")
     assert sha256_of(place) == sha256_of(source) and states(settings, store) == {"eden": ("current", "first")}
     assert sorted(one.name for one in place.parent.iterdir()) == ["model.gguf", "model.previous.gguf"]
+
+
+@on_sqlite
+def test_another_user_may_read_what_is_brought_to_its_program(store: Store, settings: Settings, tmp_path: Path) -> None:
+    configure(
+        settings, f"eden: {{kind: copy, path: {tmp_path}/eden/m.gguf}}\nstudio: {{kind: lm_studio, folder: {tmp_path}}}"
+    )
+    champion(store, settings, "first")
+    with private_files():
+        deploy_due(settings, store, "test")
+    made = [tmp_path / "eden", tmp_path / "eden" / "m.gguf", *(tmp_path / "perennial").rglob("*")]
+    assert len(made) == 4 and all(path.stat().st_mode & 0o044 == 0o044 for path in made)
+    assert all(path.stat().st_mode & 0o011 == 0o011 for path in made if path.is_dir())
 
 
 @on_sqlite
