@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from pipelines.gguf.protocol import End, Start, Text
 from pipelines.records import Record
 from service.api_keys import create_key
+from service.engine.client import engine_status
 from service.settings import Settings
 from service.store.session import open_store
 from service.store.tables import Vote
@@ -323,6 +324,11 @@ def test_a_client_that_leaves_leaves_an_incomplete_reply(live: Live) -> None:
             next(lines)
     message = _last_message(live, "dora")
     assert message.role == "assistant" and message.state == "unfinished" and message.text
+    # the engine has stopped as well: by itself it goes on to its context's end, taking turns with what is asked now
+    with live.http() as http:
+        http.post("/v1/chat/completions", json={**body, "stream": False, "store": False, "max_tokens": 60})
+    status = engine_status(live.settings.home)
+    assert status is not None and status.active == 0
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,7 +1,9 @@
 """Promotion and rollback: what is refused, what is recorded, and that two at once leave one champion."""
 
 import os
+import signal
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,10 +11,11 @@ import pytest
 from sqlmodel import select
 
 from pipelines.errors import ArtifactError, Conflict, InputError, NotFound, PerennialError, Refused
+from service.engine.supervisor import Supervisor
 from service.models.promotion import promote, rollback
 from service.settings import Settings
 from service.store import models
-from service.store.session import Store
+from service.store.session import Store, open_store
 from service.store.tables import Audit, Model, Promotion
 from tests.service.served import add_model, add_round, add_rows, crown
 
@@ -223,3 +226,34 @@ def test_the_judging_champion_is_found_by_time_when_the_round_does_not_name_it(
         session.add(Promotion(model_id="candidate", previous_id="origin", kind="promote", by="test"))
     with store.read() as session:
         assert models.judged_against(session, models.get_model(session, "candidate").model) == "origin"
+
+
+@on_sqlite
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [
+        ("service.models.promotion.verify", "origin"),
+        ("service.store.audit.record", "origin"),
+        ("service.store.files.link_champion", "better"),
+        ("os.symlink", "better"),
+        ("os.replace", "better"),
+    ],
+)
+def test_kill_9_at_each_step_leaves_table_and_link_agreed_once_the_engines_supervisor_is_up(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str, after: str
+) -> None:
+    add_model(store, settings, "better", round_id=1)
+    monkeypatch.setattr("service.models.promotion.verify", lambda *_: None)  # it reads only, and takes seconds
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(step, lambda *_args, **_more: os.kill(os.getpid(), signal.SIGKILL))
+        with closing(open_store(settings)) as own:
+            promote(own, settings, "better", "key:1")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert champion(store) == after
+    Supervisor(store, settings).close()
+    assert os.readlink(settings.home / "champion") == f"models/{after}"
+    if after == "origin":  # nothing half-done stands in the way of the next try
+        assert promote(store, settings, "better", "key:1").model_id == "better"
