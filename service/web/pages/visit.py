@@ -40,6 +40,7 @@ NAVIGATION = (
     ("/settings", N_("Settings"), "people"),
 )
 _TITLES = {403: N_("You may not do this"), 404: N_("There is no such page"), 500: N_("This did not work")}
+_SPECIAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;"})  # attributes stand in double quotes
 _LANGUAGE_SECONDS = 365 * 24 * 3600
 
 
@@ -206,5 +207,14 @@ def templates(language: str = "en") -> jinja2.Environment:
         extensions=["jinja2.ext.i18n"],
     )
     texts = translations(language)
-    environment.install_gettext_callables(texts.gettext, texts.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda text: _as_text(texts.gettext(text)),
+        lambda one, several, n: _as_text(texts.ngettext(one, several, n)),
+        newstyle=True,
+    )
     return environment
+
+
+def _as_text(text: str) -> str:
+    """Jinja takes what `_` gives for safe, and a template may give it a value instead of a text of its own."""
+    return text.translate(_SPECIAL)

@@ -59,6 +59,12 @@ def test_a_text_without_a_translation_stays_as_it_is() -> None:
     assert translations("ko").gettext("never said") == "never said"
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_value_that_a_template_translates_is_no_markup(language: str) -> None:
+    given = templates(language).from_string("{{ _(value) }} {% trans %}{{ value }} of it{% endtrans %}")
+    assert "<b>" not in given.render(value="<b>bold</b>")
+
+
 @pytest.mark.parametrize(
     ("asked", "heading"),
     [
