@@ -17,7 +17,7 @@ from pipelines.errors import ModelError
 
 Message = dict[str, str]
 _SYSTEM, _USER, _ANSWER, _NEXT = "\ue0a1S\ue0a1", "\ue0a2U\ue0a2", "\ue0a3A\ue0a3", "\ue0a4V\ue0a4"
-_PROBES = ("Hi", "Two\nlines {of} text", "한국어 문장입니다.", 'a "quote" and </tags>', "{{ braces }} `ticks`")
+_PROBES = ("Hi", "Two\nlines {of} text", "Ünïcode, текст, 日本語", 'a "quote" and </tags>', "{{ braces }} `ticks`")
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 It ends with its whole group when the worker does (pipelines.isolated), so nothing outlives a worker killed with -9.
 """
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from pipelines.errors import NoSpace
 from service.logs import set_up_logging
@@ -15,7 +15,7 @@ from service.settings import Settings
 from service.store.session import open_store
 from service.vault import open_vault
 
-_PATHS = ("home", "project")
+_SETTINGS = TypeAdapter(Settings)
 _RETRY_SECONDS = 600.0  # what a stage needs is known only to the stage, so it is tried
 
 
@@ -36,9 +36,10 @@ def turn(claimed: dict[str, Any]) -> dict[str, Any]:
 
 def settings_record(settings: Settings) -> dict[str, Any]:
     """The settings as JSON values, for a child's standard input: never in arguments or files, for the key's sake."""
-    return {name: str(value) if name in _PATHS else value for name, value in asdict(settings).items()}
+    record: dict[str, Any] = _SETTINGS.dump_python(settings, mode="json")
+    return record
 
 
 def read_settings(record: dict[str, Any]) -> Settings:
     """The settings that `settings_record` wrote down."""
-    return Settings(**record | {name: Path(record[name]) for name in _PATHS})
+    return _SETTINGS.validate_python(record)
