@@ -1,17 +1,35 @@
 """What models of this home say to the same questions: greedy answers, from a child process."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlmodel import Session
 
+from pipelines.errors import Busy
 from pipelines.isolated import run_in_child
 from service.store import models
 from service.store.models import StoredModel
 from service.store.tables import ServedForm
 
 _SECONDS = 3600.0
+
+
+# A model is loaded whole beside the one that serves: on one machine one at a time.
+_asking = threading.Lock()
+
+
+@contextmanager
+def one_comparison() -> Iterator[None]:
+    """Holds this process's one place to ask other models. Raises Busy where somebody has it."""
+    if not _asking.acquire(blocking=False):
+        raise Busy("models are being asked already, on this machine one comparison at a time; try again in a moment")
+    try:
+        yield
+    finally:
+        _asking.release()
 
 
 class Asked(NamedTuple):
@@ -27,8 +45,12 @@ def ask(home: Path, form: ServedForm, prompts: Sequence[str], max_tokens: int) -
     Raises:
         GGUFError: its file is missing or cannot be loaded. ChildCrashed: it crashes llama.cpp.
     """
-    turns = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    request = {"form": form_record(home, form), "prompts": turns, "max_tokens": max_tokens}
+    return ask_on(home, form, [[{"role": "user", "content": prompt}] for prompt in prompts], max_tokens)
+
+
+def ask_on(home: Path, form: ServedForm, chats: Sequence[Sequence[Mapping[str, str]]], max_tokens: int) -> list[str]:
+    """The same for chats of several turns, each a role and what was said. Raises as `ask`, and InputError for one too long."""
+    request = {"form": form_record(home, form), "prompts": [list(chat) for chat in chats], "max_tokens": max_tokens}
     return list(run_in_child("pipelines.gguf.ask:answer_here", request, timeout_seconds=_SECONDS)["answers"])
 
 

@@ -22,6 +22,7 @@ from service.vault import Vault
 from service.web.chatting import ALIAS, check_model
 from service.web.deps import SettingsDep, StoreDep, VaultDep, WriterDep
 from service.web.given import store_comparison, store_correction, store_vote
+from service.web.pages.beside import answer_beside, form_of, in_any_order, others
 from service.web.pages.own_chats import CHAT_APP, OwnChat, own_chat, recent_chats
 from service.web.pages.review import MAX_TEXT, TAGS
 from service.web.pages.session import HEADERS
@@ -42,10 +43,12 @@ def begin(visit: VisitDep, store: StoreDep, vault: VaultDep, settings: SettingsD
 
 
 @router.get("/{name}")
-def chat(name: str, visit: VisitDep, store: StoreDep, vault: VaultDep, settings: SettingsDep) -> Response:
-    """A chat of one's own."""
+def chat(
+    name: str, visit: VisitDep, store: StoreDep, vault: VaultDep, settings: SettingsDep, blind: bool = False
+) -> Response:
+    """A chat of one's own; `blind` hides who gave which of several answers until one of them is preferred."""
     visit.require("chat")
-    return _show(visit, store, vault, settings, _checked(name))
+    return _show(visit, store, vault, settings, _checked(name), blind=blind)
 
 
 @router.post("/{name}")
@@ -64,18 +67,29 @@ async def act(
     visit.require("chat")
     streams = "text/event-stream" in request.headers.get("accept", "")
     try:
-        said = await _act(_checked(name), form, request, visit, store, vault, writer, streams)
+        said = await _act(_checked(name), form, request, visit, store, vault, settings, writer, streams)
     except PerennialError as error:
         sentence, status = settings.without_paths(str(error)), status_of(error)
         if streams:
             return JSONResponse({"error": {"message": sentence}}, status, dict(HEADERS))
         draft = _text(form, "text")
-        return await run_in_threadpool(_show, visit, store, vault, settings, name, sentence, status, draft)
-    return said if streams and said is not None else RedirectResponse(f"/chat/{name}#end", 303, dict(HEADERS))
+        return await run_in_threadpool(
+            _show, visit, store, vault, settings, name, sentence, status, draft, blind=_is_blind(form)
+        )
+    back = f"/chat/{name}{'?blind=1' if _is_blind(form) else ''}#end"
+    return said if streams and said is not None else RedirectResponse(back, 303, dict(HEADERS))
 
 
 async def _act(
-    name: str, form: FormData, request: Request, visit: Visit, store: Store, vault: Vault, writer: Writer, streams: bool
+    name: str,
+    form: FormData,
+    request: Request,
+    visit: Visit,
+    store: Store,
+    vault: Vault,
+    settings: Settings,
+    writer: Writer,
+    streams: bool,
 ) -> Response | None:
     """Does what the pressed button says; the answer where it asks for one."""
     do, _, subject = _text(form, "do").partition(" ")
@@ -94,7 +108,13 @@ async def _act(
             max_tokens=MAX_TOKENS,
         )
         assert visit.caller is not None
-        return await answer(request, body, visit.caller)
+        beside = None if streams else _text(form, "beside") or None
+        second = None if beside is None else await run_in_threadpool(form_of, store, beside)
+        said = await answer(request, body, visit.caller)
+        if second is not None:
+            own = (settings, store, vault, writer, second, visit.by, name)
+            await answer_beside(*own, messages, consent == "true", MAX_TOKENS)
+        return said
     hashed = held.hashes.get(subject)
     if hashed is None:
         raise NotFound("there is no such answer in this chat")
@@ -140,9 +160,11 @@ def _show(
     problem: str = "",
     status: int = 200,
     draft: str = "",
+    blind: bool = False,
 ) -> Response:
     held = own_chat(store, vault, visit.by, name)
-    values: dict[str, Any] = {"turns": held.turns, "consent": held.consent, "state": held.state}
+    turns = in_any_order(held.turns, held.parents) if blind else held.turns
+    values: dict[str, Any] = {"turns": turns, "consent": held.consent, "state": held.state}
     return visit.page(
         "chat.html",
         status,
@@ -152,10 +174,25 @@ def _show(
         draft=draft,
         last=held.last_answer,
         siblings={turn.id: held.siblings(turn.id) for turn in held.turns},
+        others=others(store),
+        blind=blind,
+        hidden=_hidden(held) if blind else frozenset(),
         recent=recent_chats(store, vault, visit.by),
         tags=TAGS,
         **values,
     )
+
+
+def _hidden(held: OwnChat) -> frozenset[str]:
+    """Answers whose model is not told yet: several to one message, none of them preferred."""
+    judged = {turn.id for turn in held.turns if turn.feedback is not None and turn.feedback.preferred}
+    answers = [turn.id for turn in held.turns if turn.is_answer]
+    groups = {answer: {answer, *held.siblings(answer)} for answer in answers}
+    return frozenset(answer for answer, group in groups.items() if len(group) > 1 and not group & judged)
+
+
+def _is_blind(form: FormData) -> bool:
+    return _text(form, "blind") == "yes"
 
 
 def _silence(store: Store, settings: Settings) -> str:

@@ -3,16 +3,15 @@
 Whoever decides sends along the champion that they saw; if another one answers by then, nothing is done (409).
 """
 
-import threading
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Response
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse
 
-from pipelines.errors import Busy, Conflict, InputError, NotFound, PerennialError
+from pipelines.errors import Conflict, InputError, NotFound, PerennialError
 from service.models import promotion
-from service.models.answers import ask
+from service.models.answers import ask, one_comparison
 from service.models.downloads import find_download
 from service.models.questions import heldout_questions
 from service.models.targets.deploy import shipment_of
@@ -33,7 +32,6 @@ MAX_QUESTION, MAX_TOKENS, HELD_OUT_AT_ONCE = 2000, 160, 3
 Text = Annotated[str, Form()]
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
-_asking = threading.Lock()  # a comparison loads two models: one at a time is enough for any machine
 
 
 @router.get("/models/rollback")
@@ -207,16 +205,12 @@ def _answers(
         entries = [models.get_model(session, champion)] if champion not in (None, model_id) else []
         if not entries and (before := models.rollback_target(session)):
             entries = [models.get_model(session, before)]
-    if not _asking.acquire(blocking=False):
-        raise Busy("models are being asked already, on this machine one comparison at a time; try again in a moment")
-    try:
+    with one_comparison():
         said: list[tuple[str, list[str]]] = []
         for one in (*entries, entry):
             if one.form is None or one.form.collected_at is not None:
                 raise Conflict(f"the model '{one.model.id}' has no file to ask")
             said.append((one.model.id, ask(settings.home, one.form, [text for text, _ in asked], MAX_TOKENS)))
-    finally:
-        _asking.release()
     return tuple(
         Answered(text, rated, tuple((name, answers[place]) for name, answers in said))
         for place, (text, rated) in enumerate(asked)

@@ -11,7 +11,8 @@ let leaving = null;
 document.addEventListener("submit", (event) => {
   const button = event.submitter;
   const says = button?.name === "do" && /^(say|again)\b/.test(button.value);
-  if (event.target !== form || !says) return;
+  // two models answer one after the other, so the page is asked for as a whole
+  if (event.target !== form || !says || form.elements.beside?.value) return;
   event.preventDefault();
   if (leaving === null) send(new FormData(form, button)).catch(tell);
 });
@@ -65,11 +66,11 @@ function take(line) {
 
 // What is stored, with its buttons; the address names the chat from now on.
 async function refresh() {
-  const page = await fetch(form.action);
+  const page = await fetch(form.action + location.search);
   if (!page.ok) return;
   const fresh = new DOMParser().parseFromString(await page.text(), "text/html").getElementById("chat");
   document.getElementById("chat").replaceWith(document.adoptNode(fresh));
-  history.replaceState(null, "", form.action);
+  history.replaceState(null, "", form.action + location.search);
   form.elements.text.focus();
 }
 

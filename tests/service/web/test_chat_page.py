@@ -101,6 +101,31 @@ def test_what_is_said_of_an_answer_is_kept_as_any_feedback(live: Live, browser: 
         assert chosen == two.client_hmac and correction.source == "person"
 
 
+def test_another_model_answers_beside_the_champion_and_is_named_once_one_is_preferred(
+    live: Live, browser: httpx.Client
+) -> None:
+    add_model(live.store, live.settings, "candidate")
+    chat = Chat(browser)
+    said = {"beside": "candidate", "blind": "yes"}
+    page = chat.press("say", text="Which lake is the deepest?", **said)
+    assert "which one is told once you prefer one" in page and len(chat.answers) == 2
+    assert chat.answers == sorted(chat.answers), "their order tells nothing of who answered first"
+    with live.store.read() as session:
+        first, second = (session.get_one(Message, one) for one in chat.answers)
+        assert {first.served_by, second.served_by} == {"origin", "candidate"} and first.parent_id == second.parent_id
+    assert not re.search(r'class="soft">(origin|candidate)<', chat.page)
+    page = chat.press(f"prefer {chat.answers[0]}", blind="yes")
+    assert "preferred 1×" in page and {"origin", "candidate"} <= set(re.findall(r'class="soft">(\w+)<', chat.page))
+    with live.store.read() as session:
+        compared = session.exec(select(Comparison).order_by(Comparison.id.desc())).first()  # type: ignore[attr-defined]
+        assert compared is not None and {compared.first_hmac, compared.second_hmac} == {
+            first.client_hmac,
+            second.client_hmac,
+        }
+    refused = chat.press("say", text="And the widest?", beside="origin")
+    assert "cannot be asked beside the champion" in refused and "And the widest?" not in browser.get(chat.address).text
+
+
 def test_an_answer_is_streamed_to_a_script(browser: httpx.Client) -> None:
     chat = Chat(browser)
     asked = {"data": chat.fields("say", text="Say something."), "headers": {"Accept": "text/event-stream"}}

@@ -12,12 +12,12 @@ from sqlmodel import Session
 
 from service.api_keys import create_key
 from service.models import contributions
+from service.models.answers import one_comparison
 from service.models.questions import heldout_questions
 from service.store import models
 from service.store.session import Store
 from service.store.tables import App, FeedbackFate, Model, Person, Round, SnapshotItem, now
 from service.vault import Vault
-from service.web.pages import model_routes
 from service.web.pages.outcome import read_facts
 from tests.conftest import make_settings
 from tests.service.live import Live, running
@@ -83,7 +83,7 @@ def test_a_model_answers_beside_the_champion_and_nothing_is_kept(live: Live, bro
     assert "What is &lt;b&gt;2&lt;/b&gt;?" in said
     empty = browser.post("/models/good/ask", data={"csrf": token, "question": "  "})
     assert empty.status_code == 422 and "there is nothing to ask yet" in empty.text
-    with model_routes._asking:
+    with one_comparison():
         busy = browser.post("/models/good/ask", data={"csrf": token, "question": "?"})
     assert busy.status_code == 503 and "one comparison at a time" in busy.text
 
