@@ -12,6 +12,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 from service.store.browse import BROWSE_INDEX
 from service.store.tables import Conversation, Message, Review, now
 
+# Nearly all conversations are checked, and read in the order of their ids; few are in quarantine, and found by their state.
+_INDEXES = {"clean": BROWSE_INDEX, "quarantined": "INDEXED BY ix_conversation_funnel"}
 KEPT, DROPPED = "kept", "dropped"
 DISCARDED = "discarded"  # the rule of a rejection that a reviewer decided
 
@@ -66,7 +68,7 @@ def _queue(queue: str) -> SelectOfScalar[str]:
     """The conversations of a queue, by their state; of the checked ones those that may be learned from."""
     query = select(Conversation.id).where(Conversation.state == queue)
     query = query.where(col(Conversation.consent).is_(True)) if queue == "clean" else query
-    return query.with_hint(Conversation, BROWSE_INDEX, "sqlite")
+    return query.with_hint(Conversation, _INDEXES[queue], "sqlite")
 
 
 def _is_reviewed() -> ColumnElement[bool]:

@@ -37,7 +37,7 @@ def test_every_shipped_recipe_is_read(path: Path) -> None:
         ("scales: [1.0]", "scales: [-1.0]", "`export.scales.0`"),
         ("promote: manual", "phases: [{name: a, rounds: [3, 1]}]", r"rounds \[3, 1\] of phase 'a' name none"),
         ("promote: manual", "phases: [{name: a, rounds: [0, null]}]", "count from 1"),
-        ("user: 0.33", "user: 0.43", "add up to 1.1, not to 1"),
+        ("user: 0.25", "user: 0.35", "add up to 1.1, not to 1"),
         ("promote: manual", "preference: {desirable: -1.0}", "`preference.desirable.*greater than 0"),
         ("promote: manual", "preference: {batch: {per_device: 1, accumulate: 1}}", "a batch of 1 has no room"),
         (
