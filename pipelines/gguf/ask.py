@@ -14,13 +14,17 @@ from pipelines.records import ServedForm, Turn
 def answers(
     form: ServedForm, prompts: Sequence[Sequence[Turn]], max_tokens: int, *, whole: bool = False
 ) -> list[str | None]:
-    """One greedy answer per chat, under the model's own template; `whole` gives None for one that `max_tokens` cut off."""
+    """One greedy answer per chat, under the model's own template, as long as its context has room and at most `max_tokens`.
+
+    `whole` gives None for one that was cut off. Raises InputError for a chat that leaves no room for an answer.
+    """
     scorer = GGUFScorer(form)
     template = scorer.chat_template
     if template is None:
         raise GGUFError(f"{form.path} holds no chat template; export it again from a model that has one")
     rendered = [chat.render(template, as_prompt(prompt), escape=scorer.escape, generate=True) for prompt in prompts]
-    said = scorer.write_all([Prompt(scorer.tokenize(text), max_tokens) for text in rendered])
+    tokens = [scorer.tokenize(text) for text in rendered]
+    said = scorer.write_all([Prompt(ids, max(1, min(max_tokens, scorer.max_length - len(ids)))) for ids in tokens])
     return [None if whole and one.cut else one.text.strip() for one in said]
 
 
