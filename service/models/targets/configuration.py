@@ -1,6 +1,6 @@
 """The deploy targets of this home, from one file: `targets.yaml` in the home, or the one that PERENNIAL_TARGETS names.
 
-eden: {kind: copy, path: /home/me/.garden-of-eden-v3/models/qwen2.5-32b-instruct-q4_k_m.gguf}
+eden: {kind: copy, path: /srv/eden/models/qwen2.5-32b-instruct-q4_k_m.gguf}
 laptop: {kind: ollama, url: "http://127.0.0.1:11434", model: eden}
 """
 

@@ -1,6 +1,6 @@
 """A copy at a path from which a program of yours loads its model; the file before is kept beside it.
 
-eden: {kind: copy, path: /home/me/.garden-of-eden-v3/models/qwen2.5-32b-instruct-q4_k_m.gguf}
+eden: {kind: copy, path: /srv/eden/models/qwen2.5-32b-instruct-q4_k_m.gguf}
 """
 
 from dataclasses import dataclass

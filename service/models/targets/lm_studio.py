@@ -1,9 +1,9 @@
 """LM Studio's folder of models, whose layout is PUBLISHER/MODEL/FILE.
 
-studio: {kind: lm_studio, folder: /home/me/.lmstudio/models}
+studio: {kind: lm_studio, folder: /srv/lmstudio/models}
 
-/home/me/.lmstudio/models/perennial/champion/champion.gguf
-/home/me/.lmstudio/models/perennial/champion-previous/champion-previous.gguf
+/srv/lmstudio/models/perennial/champion/champion.gguf
+/srv/lmstudio/models/perennial/champion-previous/champion-previous.gguf
 """
 
 from contextlib import suppress
