@@ -20,7 +20,6 @@ PAGE = 50
 WINDOW = 2_000
 _RECENT = 20_000
 _OUTCOMES = {"train": "used", "dev": "held_out", "heldout": "held_out"}
-BROWSE_INDEX = "INDEXED BY ix_conversation_browse"  # SQLite would go by state and then sort them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,6 @@ def choices(session: Session) -> Choices:
         sql_select(col(Conversation.language), col(Conversation.topic))
         .order_by(col(Conversation.id).desc())
         .limit(_RECENT)
-        .with_hint(Conversation, BROWSE_INDEX, "sqlite")
         .subquery()
     )
     kinds = session.execute(sql_select(newest.c.language, newest.c.topic).distinct()).all()
@@ -149,7 +147,7 @@ def _driven(session: Session, filters: Filters, after: str | None) -> Select[Any
     if filters.rule is not None:
         return _by_rule(filters.rule, after)
     passing = _window(col(Conversation.id), after, and_(True, *_columns(filters)))
-    return passing.limit(PAGE + 1).with_hint(Conversation, BROWSE_INDEX, "sqlite")
+    return passing.limit(PAGE + 1)
 
 
 def _window(id: Any, after: str | None, wanted: ColumnElement[bool], grouped: bool = False) -> Select[Any]:

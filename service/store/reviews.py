@@ -9,11 +9,8 @@ from sqlalchemy import ColumnElement, exists, func, or_
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from service.store.browse import BROWSE_INDEX
 from service.store.tables import Conversation, Message, Review, now
 
-# Nearly all conversations are checked, and read in the order of their ids; few are in quarantine, and found by their state.
-_INDEXES = {"clean": BROWSE_INDEX, "quarantined": "INDEXED BY ix_conversation_funnel"}
 KEPT, DROPPED = "kept", "dropped"
 DISCARDED = "discarded"  # the rule of a rejection that a reviewer decided
 
@@ -66,9 +63,11 @@ def last_position(session: Session, conversation_id: str) -> int:
 
 def _queue(queue: str) -> SelectOfScalar[str]:
     """The conversations of a queue, by their state; of the checked ones those that may be learned from."""
-    query = select(Conversation.id).where(Conversation.state == queue)
-    query = query.where(col(Conversation.consent).is_(True)) if queue == "clean" else query
-    return query.with_hint(Conversation, _INDEXES[queue], "sqlite")
+    if queue != "clean":
+        return select(Conversation.id).where(Conversation.state == queue)
+    # nearly all are checked: by an index of the state a database would sort them all to give the newest one
+    state = func.coalesce(col(Conversation.state), "")
+    return select(Conversation.id).where(state == queue, col(Conversation.consent).is_(True))
 
 
 def _is_reviewed() -> ColumnElement[bool]:
